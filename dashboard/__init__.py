@@ -1,0 +1,1 @@
+"""The Streamlit workbench over the run directories that `fercore` writes."""

@@ -1,0 +1,1 @@
+"""Train, log and compare small networks for facial-expression recognition."""

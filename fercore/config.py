@@ -1,0 +1,289 @@
+"""The frozen description of one experiment: read, overridden, checked, written.
+
+An experiment is one TOML file in `fercore/configs/`. Its comment header says what it reproduces
+and which command runs it; its fields are those of `ExperimentConfig`.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fercore.errors import UserError
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class PublishedFigure(_Frozen):
+    """The figure that an experiment reproduces.
+
+    Attributes:
+        system: the paper's key in this project, such as `"le2019"`.
+        row: what the paper calls the row, such as `"Table 3, Model 1, original"`.
+        test_accuracy: percent, as printed.
+        train_accuracy: percent, as printed, where the paper gives one.
+    """
+
+    system: str
+    row: str
+    test_accuracy: float = Field(gt=0, le=100)
+    train_accuracy: float | None = Field(default=None, gt=0, le=100)
+
+
+class AugmentationConfig(_Frozen):
+    """Random geometric changes of a training image; zero or false switches one off.
+
+    Each strength is the half-width of a uniform draw, as in Keras's `ImageDataGenerator`.
+
+    Attributes:
+        mode: `"online"` draws anew for every image in every epoch; `"doubled"` draws one changed
+            copy of every training image before training and trains on the originals and the
+            copies together.
+        horizontal_flip: mirror one image in two.
+        rotation: degrees.
+        shear: degrees. `ImageDataGenerator` takes `shear_range` in degrees too, so that the 0.2
+            of published code is a fifth of a degree.
+        width_shift: fraction of the image's width.
+        height_shift: fraction of the image's height.
+        zoom: fraction: 0.1 scales by 0.9 to 1.1.
+        fill: what stands where the moved image ends: its last pixels, their mirror, or black.
+    """
+
+    mode: Literal["online", "doubled"] = "online"
+    horizontal_flip: bool = False
+    rotation: float = Field(default=0.0, ge=0, le=180)
+    shear: float = Field(default=0.0, ge=0, le=60)
+    width_shift: float = Field(default=0.0, ge=0, lt=1)
+    height_shift: float = Field(default=0.0, ge=0, lt=1)
+    zoom: float = Field(default=0.0, ge=0, lt=1)
+    fill: Literal["nearest", "reflect", "constant"] = "nearest"
+
+    @property
+    def active(self) -> bool:
+        """Whether any operation is switched on."""
+        strengths = (self.rotation, self.shear, self.width_shift, self.height_shift, self.zoom)
+        return self.horizontal_flip or any(strengths)
+
+
+class OptimizerConfig(_Frozen):
+    """A Keras optimizer and its settings.
+
+    Attributes:
+        name: the Keras class.
+        learning_rate: the highest rate of the schedule.
+        momentum: for `sgd` alone.
+        nesterov: for `sgd` alone.
+        weight_decay: decoupled decay a step, 0 for none.
+        clip_norm: bound on each gradient's norm, 0 for none.
+    """
+
+    name: Literal["adam", "adamw", "sgd", "adadelta", "rmsprop"] = "adam"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip_norm: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _momentum_needs_sgd(self) -> "OptimizerConfig":
+        if self.name != "sgd" and (self.momentum or self.nesterov):
+            raise ValueError(f"momentum and nesterov belong to sgd, received name = {self.name!r}")
+        return self
+
+
+class ScheduleConfig(_Frozen):
+    """How the learning rate moves from epoch to epoch.
+
+    Attributes:
+        kind: `"constant"`; `"cosine"` falls to zero at the last epoch (Loshchilov & Hutter,
+            2017); `"plateau"` multiplies by `factor` after `patience` epochs in which the
+            validation loss has not fallen.
+        warmup_epochs: epochs in which the rate rises linearly to its highest value.
+        factor: for `plateau`.
+        patience: epochs, for `plateau`.
+        minimum: the lowest rate of `plateau` and `cosine`.
+    """
+
+    kind: Literal["constant", "cosine", "plateau"] = "constant"
+    warmup_epochs: int = Field(default=0, ge=0)
+    factor: float = Field(default=0.1, gt=0, lt=1)
+    patience: int = Field(default=10, ge=1)
+    minimum: float = Field(default=0.0, ge=0)
+
+
+class EarlyStoppingConfig(_Frozen):
+    """Stop after `patience` epochs in a row that did not improve on the best; 0 never stops."""
+
+    monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
+    patience: int = Field(default=0, ge=0)
+
+
+class ExperimentConfig(_Frozen):
+    """One experiment, complete: the same config and seed give the same run.
+
+    Attributes:
+        name: file-name safe; the run directory begins with it.
+        title: one line for people.
+        published: the figure that this experiment reproduces, if any.
+        dataset: a module of `fercore.data`.
+        drop_classes: classes left out of training, selection and the headline figures. The
+            network keeps one output for each class of the dataset.
+        model: a module of `fercore.models`.
+        model_options: keyword arguments of the model's `build`.
+        augmentation: changes drawn at training time.
+        loss: on the network's logits.
+        label_smoothing: weight of the uniform distribution in the targets.
+        class_weights: weigh each sample by `n / (k n_c)`, scikit-learn's "balanced".
+        optimizer: what moves the weights.
+        schedule: how its learning rate moves.
+        early_stopping: when to stop before `epochs`.
+        batch_size: images a step.
+        epochs: at most.
+        seed: of initialisation, order, dropout and augmentation.
+        precision: `"auto"` computes in bfloat16 where the device gains from it (CPUs with AMX or
+            AVX512-BF16, GPUs from Ampere on), else in float32; weights are float32 always.
+        steps_per_execution: steps in one call of the compiled function.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)
+    title: str
+    published: PublishedFigure | None = None
+    dataset: str
+    drop_classes: tuple[str, ...] = ()
+    model: str
+    model_options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    augmentation: AugmentationConfig = AugmentationConfig()
+    loss: Literal["cross_entropy"] = "cross_entropy"
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    class_weights: bool = False
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+    batch_size: int = Field(default=64, ge=1)
+    epochs: int = Field(ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
+    steps_per_execution: int = Field(default=8, ge=1)
+
+
+def list_configs() -> tuple[str, ...]:
+    """The names of the experiments that the package carries, sorted."""
+    folder = resources.files("fercore") / "configs"
+    files = (entry.name for entry in folder.iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml")))
+
+
+def load_config(
+    name_or_path: str | Path, overrides: Mapping[str, Any] | None = None
+) -> ExperimentConfig:
+    """Read an experiment and freeze it.
+
+    Args:
+        name_or_path: a name from `list_configs()`, or the path of a TOML file or of a run's
+            `config.json`.
+        overrides: values by dotted field, such as `{"optimizer.learning_rate": 0.01}`.
+
+    Raises:
+        UserError: if there is no such experiment, or a field is unknown or out of range.
+    """
+    fields = _read(name_or_path)
+    for dotted, value in (overrides or {}).items():
+        _assign(fields, dotted.split("."), value)
+    return parse_config(fields, source=str(name_or_path))
+
+
+def parse_config(fields: Mapping[str, Any], source: str) -> ExperimentConfig:
+    """Check a plain mapping; `source` names it in the error message.
+
+    Raises:
+        UserError: if a field is unknown, missing or out of range.
+    """
+    try:
+        # Lax on purpose: overrides arrive from the command line as text.
+        return ExperimentConfig.model_validate(fields)
+    except ValidationError as error:
+        raise UserError(f"{source}: {_first_problem(error)}") from None
+
+
+def field_names(model: type[BaseModel] = ExperimentConfig, prefix: str = "") -> tuple[str, ...]:
+    """Every field of a config by dotted name, in order of declaration."""
+    names: list[str] = []
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            names.extend(field_names(annotation, f"{prefix}{name}."))
+        else:
+            names.append(prefix + name)
+    return tuple(names)
+
+
+def _read(name_or_path: str | Path) -> dict[str, Any]:
+    text = str(name_or_path)
+    path = Path(text)
+    if path.suffix in {".toml", ".json"}:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(
+                f"received the config {text!r}, which cannot be read ({error.strerror}); "
+                "give a TOML file or a name that `fercore configs` lists"
+            ) from None
+    elif text in list_configs():
+        content = (resources.files("fercore") / "configs" / f"{text}.toml").read_bytes()
+    else:
+        raise UserError(
+            f"received the config {text!r}, expected a .toml file or one of: "
+            f"{', '.join(list_configs())}"
+        )
+    try:
+        if path.suffix == ".json":
+            fields = json.loads(content)
+        else:
+            fields = tomllib.loads(content.decode())
+    except ValueError as error:
+        raise UserError(
+            f"{text} is not valid {path.suffix[1:].upper() or 'TOML'}: {error}"
+        ) from None
+    if not isinstance(fields, dict):
+        raise UserError(f"{text}: received a {type(fields).__name__}, expected a table of fields")
+    return fields
+
+
+def _assign(fields: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+    head, *rest = (key.replace("-", "_") for key in keys)
+    if not rest:
+        fields[head] = value
+        return
+    inner = fields.get(head)
+    fields[head] = dict(inner) if isinstance(inner, Mapping) else {}
+    _assign(fields[head], rest, value)
+
+
+def _first_problem(error: ValidationError) -> str:
+    problems = error.errors(include_url=False)
+    problem = problems[0]
+    # A union adds the branch it tried to the location; only field names are of use to the reader.
+    where = ".".join(str(part) for part in problem["loc"] if part not in {"bool", "int", "float"})
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    if problem["type"] == "extra_forbidden":
+        near = _nearest(where)
+        return f"unknown field {where!r}{near}{more}"
+    if problem["type"] == "missing":
+        return f"the field {where!r} is missing{more}"
+    if problem["type"] == "value_error":
+        return f"{where or 'config'}: {problem['ctx']['error']}{more}"
+    expected = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"received {where} = {problem['input']!r}, {expected}{more}"
+
+
+def _nearest(name: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, field_names(), n=1, cutoff=0.5)
+    return f", did you mean {close[0]!r}?" if close else f"; fields: {', '.join(field_names())}"
