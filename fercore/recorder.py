@@ -1,0 +1,163 @@
+"""The writing side of a run directory.
+
+Small files are replaced atomically: written beside, flushed to the disk, renamed. The per-epoch log
+is only ever appended to. `results.json` comes last, so that where it stands the run is complete.
+"""
+
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from fercore.config import ExperimentConfig
+from fercore.errors import UserError
+from fercore.records import FILES, Layer, LogRow, Status
+from fercore.runs import Predictions
+
+HEARTBEAT_SECONDS = 5.0
+
+
+class RunWriter:
+    """The writing side of one run directory."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._status = Status(state="running", heartbeat=time.time(), pid=os.getpid())
+        self._lock = threading.Lock()
+
+    @classmethod
+    def create(cls, root: Path, config: ExperimentConfig) -> "RunWriter":
+        """Make a new run directory, named after the experiment, its seed and the time.
+
+        Raises:
+            UserError: if the folder cannot be made.
+        """
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        name = f"{config.name}-s{config.seed}-{stamp}"
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            # Under a hidden name until it holds a config: a reader never meets half a run.
+            hidden = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=root))
+            writer = cls(hidden)
+            writer.write_json("config.json", config.model_dump(mode="json"))
+            writer.set_status(phase="starting", epochs=config.epochs)
+            hidden.chmod(0o755)
+            path = root / name
+            count = 1
+            while path.exists():
+                count += 1
+                path = root / f"{name}-{count}"
+            writer.path = hidden.rename(path)
+        except OSError as error:
+            raise UserError(
+                f"cannot make a run directory under {root} ({error.strerror}); "
+                "mend that or name another folder with --runs-root"
+            ) from None
+        return writer
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of Keras checkpoints, which git ignores."""
+        folder = self.path / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def write_record(self, record: BaseModel) -> None:
+        """Replace the file that holds this kind of record."""
+        file = next(name for name, kind in FILES.items() if kind is type(record))
+        self.write_json(file, record.model_dump(mode="json"))
+
+    def write_layers(self, layers: Sequence[Layer]) -> None:
+        """Replace the layer table."""
+        self.write_json("layers.json", [layer.model_dump(mode="json") for layer in layers])
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Replace a JSON file atomically. Numbers that are not finite are refused."""
+        text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+        with self.replacing(name) as file:
+            file.write(text.encode())
+
+    def write_predictions(self, predictions: Mapping[str, Predictions]) -> None:
+        """Replace `predictions.npz`; probabilities are stored in half precision."""
+        arrays: dict[str, Any] = {}
+        for split, part in predictions.items():
+            arrays[f"{split}_ids"] = part.ids
+            arrays[f"{split}_labels"] = part.labels
+            arrays[f"{split}_probabilities"] = part.probabilities.astype(np.float16)
+        with self.replacing("predictions.npz") as file:
+            np.savez_compressed(file, **arrays)
+
+    def append_log(self, row: LogRow) -> None:
+        """Append one epoch to the log, flushed to the disk."""
+        with (self.path / "log.jsonl").open("ab") as file:
+            file.write(row.model_dump_json().encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def rewrite_log(self, rows: Sequence[LogRow]) -> None:
+        """Replace the log, as a resumption does to drop a torn line or an unfinished tail."""
+        with self.replacing("log.jsonl") as file:
+            file.writelines(row.model_dump_json().encode() + b"\n" for row in rows)
+
+    def set_status(self, **changes: Any) -> None:
+        """Change fields of the status and write it, with a new heartbeat."""
+        with self._lock:
+            changes["heartbeat"] = time.time()
+            self._status = self._status.model_copy(update=changes)
+            self.write_json("status.json", self._status.model_dump(mode="json"))
+
+    def note_step(self, step: int, steps: int) -> None:
+        """Note how far the epoch is; the next heartbeat writes it."""
+        with self._lock:
+            self._status = self._status.model_copy(update={"step": step, "steps": steps})
+
+    @contextmanager
+    def heartbeat(self) -> Iterator[None]:
+        """Write the status every few seconds, from a thread of its own, while the body runs."""
+        done = threading.Event()
+
+        def beat() -> None:
+            while not done.wait(HEARTBEAT_SECONDS):
+                # A full disk must not kill the thread: the next beat may find room again.
+                with suppress(OSError):
+                    self.set_status()
+
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    @contextmanager
+    def replacing(self, name: str) -> Iterator[IO[bytes]]:
+        """A file to write in whole; it takes its name only once it is complete and on the disk."""
+        with replacing(self.path / name) as file:
+            yield file
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file beside `path`, then let it take that name: a reader sees the old or the new."""
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(beside, 0o644)
+        os.replace(beside, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(beside)
+        raise

@@ -1,0 +1,289 @@
+"""The records of a run directory: what each file in it holds.
+
+These models are the one definition of the format. `run_schema()` derives the JSON Schema that the
+package ships as `run.schema.json`.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fercore.config import ExperimentConfig
+
+FORMAT_VERSION = 1
+
+State = Literal["running", "finished", "interrupted", "failed"]
+Fraction = Field(ge=0, le=1)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Status(_Record):
+    """`status.json`: what the run was doing when it last said so.
+
+    Attributes:
+        state: as the run left it; a reader trusts `"running"` only while `heartbeat` is fresh.
+        phase: such as `"training"` or `"evaluating"`.
+        message: one line for people; why a run failed or stopped.
+        epoch: whole epochs done.
+        epochs: at most.
+        step: steps done in the epoch under way.
+        steps: steps in an epoch.
+        heartbeat: seconds since 1970, UTC.
+        pid: of the process that trains.
+    """
+
+    state: State
+    phase: str = ""
+    message: str = ""
+    epoch: int = Field(default=0, ge=0)
+    epochs: int = Field(default=0, ge=0)
+    step: int = Field(default=0, ge=0)
+    steps: int = Field(default=0, ge=0)
+    heartbeat: float
+    pid: int
+
+
+class Environment(_Record):
+    """`environment.json`: where the numbers come from.
+
+    Attributes:
+        command: what starts this run again.
+        started: ISO 8601 with offset, UTC.
+        commit: of the working tree, with `+changes` if it held uncommitted ones; empty outside git.
+        python: version.
+        platform: operating system and machine.
+        packages: versions by name.
+        backend: Keras backend.
+        device: the processor or accelerator in words.
+        cores: processor cores that the process may use.
+        precision: the dtype policy that `precision = "auto"` resolved to.
+        dataset_fingerprint: of the data, see `fercore.data.Splits`.
+        dataset_counts: samples by split title and class name, as trained and evaluated.
+        synthetic: whether code drew the images.
+    """
+
+    format_version: int = FORMAT_VERSION
+    command: str
+    started: str
+    commit: str
+    python: str
+    platform: str
+    packages: dict[str, str]
+    backend: str
+    device: str
+    cores: int
+    precision: str
+    dataset_fingerprint: str
+    dataset_counts: dict[str, dict[str, int]]
+    synthetic: bool
+
+
+class LogRow(_Record):
+    """One line of `log.jsonl`: one whole epoch, counted from 1.
+
+    Attributes:
+        epoch: from 1.
+        loss: mean over the training samples as trained on: weighted, smoothed, augmented, with
+            dropout.
+        accuracy: fraction, on the same.
+        val_loss: mean cross-entropy on the validation split, unweighted, in nats.
+        val_accuracy: fraction.
+        learning_rate: of this epoch.
+        seconds: of training, without validation.
+        val_seconds: of validation.
+        images_per_second: in training.
+        elapsed: seconds of training and validation since epoch 1 began, over all resumptions.
+    """
+
+    epoch: int = Field(ge=1)
+    loss: float
+    accuracy: float = Fraction
+    val_loss: float
+    val_accuracy: float = Fraction
+    learning_rate: float = Field(ge=0)
+    seconds: float = Field(ge=0)
+    val_seconds: float = Field(ge=0)
+    images_per_second: float = Field(ge=0)
+    elapsed: float = Field(ge=0)
+
+
+class Layer(_Record):
+    """One row of `layers.json`.
+
+    Attributes:
+        name: unique in the network.
+        kind: the Keras class.
+        detail: kernel, strides, rate... in words; empty where there is none.
+        output_shape: without the batch axis.
+        parameters: trained or not.
+        trainable: of them.
+    """
+
+    name: str
+    kind: str
+    detail: str = ""
+    output_shape: list[int]
+    parameters: int = Field(ge=0)
+    trainable: int = Field(ge=0)
+
+
+class ClassResult(_Record):
+    """How one class fared. `None` where there is nothing to divide by: no sample of the class.
+
+    Attributes:
+        name: of the class.
+        support: samples of it.
+        precision: fraction; 0 for a class that was never predicted.
+        recall: fraction.
+        recall_low: lower end of the 95% Wilson interval.
+        recall_high: upper end.
+        f1: harmonic mean of precision and recall.
+    """
+
+    name: str
+    support: int = Field(ge=0)
+    precision: float | None
+    recall: float | None
+    recall_low: float | None
+    recall_high: float | None
+    f1: float | None
+
+
+class SplitResult(_Record):
+    """One evaluation.
+
+    Attributes:
+        title: for people, such as `"PrivateTest without repeats"`.
+        n: samples.
+        accuracy: fraction.
+        accuracy_low: lower end of the 95% Wilson interval.
+        accuracy_high: upper end.
+        macro_f1: mean F1 over the classes that occur.
+        uar: unweighted average recall over the classes that occur.
+        nll: mean negative log-likelihood, nats.
+        ece: expected calibration error, 15 equal bins.
+        top2: fraction whose label is among the two most probable classes.
+        classes: in the order of `Results.class_names`.
+        confusion: counts, rows true, columns predicted.
+    """
+
+    title: str
+    n: int = Field(ge=1)
+    accuracy: float = Fraction
+    accuracy_low: float = Fraction
+    accuracy_high: float = Fraction
+    macro_f1: float = Fraction
+    uar: float = Fraction
+    nll: float = Field(ge=0)
+    ece: float = Fraction
+    top2: float = Fraction
+    classes: list[ClassResult]
+    confusion: list[list[int]]
+
+
+class Selection(_Record):
+    """Which epoch's weights were kept, and why.
+
+    Attributes:
+        epoch: from 1.
+        split: the split that chose it, by title.
+        metric: the highest of which won.
+        value: of that metric at that epoch, during training.
+    """
+
+    epoch: int = Field(ge=1)
+    split: str
+    metric: str
+    value: float
+
+
+class Onnx(_Record):
+    """The exported network.
+
+    Attributes:
+        bytes: size of `model.onnx`.
+        weights: how the large kernels are stored.
+        opset: ONNX operator set.
+        max_difference: largest difference of a probability from Keras's, over `n` samples.
+        n: samples compared.
+    """
+
+    bytes: int = Field(ge=1)
+    weights: Literal["float16", "float32"]
+    opset: int
+    max_difference: float = Field(ge=0)
+    n: int = Field(ge=1)
+
+
+class Results(_Record):
+    """`results.json`: written last; where it stands, the run is complete.
+
+    Attributes:
+        class_names: the label set, in the order of every confusion matrix and probability.
+        splits: `"validation"`, `"test"`, `"test_unique"` (without the images that stand in
+            training); with dropped classes also `"test_all"` (with the samples of those classes,
+            each an error).
+        selection: which checkpoint these are the results of.
+        stopped_by: `"epochs"`, `"early stopping"`, `"interrupt"` or `"not a number"`.
+        epochs_run: whole epochs.
+        parameters: of the network, trained or not.
+        trainable_parameters: of them.
+        train_seconds: training and validation, over all resumptions.
+        images_per_second: median over the epochs.
+        peak_memory_bytes: of the training process.
+        finished: ISO 8601 with offset, UTC.
+        onnx: absent until the network is exported.
+    """
+
+    format_version: int = FORMAT_VERSION
+    class_names: list[str]
+    splits: dict[str, SplitResult]
+    selection: Selection
+    stopped_by: Literal["epochs", "early stopping", "interrupt", "not a number"]
+    epochs_run: int = Field(ge=1)
+    parameters: int = Field(ge=0)
+    trainable_parameters: int = Field(ge=0)
+    train_seconds: float = Field(ge=0)
+    images_per_second: float = Field(ge=0)
+    peak_memory_bytes: int = Field(ge=0)
+    finished: str
+    onnx: Onnx | None = None
+
+
+# What each file of a run directory holds; `log.jsonl` and `layers.json` hold many of theirs.
+FILES: dict[str, type[BaseModel]] = {
+    "config.json": ExperimentConfig,
+    "environment.json": Environment,
+    "status.json": Status,
+    "log.jsonl": LogRow,
+    "layers.json": Layer,
+    "results.json": Results,
+}
+
+
+def run_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a run directory.
+
+    It describes one object whose keys are the file names: `log.jsonl` as an array of its lines.
+    """
+    definitions: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
+    for file, record in FILES.items():
+        schema = record.model_json_schema(ref_template="#/$defs/{model}")
+        definitions.update(schema.pop("$defs", {}))
+        definitions[record.__name__] = schema
+        reference = {"$ref": f"#/$defs/{record.__name__}"}
+        many = file in {"log.jsonl", "layers.json"}
+        properties[file] = {"type": "array", "items": reference} if many else reference
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "fercore run directory",
+        "type": "object",
+        "properties": properties,
+        "required": ["config.json", "environment.json", "status.json"],
+        "additionalProperties": False,
+        "$defs": definitions,
+    }

@@ -1,0 +1,259 @@
+"""Run directories: find, list, read, check, remove.
+
+A run is a folder of open formats, described in the README; `fercore.recorder` writes it. The
+reader meets a broken, foreign or half-written folder with a `problem`, never with an exception.
+"""
+
+import json
+import re
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from fercore.config import ExperimentConfig
+from fercore.errors import UserError
+from fercore.records import Environment, Layer, LogRow, Results, Status
+
+STALE_SECONDS = 30.0
+
+_RecordT = TypeVar("_RecordT", bound=BaseModel)
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+ShownState = Literal["finished", "running", "stalled", "interrupted", "failed", "broken"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a run said about every sample of one split.
+
+    Attributes:
+        ids: `(n,)` unicode.
+        labels: `(n,)` uint8.
+        probabilities: `(n, k)` float32 in [0, 1], stored in half precision.
+    """
+
+    ids: NDArray[np.str_]
+    labels: NDArray[np.uint8]
+    probabilities: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory, read. Parts that are absent or unreadable are `None`.
+
+    Attributes:
+        path: the folder.
+        state: `"stalled"` is a run that says it is running but has not said so for 30 seconds;
+            `"broken"` is a folder that is no run, or one whose files cannot be read.
+        problem: one line that says what is wrong, empty if nothing is.
+    """
+
+    path: Path
+    state: ShownState
+    config: ExperimentConfig | None = None
+    status: Status | None = None
+    environment: Environment | None = None
+    results: Results | None = None
+    problem: str = ""
+
+    @property
+    def id(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    def log(self) -> list[LogRow]:
+        """The per-epoch log, without a torn last line. Empty if there is none."""
+        return read_log(self.path)
+
+    def layers(self) -> list[Layer]:
+        """The layer table. Empty if there is none, or it cannot be read."""
+        try:
+            rows = json.loads((self.path / "layers.json").read_bytes())
+            return [Layer.model_validate(row) for row in rows]
+        except (OSError, ValueError, TypeError):
+            return []
+
+    def predictions(self, split: str) -> Predictions | None:
+        """The predictions on `"validation"` or `"test"`; `None` if there are none to be read."""
+        try:
+            with np.load(self.path / "predictions.npz", allow_pickle=False) as stored:
+                return Predictions(
+                    ids=stored[f"{split}_ids"],
+                    labels=stored[f"{split}_labels"],
+                    probabilities=stored[f"{split}_probabilities"].astype(np.float32),
+                )
+        except (OSError, ValueError, KeyError, EOFError):
+            return None
+
+    @property
+    def onnx_path(self) -> Path | None:
+        """The exported network, if there is one."""
+        path = self.path / "model.onnx"
+        return path if path.is_file() else None
+
+
+def list_runs(root: Path) -> list[Run]:
+    """Every folder under the runs root, newest first, broken and foreign ones included.
+
+    Hidden folders and plain files are passed over. An absent root holds no runs.
+    """
+    try:
+        folders = [entry for entry in root.iterdir() if not entry.name.startswith(".")]
+    except OSError:
+        return []
+    runs = [read_run(folder) for folder in folders if folder.is_dir()]
+    return sorted(runs, key=lambda run: (started(run), run.id), reverse=True)
+
+
+def started(run: Run) -> float:
+    """When a run began, in seconds since 1970; 0 if it does not say."""
+    try:
+        return datetime.fromisoformat(run.environment.started).timestamp() if run.environment else 0
+    except ValueError:
+        return 0
+
+
+def find_run(root: Path, run_id: str) -> Run:
+    """The run of that name under the runs root, or at that path.
+
+    Raises:
+        UserError: if there is none, or the name would leave the root.
+    """
+    given = Path(run_id)
+    if given.is_dir() and (given / "config.json").is_file():
+        return read_run(given.absolute())
+    if _RUN_ID.fullmatch(run_id) and (root / run_id).is_dir():
+        return read_run(root / run_id)
+    raise UserError(
+        f"received the run {run_id!r}, expected a folder under {root}; "
+        "`fercore runs` lists what is there"
+    )
+
+
+def read_run(path: Path) -> Run:
+    """Read one run directory. Never raises: what is wrong with it stands in `problem`."""
+    if not (path / "config.json").is_file():
+        return Run(path, "broken", problem="no config.json: not a run directory of this package")
+    problems: list[str] = []
+    config = _read_record(path, "config.json", ExperimentConfig, problems)
+    status = _read_record(path, "status.json", Status, problems)
+    environment = _read_record(path, "environment.json", Environment, problems)
+    results = None
+    if (path / "results.json").is_file():
+        results = _read_record(path, "results.json", Results, problems)
+    state: ShownState
+    if problems:
+        state = "broken"
+    elif results is not None:
+        # A resumed run keeps its old results beside it until it has new ones.
+        state = "running" if status and _alive(status) else "finished"
+    else:
+        assert status is not None  # no problem was found, so it was read
+        state = status.state
+        if state == "running" and not _alive(status):
+            state = "stalled"
+        elif state == "finished":
+            state, problems = "broken", ["results.json is missing"]
+    return Run(path, state, config, status, environment, results, "; ".join(problems))
+
+
+def read_log(path: Path) -> list[LogRow]:
+    """The per-epoch log of a run directory.
+
+    A torn line (the last one of a run that was killed while it wrote) ends the reading. Where an
+    epoch stands twice, because a run was resumed, the later line counts.
+    """
+    rows: dict[int, LogRow] = {}
+    try:
+        with (path / "log.jsonl").open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                row = LogRow.model_validate_json(line)
+                rows[row.epoch] = row
+    except (OSError, ValueError):
+        pass
+    return [rows[epoch] for epoch in sorted(rows)]
+
+
+def check_run(path: Path) -> list[str]:
+    """Everything that is wrong with a finished run directory, one line each; empty if nothing."""
+    problems: list[str] = []
+    run = read_run(path)
+    if run.problem:
+        return [run.problem]
+    for number, line in enumerate(_lines(path / "log.jsonl"), start=1):
+        try:
+            LogRow.model_validate_json(line)
+        except ValidationError as error:
+            problems.append(f"log.jsonl, line {number}: {_short(error)}")
+    results = run.results
+    if results is None:
+        return [*problems, f"not finished: {run.state}"]
+    if not run.layers():
+        problems.append("layers.json is missing or unreadable")
+    elif sum(layer.parameters for layer in run.layers()) != results.parameters:
+        problems.append("layers.json: its parameters do not add up to those of results.json")
+    for split, result in results.splits.items():
+        counted = sum(map(sum, result.confusion))
+        if counted != result.n:
+            problems.append(f"results.json: {split} has n = {result.n}, its matrix {counted}")
+    for split in ("validation", "test"):
+        predictions = run.predictions(split)
+        if predictions is None:
+            problems.append(f"predictions.npz: {split} is missing or unreadable")
+        elif predictions.probabilities.shape != (len(predictions.ids), len(results.class_names)):
+            problems.append(f"predictions.npz: {split} has {predictions.probabilities.shape}")
+    return problems
+
+
+def remove_run(run: Run) -> None:
+    """Delete a run directory.
+
+    Raises:
+        UserError: if the folder is no run of this package, or cannot be deleted.
+    """
+    if run.config is None:
+        raise UserError(f"{run.id} is not a run of this package ({run.problem}); nothing deleted")
+    try:
+        shutil.rmtree(run.path)
+    except OSError as error:
+        raise UserError(f"cannot delete {run.path}: {error.strerror}") from None
+
+
+def _alive(status: Status) -> bool:
+    return status.state == "running" and time.time() - status.heartbeat < STALE_SECONDS
+
+
+def _read_record(
+    path: Path, file: str, kind: type[_RecordT], problems: list[str]
+) -> _RecordT | None:
+    try:
+        return kind.model_validate_json((path / file).read_bytes())
+    except FileNotFoundError:
+        problems.append(f"{file} is missing")
+    except OSError as error:
+        problems.append(f"{file} cannot be read ({error.strerror})")
+    except ValidationError as error:
+        problems.append(f"{file}: {_short(error)}")
+    return None
+
+
+def _short(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    where = ".".join(map(str, problem["loc"]))
+    return f"{where}: {problem['msg']}" if where else problem["msg"]
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().splitlines()
+    except OSError:
+        return []
