@@ -1,0 +1,47 @@
+"""How good a classifier is, and how sure the figure is.
+
+Everything here is numpy, so dashboard pages may import it. Rows of a confusion matrix are true
+classes, columns are predicted ones. A figure that the data cannot give, such as the recall of a
+class with no sample, is NaN in an array and null in JSON.
+"""
+
+from fercore.metrics.counts import (
+    PerClass,
+    accuracy,
+    accuracy_interval,
+    balanced_class_weights,
+    confusion_matrix,
+    macro_f1,
+    per_class,
+    recall_interval,
+    uar,
+)
+from fercore.metrics.evaluation import Evaluation, summarise
+from fercore.metrics.probabilistic import (
+    ECE_BINS,
+    Reliability,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability,
+    top_k_accuracy,
+)
+
+__all__ = [
+    "ECE_BINS",
+    "Evaluation",
+    "PerClass",
+    "Reliability",
+    "accuracy",
+    "accuracy_interval",
+    "balanced_class_weights",
+    "confusion_matrix",
+    "expected_calibration_error",
+    "macro_f1",
+    "negative_log_likelihood",
+    "per_class",
+    "recall_interval",
+    "reliability",
+    "summarise",
+    "top_k_accuracy",
+    "uar",
+]
