@@ -115,6 +115,11 @@ class RunWriter:
             self._status = self._status.model_copy(update=changes)
             self.write_json("status.json", self._status.model_dump(mode="json"))
 
+    def try_status(self, **changes: Any) -> None:
+        """Like `set_status`, where a full disk must not hide a graver error."""
+        with suppress(OSError):
+            self.set_status(**changes)
+
     def note_step(self, step: int, steps: int) -> None:
         """Note how far the epoch is; the next heartbeat writes it."""
         with self._lock:
@@ -128,8 +133,7 @@ class RunWriter:
         def beat() -> None:
             while not done.wait(HEARTBEAT_SECONDS):
                 # A full disk must not kill the thread: the next beat may find room again.
-                with suppress(OSError):
-                    self.set_status()
+                self.try_status()
 
         thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
         thread.start()

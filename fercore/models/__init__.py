@@ -1,0 +1,57 @@
+"""Networks, one module a paper, found by file name.
+
+Every module defines `build(input_shape, num_classes, **options) -> keras.Model`. The network takes
+grey levels from 0 to 255, `(n, height, width, 1)` float32, scales them itself, and returns logits,
+`(n, num_classes)` float32: losses and calibration want logits, and the export adds the softmax.
+"""
+
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from fercore.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+
+def list_models() -> tuple[str, ...]:
+    """The names of all networks, sorted."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+def build(
+    name: str,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    options: Mapping[str, Any] | None = None,
+) -> "keras.Model":
+    """Build a network by name, with fresh weights.
+
+    Args:
+        name: one of `list_models()`.
+        input_shape: `(height, width, 1)`.
+        num_classes: width of the logits.
+        options: keyword arguments of that module's `build`.
+
+    Raises:
+        UserError: if there is no such network, or it does not take an option or a value.
+    """
+    if name not in list_models():
+        raise UserError(f"received model = {name!r}, expected one of: {', '.join(list_models())}")
+    builder = import_module(f"{__name__}.{name}").build
+    known = [
+        parameter.name
+        for parameter in inspect.signature(builder).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    for option in options or {}:
+        if option not in known:
+            raise UserError(
+                f"received model_options.{option}, which {name} does not take; "
+                f"expected one of: {', '.join(known) or 'none'}"
+            )
+    network: keras.Model = builder(input_shape, num_classes, **(options or {}))
+    return network

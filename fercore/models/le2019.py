@@ -1,0 +1,62 @@
+"""Shallow and Deep CNN (Le, Pham & Hoang, "CNNs for Facial Emotion Recognition", 2019).
+
+Section 4 of the paper describes both; the layer table of the Deep one, 4,478,727 parameters at
+48x48 with seven outputs, is Figure 8 of Khopkar & Saxena (2021), who train the same network.
+"""
+
+import keras
+from keras import KerasTensor, layers
+
+from fercore.errors import UserError
+
+# (filters, kernel size) of each block, and units of each hidden layer.
+BLOCKS = {
+    "shallow": [(64, 3), (128, 5)],
+    "deep": [(64, 3), (128, 5), (512, 3), (512, 3)],
+}
+HIDDEN = {"shallow": [256], "deep": [256, 512]}
+
+
+def build(
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    variant: str = "deep",
+    dropout: float = 0.25,
+) -> keras.Model:
+    """Two or four blocks of convolution, normalisation, ReLU, pooling and dropout.
+
+    Args:
+        input_shape: `(height, width, 1)`, at least 4x4 for `"shallow"` and 16x16 for `"deep"`.
+        num_classes: width of the logits.
+        variant: `"shallow"` or `"deep"`. The hidden layers of the Deep network are normalised and
+            dropped out; for the Shallow one the paper speaks of a plain hidden layer.
+        dropout: rate after every pooling, and after every hidden layer of the Deep network.
+
+    Raises:
+        UserError: if the variant is neither.
+    """
+    if variant not in BLOCKS:
+        raise UserError(f"received variant = {variant!r}, expected one of: {', '.join(BLOCKS)}")
+    pixels = keras.Input(input_shape, name="pixels")
+    x = layers.Rescaling(1 / 255, name="scale")(pixels)
+    for number, (filters, kernel_size) in enumerate(BLOCKS[variant], start=1):
+        x = layers.Conv2D(filters, kernel_size, padding="same", name=f"conv{number}")(x)
+        x = _normalise_and_activate(x, f"conv{number}")
+        x = layers.MaxPooling2D(name=f"pool{number}")(x)
+        x = layers.Dropout(dropout, name=f"dropout{number}")(x)
+    x = layers.Flatten(name="flatten")(x)
+    for number, units in enumerate(HIDDEN[variant], start=1):
+        x = layers.Dense(units, name=f"hidden{number}")(x)
+        if variant == "deep":
+            x = _normalise_and_activate(x, f"hidden{number}")
+            x = layers.Dropout(dropout, name=f"hidden{number}_dropout")(x)
+        else:
+            x = layers.ReLU(name=f"hidden{number}_relu")(x)
+    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    return keras.Model(pixels, logits, name=f"le2019_{variant}")
+
+
+def _normalise_and_activate(x: KerasTensor, name: str) -> KerasTensor:
+    x = layers.BatchNormalization(name=f"{name}_bn")(x)
+    return layers.ReLU(name=f"{name}_relu")(x)

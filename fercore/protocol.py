@@ -1,0 +1,92 @@
+"""Which samples an experiment trains on, selects its checkpoint on, and is judged by."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fercore import labels
+from fercore.config import ExperimentConfig
+from fercore.data.splits import Split, Splits, repeated_in
+from fercore.errors import UserError
+
+
+@dataclass(frozen=True)
+class View:
+    """The samples of one split that one figure is computed on.
+
+    Attributes:
+        role: the split, `"validation"` or `"test"`.
+        title: for people, such as `"PrivateTest without repeats"`.
+        keep: `(n,)` bool over that split.
+    """
+
+    role: str
+    title: str
+    keep: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The samples of an experiment.
+
+    Attributes:
+        class_names: the dataset's label set; the network has an output for each.
+        train: samples to train on, without dropped classes.
+        validation: samples that choose the checkpoint, without dropped classes.
+        judged: the whole validation and test splits by role: every sample gets a prediction.
+        views: by name, see `fercore.records.Results.splits`.
+    """
+
+    class_names: tuple[str, ...]
+    train: Split
+    validation: Split
+    judged: Mapping[str, Split]
+    views: Mapping[str, View]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Samples by split title and class name, as trained and judged."""
+        parts = {"Training": self.train.labels} | {
+            view.title: self.judged[view.role].labels[view.keep] for view in self.views.values()
+        }
+        size = len(self.class_names)
+        return {
+            title: dict(
+                zip(self.class_names, np.bincount(part, minlength=size).tolist(), strict=True)
+            )
+            for title, part in parts.items()
+        }
+
+
+def plan(config: ExperimentConfig, splits: Splits) -> Protocol:
+    """Lay out an experiment's samples.
+
+    Raises:
+        UserError: if the dataset lacks a class that the config drops, or nothing would be left.
+    """
+    dropped = [labels.index_of(name, splits.class_names) for name in config.drop_classes]
+    if len(splits.class_names) - len(set(dropped)) < 2:
+        raise UserError(
+            f"received drop_classes = {list(config.drop_classes)}, which leaves fewer than two of "
+            f"the classes of {splits.name}: {', '.join(splits.class_names)}"
+        )
+    kept = {role: ~np.isin(splits[role].labels, dropped) for role in splits}
+    train = splits["train"]
+    test, title = splits["test"], splits.title("test")
+    unique = ~repeated_in(test.images, train.images)
+    views = {
+        "validation": View("validation", splits.title("validation"), kept["validation"]),
+        "test": View("test", title, kept["test"]),
+        "test_unique": View("test", f"{title} without repeats", kept["test"] & unique),
+    }
+    if dropped:
+        everything = np.ones(len(test), bool)
+        views["test_all"] = View("test", f"{title}, all classes", everything)
+    return Protocol(
+        class_names=splits.class_names,
+        train=train.take(kept["train"]) if dropped else train,
+        validation=splits["validation"].take(kept["validation"]),
+        judged={role: splits[role] for role in ("validation", "test")},
+        views=views,
+    )

@@ -1,0 +1,72 @@
+"""Where a run's numbers come from: versions, device, commit, data."""
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+
+import keras
+
+from fercore import device
+from fercore.data.splits import Splits
+from fercore.protocol import Protocol
+from fercore.records import Environment
+
+PACKAGES = ("fercore", "keras", "tensorflow", "jax", "numpy", "onnx", "onnxruntime", "tf2onnx")
+
+
+def describe(command: str, precision: str, splits: Splits, protocol: Protocol) -> Environment:
+    """Everything that tells one run's surroundings from another's."""
+    return Environment(
+        command=command,
+        started=now(),
+        commit=_commit(),
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        packages=_versions(),
+        backend=keras.backend.backend(),
+        device=device.describe_device(),
+        cores=device.count_cores(),
+        precision=precision,
+        dataset_fingerprint=splits.fingerprint,
+        dataset_counts=protocol.counts(),
+        synthetic=splits.synthetic,
+    )
+
+
+def now() -> str:
+    """The time in ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _commit() -> str:
+    """The commit of the source tree that this package runs from; empty if git does not know it."""
+    commit = _git("rev-parse", "HEAD")
+    if commit and _git("status", "--porcelain", "--untracked-files=no"):
+        return f"{commit}+changes"
+    return commit
+
+
+def _git(*arguments: str) -> str:
+    folder = __file__.rpartition("fercore")[0]
+    try:
+        done = subprocess.run(
+            ["git", "-C", folder, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

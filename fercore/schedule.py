@@ -1,0 +1,54 @@
+"""Learning rate and early stopping, as pure functions of what the log holds.
+
+A run that is resumed therefore goes on as if it had never stopped: there is no state to save.
+"""
+
+import math
+from collections.abc import Sequence
+
+from fercore.config import EarlyStoppingConfig, ExperimentConfig
+from fercore.records import LogRow
+
+
+def learning_rate(config: ExperimentConfig, log: Sequence[LogRow]) -> float:
+    """The rate of the epoch that follows the logged ones."""
+    schedule, highest = config.schedule, config.optimizer.learning_rate
+    done = len(log)
+    if done < schedule.warmup_epochs:
+        return highest * (done + 1) / (schedule.warmup_epochs + 1)
+    if schedule.kind == "cosine":
+        span = max(config.epochs - schedule.warmup_epochs, 1)
+        progress = (done - schedule.warmup_epochs) / span
+        return (
+            schedule.minimum + (highest - schedule.minimum) * (1 + math.cos(math.pi * progress)) / 2
+        )
+    if schedule.kind == "plateau":
+        return max(highest * schedule.factor ** _plateaus(config, log), schedule.minimum)
+    return highest
+
+
+def should_stop(config: EarlyStoppingConfig, log: Sequence[LogRow]) -> bool:
+    """Whether the best epoch lies `patience` epochs back."""
+    if config.patience == 0 or not log:
+        return False
+    values = [getattr(row, config.monitor) for row in log]
+    best = max(values) if config.monitor == "val_accuracy" else min(values)
+    return len(values) - 1 - values.index(best) >= config.patience
+
+
+def best_epoch(log: Sequence[LogRow]) -> LogRow:
+    """The epoch with the highest validation accuracy, the earlier of two equal ones."""
+    return max(log, key=lambda row: (row.val_accuracy, -row.epoch))
+
+
+def _plateaus(config: ExperimentConfig, log: Sequence[LogRow]) -> int:
+    """How often the rate has been cut: after every `patience` epochs without a new lowest loss."""
+    cuts, waited, lowest = 0, 0, math.inf
+    for row in log[config.schedule.warmup_epochs :]:
+        if row.val_loss < lowest:
+            lowest, waited = row.val_loss, 0
+            continue
+        waited += 1
+        if waited >= config.schedule.patience:
+            cuts, waited = cuts + 1, 0
+    return cuts

@@ -1,0 +1,212 @@
+"""The one trainer: a config and a dataset in, a finished run directory out.
+
+`train` reads from top to bottom. It is the same for every experiment, dataset and Keras backend;
+what differs stands in the config. Every source of chance (order, dropout, augmentation) is drawn
+from the seed and the epoch alone, so that a resumed run goes on as if it had never stopped.
+"""
+
+import math
+import statistics
+import time
+from typing import Literal
+
+import keras
+import numpy as np
+
+from fercore import checkpoints, device, export, metrics, models, provenance, schedule
+from fercore.augment import augment_array
+from fercore.config import ExperimentConfig
+from fercore.data.splits import Splits
+from fercore.errors import UserError
+from fercore.evaluate import judge, predictions_of
+from fercore.protocol import plan
+from fercore.recorder import RunWriter
+from fercore.records import LogRow, Results, Selection
+from fercore.runs import read_log
+from fercore.trainee import Batches, OnProgress, Progress, Steps, Trainee, layer_table, predict
+
+EVALUATION_BATCH = 512
+Stop = Literal["epochs", "early stopping", "interrupt", "not a number"]
+
+
+def train(
+    config: ExperimentConfig,
+    splits: Splits,
+    run: RunWriter,
+    *,
+    command: str,
+    resume: bool = False,
+    on_progress: OnProgress = lambda progress: None,
+) -> Results:
+    """Train, keep the best checkpoint by validation accuracy, evaluate it, export it.
+
+    An interrupt (Ctrl-C) ends the training at the last whole epoch; what there is is evaluated and
+    written like any other run. A second interrupt leaves the run to be resumed.
+
+    Args:
+        config: the experiment.
+        splits: its dataset.
+        run: an open run directory.
+        command: what starts this run again, for the record.
+        resume: go on from the last whole epoch in the run directory.
+        on_progress: called often; must be quick.
+
+    Returns:
+        What `results.json` holds.
+
+    Raises:
+        UserError: if the run cannot be resumed, or not one epoch gave a finite loss.
+        KeyboardInterrupt: if it is interrupted before the end of the first epoch, or twice.
+        OSError: if the run directory cannot be written, as on a full disk.
+    """
+    with run.heartbeat():
+        try:
+            return _train(config, splits, run, command, resume, on_progress)
+        except KeyboardInterrupt:
+            run.set_status(state="interrupted", message="interrupted; resume it to go on")
+            raise
+        except BaseException as error:
+            run.try_status(state="failed", message=str(error).splitlines()[0][:500])
+            raise
+
+
+def _train(
+    config: ExperimentConfig,
+    splits: Splits,
+    run: RunWriter,
+    command: str,
+    resume: bool,
+    on_progress: OnProgress,
+) -> Results:
+    protocol = plan(config, splits)
+    precision = device.resolve_precision(config.precision)
+    if not resume:
+        run.write_record(provenance.describe(command, precision, splits, protocol))
+
+    # The network, and what moves its weights.
+    keras.utils.set_random_seed(config.seed)
+    num_classes = len(protocol.class_names)
+    input_shape = (*protocol.train.images.shape[1:], 1)
+    with device.computing_in(precision):
+        network = models.build(config.model, input_shape, num_classes, config.model_options)
+        trainee = Trainee(network, config)
+    last_path, best_path = run.checkpoints / "last.npz", run.checkpoints / "best.npz"
+    log: list[LogRow] = []
+    if resume:
+        log = read_log(run.path)[: checkpoints.load(last_path, trainee.state())]
+        run.rewrite_log(log)
+    run.write_layers(layer_table(network))
+
+    # The samples, and what each weighs.
+    on_progress(Progress("preparing"))
+    images, labels = protocol.train.images, protocol.train.labels
+    weights = np.ones(num_classes, np.float32)
+    if config.class_weights:
+        weights = metrics.balanced_class_weights(labels, num_classes).astype(np.float32)
+    if config.augmentation.mode == "doubled" and config.augmentation.active:
+        copies = augment_array(images, config.augmentation, config.seed)
+        images, labels = np.concatenate([images, copies]), np.tile(labels, 2)
+    validation = Batches(protocol.validation.images, protocol.validation.labels, EVALUATION_BATCH)
+
+    stopped_by: Stop = "epochs"
+    run.set_status(state="running", phase="training", epoch=len(log), epochs=config.epochs)
+    try:
+        while len(log) < config.epochs:
+            if schedule.should_stop(config.early_stopping, log):
+                stopped_by = "early stopping"
+                break
+            epoch = len(log) + 1
+            trainee.reseed(config.seed, epoch)
+            trainee.optimizer.learning_rate.assign(schedule.learning_rate(config, log))
+            order = np.random.default_rng([config.seed, epoch]).permutation(len(images))
+            batches = Batches(images, labels, config.batch_size, order, weights)
+
+            began = time.perf_counter()
+            history = trainee.fit(
+                batches,
+                shuffle=False,  # the order is ours, drawn from seed and epoch
+                verbose=0,
+                callbacks=[Steps(run, on_progress, epoch, config.epochs, len(batches))],
+            ).history
+            trained = time.perf_counter()
+            scores = trainee.evaluate(validation, verbose=0, return_dict=True)
+            ended = time.perf_counter()
+
+            loss, val_loss = float(history["loss"][-1]), float(scores["nll"])
+            if not (math.isfinite(loss) and math.isfinite(val_loss)):
+                stopped_by = "not a number"
+                break
+            row = LogRow(
+                epoch=epoch,
+                loss=loss,
+                accuracy=float(history["accuracy"][-1]),
+                val_loss=val_loss,
+                val_accuracy=float(scores["accuracy"]),
+                learning_rate=float(trainee.optimizer.learning_rate.value),
+                seconds=trained - began,
+                val_seconds=ended - trained,
+                images_per_second=len(images) / (trained - began),
+                elapsed=(log[-1].elapsed if log else 0.0) + ended - began,
+            )
+            # The resumable state comes last: killed in between, the run repeats this one epoch.
+            with device.interrupts_deferred():
+                run.append_log(row)
+                log.append(row)
+                if schedule.best_epoch(log) is row:
+                    checkpoints.save(best_path, network.variables, epoch)
+                checkpoints.save(last_path, trainee.state(), epoch)
+            run.set_status(epoch=epoch, step=0)
+            on_progress(Progress("training", epoch, config.epochs, row=row))
+    except KeyboardInterrupt:
+        if not log:
+            raise
+        stopped_by = "interrupt"
+    if not log:
+        raise UserError(
+            f"the loss of the first epoch was not finite (learning rate "
+            f"{config.optimizer.learning_rate:g}); lower --optimizer.learning-rate"
+        )
+
+    # The best checkpoint in single precision, its kernels rounded to what model.onnx stores.
+    run.set_status(phase="evaluating")
+    on_progress(Progress("evaluating"))
+    with device.computing_in("float32"):
+        final = models.build(config.model, input_shape, num_classes, config.model_options)
+    best = log[checkpoints.load(best_path, final.variables) - 1]
+    export.round_kernels(final)
+    probabilities = {
+        role: predict(final, split.images, EVALUATION_BATCH)
+        for role, split in protocol.judged.items()
+    }
+    run.write_predictions(predictions_of(protocol, probabilities))
+    final.save(run.checkpoints / "model.keras")
+
+    run.set_status(phase="exporting")
+    on_progress(Progress("exporting"))
+    onnx = None
+    if export.available():
+        onnx = export.export_run(
+            final, run, protocol.judged["test"].images, probabilities["test"], protocol.class_names
+        )
+    results = Results(
+        class_names=list(protocol.class_names),
+        splits=judge(protocol, probabilities),
+        selection=Selection(
+            epoch=best.epoch,
+            split=splits.title("validation"),
+            metric="accuracy",
+            value=best.val_accuracy,
+        ),
+        stopped_by=stopped_by,
+        epochs_run=len(log),
+        parameters=final.count_params(),
+        trainable_parameters=sum(math.prod(w.shape) for w in final.trainable_weights),
+        train_seconds=log[-1].elapsed,
+        images_per_second=statistics.median(row.images_per_second for row in log),
+        peak_memory_bytes=device.peak_memory_bytes(),
+        finished=provenance.now(),
+        onnx=onnx,
+    )
+    run.write_record(results)
+    run.set_status(state="finished", phase="", message=f"stopped by {stopped_by}")
+    return results

@@ -1,0 +1,215 @@
+"""What the trainer drives: the network with its augmentation, its batches, its progress."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from fercore import device
+from fercore.augment import Augment
+from fercore.config import ExperimentConfig, OptimizerConfig
+from fercore.recorder import RunWriter
+from fercore.records import Layer, LogRow
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the trainer is doing, for whoever shows it.
+
+    Attributes:
+        phase: such as `"training"`.
+        epoch: the epoch under way, from 1.
+        epochs: at most.
+        step: steps done in it.
+        steps: in all.
+        row: the epoch's log row, once it is whole.
+    """
+
+    phase: str
+    epoch: int = 0
+    epochs: int = 0
+    step: int = 0
+    steps: int = 0
+    row: LogRow | None = None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class Trainee(keras.Model):  # type: ignore[misc]
+    """A network together with the augmentation that runs before it, compiled for training.
+
+    The augmentation is no part of the network, which is saved and exported by itself.
+
+    Args:
+        network: takes grey levels, returns logits.
+        config: names augmentation, loss, optimizer and steps in one call.
+    """
+
+    def __init__(self, network: keras.Model, config: ExperimentConfig):
+        super().__init__(name="trainee")
+        self.network = network
+        self.augment = Augment(config.augmentation, name="augment")
+        self.compile(
+            optimizer=build_optimizer(config.optimizer),
+            loss=CrossEntropy(config.label_smoothing),
+            metrics=[
+                keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+                keras.metrics.SparseCategoricalCrossentropy(name="nll", from_logits=True),
+            ],
+            jit_compile=device.jit_compile(),
+            steps_per_execution=config.steps_per_execution,
+        )
+        self.augment.build(network.input_shape)
+        self(np.zeros((1, *network.input_shape[1:]), np.uint8))
+        self.optimizer.build(self.trainable_variables)
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        """Logits of a batch: `(n, height, width, 1)` uint8 in, `(n, k)` float32 out."""
+        pixels = ops.cast(images, "float32")
+        if training:
+            pixels = self.augment(pixels)
+        return self.network(pixels, training=training)
+
+    def state(self) -> list[keras.Variable]:
+        """Everything that a resumption needs: the weights and what the optimizer remembers."""
+        return [*self.network.variables, *self.optimizer.variables]
+
+    def reseed(self, seed: int, epoch: int) -> None:
+        """Set every generator, of dropout and of augmentation, to its state for one epoch."""
+        generators = [v for v in self.variables if v.path.endswith("seed_generator_state")]
+        for number, variable in enumerate(generators):
+            sequence = np.random.SeedSequence([seed, epoch, number])
+            variable.assign(sequence.generate_state(2))
+
+
+class CrossEntropy(keras.losses.Loss):  # type: ignore[misc]
+    """Softmax cross-entropy of integer labels, in nats, with label smoothing.
+
+    Label smoothing mixes the target with the uniform distribution (Szegedy et al., 2016).
+
+    Args:
+        label_smoothing: weight of the uniform distribution, 0 for none.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0):
+        super().__init__(name="cross_entropy")
+        self.label_smoothing = label_smoothing
+
+    def call(self, labels: Any, logits: Any) -> Any:
+        """Loss of each sample: `(n,)` labels and `(n, k)` logits in, `(n,)` out."""
+        targets = ops.one_hot(ops.cast(labels, "int32"), logits.shape[-1], dtype=logits.dtype)
+        if self.label_smoothing:
+            smoothing = self.label_smoothing
+            targets = targets * (1 - smoothing) + smoothing / logits.shape[-1]
+        return ops.categorical_crossentropy(targets, logits, from_logits=True)
+
+
+def build_optimizer(config: OptimizerConfig) -> keras.optimizers.Optimizer:
+    """The Keras optimizer that a config names."""
+    settings: dict[str, Any] = {"learning_rate": config.learning_rate}
+    if config.weight_decay:
+        settings["weight_decay"] = config.weight_decay
+    if config.clip_norm:
+        settings["clipnorm"] = config.clip_norm
+    if config.name == "sgd":
+        settings |= {"momentum": config.momentum, "nesterov": config.nesterov}
+    return keras.optimizers.get({"class_name": config.name, "config": settings})
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches of raw grey levels; whatever else is done to them is done on the device.
+
+    Args:
+        images: `(n, height, width)` uint8.
+        labels: `(n,)` integers.
+        batch_size: the last batch may be smaller.
+        order: `(n,)` positions, for one epoch; as they stand if absent.
+        class_weights: `(k,)` weight of a sample by its label; unweighted if absent.
+    """
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.integer],
+        batch_size: int,
+        order: NDArray[np.integer] | None = None,
+        class_weights: NDArray[np.floating] | None = None,
+    ):
+        super().__init__()
+        self._images, self._labels, self._batch_size = images, labels, batch_size
+        self._order = np.arange(len(images)) if order is None else order
+        self._weights = class_weights
+
+    def __len__(self) -> int:
+        return -(-len(self._images) // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
+        chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        images, labels = self._images[chosen][..., None], self._labels[chosen]
+        return (
+            (images, labels) if self._weights is None else (images, labels, self._weights[labels])
+        )
+
+
+class Steps(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tell run directory and onlooker how far the epoch is; end it when the loss is not finite."""
+
+    def __init__(
+        self, run: RunWriter, on_progress: OnProgress, epoch: int, epochs: int, steps: int
+    ):
+        super().__init__()
+        self._run, self._on_progress = run, on_progress
+        self._epoch, self._epochs, self._steps = epoch, epochs, steps
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """After a call of the compiled function: `batch` counts steps, from 0."""
+        self._run.note_step(batch + 1, self._steps)
+        self._on_progress(Progress("training", self._epoch, self._epochs, batch + 1, self._steps))
+        if logs and not np.isfinite(logs["loss"]):
+            self.model.stop_training = True
+
+
+def predict(
+    network: keras.Model, images: NDArray[np.uint8], batch_size: int
+) -> NDArray[np.float32]:
+    """Probabilities by Keras: `(n, height, width)` uint8 in, `(n, k)` float32 out."""
+    results = []
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size, :, :, None].astype(np.float32)
+        logits = network(ops.convert_to_tensor(batch), training=False)
+        results.append(ops.convert_to_numpy(ops.softmax(ops.cast(logits, "float32"))))
+    return np.concatenate(results)
+
+
+def layer_table(network: keras.Model) -> list[Layer]:
+    """One row per layer, in order, the input left out."""
+    return [
+        Layer(
+            name=layer.name,
+            kind=type(layer).__name__,
+            detail=_detail(layer.get_config()),
+            output_shape=list(layer.output.shape[1:]),
+            parameters=layer.count_params(),
+            trainable=sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights),
+        )
+        for layer in network.layers
+        if not isinstance(layer, keras.layers.InputLayer)
+    ]
+
+
+def _detail(settings: dict[str, Any]) -> str:
+    words = []
+    if "kernel_size" in settings:
+        words += ["x".join(map(str, settings["kernel_size"])), settings["padding"]]
+    if "pool_size" in settings:
+        words.append("x".join(map(str, settings["pool_size"])))
+    if settings.get("activation", "linear") != "linear":
+        words.append(str(settings["activation"]))
+    if "rate" in settings:
+        words.append(f"rate {settings['rate']:g}")
+    return ", ".join(words)
