@@ -40,7 +40,7 @@ def load(path: Path, variables: Sequence[keras.Variable]) -> int:
         UserError: if the checkpoint is absent, damaged, or of another network or optimizer.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = [stored[name] for name in sorted(set(stored.files) - {"epoch"})]
             epoch = int(stored["epoch"])
     except FileNotFoundError:

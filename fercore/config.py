@@ -272,7 +272,7 @@ def _first_problem(error: ValidationError) -> str:
     where = ".".join(str(part) for part in problem["loc"] if part not in {"bool", "int", "float"})
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if problem["type"] == "extra_forbidden":
-        near = _nearest(where)
+        near = nearest(where)
         return f"unknown field {where!r}{near}{more}"
     if problem["type"] == "missing":
         return f"the field {where!r} is missing{more}"
@@ -282,7 +282,8 @@ def _first_problem(error: ValidationError) -> str:
     return f"received {where} = {problem['input']!r}, {expected}{more}"
 
 
-def _nearest(name: str) -> str:
+def nearest(name: str) -> str:
+    """The end of an error message about an unknown field: the closest one, or all of them."""
     from difflib import get_close_matches
 
     close = get_close_matches(name, field_names(), n=1, cutoff=0.5)

@@ -6,20 +6,22 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fercore import metrics
+from fercore import labels, metrics
+from fercore.data.splits import Splits
+from fercore.errors import UserError
+from fercore.onnx_session import OnnxNetwork
 from fercore.protocol import Protocol
 from fercore.records import ClassResult, SplitResult
-from fercore.runs import Predictions
+from fercore.runs import Predictions, Run
 
 
-def judge(
-    protocol: Protocol, probabilities: Mapping[str, NDArray[np.float32]]
-) -> dict[str, SplitResult]:
+def judge(protocol: Protocol, predictions: Mapping[str, Predictions]) -> dict[str, SplitResult]:
     """Every figure of an experiment.
 
     Args:
         protocol: which samples count in which figure.
-        probabilities: `(n, k)` by role, for every sample of that split.
+        predictions: by role, for every sample of that split, as stored: what `results.json` says
+            is then exactly what `predictions.npz` gives again.
 
     Returns:
         Results by the name of the view.
@@ -27,8 +29,8 @@ def judge(
     return {
         name: split_result(
             view.title,
-            probabilities[view.role][view.keep],
-            protocol.judged[view.role].labels[view.keep],
+            predictions[view.role].probabilities[view.keep],
+            predictions[view.role].labels[view.keep],
             protocol.class_names,
         )
         for name, view in protocol.views.items()
@@ -38,11 +40,11 @@ def judge(
 def split_result(
     title: str,
     probabilities: NDArray[np.floating],
-    labels: NDArray[np.integer],
+    truth: NDArray[np.integer],
     class_names: Sequence[str],
 ) -> SplitResult:
     """One evaluation: `(n, k)` probabilities against `(n,)` labels."""
-    summary = metrics.summarise(probabilities, labels)
+    summary = metrics.summarise(probabilities, truth)
     per_class = summary.per_class
     intervals = metrics.recall_interval(summary.confusion)
     classes = [
@@ -73,12 +75,55 @@ def split_result(
     )
 
 
+def evaluate_onnx(run: Run, splits: Splits, role: str) -> SplitResult:
+    """Judge a finished run's `model.onnx` on one split of any dataset with the same label set.
+
+    Samples of classes that the run dropped are left out, as in its own headline figure.
+
+    Raises:
+        UserError: if the run has no exported network, or the dataset lacks the split, shows other
+            classes or images of another size.
+    """
+    if run.config is None or run.results is None or run.onnx_path is None:
+        raise UserError(
+            f"{run.id} is {run.state} and has no model.onnx; expected a finished run "
+            f"(one trained on JAX alone needs: fercore export {run.id})"
+        )
+    class_names = tuple(run.results.class_names)
+    if splits.class_names != class_names:
+        raise UserError(
+            f"{run.id} knows the classes {', '.join(class_names)}; {splits.name} has "
+            f"{', '.join(splits.class_names)}"
+        )
+    if role not in splits.parts:
+        raise UserError(f"{splits.name} has no split {role!r}; it has: {', '.join(splits)}")
+    split = splits[role]
+    network = OnnxNetwork(run.onnx_path, threads=0)
+    if split.images.shape[1:] != network.image_shape:
+        raise UserError(
+            f"{run.id} takes images of {network.image_shape}, {splits.name} holds "
+            f"{split.images.shape[1:]}"
+        )
+    dropped = [labels.index_of(name, class_names) for name in run.config.drop_classes]
+    split = split.take(~np.isin(split.labels, dropped))
+    return split_result(
+        f"{splits.name}, {splits.title(role)}", network(split.images), split.labels, class_names
+    )
+
+
 def predictions_of(
     protocol: Protocol, probabilities: Mapping[str, NDArray[np.float32]]
 ) -> dict[str, Predictions]:
-    """What `predictions.npz` stores: every judged sample, dropped classes included."""
+    """What `predictions.npz` stores, in its half precision: every sample, dropped classes included.
+
+    Args:
+        protocol: whose splits were predicted.
+        probabilities: `(n, k)` by role.
+    """
     return {
-        role: Predictions(split.ids, split.labels, probabilities[role])
+        role: Predictions(
+            split.ids, split.labels, probabilities[role].astype(np.float16).astype(np.float32)
+        )
         for role, split in protocol.judged.items()
     }
 

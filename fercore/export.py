@@ -22,6 +22,8 @@ from fercore.errors import UserError
 from fercore.onnx_session import OnnxNetwork
 from fercore.recorder import RunWriter
 from fercore.records import Onnx
+from fercore.runs import Run
+from fercore.trainee import predict
 
 # Biases and normalisation statistics stay in single precision: they are small, and a running
 # variance may leave the range of half precision.
@@ -82,6 +84,31 @@ def export_run(
     return Onnx(
         bytes=len(content), weights=weights, opset=opset, max_difference=difference, n=len(images)
     )
+
+
+def export_finished(run: Run, images: NDArray[np.uint8]) -> Onnx:
+    """Export a finished run from its Keras checkpoint, and note it in its results.
+
+    Args:
+        run: finished, with its checkpoints.
+        images: `(n, height, width)` uint8, to compare the export with Keras on.
+
+    Raises:
+        UserError: if the checkpoint is gone, TensorFlow is absent, or the export differs.
+    """
+    checkpoint = run.path / "checkpoints" / "model.keras"
+    if run.results is None or not checkpoint.is_file():
+        raise UserError(
+            f"{run.id} has no checkpoints/model.keras, which git does not carry; export it where "
+            "it was trained"
+        )
+    network = keras.models.load_model(checkpoint, compile=False)
+    writer = RunWriter(run.path)
+    onnx = export_run(
+        network, writer, images, predict(network, images, 512), run.results.class_names
+    )
+    writer.write_record(run.results.model_copy(update={"onnx": onnx}))
+    return onnx
 
 
 def export_onnx(network: keras.Model, class_names: Sequence[str]) -> tuple[int, bytes]:

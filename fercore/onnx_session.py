@@ -14,7 +14,8 @@ class OnnxNetwork:
 
     Args:
         source: the file, or its content.
-        threads: processor cores for one call; more than one pays off for large batches alone.
+        threads: processor cores for one call, 0 for all; more than one pays off for large
+            batches alone.
 
     Attributes:
         image_shape: `(height, width)` that the network takes.

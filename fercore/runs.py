@@ -8,6 +8,8 @@ import json
 import re
 import shutil
 import time
+import zipfile
+import zlib
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -83,13 +85,14 @@ class Run:
     def predictions(self, split: str) -> Predictions | None:
         """The predictions on `"validation"` or `"test"`; `None` if there are none to be read."""
         try:
-            with np.load(self.path / "predictions.npz", allow_pickle=False) as stored:
+            path = self.path / "predictions.npz"
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 return Predictions(
                     ids=stored[f"{split}_ids"],
                     labels=stored[f"{split}_labels"],
                     probabilities=stored[f"{split}_probabilities"].astype(np.float32),
                 )
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
 
     @property

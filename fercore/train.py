@@ -178,7 +178,8 @@ def _train(
         role: predict(final, split.images, EVALUATION_BATCH)
         for role, split in protocol.judged.items()
     }
-    run.write_predictions(predictions_of(protocol, probabilities))
+    predictions = predictions_of(protocol, probabilities)
+    run.write_predictions(predictions)
     final.save(run.checkpoints / "model.keras")
 
     run.set_status(phase="exporting")
@@ -190,7 +191,7 @@ def _train(
         )
     results = Results(
         class_names=list(protocol.class_names),
-        splits=judge(protocol, probabilities),
+        splits=judge(protocol, predictions),
         selection=Selection(
             epoch=best.epoch,
             split=splits.title("validation"),

@@ -1,0 +1,65 @@
+"""The `fercore` command: parse, log, call. One module a group of commands.
+
+Every failure is one line on standard error that says what was received, what was expected and how
+to mend it. Exit status: 0 done, 1 a check found something, 2 the request cannot be met, 130
+interrupted.
+"""
+
+import errno
+import os
+import sys
+
+import click
+import typer
+
+from fercore.cli import data, experiments, runs
+from fercore.errors import UserError
+
+app = typer.Typer(
+    help="Train, log and compare small networks for facial-expression recognition.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data.app, name="data")
+app.add_typer(runs.app, name="runs")
+experiments.register(app)
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    # Set before any import of TensorFlow: its notes on instruction sets are no use to anyone here.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        result = app(standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except UserError as error:
+        return _fail(str(error))
+    except click.ClickException as error:
+        return _fail(error.format_message())
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader of our output is gone, as in `fercore runs list | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        mend = "; free some space and try again" if error.errno == errno.ENOSPC else ""
+        return _fail(f"{error.strerror or error}: {error.filename or 'the disk'}{mend}")
+    except Exception as error:
+        if os.environ.get("FERCORE_DEBUG"):
+            raise
+        return _fail(
+            f"a defect of fercore: {type(error).__name__}: {' '.join(str(error).split())[:300]} "
+            "(set FERCORE_DEBUG=1 for the traceback)"
+        )
+
+
+def _fail(message: str, status: int = 2) -> int:
+    print(f"fercore: error: {message}", file=sys.stderr)
+    return status

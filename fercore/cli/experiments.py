@@ -1,0 +1,327 @@
+"""`fercore configs`, `train`, `evaluate` and `export`."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fercore.cli.options import (
+    AsJson,
+    DataRoot,
+    RunsRoot,
+    percent,
+    plain_table,
+    print_json,
+    print_table,
+)
+from fercore.config import ExperimentConfig, field_names, list_configs, load_config
+from fercore.errors import UserError
+from fercore.roots import data_root, runs_root
+from fercore.runs import Run, find_run
+
+if TYPE_CHECKING:
+    from fercore.records import LogRow, Results
+    from fercore.trainee import OnProgress
+    from fercore.trainee import Progress as TrainingProgress
+
+SPLITS = {
+    "public": "validation",
+    "publictest": "validation",
+    "validation": "validation",
+    "private": "test",
+    "privatetest": "test",
+    "test": "test",
+    "train": "train",
+    "training": "train",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the top level."""
+    app.command()(configs)
+    extra = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command(context_settings=extra)(train)
+    app.command()(evaluate)
+    app.command()(export)
+
+
+def configs(as_json: AsJson = False) -> None:
+    """List every experiment, with the paper's figure.
+
+    Example: fercore configs
+    """
+    loaded = [load_config(name) for name in list_configs()]
+    if as_json:
+        print_json([config.model_dump(mode="json") for config in loaded])
+        return
+    table = plain_table("experiment", "dataset", "model", ">paper %", "title")
+    for config in loaded:
+        figure = f"{config.published.test_accuracy:.2f}" if config.published else "-"
+        table.add_row(config.name, config.dataset, config.model, figure, config.title)
+    print_table(table)
+
+
+def train(
+    context: typer.Context,
+    config: Annotated[
+        str | None, typer.Argument(help="A name that `fercore configs` lists, or a TOML file.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with this run from its last whole epoch.")
+    ] = None,
+    data: DataRoot = None,
+    runs: RunsRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train one experiment and write its run directory.
+
+    Any field of the config can be given as an option: --seed 1 --epochs 20
+    --optimizer.learning-rate 0.01 --augmentation.rotation 10. Ctrl-C ends the training at the last
+    whole epoch and evaluates what there is; a second one leaves the run to be resumed.
+
+    Example: fercore train katkar2021-model1-original --seed 1 --epochs 20
+    """
+    overrides = parse_overrides(context.args)
+    if (config is None) == (resume is None):
+        raise UserError(
+            "expected an experiment, such as `fercore train synthetic-quick`, or --resume RUN"
+        )
+    from fercore.data import load
+    from fercore.recorder import RunWriter
+
+    root = runs_root(runs)
+    if resume is not None:
+        run = find_run(root, resume)
+        experiment = _resumable(run, overrides)
+        writer = RunWriter(run.path)
+        command = run.environment.command if run.environment else f"fercore train --resume {run.id}"
+        splits = load(experiment.dataset, data_root(data))
+        if run.environment and splits.fingerprint != run.environment.dataset_fingerprint:
+            raise UserError(
+                f"{run.id} began on {experiment.dataset} with the fingerprint "
+                f"{run.environment.dataset_fingerprint}, here it is {splits.fingerprint}; add the "
+                "dataset again from the same files, or train anew"
+            )
+    else:
+        assert config is not None
+        experiment = load_config(config, overrides)
+        splits = load(experiment.dataset, data_root(data))
+        writer = RunWriter.create(root, experiment)
+        command = " ".join(["fercore train", config, *context.args])
+
+    # Ten seconds of imports, after everything that can be wrong with the request.
+    from fercore.train import train as train_run
+
+    with _Display(quiet=as_json) as display:
+        display.say(f"{experiment.title}, seed {experiment.seed}, into {writer.path}")
+        results = train_run(
+            experiment,
+            splits,
+            writer,
+            command=command,
+            resume=resume is not None,
+            on_progress=display.on_progress,
+        )
+    _print_results(writer.path.name, results, as_json)
+
+
+def evaluate(
+    run: Annotated[str, typer.Argument(help="A run's name or path.")],
+    dataset: Annotated[str | None, typer.Option(help="A dataset [default: the run's own]")] = None,
+    split: Annotated[str, typer.Option(help="train, public or private")] = "private",
+    data: DataRoot = None,
+    runs: RunsRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a finished run's model.onnx on a split, on ONNX Runtime.
+
+    Example: fercore evaluate RUN --dataset fer2013 --split private
+    """
+    from fercore.data import load
+    from fercore.evaluate import evaluate_onnx
+
+    role = SPLITS.get(split.lower())
+    if role is None:
+        raise UserError(f"received --split {split}, expected train, public or private")
+    found = find_run(runs_root(runs), run)
+    config = _config_of(found)
+    splits = load(dataset or config.dataset, data_root(data))
+    result = evaluate_onnx(found, splits, role)
+    if as_json:
+        print_json({"run": found.id, "split": role, **result.model_dump(mode="json")})
+        return
+    typer.echo(
+        f"{result.title}: accuracy {percent(result.accuracy)} % "
+        f"({percent(result.accuracy_low)} to {percent(result.accuracy_high)}), n = {result.n}, "
+        f"macro-F1 {result.macro_f1:.3f}, UAR {percent(result.uar)} %"
+    )
+    table = plain_table("class", ">support", ">precision %", ">recall %", ">F1")
+    for row in result.classes:
+        f1 = "-" if row.f1 is None else f"{row.f1:.3f}"
+        table.add_row(row.name, str(row.support), percent(row.precision), percent(row.recall), f1)
+    print_table(table)
+
+
+def export(
+    run: Annotated[str, typer.Argument(help="A run's name or path.")],
+    data: DataRoot = None,
+    runs: RunsRoot = None,
+) -> None:
+    """Write a run's model.onnx from its checkpoint, and compare it with Keras.
+
+    Training does this by itself where TensorFlow is installed; a run that was trained on JAX alone
+    is exported afterwards.
+
+    Example: fercore export RUN
+    """
+    found = find_run(runs_root(runs), run)
+    config = _config_of(found)
+    if found.results is None:
+        raise UserError(f"{found.id} is {found.state}, expected a finished run")
+    from fercore.data import load
+    from fercore.export import export_finished
+
+    splits = load(config.dataset, data_root(data))
+    onnx = export_finished(found, splits["test"].images)
+    typer.echo(
+        f"{found.path / 'model.onnx'}: {onnx.bytes / 1e6:.2f} MB, kernels in {onnx.weights}, "
+        f"probabilities equal to Keras's within {onnx.max_difference:.1e} over {onnx.n} images"
+    )
+
+
+def parse_overrides(arguments: list[str]) -> dict[str, Any]:
+    """Config fields from the command line: `--epochs 20`, `--optimizer.learning-rate=0.01`.
+
+    A value in brackets or quotes is read as JSON, anything else as text that the config converts.
+
+    Raises:
+        UserError: if an option has no value or names no field.
+    """
+    import json
+
+    overrides: dict[str, Any] = {}
+    rest = list(arguments)
+    while rest:
+        option = rest.pop(0)
+        if not option.startswith("--"):
+            raise UserError(f"received {option!r}, expected options such as --epochs 20")
+        name, equals, value = option[2:].partition("=")
+        name = name.replace("-", "_")
+        if not name.startswith("model_options.") and name not in field_names():
+            from fercore.config import nearest
+
+            raise UserError(f"received --{option[2:]}, no such field{nearest(name)}")
+        if not equals:
+            if not rest or rest[0].startswith("--"):
+                raise UserError(f"received {option} without a value, expected {option} VALUE")
+            value = rest.pop(0)
+        try:
+            overrides[name] = json.loads(value) if value[:1] in '["' else value
+        except ValueError:
+            raise UserError(f"received {option} {value}, which is not valid JSON") from None
+    return overrides
+
+
+def _config_of(run: Run) -> ExperimentConfig:
+    if run.config is None:
+        raise UserError(f"{run.id} cannot be read: {run.problem}")
+    return run.config
+
+
+def _resumable(run: Run, overrides: dict[str, Any]) -> ExperimentConfig:
+    config = _config_of(run)
+    if set(overrides) - {"epochs"}:
+        raise UserError(
+            f"received {', '.join('--' + name for name in overrides)} with --resume, expected "
+            "--epochs alone: a resumed run keeps the config it began with"
+        )
+    if run.state == "running":
+        raise UserError(f"{run.id} is running, in process {run.status.pid if run.status else '?'}")
+    if overrides:
+        config = load_config(run.path / "config.json", overrides)
+    stopped = run.results.stopped_by if run.results else ""
+    if len(run.log()) >= config.epochs or stopped in {"early stopping", "not a number"}:
+        raise UserError(
+            f"{run.id} is finished ({stopped or 'all epochs'}, {len(run.log())} epochs); "
+            "nothing to resume. More epochs: --epochs N"
+        )
+    return config
+
+
+def _print_results(run_id: str, results: "Results", as_json: bool) -> None:
+    if as_json:
+        print_json({"run": run_id, **results.model_dump(mode="json")})
+        return
+    typer.echo(
+        f"{run_id}: stopped by {results.stopped_by} after {results.epochs_run} epochs, "
+        f"checkpoint of epoch {results.selection.epoch}, chosen on {results.selection.split}"
+    )
+    table = plain_table("split", ">n", ">accuracy %", ">95% interval", ">macro-F1", ">UAR %")
+    for split in results.splits.values():
+        interval = f"{percent(split.accuracy_low)} to {percent(split.accuracy_high)}"
+        table.add_row(
+            split.title,
+            str(split.n),
+            percent(split.accuracy),
+            interval,
+            f"{split.macro_f1:.3f}",
+            percent(split.uar),
+        )
+    print_table(table)
+
+
+class _Display:
+    """A progress bar on a terminal, a line an epoch elsewhere."""
+
+    def __init__(self, quiet: bool):
+        from rich.console import Console
+
+        self._console = Console(stderr=quiet, highlight=False, soft_wrap=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("loading Keras", total=None)
+
+    def __enter__(self) -> "_Display":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """Print one line above the bar."""
+        self._console.print(text, markup=False)
+
+    @property
+    def on_progress(self) -> "OnProgress":
+        """What the trainer calls."""
+        return self._show
+
+    def _show(self, progress: "TrainingProgress") -> None:
+        if progress.row is not None:
+            self.say(_epoch_line(progress.row, progress.epochs))
+            return
+        if progress.epoch:
+            self._bar.update(
+                self._task,
+                description=f"epoch {progress.epoch}/{progress.epochs}",
+                completed=progress.step,
+                total=progress.steps,
+            )
+        else:
+            self._bar.update(self._task, description=progress.phase, completed=0, total=None)
+
+
+def _epoch_line(row: "LogRow", epochs: int) -> str:
+    return (
+        f"epoch {row.epoch:>3}/{epochs}  loss {row.loss:.4f}  accuracy {row.accuracy:.4f}  "
+        f"val_loss {row.val_loss:.4f}  val_accuracy {row.val_accuracy:.4f}  "
+        f"{row.images_per_second:,.0f} images/s"
+    )

@@ -1,0 +1,46 @@
+"""Options that several commands share, and how tables and JSON are printed."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+DataRoot = Annotated[
+    Path | None,
+    typer.Option("--data-root", help="Folder of datasets [default: $FERCORE_DATA or ./data]"),
+]
+RunsRoot = Annotated[
+    Path | None,
+    typer.Option("--runs-root", help="Folder of runs [default: $FERCORE_RUNS or ./runs]"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+
+
+def print_json(content: Any) -> None:
+    """Print what a program may read."""
+    json.dump(content, sys.stdout, indent=1)
+    print()
+
+
+def print_table(table: Table) -> None:
+    """Print a table, as wide as its content where no terminal sets a width."""
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console.print(table)
+
+
+def plain_table(*columns: str) -> Table:
+    """A table without frame; columns that begin with `>` are numbers and stand to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        justify = "right" if column.startswith(">") else "left"
+        table.add_column(column.lstrip(">"), justify=justify, overflow="fold")  # type: ignore[arg-type]
+    return table
+
+
+def percent(value: float | None) -> str:
+    """A fraction as a percentage with two digits; a dash for none."""
+    return "-" if value is None else f"{100 * value:.2f}"

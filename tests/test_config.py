@@ -1,0 +1,104 @@
+import json
+
+import pytest
+
+from fercore.config import (
+    ExperimentConfig,
+    field_names,
+    list_configs,
+    load_config,
+    parse_config,
+)
+from fercore.errors import UserError
+
+
+@pytest.mark.parametrize("name", list_configs())
+def test_every_experiment_loads_and_is_named_after_its_file(name):
+    config = load_config(name)
+    assert config.name == name
+    assert config.epochs >= 1
+
+
+def test_the_katkar_recipe_is_the_papers():
+    config = load_config("katkar2021-model2-generated")
+    assert config.drop_classes == ("disgust",)
+    assert config.class_weights
+    assert (config.batch_size, config.epochs) == (64, 100)
+    assert (config.optimizer.name, config.optimizer.learning_rate) == ("adam", 1e-3)
+    augmentation = config.augmentation
+    assert augmentation.mode == "doubled"
+    assert (augmentation.shear, augmentation.rotation) == (0.2, 30)
+    assert augmentation.horizontal_flip
+    assert config.early_stopping.patience > 0
+
+
+def test_overrides_reach_nested_fields_and_leave_the_rest():
+    config = load_config(
+        "le2019-deep", {"optimizer.learning-rate": "0.01", "seed": "7", "epochs": 2}
+    )
+    assert config.optimizer.learning_rate == 0.01
+    assert (config.seed, config.epochs) == (7, 2)
+    assert config.schedule == load_config("le2019-deep").schedule
+
+
+def test_a_config_is_frozen():
+    config = load_config("le2019-deep")
+    with pytest.raises(ValueError, match="frozen"):
+        config.epochs = 3
+
+
+def test_a_dumped_config_loads_again(tmp_path):
+    config = load_config("khopkar2021", {"seed": 3})
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config.model_dump(mode="json")))
+    assert load_config(path) == config
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"epoch": 3}, "unknown field 'epoch', did you mean 'epochs'?"),
+        ({"augmentation.rotate": 3}, "did you mean 'augmentation.rotation'?"),
+        ({"epochs": "many"}, "received epochs = 'many'"),
+        ({"epochs": 0}, "received epochs = 0"),
+        ({"optimizer.learning_rate": -1}, "received optimizer.learning_rate = -1"),
+        ({"optimizer.nesterov": True}, "belong to sgd"),
+        ({"optimizer.name": "lion"}, "received optimizer.name = 'lion'"),
+        ({"name": "../escape"}, "received name = '../escape'"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(overrides, message):
+    with pytest.raises(UserError) as caught:
+        load_config("le2019-deep", overrides)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_experiment_lists_the_known_ones():
+    with pytest.raises(UserError, match="katkar2021-model1-original"):
+        load_config("katkar")
+
+
+@pytest.mark.parametrize("content", [b"epochs = ", b"\xff\xfe", b"[1]"])
+def test_a_file_that_is_no_toml_is_refused(tmp_path, content):
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    with pytest.raises(UserError):
+        load_config(path)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        load_config(tmp_path / "absent.toml")
+
+
+def test_a_missing_field_is_named():
+    with pytest.raises(UserError, match="'title' is missing"):
+        parse_config({"name": "x", "dataset": "d", "model": "m", "epochs": 1}, source="x")
+
+
+def test_field_names_are_dotted():
+    names = field_names(ExperimentConfig)
+    assert "seed" in names
+    assert "optimizer.learning_rate" in names
+    assert "optimizer" not in names

@@ -1,0 +1,83 @@
+"""The same config trains on JAX, in a process of its own: a process has one Keras backend."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fercore.runs import check_run, read_run
+
+pytestmark = [pytest.mark.keras, pytest.mark.jax]
+
+SCRIPT = """
+import json, sys
+
+# As on a GPU machine that has JAX alone.
+import importlib.machinery, importlib.util
+
+
+class WithoutTensorFlow(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        hidden = name.partition(".")[0] == "tensorflow"
+        return None if hidden else super().find_spec(name, path, target)
+
+
+sys.meta_path[:] = [
+    WithoutTensorFlow if finder is importlib.machinery.PathFinder else finder
+    for finder in sys.meta_path
+]
+assert importlib.util.find_spec("tensorflow") is None
+
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from conftest import splits, tiny_config
+from fercore.recorder import RunWriter
+from fercore.train import train
+changes = {"rotation": 10, "horizontal_flip": True}
+config = tiny_config(augmentation=changes, steps_per_execution=2)
+writer = RunWriter.create(Path(sys.argv[2]), config)
+results = train(config, splits.__wrapped__(), writer, command="test")
+outcome = {"path": str(writer.path), "onnx": bool(results.onnx)}
+print(json.dumps(outcome))
+"""
+
+
+def run_script(tmp_path, backend):
+    pytest.importorskip("jax")
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(tmp_path)],
+        env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_training_on_jax_needs_no_tensorflow(tmp_path):
+    outcome = run_script(tmp_path, "jax")
+    assert not outcome["onnx"]
+    run = read_run(Path(outcome["path"]))
+    assert check_run(run.path) == []
+    assert run.environment.backend == "jax"
+    assert run.results.splits["test"].accuracy > 0.5
+    assert run.onnx_path is None
+
+    # Exported afterwards, on TensorFlow, from the checkpoint that JAX wrote.
+    from conftest import splits
+
+    from fercore.export import export_finished
+
+    onnx = export_finished(run, splits.__wrapped__()["test"].images)
+    assert onnx.max_difference < 1e-4
+    assert read_run(run.path).results.onnx == onnx
+    from fercore.onnx_session import OnnxNetwork
+
+    images, stored = splits.__wrapped__()["test"].images, run.predictions("test").probabilities
+    assert np.abs(OnnxNetwork(run.path / "model.onnx")(images) - stored).max() < 2e-3

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from fercore import models
+from fercore.errors import UserError
+
+pytestmark = pytest.mark.keras
+
+# As the papers print them; the Shallow CNN's is not printed and follows from its description.
+PARAMETERS = [
+    ("katkar2021", {"variant": "model1"}, 318_407),
+    ("katkar2021", {"variant": "model2"}, 318_407),
+    ("le2019", {"variant": "deep"}, 4_478_727),
+    ("le2019", {"variant": "shallow"}, 4_926_983),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "parameters"), PARAMETERS)
+def test_parameter_counts_are_the_papers(name, options, parameters):
+    assert models.build(name, (48, 48, 1), 7, options).count_params() == parameters
+
+
+@pytest.mark.parametrize("name", models.list_models())
+def test_every_model_takes_grey_levels_and_returns_logits(name):
+    network = models.build(name, (48, 48, 1), 5)
+    pixels = np.random.default_rng(0).uniform(0, 255, (3, 48, 48, 1)).astype(np.float32)
+    logits = np.asarray(network(pixels))
+    assert logits.shape == (3, 5)
+    assert logits.dtype == np.float32
+    assert not np.allclose(logits.sum(axis=1), 1), "probabilities, expected logits"
+    # Inputs of very different brightness must not drive it out of range: it scales by itself.
+    assert np.isfinite(logits).all()
+    assert np.abs(logits).max() < 100
+
+
+@pytest.mark.parametrize("name", models.list_models())
+def test_every_model_computes_logits_in_single_precision_under_mixed_precision(name):
+    from fercore.device import computing_in
+
+    with computing_in("mixed_bfloat16"):
+        network = models.build(name, (48, 48, 1), 7)
+    assert network.output.dtype == "float32"
+    assert all(weight.dtype == "float32" for weight in network.weights if "seed" not in weight.path)
+
+
+def test_dropout_is_what_tells_katkars_models_apart():
+    kinds = [
+        [type(layer).__name__ for layer in models.build("katkar2021", (48, 48, 1), 7, o).layers]
+        for o in ({"variant": "model1"}, {"variant": "model2"})
+    ]
+    assert "Dropout" not in kinds[0]
+    assert [kind for kind in kinds[1] if kind != "Dropout"] == kinds[0]
+    assert kinds[1].count("Dropout") == 2
+
+
+def test_unknown_names_and_options_are_refused():
+    with pytest.raises(UserError, match="katkar2021, le2019"):
+        models.build("vgg", (48, 48, 1), 7)
+    with pytest.raises(UserError, match=r"model_options\.droput.*dropout"):
+        models.build("le2019", (48, 48, 1), 7, {"droput": 0.1})
+    with pytest.raises(UserError, match="'model1' or 'model2'"):
+        models.build("katkar2021", (48, 48, 1), 7, {"variant": "model3"})

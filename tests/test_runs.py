@@ -1,0 +1,208 @@
+import json
+import time
+
+import numpy as np
+import pytest
+from conftest import tiny_config
+
+from fercore.errors import UserError
+from fercore.recorder import RunWriter
+from fercore.records import Environment, LogRow
+from fercore.runs import Predictions, find_run, list_runs, read_log, read_run, remove_run
+
+ENVIRONMENT = Environment(
+    command="fercore train tiny",
+    started="2026-01-02T03:04:05+00:00",
+    commit="",
+    python="3.12",
+    platform="Linux x86_64",
+    packages={},
+    backend="tensorflow",
+    device="CPU",
+    cores=2,
+    precision="float32",
+    dataset_fingerprint="0" * 16,
+    dataset_counts={},
+    synthetic=False,
+)
+
+
+def row(epoch, val_accuracy=0.5):
+    return LogRow(
+        epoch=epoch,
+        loss=1.0,
+        accuracy=0.5,
+        val_loss=1.0,
+        val_accuracy=val_accuracy,
+        learning_rate=1e-3,
+        seconds=1.0,
+        val_seconds=0.1,
+        images_per_second=100.0,
+        elapsed=1.1 * epoch,
+    )
+
+
+@pytest.fixture
+def writer(tmp_path):
+    made = RunWriter.create(tmp_path / "runs", tiny_config(seed=3))
+    made.write_record(ENVIRONMENT)
+    return made
+
+
+def test_a_new_run_is_running_and_named_after_its_experiment(writer):
+    run = read_run(writer.path)
+    assert run.state == "running"
+    assert run.problem == ""
+    assert run.id.startswith("tiny-s3-")
+    assert run.config.seed == 3
+
+
+def test_two_runs_of_one_second_get_two_folders(tmp_path):
+    made = {RunWriter.create(tmp_path, tiny_config()).path for _ in range(5)}
+    assert len(made) == 5
+    assert sorted(made) == sorted(run.path for run in list_runs(tmp_path))
+
+
+def test_running_means_a_fresh_heartbeat(writer):
+    status = json.loads((writer.path / "status.json").read_text())
+    status["heartbeat"] = time.time() - 31
+    (writer.path / "status.json").write_text(json.dumps(status))
+    assert read_run(writer.path).state == "stalled"
+    writer.set_status()
+    assert read_run(writer.path).state == "running"
+
+
+def test_the_heartbeat_goes_on_by_itself_and_survives_a_full_disk(writer, monkeypatch):
+    monkeypatch.setattr("fercore.recorder.HEARTBEAT_SECONDS", 0.01)
+    calls = []
+
+    def fail_once(name, content):
+        calls.append(content["heartbeat"])
+        if len(calls) == 1:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writer, "write_json", fail_once)
+    with writer.heartbeat():
+        deadline = time.monotonic() + 5
+        while len(calls) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert len(calls) >= 3
+    assert calls == sorted(calls)
+
+
+def test_a_torn_last_line_of_the_log_is_ignored(writer):
+    writer.append_log(row(1))
+    writer.append_log(row(2))
+    with (writer.path / "log.jsonl").open("a") as file:
+        file.write(row(3).model_dump_json()[:40])
+    assert [r.epoch for r in read_log(writer.path)] == [1, 2]
+
+
+def test_an_epoch_that_stands_twice_counts_once(writer):
+    for entry in (row(1), row(2, 0.1), row(2, 0.9)):
+        writer.append_log(entry)
+    assert [(r.epoch, r.val_accuracy) for r in read_log(writer.path)] == [(1, 0.5), (2, 0.9)]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("config.json", "{", "config.json"),
+        ("config.json", '{"name": "x"}', "config.json"),
+        ("environment.json", "[]", "environment.json"),
+        ("status.json", '{"state": "asleep"}', "status.json"),
+        ("results.json", '{"format_version": 1}', "results.json"),
+        ("results.json", "\x00\xff", "results.json"),
+    ],
+)
+def test_a_broken_file_makes_a_row_that_says_so(writer, file, content, problem):
+    (writer.path / file).write_text(content)
+    run = read_run(writer.path)
+    assert run.state == "broken"
+    assert problem in run.problem
+    assert "\n" not in run.problem
+
+
+def test_foreign_folders_and_files_do_not_hide_the_runs(writer):
+    root = writer.path.parent
+    (root / "holiday-photos").mkdir()
+    (root / "notes.txt").write_text("hello")
+    (root / ".cache").mkdir()
+    (root / "empty-config").mkdir()
+    (root / "empty-config" / "config.json").mkdir()
+    runs = {run.id: run for run in list_runs(root)}
+    assert set(runs) == {writer.path.name, "holiday-photos", "empty-config"}
+    assert "not a run directory" in runs["holiday-photos"].problem
+    assert runs["holiday-photos"].log() == []
+    assert runs["holiday-photos"].layers() == []
+    assert runs["holiday-photos"].predictions("test") is None
+
+
+def test_no_root_holds_no_runs(tmp_path):
+    assert list_runs(tmp_path / "absent") == []
+
+
+def test_predictions_come_back_in_half_precision(writer):
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(7), 20).astype(np.float32)
+    written = Predictions(
+        np.array([f"PrivateTest_{i}" for i in range(20)]),
+        np.arange(20, dtype=np.uint8) % 7,
+        probabilities,
+    )
+    writer.write_predictions({"test": written})
+    read = read_run(writer.path).predictions("test")
+    assert list(read.ids) == list(written.ids)
+    assert np.array_equal(read.labels, written.labels)
+    assert np.abs(read.probabilities - probabilities).max() < 5e-4
+    assert read_run(writer.path).predictions("validation") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04nonsense"])
+def test_damaged_predictions_are_absent_ones(writer, content):
+    (writer.path / "predictions.npz").write_bytes(content)
+    assert read_run(writer.path).predictions("test") is None
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(writer):
+    before = (writer.path / "status.json").read_bytes()
+    files = set(writer.path.iterdir())
+    with pytest.raises(ValueError, match="Out of range float"):
+        writer.write_json("status.json", {"loss": float("nan")})
+    with pytest.raises(OSError, match="No space"):
+        write_half_of_it(writer)
+    assert (writer.path / "status.json").read_bytes() == before
+    assert set(writer.path.iterdir()) == files
+
+
+def write_half_of_it(writer):
+    with writer.replacing("status.json") as file:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+
+def test_a_root_that_cannot_be_written_is_said_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="--runs-root"):
+        RunWriter.create(tmp_path / "file", tiny_config())
+
+
+@pytest.mark.parametrize("name", ["../outside", "..", ".", "a/b", "", "no-such-run"])
+def test_a_name_cannot_leave_the_root(writer, name):
+    (writer.path.parent.parent / "outside").mkdir()
+    with pytest.raises(UserError, match="fercore runs"):
+        find_run(writer.path.parent, name)
+
+
+def test_a_run_is_found_by_name_and_by_path(writer, tmp_path):
+    assert find_run(writer.path.parent, writer.path.name).path == writer.path
+    assert find_run(tmp_path, str(writer.path)).path == writer.path
+
+
+def test_removing_takes_a_run_and_nothing_else(writer):
+    foreign = writer.path.parent / "photos"
+    foreign.mkdir()
+    with pytest.raises(UserError, match="nothing deleted"):
+        remove_run(read_run(foreign))
+    assert foreign.is_dir()
+    remove_run(read_run(writer.path))
+    assert not writer.path.exists()

@@ -1,0 +1,78 @@
+import math
+
+import pytest
+from conftest import tiny_config
+
+from fercore import schedule
+from fercore.config import EarlyStoppingConfig
+from fercore.records import LogRow
+
+
+def log(*val_losses, accuracies=None):
+    accuracies = accuracies or [0.5] * len(val_losses)
+    return [
+        LogRow(
+            epoch=number,
+            loss=1.0,
+            accuracy=0.5,
+            val_loss=loss,
+            val_accuracy=accuracy,
+            learning_rate=1e-3,
+            seconds=1.0,
+            val_seconds=1.0,
+            images_per_second=1.0,
+            elapsed=1.0,
+        )
+        for number, (loss, accuracy) in enumerate(zip(val_losses, accuracies, strict=True), 1)
+    ]
+
+
+def test_constant():
+    assert schedule.learning_rate(tiny_config(), log(1, 2, 3)) == 1e-3
+
+
+def test_warmup_rises_to_the_highest_rate():
+    config = tiny_config(schedule={"warmup_epochs": 3}, epochs=10)
+    rates = [schedule.learning_rate(config, log(*[1.0] * done)) for done in range(5)]
+    assert rates == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3, 1e-3, 1e-3])
+
+
+def test_cosine_starts_at_the_highest_and_halves_midway():
+    config = tiny_config(schedule={"kind": "cosine", "minimum": 1e-4}, epochs=10)
+    assert schedule.learning_rate(config, []) == pytest.approx(1e-3)
+    assert schedule.learning_rate(config, log(*[1.0] * 5)) == pytest.approx(5.5e-4)
+    last = 1e-4 + 9e-4 * (1 + math.cos(0.9 * math.pi)) / 2
+    assert schedule.learning_rate(config, log(*[1.0] * 9)) == pytest.approx(last)
+
+
+def test_plateau_cuts_after_patience_and_keeps_its_floor():
+    config = tiny_config(
+        schedule={"kind": "plateau", "factor": 0.1, "patience": 2, "minimum": 2e-5}, epochs=99
+    )
+    rate = [
+        schedule.learning_rate(config, log(*losses))
+        for losses in _prefixes([3.0, 2.0, 2.0, 2.5, 1.0, 1.0, 1.0, 1.0, 1.0])
+    ]
+    assert rate == pytest.approx([1e-3] * 4 + [1e-4] * 3 + [2e-5] * 3)
+
+
+def _prefixes(values):
+    return [values[:stop] for stop in range(len(values) + 1)]
+
+
+def test_early_stopping_counts_from_the_best_epoch():
+    config = EarlyStoppingConfig(monitor="val_loss", patience=2)
+    assert not schedule.should_stop(config, [])
+    assert not schedule.should_stop(config, log(3, 2, 2.5))
+    assert schedule.should_stop(config, log(3, 2, 2.5, 2.1))
+    assert not schedule.should_stop(EarlyStoppingConfig(patience=0), log(1, 2, 3, 4))
+
+
+def test_early_stopping_on_accuracy_wants_it_high():
+    config = EarlyStoppingConfig(monitor="val_accuracy", patience=1)
+    assert not schedule.should_stop(config, log(1, 1, accuracies=[0.5, 0.6]))
+    assert schedule.should_stop(config, log(1, 1, accuracies=[0.6, 0.5]))
+
+
+def test_the_earlier_of_two_equal_epochs_is_kept():
+    assert schedule.best_epoch(log(1, 1, 1, accuracies=[0.5, 0.6, 0.6])).epoch == 2

@@ -1,0 +1,253 @@
+import errno
+import json
+
+import numpy as np
+import pytest
+from conftest import tiny_config
+
+from fercore.errors import UserError
+from fercore.evaluate import evaluate_onnx, judge
+from fercore.protocol import plan
+from fercore.recorder import RunWriter
+from fercore.runs import check_run, read_run
+
+pytestmark = pytest.mark.keras
+
+AUGMENTED = {"rotation": 10, "horizontal_flip": True}
+
+
+def train(config, splits, writer, **options):
+    from fercore.train import train
+
+    return train(config, splits, writer, command="fercore train tiny", **options)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One run, trained once for all tests that only read it."""
+    from conftest import splits
+
+    data = splits.__wrapped__()
+    config = tiny_config(
+        augmentation=AUGMENTED, class_weights=True, drop_classes=["disgust"], epochs=4
+    )
+    writer = RunWriter.create(tmp_path_factory.mktemp("runs"), config)
+    results = train(config, data, writer)
+    return config, data, writer, results
+
+
+def test_a_run_is_complete_consistent_and_has_learnt(finished):
+    config, _, writer, results = finished
+    assert check_run(writer.path) == []
+    run = read_run(writer.path)
+    assert run.state == "finished"
+    assert run.config == config
+    assert run.results == results
+    assert [row.epoch for row in run.log()] == [1, 2, 3, 4]
+    assert results.splits["test"].accuracy > 0.6
+    assert results.stopped_by == "epochs"
+    assert run.environment.dataset_counts["Training"]["disgust"] == 0
+
+
+def test_figures_can_be_computed_again_from_the_stored_predictions(finished):
+    config, data, writer, results = finished
+    run = read_run(writer.path)
+    stored = {role: run.predictions(role) for role in ("validation", "test")}
+    assert judge(plan(config, data), stored) == results.splits
+    assert list(stored["test"].ids) == list(data["test"].ids)
+
+
+def test_the_checkpoint_is_the_best_epoch_on_validation(finished):
+    _, _, writer, results = finished
+    log = read_run(writer.path).log()
+    best = max(row.val_accuracy for row in log)
+    assert results.selection.value == best
+    assert results.selection.epoch == next(r.epoch for r in log if r.val_accuracy == best)
+    # In single precision, with kernels in half: close to what training saw in bfloat16.
+    assert results.splits["validation"].accuracy == pytest.approx(best, abs=0.03)
+
+
+def test_the_exported_network_says_what_keras_says(finished):
+    import keras
+
+    from fercore.onnx_session import OnnxNetwork
+    from fercore.trainee import predict
+
+    _, data, writer, results = finished
+    network = keras.models.load_model(writer.path / "checkpoints" / "model.keras", compile=False)
+    expected = predict(network, data["test"].images, 64)
+    exported = OnnxNetwork(writer.path / "model.onnx")(data["test"].images, batch_size=33)
+    assert np.abs(exported - expected).max() < 1e-5
+    assert results.onnx.max_difference < 1e-4
+    assert results.onnx.weights == "float16"
+    assert results.onnx.bytes < 0.55 * 4 * results.parameters
+
+
+def test_evaluating_the_exported_network_gives_the_headline_figure(finished):
+    _, data, writer, results = finished
+    again = evaluate_onnx(read_run(writer.path), data, "test")
+    assert again.n == results.splits["test"].n
+    assert again.accuracy == results.splits["test"].accuracy
+
+
+def test_the_layer_table_adds_up(finished):
+    _, _, writer, results = finished
+    layers = read_run(writer.path).layers()
+    assert sum(layer.parameters for layer in layers) == results.parameters == 318_407
+    assert layers[1].kind == "Conv2D"
+    assert layers[1].detail == "3x3, valid, relu"
+    assert layers[1].output_shape == [46, 46, 32]
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(splits, tmp_path):
+    logs = []
+    for seed in (1, 1, 2):
+        writer = RunWriter.create(tmp_path, tiny_config(seed=seed, epochs=2))
+        train(tiny_config(seed=seed, epochs=2), splits, writer)
+        logs.append([(row.loss, row.val_loss) for row in read_run(writer.path).log()])
+    assert logs[0] == logs[1]
+    assert logs[0] != logs[2]
+
+
+def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(splits, tmp_path):
+    config = tiny_config(
+        augmentation=AUGMENTED,
+        schedule={"kind": "cosine"},
+        optimizer={"name": "sgd", "learning_rate": 0.02, "momentum": 0.9, "nesterov": True},
+    )
+    whole = RunWriter.create(tmp_path, config)
+    train(config, splits, whole)
+
+    parts = RunWriter.create(tmp_path, config)
+
+    def interrupt(progress):
+        if progress.epoch == 2 and progress.step > 5:
+            raise KeyboardInterrupt
+
+    results = train(config, splits, parts, on_progress=interrupt)
+    assert results.stopped_by == "interrupt"
+    assert results.epochs_run == 1
+    assert check_run(parts.path) == []
+
+    results = train(config, splits, RunWriter(parts.path), resume=True)
+    assert results.stopped_by == "epochs"
+    expected, got = read_run(whole.path).log(), read_run(parts.path).log()
+    assert [row.epoch for row in got] == [1, 2, 3]
+    for left, right in zip(expected, got, strict=True):
+        assert right.learning_rate == left.learning_rate
+        assert right.loss == pytest.approx(left.loss, rel=1e-6)
+        assert right.val_loss == pytest.approx(left.val_loss, rel=1e-6)
+    assert check_run(parts.path) == []
+
+
+def test_a_log_line_without_its_checkpoint_is_trained_again(splits, tmp_path):
+    """What a kill between the two writes leaves behind."""
+    config = tiny_config()
+    writer = RunWriter.create(tmp_path, config)
+    train(config.model_copy(update={"epochs": 2}), splits, writer)
+    log = writer.path / "log.jsonl"
+    orphan = json.loads(log.read_text().splitlines()[-1]) | {"epoch": 3, "val_accuracy": 1.0}
+    log.write_text(log.read_text() + json.dumps(orphan) + "\n" + '{"epoch": 4, "lo')
+    results = train(config, splits, RunWriter(writer.path), resume=True)
+    rows = read_run(writer.path).log()
+    assert [row.epoch for row in rows] == [1, 2, 3]
+    assert rows[2].val_accuracy == pytest.approx(results.selection.value) or (
+        rows[2].val_accuracy < results.selection.value < 1
+    )
+
+
+def test_an_interrupt_before_the_first_epoch_leaves_a_run_that_says_so(splits, tmp_path):
+    config = tiny_config()
+    writer = RunWriter.create(tmp_path, config)
+
+    def interrupt(progress):
+        if progress.step > 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, splits, writer, on_progress=interrupt)
+    assert read_run(writer.path).state == "interrupted"
+    with pytest.raises(UserError, match="no checkpoint"):
+        train(config, splits, RunWriter(writer.path), resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(splits, tmp_path):
+    config = tiny_config(optimizer={"name": "sgd", "learning_rate": 1e12})
+    writer = RunWriter.create(tmp_path, config)
+    with pytest.raises(UserError, match="learning rate 1e\\+12"):
+        train(config, splits, writer)
+    run = read_run(writer.path)
+    assert run.state == "failed"
+    assert "not finite" in run.status.message
+
+
+def test_a_full_disk_loses_nothing_that_was_written(splits, tmp_path, monkeypatch):
+    config = tiny_config()
+    writer = RunWriter.create(tmp_path, config)
+    append = writer.append_log
+
+    def fill(row):
+        if row.epoch == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(row)
+
+    monkeypatch.setattr(writer, "append_log", fill)
+    with pytest.raises(OSError, match="No space left"):
+        train(config, splits, writer)
+    run = read_run(writer.path)
+    assert run.state == "failed"
+    assert [row.epoch for row in run.log()] == [1]
+    results = train(config, splits, RunWriter(writer.path), resume=True)
+    assert results.epochs_run == 3
+    assert check_run(writer.path) == []
+
+
+def test_early_stopping_ends_a_run(splits, tmp_path):
+    config = tiny_config(
+        epochs=30,
+        optimizer={"name": "sgd", "learning_rate": 1e-30},
+        early_stopping={"monitor": "val_loss", "patience": 2},
+    )
+    writer = RunWriter.create(tmp_path, config)
+    results = train(config, splits, writer)
+    assert results.stopped_by == "early stopping"
+    assert results.epochs_run == 3
+
+
+def test_doubling_trains_on_the_originals_and_one_copy_of_each(splits, tmp_path):
+    steps = set()
+    config = tiny_config(augmentation=AUGMENTED | {"mode": "doubled"}, epochs=1)
+    writer = RunWriter.create(tmp_path, config)
+    train(config, splits, writer, on_progress=lambda progress: steps.add(progress.steps))
+    assert max(steps) == -(-2 * 600 // 32)
+
+
+def test_label_smoothing_and_its_gradient_free_value():
+    import keras
+
+    from fercore.trainee import CrossEntropy
+
+    rng = np.random.default_rng(0)
+    labels, logits = rng.integers(0, 7, 20), rng.normal(size=(20, 7)).astype(np.float32)
+    log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    plain = -log_p[np.arange(20), labels]
+    assert np.asarray(CrossEntropy().call(labels, logits)) == pytest.approx(plain, rel=1e-5)
+    targets = np.eye(7)[labels] * 0.9 + 0.1 / 7
+    expected = keras.losses.categorical_crossentropy(targets, logits, from_logits=True)
+    smoothed = np.asarray(CrossEntropy(0.1).call(labels, logits))
+    assert smoothed == pytest.approx(np.asarray(expected), rel=1e-5)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    from fercore import checkpoints, models
+
+    small = models.build("katkar2021", (48, 48, 1), 7)
+    large = models.build("le2019", (48, 48, 1), 7)
+    path = tmp_path / "weights.npz"
+    checkpoints.save(path, small.variables, epoch=5)
+    assert checkpoints.load(path, small.variables) == 5
+    with pytest.raises(UserError, match="do not fit"):
+        checkpoints.load(path, large.variables)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match="damaged"):
+        checkpoints.load(path, small.variables)
