@@ -1,0 +1,34 @@
+"""The dashboard's entry point: `streamlit run dashboard/app.py`.
+
+A page is a file in `app_pages/` and a line here.
+"""
+
+import streamlit as st
+
+st.set_page_config(page_title="fercore", page_icon=":material/mood:", layout="wide")
+
+page = st.navigation(
+    [
+        st.Page(
+            "app_pages/runs.py",
+            title="Runs",
+            icon=":material/table_rows:",
+            help="Every training run with its figures, and what is training now.",
+            default=True,
+        ),
+        st.Page(
+            "app_pages/compare.py",
+            title="Compare",
+            icon=":material/compare_arrows:",
+            help="Two to eight runs side by side: curves, confusions, recall, differences.",
+        ),
+        st.Page(
+            "app_pages/run.py",
+            title="Run",
+            icon=":material/monitoring:",
+            help="One run in full, live while it trains.",
+        ),
+    ],
+    position="top",
+)
+page.run()

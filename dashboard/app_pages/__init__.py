@@ -1,0 +1,1 @@
+"""One screen each; `dashboard/app.py` lists them."""

@@ -1,0 +1,103 @@
+"""How the columns of the tables look: one place for every number format in a table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from dashboard import theme
+
+_PERCENT = "%.2f %%"
+_SCORED = [
+    *(f"all {n}" for n in range(2, 10)),
+    *(f"{m} of {n}" for n in (7, 8) for m in range(2, n)),
+]
+_SCORED_COLORS = ["#7b8794" if name.startswith("all") else "#d9822b" for name in _SCORED]
+
+
+def percent(label: str, help: str | None = None) -> Any:
+    """A share in percent, two decimals."""
+    return st.column_config.NumberColumn(label, format=_PERCENT, help=help)
+
+
+def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
+    """The columns of the table of runs."""
+    config = st.column_config
+    states = list(theme.STATES)
+    return {
+        "State": config.MultiselectColumn(
+            "State", options=states, color=[theme.STATES[state].hex for state in states], width=100
+        ),
+        "Experiment": config.TextColumn("Experiment", width="medium", pinned=True),
+        "Open": config.ButtonColumn(
+            "", type="tertiary", width=40, key=open_key, on_click=on_open, args=(open_key,)
+        ),
+        "Accuracy": percent(test_title, "Accuracy on the classes that the run was scored on."),
+        "95% interval": config.TextColumn("95 % interval", help="Wilson's interval."),
+        "Scored": config.MultiselectColumn(
+            "Classes",
+            options=_SCORED,
+            color=_SCORED_COLORS,
+            help="Figures on six classes and on seven are not comparable.",
+        ),
+        "n": config.NumberColumn("n", format="localized", help="Images that the accuracy is of."),
+        "All classes": percent(
+            "All classes", "Accuracy on every test image: an image of a dropped class is an error."
+        ),
+        "No repeats": percent(
+            "No repeats", "Accuracy without the test images that also stand in training."
+        ),
+        "Macro-F1": percent("Macro-F1", "Mean F1 over the classes scored."),
+        "Worst class": config.TextColumn("Worst class"),
+        "Worst recall": percent("Its recall"),
+        "Parameters": config.NumberColumn("Parameters", format="localized"),
+        "model.onnx": config.NumberColumn("model.onnx", format="bytes"),
+        "Training time": config.NumberColumn("Training time", format="compact"),
+        "Started": config.DatetimeColumn("Started", format="distance"),
+        "Note": config.TextColumn("Note", width="large"),
+    }
+
+
+def figures(colors: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The columns of an evaluation; a run's name stands on its colour."""
+    config = st.column_config
+    named = colors or {}
+    return {
+        "Run": config.MultiselectColumn(
+            "Run", options=list(named), color=list(named.values()), pinned=True
+        ),
+        "Accuracy": percent("Accuracy"),
+        "95% interval": config.TextColumn("95 % interval", help="Wilson's interval."),
+        "n": config.NumberColumn("n", format="localized"),
+        "Classes": config.NumberColumn("Classes", help="Classes that occur among these images."),
+        "Macro-F1": percent("Macro-F1", "Mean F1 over the classes that occur."),
+        "UAR": percent("UAR", "Unweighted average recall, also called balanced accuracy."),
+        "Top-2": percent("Top-2", "The true class is among the two most probable."),
+        "ECE": percent("ECE", "Expected calibration error over 15 bins: lower is better."),
+        "NLL": config.NumberColumn("NLL", format="%.3f", help="Nats: lower is better."),
+        "Parameters": config.NumberColumn("Parameters", format="localized"),
+        "Trainable": config.NumberColumn("Trainable", format="localized"),
+        "model.onnx": config.NumberColumn("model.onnx", format="bytes"),
+        "Checkpoint": config.NumberColumn("Kept epoch", format="%d"),
+    }
+
+
+def classes() -> dict[str, Any]:
+    """The columns of a table of classes."""
+    config = st.column_config
+    return {
+        "Samples": config.NumberColumn("Samples", format="localized"),
+        "Recall": config.NumberColumn("Recall", format="%.1f %%"),
+        "95% interval": config.TextColumn("95 % interval"),
+        "Precision": config.NumberColumn("Precision", format="%.1f %%"),
+        "F1": config.NumberColumn("F1", format="%.1f %%"),
+    }
+
+
+def layers() -> dict[str, Any]:
+    """The columns of a layer table."""
+    config = st.column_config
+    return {
+        "Parameters": config.NumberColumn("Parameters", format="localized"),
+        "Trainable": config.NumberColumn("Trainable", format="localized"),
+    }

@@ -1,0 +1,137 @@
+"""What follows from a run's records: pure functions, no Streamlit."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fercore.records import ClassResult, LogRow, SplitResult
+from fercore.runs import Run
+
+# The splits in the order in which a page offers them, with a name for data that has none.
+SPLITS = {
+    "test": "Test",
+    "test_unique": "Test without repeats",
+    "test_all": "Test, all classes",
+    "validation": "Validation",
+}
+RESUMABLE = ("interrupted", "stalled", "failed")
+
+
+@dataclass(frozen=True)
+class AgainstPaper:
+    """The published figure beside ours, as fractions.
+
+    Attributes:
+        difference: ours less the paper's.
+        inside: whether the paper's figure lies in our 95% interval.
+    """
+
+    published: float
+    ours: SplitResult
+    difference: float
+    inside: bool
+
+
+def result_of(run: Run, split: str) -> SplitResult | None:
+    """The evaluation of a run on one split, if it has one."""
+    return run.results.splits.get(split) if run.results else None
+
+
+def is_synthetic(run: Run) -> bool:
+    """Whether code drew the images that the run learned from."""
+    return bool(run.environment and run.environment.synthetic)
+
+
+def dropped_classes(run: Run) -> tuple[str, ...]:
+    """The classes that the run's headline figures leave out."""
+    return run.config.drop_classes if run.config else ()
+
+
+def scored_classes(run: Run, split: str = "test") -> tuple[str, ...]:
+    """The classes that occur in one evaluation of a run."""
+    result = result_of(run, split)
+    return tuple(entry.name for entry in result.classes if entry.support) if result else ()
+
+
+def all_classes_result(run: Run) -> SplitResult | None:
+    """The evaluation on every sample of the test split, the one figure that runs share."""
+    return result_of(run, "test_all" if dropped_classes(run) else "test")
+
+
+def honest_result(run: Run) -> SplitResult | None:
+    """The test split without images that stand in training; `None` if classes were dropped."""
+    return None if dropped_classes(run) else result_of(run, "test_unique")
+
+
+def worst_class(result: SplitResult | None) -> ClassResult | None:
+    """The class with the lowest recall among those that have samples."""
+    if result is None:
+        return None
+    seen = [entry for entry in result.classes if entry.recall is not None]
+    return min(seen, key=lambda entry: entry.recall or 0.0, default=None)
+
+
+def title(run: Run) -> str:
+    """What people call the run: the experiment's title, or the folder's name."""
+    return run.config.title if run.config else run.id
+
+
+def labels(runs: Sequence[Run]) -> dict[str, str]:
+    """A short label for each run, unique among them, by run id."""
+    short = {run.id: _short(run) for run in runs}
+    taken = list(short.values())
+    return {run_id: label if taken.count(label) == 1 else run_id for run_id, label in short.items()}
+
+
+def split_titles(runs: Sequence[Run]) -> dict[str, str]:
+    """The splits that any of the runs was evaluated on, with what their dataset calls them."""
+    titles: dict[str, str] = {}
+    for split, fallback in SPLITS.items():
+        found = {result.title for run in runs if (result := result_of(run, split))}
+        if found:
+            titles[split] = found.pop() if len(found) == 1 else fallback
+    return titles
+
+
+def against_paper(run: Run) -> AgainstPaper | None:
+    """Our test accuracy beside the published one, if the experiment reproduces a figure."""
+    ours = result_of(run, "test")
+    if run.config is None or run.config.published is None or ours is None:
+        return None
+    published = run.config.published.test_accuracy / 100
+    inside = ours.accuracy_low <= published <= ours.accuracy_high
+    return AgainstPaper(published, ours, ours.accuracy - published, inside)
+
+
+def seconds_left(run: Run, log: Sequence[LogRow]) -> float | None:
+    """How long a running training still takes if every epoch lasts as the last five did."""
+    if run.state != "running" or run.status is None or not log:
+        return None
+    status = run.status
+    each = statistics.median(row.seconds + row.val_seconds for row in log[-5:])
+    begun = status.step / status.steps if status.steps else 0.0
+    return max(0.0, (status.epochs - status.epoch - begun) * each)
+
+
+def progress(run: Run) -> float:
+    """The share of its epochs that a run has done, in [0, 1]."""
+    status = run.status
+    if status is None or not status.epochs:
+        return 0.0
+    begun = status.step / status.steps if status.steps and status.epoch < status.epochs else 0.0
+    return min(1.0, (status.epoch + begun) / status.epochs)
+
+
+def resume_command(run: Run) -> str | None:
+    """What makes a run that stopped before its end go on."""
+    return f"fercore train --resume {run.id}" if run.state in RESUMABLE else None
+
+
+def silent_for(run: Run) -> float | None:
+    """Seconds since the run last said anything."""
+    return time.time() - run.status.heartbeat if run.status else None
+
+
+def _short(run: Run) -> str:
+    return f"{run.config.name} · s{run.config.seed}" if run.config else run.id

@@ -1,0 +1,101 @@
+"""Numbers and texts for people, the same on every page."""
+
+import html
+import re
+from collections.abc import Mapping
+
+# A thin no-break space: a figure never leaves its unit at the end of a line.
+THIN = "\u202f"
+DASH = "\u2013"
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>&])")
+
+
+def percent(fraction: float | None, digits: int = 2) -> str:
+    """`0.6587` becomes `65.87 %`; a dash for `None`."""
+    return DASH if fraction is None else f"{fraction * 100:.{digits}f}{THIN}%"
+
+
+def interval(low: float | None, high: float | None, digits: int = 2) -> str:
+    """`64.30–67.41 %`; a dash where an end is missing."""
+    if low is None or high is None:
+        return DASH
+    return f"{low * 100:.{digits}f}{DASH}{high * 100:.{digits}f}{THIN}%"
+
+
+def points(difference: float, digits: int = 2) -> str:
+    """A signed difference of two fractions in percentage points: `−16.53 points`."""
+    text = f"{abs(difference) * 100:.{digits}f}"
+    sign = "" if float(text) == 0 else ("+" if difference > 0 else "\u2212")
+    return f"{sign}{text} points"
+
+
+def count(number: int | None) -> str:
+    """`3589` becomes `3,589`; a dash for `None`."""
+    return DASH if number is None else f"{number:,}"
+
+
+def short_count(number: int | None) -> str:
+    """`318407` becomes `318 k`, `1485831` becomes `1.49 M`."""
+    if number is None:
+        return DASH
+    if number < 10_000:
+        return f"{number:,}"
+    if number < 999_500:
+        return f"{number / 1e3:.0f}{THIN}k"
+    return f"{number / 1e6:.2f}{THIN}M"
+
+
+def size(number: int | None) -> str:
+    """Bytes in decimal units: `5.95 MB`."""
+    if number is None:
+        return DASH
+    if number < 1e6:
+        return f"{number / 1e3:.0f}{THIN}kB"
+    if number < 1e9:
+        return f"{number / 1e6:.2f}{THIN}MB"
+    return f"{number / 1e9:.2f}{THIN}GB"
+
+
+def duration(seconds: float | None) -> str:
+    """`42 s`, `3 min 20 s`, `1 h 12 min`."""
+    if seconds is None:
+        return DASH
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}{THIN}s"
+    if whole < 3600:
+        rest = f" {whole % 60}{THIN}s" if whole % 60 else ""
+        return f"{whole // 60}{THIN}min{rest}"
+    minutes = round(seconds / 60)
+    rest = f" {minutes % 60}{THIN}min" if minutes % 60 else ""
+    return f"{minutes // 60}{THIN}h{rest}"
+
+
+def ago(seconds: float) -> str:
+    """`just now`, `5 min ago`, `3 h ago`, `2 days ago`."""
+    if seconds < 60:
+        return "just now"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f}{THIN}min ago"
+    if seconds < 48 * 3600:
+        return f"{seconds // 3600:.0f}{THIN}h ago"
+    return f"{seconds // 86400:.0f} days ago"
+
+
+def markdown(text: str) -> str:
+    """Text from a file, so that Markdown shows it as it stands on one line."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+
+
+def legend(entries: Mapping[str, str]) -> str:
+    """Labels with a swatch of their colour, as HTML that wraps to any width."""
+    swatch = (
+        '<span style="display:inline-flex;align-items:center;gap:.45em">'
+        '<span style="width:.8em;height:.8em;border-radius:.2em;background:{color}"></span>'
+        "{label}</span>"
+    )
+    items = "".join(
+        swatch.format(color=color, label=html.escape(label)) for label, color in entries.items()
+    )
+    return f'<div style="display:flex;flex-wrap:wrap;gap:.3em 1.4em;font-size:.9rem">{items}</div>'

@@ -1,0 +1,210 @@
+"""The sections of the Run page."""
+
+import streamlit as st
+
+from dashboard import cached, charts, columns, facts, formats, linked, pieces, tables, theme
+from fercore.labels import index_of
+from fercore.metrics import Reliability, reliability
+from fercore.runs import Predictions, Run
+
+
+def header(run: Run) -> None:
+    """The run's name, state, and what is wrong with it if something is."""
+    st.title(formats.markdown(facts.title(run)), anchor=False)
+    pieces.badges(run)
+    said = run.status.message if run.status and run.state == "failed" else ""
+    if run.problem:
+        st.warning(formats.markdown(run.problem), icon=":material/help:")
+    elif said:
+        st.warning(formats.markdown(said), icon=":material/error:")
+    command = facts.resume_command(run)
+    if command:
+        silent = facts.silent_for(run)
+        last = f", last heard of {formats.ago(silent)}" if silent is not None else ""
+        epoch = run.status.epoch if run.status else 0
+        st.markdown(f"Stopped after epoch {epoch}{last}. To go on from there:")
+        st.code(command, language="bash")
+
+
+def training(run: Run) -> None:
+    """Progress and curves, drawn anew every two seconds while the run trains."""
+    st.subheader("Training", anchor=False)
+    metrics, x, smoothing = pieces.curve_controls()
+    color = theme.RUN_COLORS[pieces.mode()][0]
+
+    @st.fragment(run_every=pieces.REFRESH_SECONDS if run.state == "running" else None)
+    def drawn() -> None:
+        now = cached.find_run(run.id) or run
+        if now.state != run.state:
+            st.rerun()
+        if now.state == "running":
+            st.progress(facts.progress(now), text=pieces.eta(now, cached.log(now)))
+        pieces.training_curves([pieces.curve_of(now, "", color)], metrics, x, smoothing)
+
+    drawn()
+
+
+def figures(run: Run) -> None:
+    """The headline figures, and the same on every split."""
+    test = facts.result_of(run, "test")
+    if test is None:
+        return
+    unique, worst = facts.result_of(run, "test_unique"), facts.worst_class(test)
+    with st.grid(4, min_column_width=210, gap="small"):
+        _tile(
+            f"{test.title} accuracy",
+            formats.percent(test.accuracy),
+            f"{formats.interval(test.accuracy_low, test.accuracy_high)}, n = {test.n:,}",
+        )
+        if unique:
+            _tile(
+                "Without repeats",
+                formats.percent(unique.accuracy),
+                f"{formats.interval(unique.accuracy_low, unique.accuracy_high)}, n = {unique.n:,}",
+            )
+        _tile("Macro-F1", formats.percent(test.macro_f1), f"UAR {formats.percent(test.uar)}")
+        if worst:
+            _tile(
+                f"Worst class: {formats.markdown(worst.name)}",
+                formats.percent(worst.recall, 1),
+                f"recall, {formats.interval(worst.recall_low, worst.recall_high, 1)}, "
+                f"n = {worst.support:,}",
+            )
+    if facts.dropped_classes(run):
+        everything = facts.all_classes_result(run)
+        left_out = ", ".join(facts.dropped_classes(run))
+        also = (
+            f" On all {everything.n:,} test images it is {formats.percent(everything.accuracy)}."
+            if everything
+            else ""
+        )
+        st.warning(
+            f"Scored without {formats.markdown(left_out)}: not comparable with a run on all "
+            f"classes.{also}",
+            icon=":material/filter_alt:",
+        )
+    paper(run)
+    st.dataframe(
+        tables.splits_table(run), hide_index=True, column_config=columns.figures(), alt="Splits"
+    )
+
+
+def paper(run: Run) -> None:
+    """The published figure beside ours."""
+    found = facts.against_paper(run)
+    if found is None or run.config is None or run.config.published is None:
+        return
+    published, ours = run.config.published, found.ours
+    where = "lies inside" if found.inside else "lies outside"
+    with st.container(border=True):
+        st.markdown(f"**{formats.markdown(f'{published.system}: {published.row}')}**")
+        with st.grid(3, min_column_width=190, gap="small"):
+            st.metric("The paper", formats.percent(found.published))
+            st.metric(f"Ours, {ours.title}", formats.percent(ours.accuracy))
+            st.metric("Difference", formats.points(found.difference))
+        st.caption(
+            f"The paper's figure {where} our 95 % interval, "
+            f"{formats.interval(ours.accuracy_low, ours.accuracy_high)} (n = {ours.n:,})."
+        )
+
+
+def classes(run: Run) -> None:
+    """Confusion, recall, calibration and the distribution of predictions on one split."""
+    titles = facts.split_titles([run])
+    if run.results is None or not titles:
+        return
+    st.subheader("Classes", anchor=False)
+    with st.container(horizontal=True, gap="medium"):
+        split = linked.choice("Evaluated on", titles, key="split")
+        cells = linked.choice(
+            "Cells", {"share": "% of true class", "counts": "Counts"}, key="cells"
+        )
+    scale: charts.Scale = "counts" if cells == "counts" else "share"
+    result, names = run.results.splits[split], run.results.class_names
+    colors = {
+        name: theme.emotion_color(name, pieces.mode())
+        for name in [*names, *(entry.name for entry in result.classes)]
+    }
+    with st.grid(2, min_column_width=340, gap="medium"):
+        with st.container(gap="xsmall"):
+            st.markdown("**Confusion**")
+            top = charts.confusion_top([result], scale)
+            pieces.plot(charts.confusion(result, names, scale, top), "confusion", "Confusion")
+        with st.container(gap="xsmall"):
+            st.markdown("**Recall with 95 % interval**")
+            pieces.plot(charts.class_recall(result, colors), "recall", "Recall by class")
+        with st.container(gap="xsmall"):
+            st.markdown("**Calibration**")
+            _calibration(run, split)
+        with st.container(gap="xsmall"):
+            st.markdown("**How often each class occurs (pale) and is predicted (full)**")
+            figure = charts.class_distribution(result, names, colors)
+            pieces.plot(figure, "distribution", "True and predicted classes")
+    st.dataframe(tables.class_table(result), hide_index=True, column_config=columns.classes())
+
+
+def details(run: Run) -> None:
+    """The network, the configuration and where the numbers come from."""
+    network, config, provenance = st.tabs(["Network", "Configuration", "Provenance"])
+    with network:
+        layers = cached.layers(run)
+        if layers:
+            total = sum(layer.parameters for layer in layers)
+            trainable = sum(layer.trainable for layer in layers)
+            st.caption(
+                f"{len(layers)} layers, {total:,} parameters, {trainable:,} of them trainable"
+            )
+            table = tables.layer_table(layers)
+            st.dataframe(table, hide_index=True, column_config=columns.layers(), height="content")
+        else:
+            st.caption("No layer table.")
+    with config:
+        st.dataframe(tables.config_table(run), hide_index=True, height="content")
+    with provenance:
+        if run.environment:
+            st.markdown("This command starts the run again:")
+            st.code(run.environment.command, language="bash", wrap_lines=True)
+        st.dataframe(tables.provenance_table(run), hide_index=True, height="content")
+        if run.environment and run.environment.dataset_counts:
+            st.markdown("Samples, as trained and evaluated:")
+            st.dataframe(tables.counts_table(run), hide_index=True)
+
+
+def _calibration(run: Run, split: str) -> None:
+    points = _reliability(run, split)
+    if points is None:
+        st.caption("No predictions are stored for this split.")
+        return
+    color = theme.RUN_COLORS[pieces.mode()][0]
+    figure = charts.reliability_diagram(points, color, theme.MUTED[pieces.mode()])
+    pieces.plot(figure, "reliability", "Accuracy against confidence")
+
+
+def _reliability(run: Run, split: str) -> Reliability | None:
+    """Points of the reliability diagram; `None` for a split without predictions of its own."""
+    if split == "test_unique":
+        return None
+    found = cached.predictions(run, "validation" if split == "validation" else "test")
+    if found is None or run.results is None:
+        return None
+    try:
+        left_out = () if split == "test_all" else facts.dropped_classes(run)
+        return _scored_reliability(found, run.results.class_names, left_out)
+    except ValueError:
+        return None
+
+
+def _scored_reliability(
+    found: Predictions, class_names: list[str], left_out: tuple[str, ...]
+) -> Reliability:
+    keep = [True] * len(found.labels)
+    if left_out:
+        dropped = {index_of(name, class_names) for name in left_out}
+        keep = [int(label) not in dropped for label in found.labels]
+    return reliability(found.probabilities[keep], found.labels[keep])
+
+
+def _tile(label: str, value: str, below: str) -> None:
+    with st.container(border=True, height="stretch", gap="xxsmall"):
+        st.metric(label, value)
+        st.caption(below)

@@ -1,0 +1,175 @@
+"""The pieces of the Runs page: headline tiles, what trains now, the table with its selection."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard import cached, columns, facts, formats, linked, pieces, tables, theme
+from fercore.runs import Run
+
+_OPEN = ":material/open_in_full:"
+
+
+def tiles(runs: Sequence[Run]) -> None:
+    """The best honest figure, and how many runs there are of which kind."""
+    real = [run for run in runs if not facts.is_synthetic(run) and run.state != "broken"]
+    ranked = [
+        (result.accuracy, run, result) for run in real if (result := facts.honest_result(run))
+    ]
+    finished = sum(run.state == "finished" for run in real)
+    running = [run for run in runs if run.state == "running"]
+    halted = [run for run in runs if run.state in facts.RESUMABLE]
+    with st.grid(4, min_column_width=230, gap="small"):
+        if ranked:
+            _, best, result = max(ranked, key=lambda entry: entry[0])
+            label, value = "Best accuracy without repeats", formats.percent(result.accuracy)
+            below = (
+                f"{formats.interval(result.accuracy_low, result.accuracy_high)}, "
+                f"n = {result.n:,} · {formats.markdown(facts.title(best))}"
+            )
+        else:
+            label, value = "Best accuracy without repeats", formats.DASH
+            below = "no finished run on all classes of a real dataset"
+        _tile(label, value, below)
+        _tile("Runs on real faces", str(len(real)), f"{finished} finished")
+        _tile(
+            "Running now",
+            str(len(running)),
+            ", ".join(formats.markdown(facts.title(run)) for run in running) or "nothing trains",
+        )
+        _tile(
+            "Stopped before the end",
+            str(len(halted)),
+            "interrupted, stalled or failed: each can be resumed" if halted else "none",
+        )
+
+
+def live(known: tuple[tuple[str, str], ...]) -> None:
+    """What trains now, twice a second's worth of news; a new or changed run redraws the page."""
+
+    @st.fragment(run_every=pieces.REFRESH_SECONDS)
+    def watch() -> None:
+        runs = cached.list_runs()
+        if stamp(runs) != known:
+            st.rerun()
+        for run in runs:
+            if run.state == "running":
+                _live_card(run)
+
+    watch()
+
+
+def stamp(runs: Sequence[Run]) -> tuple[tuple[str, str], ...]:
+    """What, if it changes, changes the table: which runs there are, and their states."""
+    return tuple((run.id, run.state) for run in runs)
+
+
+def filters(runs: Sequence[Run]) -> list[Run]:
+    """The runs that the filters leave."""
+    datasets = sorted({run.config.dataset for run in runs if run.config})
+    present = [state for state in theme.STATES if any(run.state == state for run in runs)]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        text = linked.text(
+            "Search",
+            key="q",
+            placeholder="title, model, device, seed 1 …",
+            icon=":material/search:",
+            width=300,
+        )
+        dataset = ""
+        if len(datasets) > 1:
+            dataset = linked.choice(
+                "Dataset", {"": "All"} | {name: name for name in datasets}, key="dataset"
+            )
+        states = linked.choices("State", {state: state for state in present}, key="state")
+    return tables.select_runs(runs, text, dataset, states)
+
+
+def selectable(runs: Sequence[Run], key: str, test_title: str) -> list[str]:
+    """The table of these runs; the ids of the rows that are ticked."""
+    ids = [run.id for run in runs]
+    chosen = pieces.chosen()
+    st.session_state[f"{key}-ids"] = ids
+    table = tables.runs_table(runs)
+    table.insert(2, "Open", _OPEN)
+    # A new key where the rows change: ticks are kept by run, not by the place of a row.
+    event = st.dataframe(
+        table.dropna(axis="columns", how="all"),
+        hide_index=True,
+        column_config=columns.runs(test_title, f"{key}-open", _open_row),
+        key=f"{key}-{hash(tuple(ids))}",
+        on_select="rerun",
+        selection_mode="multi-row",
+        selection_default={
+            "selection": {"rows": [i for i, name in enumerate(ids) if name in chosen]}
+        },
+        placeholder=formats.DASH,
+        height="content" if len(runs) <= 15 else 560,
+        alt="Training runs and their figures",
+    )
+    return [ids[row] for row in event.selection.rows if row < len(ids)]
+
+
+def actions(runs: Sequence[Run]) -> None:
+    """What can be done with the runs that are ticked."""
+    names = facts.labels(runs)
+    picked = [run_id for run_id in pieces.chosen() if run_id in names]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        compare = st.button(
+            f"Compare selected ({len(picked)})" if picked else "Compare selected",
+            type="primary",
+            icon=":material/compare_arrows:",
+            disabled=not 2 <= len(picked) <= theme.MAX_COMPARED,
+        )
+        show = st.button("Open run", icon=":material/monitoring:", disabled=len(picked) != 1)
+        st.caption(_advice(len(picked)))
+    if compare:
+        st.switch_page(pieces.COMPARE_PAGE, query_params={"runs": picked})
+    if show:
+        st.switch_page(pieces.RUN_PAGE, query_params={"run": picked[0]})
+
+
+def _advice(picked: int) -> str:
+    if picked == 0:
+        return "Tick two to eight rows to compare them, or one to open it."
+    if picked == 1:
+        return "Tick at least one more row to compare."
+    if picked > theme.MAX_COMPARED:
+        return f"At most {theme.MAX_COMPARED} runs fit in one comparison."
+    return ""
+
+
+def _open_row(key: str) -> None:
+    ids = st.session_state[key.removesuffix("open") + "ids"]
+    row = st.session_state[key].row
+    if row < len(ids):
+        st.switch_page(pieces.RUN_PAGE, query_params={"run": ids[row]})
+
+
+def _tile(label: str, value: str, below: str) -> None:
+    with st.container(border=True, height="stretch", gap="xxsmall"):
+        st.metric(label, value)
+        st.caption(below)
+
+
+def _live_card(run: Run) -> None:
+    log = cached.log(run)
+    with st.container(border=True, key=f"live-{run.id}"):
+        left, right = st.columns([3, 2], vertical_alignment="center", gap="medium")
+        with left:
+            st.markdown(f"**{formats.markdown(facts.title(run))}**")
+            st.progress(facts.progress(run), text=pieces.eta(run, log))
+        with right, st.container(horizontal=True, vertical_alignment="center"):
+            last = log[-1] if log else None
+            st.metric(
+                "Validation accuracy",
+                formats.percent(last.val_accuracy if last else None),
+                chart_data=[row.val_accuracy for row in log] if len(log) > 1 else None,
+                width="stretch",
+            )
+            st.page_link(
+                pieces.RUN_PAGE,
+                label="Open",
+                icon=":material/monitoring:",
+                query_params={"run": run.id},
+            )

@@ -1,0 +1,88 @@
+"""Runs read once and kept until their files change: pure, thread-safe, no Streamlit."""
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from fercore import runs
+from fercore.runs import STALE_SECONDS, Run
+
+# The files that `fercore.runs.read_run` reads.
+_RECORDS = ("config.json", "status.json", "environment.json", "results.json")
+
+Signature = tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True)
+class _Kept:
+    signature: Signature
+    fresh: bool
+    run: Run
+
+
+class Shelf:
+    """The runs under one root.
+
+    A folder is read again when one of its records changes in time stamp or size, and when its
+    heartbeat grows old: that alone turns a running run into a stalled one.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+        self._kept: dict[str, _Kept] = {}
+        self._lock = threading.Lock()
+
+    def all(self) -> list[Run]:
+        """Every folder under the root, newest first, as `fercore.runs.list_runs` has them."""
+        try:
+            names = [entry.name for entry in self.root.iterdir() if not entry.name.startswith(".")]
+        except OSError:
+            names = []
+        found = [run for name in names if (run := self._read(name)) is not None]
+        with self._lock:
+            for gone in self._kept.keys() - {run.id for run in found}:
+                del self._kept[gone]
+        return sorted(found, key=lambda run: (runs.started(run), run.id), reverse=True)
+
+    def find(self, run_id: str) -> Run | None:
+        """The run of that name directly under the root; a path is no name."""
+        if not run_id or run_id.startswith(".") or Path(run_id).name != run_id or "\\" in run_id:
+            return None
+        return self._read(run_id)
+
+    def _read(self, name: str) -> Run | None:
+        path = self.root / name
+        try:
+            if not path.is_dir():
+                return None
+            signature = signature_of(path, *_RECORDS)
+            fresh = _changed_lately(signature)
+            with self._lock:
+                kept = self._kept.get(name)
+            if kept and (kept.signature, kept.fresh) == (signature, fresh):
+                return kept.run
+            run = runs.read_run(path)
+        except OSError as error:
+            return Run(path, "broken", problem=f"cannot be read ({error.strerror})")
+        with self._lock:
+            self._kept[name] = _Kept(signature, fresh, run)
+        return run
+
+
+def signature_of(folder: Path, *names: str) -> Signature:
+    """Name, time stamp and size of each of the files that is there."""
+    found = []
+    for name in names:
+        try:
+            stat = (folder / name).stat()
+        except FileNotFoundError:
+            continue
+        found.append((name, stat.st_mtime_ns, stat.st_size))
+    return tuple(found)
+
+
+def _changed_lately(signature: Signature) -> bool:
+    # A heartbeat is stamped just before its file is written, so it is never the younger of the two.
+    stamps = [stamp for name, stamp, _ in signature if name == "status.json"]
+    return bool(stamps) and time.time() - stamps[0] / 1e9 < STALE_SECONDS

@@ -1,0 +1,315 @@
+"""Runs as tables: pure functions from records to data frames, no Streamlit."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from dashboard import facts, formats
+from fercore.records import Layer, SplitResult
+from fercore.runs import Run, started
+
+# Rows of the configuration that name a run and say nothing about how it differs from another.
+_NAMES = ("name", "title", "published")
+
+
+def select_runs(
+    runs: Sequence[Run], text: str = "", dataset: str = "", states: Sequence[str] = ()
+) -> list[Run]:
+    """The runs that hold every word of the text, of that dataset and in one of those states."""
+    words = text.lower().split()
+    return [
+        run
+        for run in runs
+        if all(word in _searched(run) for word in words)
+        and (not dataset or (run.config is not None and run.config.dataset == dataset))
+        and (not states or run.state in states)
+    ]
+
+
+def runs_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a run, in the order given; shares in percent, sizes in bytes."""
+    rows = [_run_row(run) for run in runs]
+    table = pd.DataFrame(rows, index=[run.id for run in runs])
+    if "Training time" in table:
+        table["Training time"] = pd.to_timedelta(table["Training time"], unit="s").dt.round("s")
+    return table
+
+
+def problems_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a folder that is no readable run: its name and what is wrong with it."""
+    return pd.DataFrame({"Folder": [run.id for run in runs], "Problem": [_note(r) for r in runs]})
+
+
+def headline_table(runs: Sequence[Run], labels: Mapping[str, str], split: str) -> pd.DataFrame:
+    """One row a run: its figures on one split beside its costs."""
+    return pd.DataFrame([_headline_row(run, labels[run.id], split) for run in runs])
+
+
+def splits_table(run: Run) -> pd.DataFrame:
+    """One row a split of one run."""
+    rows = []
+    for split, title in facts.split_titles([run]).items():
+        result = facts.result_of(run, split)
+        if result:
+            rows.append({"Split": title} | _figures(result))
+    return pd.DataFrame(rows)
+
+
+def class_table(result: SplitResult) -> pd.DataFrame:
+    """One row a class of one evaluation."""
+    return pd.DataFrame(
+        [
+            {
+                "Class": entry.name,
+                "Samples": entry.support,
+                "Recall": _percent(entry.recall),
+                "95% interval": formats.interval(entry.recall_low, entry.recall_high, 1),
+                "Precision": _percent(entry.precision),
+                "F1": _percent(entry.f1),
+            }
+            for entry in result.classes
+        ]
+    )
+
+
+def layer_table(layers: Sequence[Layer]) -> pd.DataFrame:
+    """One row a layer, the shape without the batch axis."""
+    return pd.DataFrame(
+        [
+            {
+                "Layer": layer.name,
+                "Kind": layer.kind,
+                "Detail": layer.detail,
+                "Output": " × ".join(map(str, layer.output_shape)),
+                "Parameters": layer.parameters,
+                "Trainable": layer.trainable,
+            }
+            for layer in layers
+        ]
+    )
+
+
+def network_table(
+    runs: Sequence[Run], labels: Mapping[str, str], layers: Mapping[str, Sequence[Layer]]
+) -> pd.DataFrame:
+    """One row a run: the size of its network, and where most of the parameters sit."""
+    rows = []
+    for run in runs:
+        table = layers[run.id]
+        heaviest = max(table, key=lambda layer: layer.parameters, default=None)
+        total = sum(layer.parameters for layer in table)
+        results = run.results
+        share = formats.percent(heaviest.parameters / total, 0) if heaviest and total else ""
+        rows.append(
+            {
+                "Run": [labels[run.id]],
+                "Model": run.config.model if run.config else formats.DASH,
+                "Layers": len(table) or None,
+                "Parameters": results.parameters if results else (total or None),
+                "Trainable": results.trainable_parameters if results else None,
+                "model.onnx": results.onnx.bytes if results and results.onnx else None,
+                "Heaviest layer": f"{heaviest.name}, {share}" if heaviest and share else None,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def config_table(run: Run) -> pd.DataFrame:
+    """One row a field of the configuration."""
+    fields = _flat(run.config.model_dump(mode="json")) if run.config else {}
+    return pd.DataFrame({"Field": list(fields), "Value": list(fields.values())})
+
+
+def differences_table(
+    runs: Sequence[Run], labels: Mapping[str, str], *, equal: bool = False
+) -> pd.DataFrame:
+    """One row a field, one column a run; fields that are equal everywhere only if asked for."""
+    columns = {labels[run.id]: _described(run) for run in runs}
+    fields = dict.fromkeys(field for column in columns.values() for field in column)
+    table = pd.DataFrame(
+        [
+            [field, *(column.get(field, formats.DASH) for column in columns.values())]
+            for field in fields
+        ],
+        columns=["Field", *columns],
+    )
+    differs = table[list(columns)].nunique(axis=1) > 1
+    return table[differs | equal].reset_index(drop=True)
+
+
+def provenance_table(run: Run) -> pd.DataFrame:
+    """One row a fact about where the run's numbers come from."""
+    environment, results = run.environment, run.results
+    rows: dict[str, str] = {"Folder": run.id}
+    if environment:
+        rows |= {
+            "Started": environment.started,
+            "Commit": environment.commit or "outside git",
+            "Dataset fingerprint": environment.dataset_fingerprint,
+            "Device": environment.device,
+            "Processor cores": str(environment.cores),
+            "Precision": environment.precision,
+            "Keras backend": environment.backend,
+            "Python": environment.python,
+            "Platform": environment.platform,
+        }
+    if results:
+        chosen = results.selection
+        rows |= {
+            "Finished": results.finished,
+            "Stopped by": f"{results.stopped_by}, after epoch {results.epochs_run}",
+            "Checkpoint": f"epoch {chosen.epoch}, highest {chosen.metric} on {chosen.split} "
+            f"({formats.percent(chosen.value)})",
+            "Training time": formats.duration(results.train_seconds),
+            "Speed": f"{results.images_per_second:,.0f} images a second",
+            "Peak memory": formats.size(results.peak_memory_bytes),
+        }
+        if results.onnx:
+            rows["model.onnx"] = (
+                f"{formats.size(results.onnx.bytes)}, {results.onnx.weights} weights, opset "
+                f"{results.onnx.opset}; probabilities within {results.onnx.max_difference:.1e} of "
+                f"Keras over {results.onnx.n:,} samples"
+            )
+    if environment:
+        rows |= {f"Package {name}": version for name, version in environment.packages.items()}
+    return pd.DataFrame({"What": list(rows), "Value": list(rows.values())})
+
+
+def counts_table(run: Run) -> pd.DataFrame:
+    """Samples by split and class, as trained and evaluated."""
+    counts = run.environment.dataset_counts if run.environment else {}
+    table = pd.DataFrame.from_dict(counts, orient="index").fillna(0).astype("int64")
+    table.insert(0, "all", table.sum(axis=1))
+    return table.rename_axis("Split").reset_index()
+
+
+def _run_row(run: Run) -> dict[str, Any]:
+    results, config, environment = run.results, run.config, run.environment
+    test = facts.result_of(run, "test")
+    everything = facts.all_classes_result(run)
+    worst = facts.worst_class(test)
+    begun = started(run)
+    return {
+        "State": [run.state],
+        "Experiment": facts.title(run),
+        "Accuracy": _percent(test.accuracy if test else None),
+        "95% interval": formats.interval(test.accuracy_low, test.accuracy_high, 1) if test else "",
+        "Scored": [_scored(run)] if test else [],
+        "n": test.n if test else None,
+        "All classes": _percent(everything.accuracy if everything else None),
+        "No repeats": _percent(_accuracy(facts.result_of(run, "test_unique"))),
+        "Macro-F1": _percent(test.macro_f1 if test else None),
+        "Worst class": worst.name if worst else None,
+        "Worst recall": _percent(worst.recall if worst else None),
+        "Dataset": config.dataset if config else None,
+        "Model": config.model if config else None,
+        "Seed": config.seed if config else None,
+        "Epochs": _epochs(run),
+        "Parameters": results.parameters if results else None,
+        "model.onnx": results.onnx.bytes if results and results.onnx else None,
+        "Training time": results.train_seconds if results else None,
+        "Device": environment.device if environment else None,
+        "Started": datetime.fromtimestamp(begun, UTC) if begun else None,
+        "Note": _note(run),
+    }
+
+
+def _headline_row(run: Run, label: str, split: str) -> dict[str, Any]:
+    result, results = facts.result_of(run, split), run.results
+    row: dict[str, Any] = {"Run": [label]}
+    row |= _figures(result) if result else dict.fromkeys(_FIGURES)
+    return row | {
+        "Checkpoint": results.selection.epoch if results else None,
+        "Parameters": results.parameters if results else None,
+        "Device": run.environment.device if run.environment else None,
+    }
+
+
+_FIGURES: dict[str, Callable[[SplitResult], Any]] = {
+    "Accuracy": lambda result: _percent(result.accuracy),
+    "95% interval": lambda result: formats.interval(result.accuracy_low, result.accuracy_high),
+    "n": lambda result: result.n,
+    "Classes": lambda result: sum(entry.support > 0 for entry in result.classes),
+    "Macro-F1": lambda result: _percent(result.macro_f1),
+    "UAR": lambda result: _percent(result.uar),
+    "Top-2": lambda result: _percent(result.top2),
+    "ECE": lambda result: _percent(result.ece),
+    "NLL": lambda result: result.nll,
+}
+
+
+def _figures(result: SplitResult) -> dict[str, Any]:
+    return {name: figure(result) for name, figure in _FIGURES.items()}
+
+
+def _scored(run: Run) -> str:
+    names = run.results.class_names if run.results else []
+    scored = len(names) - len(facts.dropped_classes(run))
+    return f"{scored} of {len(names)}" if facts.dropped_classes(run) else f"all {len(names)}"
+
+
+def _epochs(run: Run) -> str:
+    done = run.results.epochs_run if run.results else (run.status.epoch if run.status else None)
+    planned = run.config.epochs if run.config else None
+    return f"{done} of {planned}" if done is not None and planned is not None else formats.DASH
+
+
+def _note(run: Run) -> str:
+    said = run.status.message if run.status and run.state in {"failed", "interrupted"} else ""
+    return " ".join((run.problem or said).split())
+
+
+def _searched(run: Run) -> str:
+    config, environment = run.config, run.environment
+    parts = [run.id, run.state, facts.title(run)]
+    parts += [config.dataset, config.model, f"seed {config.seed}"] if config else []
+    parts += [environment.device] if environment else []
+    return " ".join(parts).lower()
+
+
+def _described(run: Run) -> dict[str, str]:
+    fields = _flat(run.config.model_dump(mode="json", exclude=set(_NAMES))) if run.config else {}
+    environment = run.environment
+    if environment:
+        fields |= {
+            "ran on: device": environment.device,
+            "ran on: precision": environment.precision,
+            "ran on: backend": environment.backend,
+            "ran on: commit": environment.commit,
+            "ran on: data": environment.dataset_fingerprint,
+        }
+    return fields
+
+
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = _text(value)
+    return flat
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return formats.DASH
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return ", ".join(map(str, value)) or formats.DASH
+        case float():
+            return f"{value:g}"
+        case _:
+            return str(value)
+
+
+def _accuracy(result: SplitResult | None) -> float | None:
+    return result.accuracy if result else None
+
+
+def _percent(fraction: float | None) -> float | None:
+    return None if fraction is None else fraction * 100
