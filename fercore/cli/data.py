@@ -1,5 +1,95 @@
 """`fercore data`: add datasets, list what is installed."""
 
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
 import typer
+from rich.console import Console
+
+from fercore import data
+from fercore.cli.options import AsJson, DataRoot, plain_table, print_json, print_table
+from fercore.data.report import Counts
+from fercore.roots import data_root
 
 app = typer.Typer(help="Add datasets and list what is installed.", no_args_is_help=True)
+
+
+@app.command("add")
+def add_command(
+    dataset: Annotated[str, typer.Argument(help="A dataset's name, such as fer2013.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="CSV, ZIP, TAR(.xz) or folder; all together are one set.")
+    ],
+    root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Convert a dataset's files into one compact file under the data root.
+
+    Counts, repeated and constant images are reported. Adding the same files again changes nothing.
+
+    Example: fercore data add fer2013 fer2013.csv
+    """
+    console = Console(stderr=True)
+    with console.status("reading") as spinner:
+        report = data.add(
+            dataset,
+            paths,
+            data_root(root),
+            lambda done, _: spinner.update(f"reading: {done:,} images"),
+        )
+    if as_json:
+        print_json(asdict(report) | {"audit": report.audit.model_dump()})
+        return
+    _print_counts(report.counts, dict(report.titles))
+    audit = report.audit
+    typer.echo(
+        f"repeated: {audit.test_in_train:,} test and {audit.validation_in_train:,} validation "
+        f"images stand in training, {audit.test_in_either:,} test images in either; "
+        f"{audit.train_repeats:,} training images repeat another"
+    )
+    typer.echo(
+        f"{audit.conflicting_groups:,} groups of equal images carry different labels; "
+        f"{audit.constant:,} images are of one grey level"
+    )
+    for note in report.notes:
+        typer.echo(note)
+    typer.echo(f"{report.dataset} is in {data_root(root)}, fingerprint {report.fingerprint}")
+
+
+@app.command("list")
+def list_command(root: DataRoot = None, as_json: AsJson = False) -> None:
+    """List every dataset: what is installed, and how to add what is not.
+
+    Example: fercore data list
+    """
+    found = [data.status(name, data_root(root)) for name in data.list_datasets()]
+    if as_json:
+        print_json([asdict(status) for status in found])
+        return
+    table = plain_table(
+        "dataset", "installed", ">train", ">validation", ">test", ">MB", "fingerprint", "remark"
+    )
+    for status in found:
+        sizes = [
+            f"{sum(status.counts[role].values()):,}" if role in status.counts else "-"
+            for role in ("train", "validation", "test")
+        ]
+        table.add_row(
+            status.name,
+            "yes" if status.installed else "no",
+            *sizes,
+            f"{status.bytes / 1e6:.1f}",
+            status.fingerprint or "-",
+            status.remark,
+        )
+    print_table(table)
+
+
+def _print_counts(counts: Counts, titles: dict[str, str]) -> None:
+    roles = list(counts)
+    table = plain_table("class", *(f">{titles.get(role, role)}" for role in roles))
+    for name in counts[roles[0]]:
+        table.add_row(name, *(f"{counts[role].get(name, 0):,}" for role in roles))
+    table.add_row("all", *(f"{sum(counts[role].values()):,}" for role in roles))
+    print_table(table)

@@ -86,16 +86,15 @@ def fingerprint(parts: Mapping[str, Split]) -> str:
         if role in parts:
             part = parts[role]
             digest.update(f"{role}:{part.images.shape}:".encode())
-            digest.update(np.ascontiguousarray(part.images))
-            digest.update(np.ascontiguousarray(part.labels))
+            digest.update(part.images.tobytes())
+            digest.update(part.labels.tobytes())
             digest.update("\n".join(part.ids.tolist()).encode())
     return digest.hexdigest()[:16]
 
 
 def image_keys(images: NDArray[np.uint8]) -> NDArray[np.void]:
     """One comparable key per image, equal exactly when every pixel is: `(n,)` void."""
-    flat = np.ascontiguousarray(images).reshape(len(images), -1)
-    digests = [hashlib.blake2b(row, digest_size=16).digest() for row in flat]
+    digests = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
     return np.frombuffer(b"".join(digests), dtype="V16") if digests else np.empty(0, dtype="V16")
 
 

@@ -1,0 +1,57 @@
+"""What is wrong with a dataset: repeats across splits, conflicting labels, empty images."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from fercore.data.splits import Split, image_keys
+
+
+class Audit(BaseModel):
+    """Counts of images that are equal pixel for pixel, or hold nothing.
+
+    Attributes:
+        test_in_train: test images that stand in training.
+        validation_in_train: validation images that stand in training.
+        test_in_either: test images that stand in training or validation.
+        train_repeats: training images beyond the first of each group of equal ones.
+        conflicting_groups: groups of equal images, over all splits, with more than one label.
+        constant: images of one grey level, over all splits.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    test_in_train: int = Field(default=0, ge=0)
+    validation_in_train: int = Field(default=0, ge=0)
+    test_in_either: int = Field(default=0, ge=0)
+    train_repeats: int = Field(default=0, ge=0)
+    conflicting_groups: int = Field(default=0, ge=0)
+    constant: int = Field(default=0, ge=0)
+
+
+def audit(parts: Mapping[str, Split]) -> Audit:
+    """Count the flaws of a dataset; a role that is absent counts as empty."""
+    keys = {role: image_keys(part.images).tolist() for role, part in parts.items()}
+    train, validation, test = (keys.get(role, []) for role in ("train", "validation", "test"))
+    in_train = set(train)
+    in_either = in_train.union(validation)
+    labels_of: defaultdict[bytes, set[int]] = defaultdict(set)
+    for role, part in parts.items():
+        for key, label in zip(keys[role], part.labels.tolist(), strict=True):
+            labels_of[key].add(label)
+    return Audit(
+        test_in_train=sum(key in in_train for key in test),
+        validation_in_train=sum(key in in_train for key in validation),
+        test_in_either=sum(key in in_either for key in test),
+        train_repeats=sum(count - 1 for count in Counter(train).values()),
+        conflicting_groups=sum(len(labels) > 1 for labels in labels_of.values()),
+        constant=sum(_constant(part.images) for part in parts.values()),
+    )
+
+
+def _constant(images: NDArray[np.uint8]) -> int:
+    flat = images.reshape(len(images), -1)
+    return int((flat.min(axis=1) == flat.max(axis=1)).sum()) if len(flat) else 0

@@ -1,0 +1,326 @@
+"""FER2013 (Goodfellow et al., 2013): 35,887 grey faces of 48x48 pixels, seven expressions.
+
+Taken from every edition that users have: `fer2013.csv`, `icml_face_data.csv`, and the image folders
+of Kaggle, each as it is, in a ZIP or in a TAR. PublicTest chooses checkpoints, PrivateTest is the
+test. The pixels of the folder edition differ from those of the CSV by JPEG rounding, so the two
+have different fingerprints.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fercore import labels
+from fercore.data import store
+from fercore.data.audit import audit
+from fercore.data.intake.images import MAX_BYTES, SUFFIXES, decode_grey
+from fercore.data.intake.members import TABLES, Member, readable, sha256, walk
+from fercore.data.intake.tables import read_rows
+from fercore.data.report import AddReport, DatasetStatus, OnProgress
+from fercore.data.splits import ROLES, Split, Splits, fingerprint, image_keys
+from fercore.errors import UserError
+
+NAME = "fer2013"
+CLASS_NAMES = labels.FER2013
+TITLES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
+SIZE = (48, 48)
+
+# Images by class, as the challenge published them.
+OFFICIAL = {
+    "train": (3995, 436, 4097, 7215, 4830, 3171, 4965),
+    "validation": (467, 56, 496, 895, 653, 415, 607),
+    "test": (491, 55, 528, 879, 594, 416, 626),
+}
+
+# The validation part of a folder edition that has none: as large, against training, as PublicTest.
+HELD_OUT = 1 / 8
+
+_ROLE_OF_NAME = {title.lower(): role for role, title in TITLES.items()}
+_ROLE_OF_FOLDER = _ROLE_OF_NAME | {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
+_HOW = f"fercore data add {NAME} PATH"
+
+
+@dataclass
+class _Samples:
+    """What has been read so far, of one role."""
+
+    images: list[NDArray[np.uint8]] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+
+    def split(self) -> Split:
+        # Two file names of the folder edition stand in two class folders, with different faces.
+        times = Counter(self.ids)
+        ids = np.array(
+            [
+                f"{name}_{CLASS_NAMES[label]}" if times[name] > 1 else name
+                for name, label in zip(self.ids, self.labels, strict=True)
+            ]
+        )
+        order = np.argsort(ids)
+        ids = ids[order]
+        repeated = ids[1:][ids[1:] == ids[:-1]]
+        if len(repeated):
+            raise UserError(
+                f"the image {repeated[0]} was given twice; add each file of the dataset once"
+            )
+        return Split(np.stack(self.images)[order], np.array(self.labels, np.uint8)[order], ids)
+
+
+def load(root: Path) -> Splits:
+    """Load what `add` installed.
+
+    Raises:
+        UserError: if it is not installed, lacks a split, or is damaged.
+    """
+    found = store.read(root, NAME)
+    if found is None:
+        raise UserError(f"{NAME} is not installed under {root}; add it with: {_HOW}")
+    manifest, parts = found
+    missing = [TITLES[role] for role in ROLES if role not in parts]
+    if missing:
+        raise UserError(
+            f"{NAME} under {root} lacks {' and '.join(missing)}; add the rest with: {_HOW}"
+        )
+    return Splits(NAME, CLASS_NAMES, parts, TITLES, manifest.fingerprint)
+
+
+def status(root: Path) -> DatasetStatus:
+    """What is installed."""
+    try:
+        found = store.manifest(root, NAME)
+    except UserError as error:
+        return DatasetStatus(NAME, installed=False, remark=str(error))
+    if found is None:
+        return DatasetStatus(NAME, installed=False, remark=f"add it with: {_HOW}")
+    missing = [TITLES[role] for role in ROLES if role not in found.counts]
+    return DatasetStatus(
+        NAME,
+        installed=not missing,
+        counts=found.counts,
+        bytes=found.bytes,
+        fingerprint=found.fingerprint,
+        remark=f"lacks {' and '.join(missing)}; add the rest with: {_HOW}" if missing else "",
+    )
+
+
+def add(paths: Sequence[Path], root: Path, on_progress: OnProgress | None = None) -> AddReport:
+    """Install FER2013 from any of its editions, or the parts of it that the files hold.
+
+    Splits that the files do not hold stay as they were installed before.
+
+    Raises:
+        UserError: if a file is missing, damaged, holds no image of FER2013, or cannot be stored.
+    """
+    digests = {path: sha256(path) for path in paths}
+    installed = store.read(root, NAME) if _readable(root) else None
+    old, parts = installed if installed else (None, {})
+    known = (
+        {source.sha256 for source in old.sources if source.gave == source.holds} if old else set()
+    )
+    if old and set(digests.values()) <= known:
+        return _report(old, changed=False, notes=("already installed, unchanged",))
+
+    samples: dict[str, _Samples] = defaultdict(_Samples)
+    gave: dict[Path, set[str]] = {}
+    anonymous = False
+    for path in paths:
+        before = {role: len(part.ids) for role, part in samples.items()}
+        anonymous |= _read(path, samples, on_progress)
+        gave[path] = {role for role, part in samples.items() if len(part.ids) > before.get(role, 0)}
+    given = {role: part.split() for role, part in samples.items()}
+
+    notes: list[str] = []
+    held_out = False
+    if anonymous and "train" in given and "validation" not in given:
+        given["train"], given["validation"] = hold_out(given["train"])
+        held_out = True
+        for roles in gave.values():
+            roles |= {"validation"} if "train" in roles else set()
+        notes.append(
+            "the file names do not tell PublicTest from PrivateTest: all of the test folder "
+            f"became PrivateTest, and {len(given['validation']):,} images were taken out of "
+            "Training to choose checkpoints on"
+        )
+    elif old:
+        held_out = old.held_out and "validation" not in given
+    for role in given:
+        if role in parts and fingerprint({role: parts[role]}) != fingerprint({role: given[role]}):
+            notes.append(f"{TITLES[role]} was replaced by the one in these files")
+    merged = {role: (parts | given)[role] for role in ROLES if role in parts or role in given}
+    manifest = store.write(
+        root,
+        NAME,
+        CLASS_NAMES,
+        merged,
+        _sources(old, digests, gave),
+        held_out=held_out,
+        audit=audit(merged),
+    )
+    return _report(manifest, changed=True, notes=(*notes, *_remarks(manifest)))
+
+
+def hold_out(train: Split) -> tuple[Split, Split]:
+    """Take a validation part out of training: an eighth of each class.
+
+    The choice hangs on the pixels alone, so that it is the same on every machine, and images that
+    are equal stay on one side.
+
+    Returns:
+        What is left of training, and the validation part.
+    """
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for position, key in enumerate(image_keys(train.images)):
+        groups[key.tobytes()].append(position)
+    wanted = np.rint(np.bincount(train.labels, minlength=len(CLASS_NAMES)) * HELD_OUT).astype(int)
+    taken = np.zeros(len(train), bool)
+    for key in sorted(groups, key=lambda key: hashlib.sha256(key).digest()):
+        label = train.labels[groups[key][0]]
+        if wanted[label] >= len(groups[key]):
+            taken[groups[key]] = True
+            wanted[label] -= len(groups[key])
+    return train.take(~taken), train.take(taken)
+
+
+def _read(path: Path, samples: Mapping[str, _Samples], on_progress: OnProgress | None) -> bool:
+    """Read one path into the samples; whether the file names left the split to the folders."""
+    count, anonymous = 0, False
+    for member in walk(path):
+        if member.has_suffix(TABLES):
+            count += _read_table(member, samples, on_progress)
+        elif member.has_suffix(SUFFIXES):
+            anonymous |= _read_image(member, samples)
+            count += 1
+            if on_progress and count % 256 == 0:
+                on_progress(count, None)
+    if count == 0:
+        raise UserError(
+            f"{path.name} holds no image of FER2013; expected fer2013.csv, icml_face_data.csv, or "
+            "folders such as train/happy and test/happy with 48x48 images"
+        )
+    return anonymous
+
+
+def _read_table(
+    member: Member, samples: Mapping[str, _Samples], on_progress: OnProgress | None
+) -> int:
+    with readable(member.where), member.open() as stream:
+        rows = read_rows(stream, member.where, len(CLASS_NAMES), SIZE[0] * SIZE[1])
+        if rows is None:  # another table, such as the challenge's example submission
+            return 0
+        count = 0
+        for row in rows:
+            role = _ROLE_OF_NAME.get(row.usage.lower())
+            if role is None:
+                raise UserError(
+                    f"{member.where}, data row {row.number} (from 0): received the usage "
+                    f"{row.usage[:40]!r}, expected {', '.join(TITLES.values())}"
+                )
+            part = samples[role]
+            part.images.append(np.frombuffer(row.pixels, np.uint8).reshape(SIZE))
+            part.labels.append(row.label)
+            part.ids.append(f"{TITLES[role]}_{row.number:05d}")
+            count += 1
+            if on_progress and count % 256 == 0:
+                on_progress(count, None)
+    return count
+
+
+def _read_image(member: Member, samples: Mapping[str, _Samples]) -> bool:
+    folders = [folder.lower() for folder in member.folders]
+    emotion = labels.canonical(folders[-1]) if folders else ""
+    if emotion not in CLASS_NAMES:
+        raise UserError(
+            f"{member.where} lies in the folder {folders[-1] if folders else '.'!r}, expected one "
+            f"folder for each of: {', '.join(CLASS_NAMES)}"
+        )
+    role = _ROLE_OF_NAME.get(member.stem.partition("_")[0].lower())
+    named = role is not None
+    if role is None:
+        places = [_ROLE_OF_FOLDER[folder] for folder in folders[:-1] if folder in _ROLE_OF_FOLDER]
+        if not places:
+            raise UserError(
+                f"neither the name nor the folders of {member.where} tell its split; expected "
+                "train/ and test/ folders, or names such as PublicTest_123.jpg"
+            )
+        role = places[-1]
+    part = samples[role]
+    part.images.append(decode_grey(member.read(MAX_BYTES), SIZE, member.where))
+    part.labels.append(CLASS_NAMES.index(emotion))
+    # Names that tell nothing repeat from folder to folder.
+    part.ids.append(member.stem if named else f"{TITLES[role]}_{emotion}_{member.stem}")
+    return not named
+
+
+def _readable(root: Path) -> bool:
+    """Whether what is installed can be built on; a damaged install is replaced as a whole."""
+    try:
+        store.manifest(root, NAME)
+    except UserError:
+        return False
+    return True
+
+
+def _sources(
+    old: store.Manifest | None, digests: Mapping[Path, str], gave: Mapping[Path, set[str]]
+) -> tuple[store.Source, ...]:
+    replaced = set().union(*gave.values())
+    kept = []
+    for source in old.sources if old else ():
+        holds = tuple(role for role in source.holds if role not in replaced)
+        if holds:
+            kept.append(source.model_copy(update={"holds": holds}))
+    added = [
+        store.Source(name=path.name, sha256=digest, gave=roles, holds=roles)
+        for path, digest in digests.items()
+        for roles in [tuple(role for role in ROLES if role in gave[path])]
+    ]
+    return (*kept, *added)
+
+
+def _report(manifest: store.Manifest, changed: bool, notes: tuple[str, ...]) -> AddReport:
+    return AddReport(
+        dataset=NAME,
+        changed=changed,
+        fingerprint=manifest.fingerprint,
+        counts=manifest.counts,
+        titles=TITLES,
+        audit=manifest.audit,
+        notes=notes,
+    )
+
+
+def _remarks(manifest: store.Manifest) -> list[str]:
+    """How the counts compare with the official ones, and what is missing."""
+    counts = {role: tuple(found.values()) for role, found in manifest.counts.items()}
+    if manifest.held_out and {"train", "validation"} <= set(counts):
+        whole = zip(counts.pop("train"), counts.pop("validation"), strict=True)
+        counts["train"] = tuple(sum(pair) for pair in whole)
+    remarks = []
+    for role, found in counts.items():
+        official = OFFICIAL[role]
+        # A merged test folder is PublicTest and PrivateTest together.
+        both = tuple(a + b for a, b in zip(OFFICIAL["validation"], official, strict=True))
+        if role == "test" and manifest.held_out and found == both:
+            remarks.append("PrivateTest holds the official PublicTest and PrivateTest together")
+        elif found != official:
+            remarks.append(
+                f"{TITLES[role]} holds {sum(found):,} images, the official one {sum(official):,}"
+            )
+    if not remarks and len(counts) == len(ROLES):
+        remarks.append("every class and split holds as many images as the official set")
+    missing = [TITLES[role] for role in ROLES if role not in manifest.counts]
+    if missing:
+        remarks.append(f"still missing: {', '.join(missing)}; add the rest with: {_HOW}")
+    return remarks

@@ -1,0 +1,1 @@
+"""Reading what users have: folders, ZIP and TAR archives, images, tables. Nothing is extracted."""

@@ -1,0 +1,74 @@
+"""Decode an untrusted image file to grey levels."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fercore.errors import UserError
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+MAX_BYTES = 1 << 20  # a 48x48 face takes 2 kB; this leaves room for camera metadata
+
+# Colour JPEGs of grey photos stray from grey by rounding alone.
+_MAX_CHROMA = 8
+
+
+def decode_grey(content: bytes, size: tuple[int, int], where: str) -> NDArray[np.uint8]:
+    """Decode a JPEG or PNG file.
+
+    Args:
+        content: the file.
+        size: height and width that it must have. It is read from the header first, so that a
+            small file cannot ask for gigabytes.
+        where: the file in words, for messages.
+
+    Returns:
+        `(height, width)` uint8 grey levels. A colour file is taken only if it is grey in fact.
+
+    Raises:
+        UserError: if it is damaged, of another size, or in colour.
+    """
+    import cv2
+
+    found = _size(content)
+    if found is None:
+        raise UserError(f"cannot decode {where}: expected a complete JPEG or PNG image")
+    if found != size:
+        raise UserError(
+            f"{where} is {found[1]}x{found[0]} pixels, expected {size[1]}x{size[0]}: "
+            "images are not resized on the way in"
+        )
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None or image.shape[:2] != size or image.dtype != np.uint8:
+        raise UserError(f"cannot decode {where}: expected a complete 8-bit JPEG or PNG image")
+    if image.ndim == 3:
+        image = _grey(image, where)
+    return np.asarray(image, np.uint8)
+
+
+def _grey(image: NDArray[np.generic], where: str) -> NDArray[np.uint8]:
+    colours = image[..., :3].astype(np.int16)
+    is_clear = image.shape[2] == 4 and int(image[..., 3].astype(np.int16).min()) < 255
+    if is_clear or int((colours.max(axis=2) - colours.min(axis=2)).max()) > _MAX_CHROMA:
+        raise UserError(f"{where} is in colour or transparent, expected grey levels")
+    return np.asarray((colours.sum(axis=2) + 1) // 3, np.uint8)
+
+
+def _size(content: bytes) -> tuple[int, int] | None:
+    """Height and width as the header of a whole file states them."""
+    if content.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND" in content[-64:]:
+        return int.from_bytes(content[20:24]), int.from_bytes(content[16:20])
+    if content.startswith(b"\xff\xd8") and b"\xff\xd9" in content[-64:]:
+        return _jpeg_size(content)
+    return None
+
+
+def _jpeg_size(content: bytes) -> tuple[int, int] | None:
+    at = 2
+    while at + 9 <= len(content) and content[at] == 0xFF:
+        marker = content[at + 1]
+        # Every "start of frame" but the three codes between them that mean something else.
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = content[at + 5 : at + 7], content[at + 7 : at + 9]
+            return int.from_bytes(height), int.from_bytes(width)
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(content[at + 2 : at + 4])
+    return None

@@ -1,0 +1,200 @@
+"""The converted form of a dataset on disk.
+
+    <root>/<name>/<fingerprint>.npz    images, labels and ids of every role; no pickles
+    <root>/<name>/dataset.json         what is in it, and where it came from
+
+The JSON names the array file and is replaced last, so a reader finds the old dataset or the new
+one, never a mixture.
+"""
+
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fercore.data.audit import Audit
+from fercore.data.splits import ROLES, Split, fingerprint
+from fercore.errors import UserError
+
+MANIFEST = "dataset.json"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(_Record):
+    """A file or folder that a user added.
+
+    Attributes:
+        name: its own name, without the path.
+        sha256: of the file, or of the names and contents in the folder.
+        gave: the roles that it held samples of.
+        holds: those of them that have not been replaced since.
+    """
+
+    name: str
+    sha256: str
+    gave: tuple[str, ...]
+    holds: tuple[str, ...]
+
+
+class Manifest(_Record):
+    """`dataset.json`.
+
+    Attributes:
+        format: of this record.
+        dataset: name.
+        file: name of the array file beside it.
+        bytes: size of that file.
+        fingerprint: see `fercore.data.splits.Splits`.
+        class_names: the label set.
+        counts: samples by role and class.
+        sources: what the samples came from.
+        held_out: whether validation was taken out of training here, for want of its own.
+        audit: the flaws that were counted.
+    """
+
+    format: Literal[1] = 1
+    dataset: str
+    file: str = Field(pattern=r"^[0-9a-f]{16}\.npz$")
+    bytes: int
+    fingerprint: str
+    class_names: tuple[str, ...]
+    counts: dict[str, dict[str, int]]
+    sources: tuple[Source, ...]
+    held_out: bool
+    audit: Audit
+
+
+def manifest(root: Path, name: str) -> Manifest | None:
+    """What is installed, or None if nothing is.
+
+    Raises:
+        UserError: if the record or its array file is damaged.
+    """
+    folder = root / name
+    try:
+        text = (folder / MANIFEST).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _damaged(folder / MANIFEST, name, error) from error
+    try:
+        found = Manifest.model_validate_json(text)
+        if (folder / found.file).stat().st_size != found.bytes:
+            raise ValueError(f"{found.file} is not {found.bytes} bytes long")
+    except (ValidationError, ValueError, OSError) as error:
+        raise _damaged(folder, name, error) from error
+    return found
+
+
+def read(root: Path, name: str) -> tuple[Manifest, dict[str, Split]] | None:
+    """Load what is installed, or None if nothing is.
+
+    Raises:
+        UserError: if it is damaged.
+    """
+    found = manifest(root, name)
+    if found is None:
+        return None
+    path = root / name / found.file
+    try:
+        # ZIP checks a CRC over every array while reading.
+        with np.load(path, allow_pickle=False) as arrays:
+            parts = {
+                role: Split(*(arrays[f"{role}_{field}"] for field in ("images", "labels", "ids")))
+                for role in ROLES
+                if f"{role}_images" in arrays
+            }
+        if {role: len(part) for role, part in parts.items()} != {
+            role: sum(counts.values()) for role, counts in found.counts.items()
+        }:
+            raise ValueError("the counts differ from the record")
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise _damaged(path, name, error) from error
+    return found, parts
+
+
+def write(
+    root: Path,
+    name: str,
+    class_names: tuple[str, ...],
+    parts: Mapping[str, Split],
+    sources: tuple[Source, ...],
+    *,
+    held_out: bool,
+    audit: Audit,
+) -> Manifest:
+    """Install a dataset in place of what is there.
+
+    Raises:
+        UserError: if it cannot be written, such as on a full disk; what was there is intact.
+    """
+    digest = fingerprint(parts)
+    folder = root / name
+    arrays = {
+        f"{role}_{field}": getattr(part, field)
+        for role, part in parts.items()
+        for field in ("images", "labels", "ids")
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{digest}.npz"
+        _replace(path, lambda stream: np.savez(stream, allow_pickle=False, **arrays))
+        record = Manifest(
+            dataset=name,
+            file=path.name,
+            bytes=path.stat().st_size,
+            fingerprint=digest,
+            class_names=class_names,
+            counts={role: count(part, class_names) for role, part in parts.items()},
+            sources=sources,
+            held_out=held_out,
+            audit=audit,
+        )
+        text = record.model_dump_json(indent=2).encode() + b"\n"
+        _replace(folder / MANIFEST, lambda stream: stream.write(text))
+    except OSError as error:
+        raise UserError(
+            f"cannot write {name} under {root} ({error.strerror or error}): expected room for "
+            f"{sum(array.nbytes for array in arrays.values()) >> 20} MB in a writable folder; "
+            "what was installed before is unchanged"
+        ) from error
+    for stale in folder.glob("*.npz"):
+        if stale != path:
+            stale.unlink(missing_ok=True)
+    return record
+
+
+def count(part: Split, class_names: tuple[str, ...]) -> dict[str, int]:
+    """Samples of a split by class name."""
+    found = np.bincount(part.labels, minlength=len(class_names)).tolist()
+    return dict(zip(class_names, found, strict=True))
+
+
+def _replace(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    """Write beside, flush to the disk, and put in place in one step."""
+    handle, beside = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            fill(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+
+
+def _damaged(path: Path, name: str, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())[:120]
+    return UserError(
+        f"{path} is damaged ({reason}); add the dataset again with: fercore data add {name} PATH"
+    )
