@@ -8,8 +8,9 @@ interrupted.
 import errno
 import os
 import sys
+from importlib import metadata
+from typing import Annotated
 
-import click
 import typer
 
 from fercore.cli import data, experiments, runs
@@ -18,10 +19,22 @@ from fercore.errors import UserError
 app = typer.Typer(
     help="Train, log and compare small networks for facial-expression recognition.",
     no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"fercore {metadata.version('fercore')}")
+        raise typer.Exit
+
+
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
 experiments.register(app)
@@ -40,9 +53,7 @@ def _run() -> int:
         return result if isinstance(result, int) else 0
     except UserError as error:
         return _fail(str(error))
-    except click.ClickException as error:
-        return _fail(error.format_message())
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", 130)
     except BrokenPipeError:
         # The reader of our output is gone, as in `fercore runs list | head`.
@@ -52,12 +63,22 @@ def _run() -> int:
         mend = "; free some space and try again" if error.errno == errno.ENOSPC else ""
         return _fail(f"{error.strerror or error}: {error.filename or 'the disk'}{mend}")
     except Exception as error:
+        # What Typer raises for a malformed command; it carries a private copy of click's classes.
+        if hasattr(error, "format_message"):
+            return _usage(error.format_message())
         if os.environ.get("FERCORE_DEBUG"):
             raise
         return _fail(
             f"a defect of fercore: {type(error).__name__}: {' '.join(str(error).split())[:300]} "
             "(set FERCORE_DEBUG=1 for the traceback)"
         )
+
+
+def _usage(message: str) -> int:
+    if "\n" in message:  # a group without a command: its help
+        print(message)
+        return 2
+    return _fail(f"{message.rstrip('.')}; `fercore --help` lists the commands and their options")
 
 
 def _fail(message: str, status: int = 2) -> int:

@@ -14,6 +14,7 @@ from fercore.cli.options import (
     print_json,
     print_table,
 )
+from fercore.cli.quiet import native_notes_silenced
 from fercore.config import ExperimentConfig, field_names, list_configs, load_config
 from fercore.errors import UserError
 from fercore.roots import data_root, runs_root
@@ -109,10 +110,10 @@ def train(
         writer = RunWriter.create(root, experiment)
         command = " ".join(["fercore train", config, *context.args])
 
-    # Ten seconds of imports, after everything that can be wrong with the request.
-    from fercore.train import train as train_run
-
     with _Display(quiet=as_json) as display:
+        # Ten seconds of imports, after everything that can be wrong with the request.
+        with native_notes_silenced():
+            from fercore.train import train as train_run
         display.say(f"{experiment.title}, seed {experiment.seed}, into {writer.path}")
         results = train_run(
             experiment,
@@ -179,7 +180,9 @@ def export(
     if found.results is None:
         raise UserError(f"{found.id} is {found.state}, expected a finished run")
     from fercore.data import load
-    from fercore.export import export_finished
+
+    with native_notes_silenced():
+        from fercore.export import export_finished
 
     splits = load(config.dataset, data_root(data))
     onnx = export_finished(found, splits["test"].images)
@@ -240,10 +243,12 @@ def _resumable(run: Run, overrides: dict[str, Any]) -> ExperimentConfig:
     if overrides:
         config = load_config(run.path / "config.json", overrides)
     stopped = run.results.stopped_by if run.results else ""
-    if len(run.log()) >= config.epochs or stopped in {"early stopping", "not a number"}:
+    if stopped in {"early stopping", "not a number"}:
+        raise UserError(f"{run.id} was stopped by {stopped}, as its config asks; nothing to resume")
+    if len(run.log()) >= config.epochs:
         raise UserError(
-            f"{run.id} is finished ({stopped or 'all epochs'}, {len(run.log())} epochs); "
-            "nothing to resume. More epochs: --epochs N"
+            f"{run.id} has all of its {config.epochs} epochs; for more: "
+            f"fercore train --resume {run.id} --epochs N"
         )
     return config
 
