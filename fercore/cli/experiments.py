@@ -88,6 +88,8 @@ def train(
             "expected an experiment, such as `fercore train synthetic-quick`, or --resume RUN"
         )
     from fercore.data import load
+    from fercore.models import require
+    from fercore.protocol import plan
     from fercore.recorder import RunWriter
 
     root = runs_root(runs)
@@ -107,6 +109,9 @@ def train(
         assert config is not None
         experiment = load_config(config, overrides)
         splits = load(experiment.dataset, data_root(data))
+        # What can be wrong with the request is found before there is a run directory.
+        require(experiment.model)
+        plan(experiment, splits)
         writer = RunWriter.create(root, experiment)
         command = " ".join(["fercore train", config, *context.args])
 

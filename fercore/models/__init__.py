@@ -22,6 +22,16 @@ def list_models() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
+def require(name: str) -> None:
+    """Check a network's name, without the cost of importing Keras.
+
+    Raises:
+        UserError: if there is no such network.
+    """
+    if name not in list_models():
+        raise UserError(f"received model = {name!r}, expected one of: {', '.join(list_models())}")
+
+
 def build(
     name: str,
     input_shape: tuple[int, int, int],
@@ -39,8 +49,7 @@ def build(
     Raises:
         UserError: if there is no such network, or it does not take an option or a value.
     """
-    if name not in list_models():
-        raise UserError(f"received model = {name!r}, expected one of: {', '.join(list_models())}")
+    require(name)
     builder = import_module(f"{__name__}.{name}").build
     known = [
         parameter.name

@@ -1,0 +1,181 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fercore.cli import main
+from fercore.runs import check_run, list_runs, read_run
+
+
+@pytest.fixture
+def fercore(monkeypatch, tmp_path, capsys):
+    """Run the command line in this process, with roots of its own."""
+    monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("FERCORE_RUNS", str(tmp_path / "runs"))
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["fercore", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train"], "expected an experiment"),
+        (["train", "nope"], "expected a .toml file or one of"),
+        (["train", "absent.toml"], "cannot be read"),
+        (["train", "le2019-deep", "--epoch", "3"], "did you mean 'epochs'?"),
+        (["train", "le2019-deep", "--epochs"], "without a value"),
+        (["train", "le2019-deep", "--epochs", "x"], "received epochs = 'x'"),
+        (["train", "le2019-deep", "20"], "expected options such as"),
+        (["train", "le2019-deep", "--drop-classes", "["], "not valid JSON"),
+        (["train", "le2019-deep"], "fercore data add fer2013 PATH"),
+        (["train", "--resume", "nope"], "received the run 'nope'"),
+        (["train", "synthetic-quick", "--drop-classes", '["contempt"]'], "contempt"),
+        (["evaluate", "nope"], "received the run 'nope'"),
+        (["export", "nope"], "received the run 'nope'"),
+        (["runs", "show", "../x"], "received the run '../x'"),
+        (["runs", "rm", "nope", "--yes"], "received the run 'nope'"),
+        (["data", "add", "fer2013", "/no/such/file.zip"], "does not exist"),
+        (["data", "add", "nope", "x"], "expected one of"),
+        (["data", "add", "synthetic", "x"], "nothing to add"),
+        (["bogus"], "No such command"),
+        (["runs", "list", "--bogus"], "No such option"),
+    ],
+)
+def test_every_mistake_is_answered_in_one_line(fercore, arguments, message):
+    status, out, err = fercore(*arguments)
+    assert status == 2
+    assert message in err
+    assert err.startswith("fercore: error: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in out + err
+
+
+def test_a_failed_request_leaves_no_run_behind(fercore, tmp_path):
+    fercore("train", "le2019-deep")
+    fercore("train", "synthetic-quick", "--augmentation.rotation", "999")
+    assert list_runs(tmp_path / "runs") == []
+
+
+def test_configs_print_the_papers_figures(fercore):
+    status, out, _ = fercore("configs", "--json")
+    assert status == 0
+    figures = {c["name"]: (c["published"] or {}).get("test_accuracy") for c in json.loads(out)}
+    assert figures["katkar2021-model2-generated"] == 57.91
+    assert figures["le2019-deep"] == 65.55
+    status, out, _ = fercore("configs")
+    assert "57.91" in out
+
+
+def test_empty_roots_say_what_to_do(fercore):
+    assert "fercore train synthetic-quick" in fercore("runs", "list")[1]
+    assert "fercore data add fer2013 PATH" in fercore("data", "list")[1]
+
+
+def test_help_has_an_example_for_every_command(fercore):
+    for command in (
+        ["configs"],
+        ["train"],
+        ["evaluate"],
+        ["export"],
+        ["data", "add"],
+        ["data", "list"],
+        *(["runs", name] for name in ("list", "show", "check", "schema", "rm")),
+    ):
+        status, out, _ = fercore(*command, "--help")
+        assert status == 0
+        assert "Example: fercore " + " ".join(command) in " ".join(out.split()), command
+
+
+def test_browsing_commands_import_no_framework():
+    code = (
+        "import sys; sys.argv = ['fercore', 'configs']\n"
+        "from fercore.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert not {'keras', 'tensorflow', 'jax'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_foreign_folder_and_a_torn_log_do_not_stop_the_list(fercore, tmp_path):
+    (tmp_path / "runs" / "photos").mkdir(parents=True)
+    status, out, _ = fercore("runs", "list")
+    assert status == 0
+    assert "not a run directory" in " ".join(out.split())
+    assert fercore("runs", "rm", "photos", "--yes")[0] == 2
+    assert (tmp_path / "runs" / "photos").is_dir()
+
+
+@pytest.mark.keras
+def test_the_first_minute(fercore, tmp_path):
+    """Train, list, show, check, evaluate, delete, on the synthetic faces."""
+    status, out, err = fercore("train", "synthetic-quick", "--epochs", "2", "--seed", "4")
+    assert status == 0, err
+    assert "epoch   2/2" in out
+    (run,) = list_runs(tmp_path / "runs")
+    assert check_run(run.path) == []
+    assert run.config.seed == 4
+    assert run.environment.synthetic
+    assert run.environment.command == "fercore train synthetic-quick --epochs 2 --seed 4"
+
+    assert run.id in fercore("runs", "list")[1]
+    assert "conv1" in fercore("runs", "show", run.id)[1]
+    assert fercore("runs", "check", run.id)[0] == 0
+    status, out, _ = fercore("evaluate", run.id, "--json")
+    assert json.loads(out)["accuracy"] == run.results.splits["test"].accuracy
+    assert fercore("evaluate", run.id, "--split", "sideways")[0] == 2
+
+    status, _, err = fercore("train", "--resume", run.id)
+    assert status == 2
+    assert "has all of its 2 epochs" in err
+    status, out, err = fercore("train", "--resume", run.id, "--epochs", "3")
+    assert status == 0, err
+    assert [row.epoch for row in read_run(run.path).log()] == [1, 2, 3]
+    assert fercore("train", "--resume", run.id, "--seed", "5")[0] == 2
+
+    (run.path / "results.json").unlink()
+    assert fercore("runs", "check", run.id)[0] == 1
+    assert fercore("runs", "rm", run.id, "--yes")[0] == 0
+    assert list_runs(tmp_path / "runs") == []
+
+
+@pytest.mark.keras
+def test_ctrl_c_ends_a_training_cleanly(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from fercore.cli import main; main()"]
+        + ["train", "synthetic-quick", "--epochs", "500"],
+        env=os.environ | {"FERCORE_RUNS": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            runs = list_runs(tmp_path)
+            if runs and len(runs[0].log()) >= 2:
+                break
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    assert "stopped by interrupt" in out
+    assert "Traceback" not in out + err
+    (run,) = list_runs(tmp_path)
+    assert run.state == "finished"
+    assert check_run(run.path) == []
+    assert 2 <= run.results.epochs_run < 500
