@@ -3,9 +3,14 @@
 A page is a file in `app_pages/` and a line here.
 """
 
+from pathlib import Path
+
 import streamlit as st
 
-st.set_page_config(page_title="fercore", page_icon=":material/mood:", layout="wide")
+# A file, because Streamlit's own icons would be fetched from elsewhere for the browser's tab.
+LOGO = Path(__file__).with_name("logo.svg")
+st.set_page_config(page_title="fercore", page_icon=LOGO, layout="wide")
+st.logo(LOGO)
 
 page = st.navigation(
     [

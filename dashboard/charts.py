@@ -11,8 +11,9 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from dashboard import theme
 from dashboard.theme import faded
-from fercore.metrics import Reliability
+from fercore.metrics import Reliability, accuracy_interval
 from fercore.records import LogRow, SplitResult
 
 Metric = Literal["accuracy", "loss", "gap", "learning_rate"]
@@ -27,6 +28,10 @@ METRICS: dict[str, str] = {
 }
 
 _CLEAR = "rgba(0, 0, 0, 0)"
+# Grey that shows on light and dark alike, for lines that belong to no run.
+_GREY = "#7d8794"
+# Automatic margins give too little room below a figure that is hardly higher than its axis.
+_LOW = {"l": 8, "r": 12, "t": 8, "b": 34}
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,14 @@ def training_curves(
             _add_line(figure, across, shown, curve.color, dash, label, 2.0, metric)
             if name != "training":
                 _add_checkpoint(figure, curve, across, shown)
-    figure.update_xaxes(title_text=f"Training time ({unit})" if x == "time" else "Epoch")
+    if x == "time":
+        figure.update_xaxes(title_text=f"Training time ({unit})")
+    else:
+        last = max((row.epoch for curve in curves for row in curve.rows), default=0)
+        figure.update_xaxes(title_text="Epoch", dtick=1 if last <= 10 else None)
     figure.update_yaxes(title_text=_axis_title(metric), **_axis_format(metric))
     if metric == "gap":
-        figure.add_hline(0, line_width=1, line_dash="dot", opacity=0.5)
+        figure.add_hline(0, line_width=1, line_dash="dash", line_color=_GREY)
     return figure
 
 
@@ -97,7 +106,7 @@ def accuracy_forest(
         results: from top to bottom.
         published: a figure to draw as a dashed line, as a fraction.
     """
-    figure = _figure(height=70 + 34 * len(results), hovermode="closest")
+    figure = _figure(height=56 + 34 * len(results), hovermode="closest", margin=_LOW)
     for label, color, result in reversed(results):
         figure.add_scatter(
             x=[result.accuracy],
@@ -118,84 +127,91 @@ def accuracy_forest(
             ),
         )
     if published is not None:
-        figure.add_vline(published, line_dash="dash", line_width=1.5, opacity=0.7)
-    figure.update_xaxes(tickformat=".0%", title_text="Accuracy with 95% interval")
+        figure.add_vline(published, line_dash="dash", line_width=2, line_color=_GREY)
+    figure.update_xaxes(tickformat=".1~%")
     figure.update_yaxes(showgrid=False, ticks="")
     return figure
 
 
 def confusion(
-    result: SplitResult, class_names: Sequence[str], scale: Scale = "share", top: float = 1.0
+    result: SplitResult,
+    class_names: Sequence[str],
+    mode: theme.Mode,
+    scale: Scale = "share",
+    top: float = 1.0,
 ) -> go.Figure:
     """A confusion matrix, rows true and columns predicted.
 
     Args:
         result: one evaluation.
         class_names: of its rows and columns.
+        mode: light or dark.
         scale: shares of each true class, or counts.
-        top: the value of the darkest cell, so that several matrices share one scale.
+        top: the value of the strongest cell, so that several matrices share one scale.
     """
     names = list(class_names)
-    counts = result.confusion
-    totals = [sum(row) for row in counts]
-    shares = [
-        [cell / total if total else None for cell in row]
-        for row, total in zip(counts, totals, strict=True)
+    cells = [
+        _Cell(true, said, count, sum(row))
+        for true, row in zip(names, result.confusion, strict=True)
+        for said, count in zip(names, row, strict=True)
+        if sum(row)
     ]
-    cells: Any = shares if scale == "share" else counts
-    text = [
-        [_cell(share, count, scale) for share, count in zip(*rows, strict=True)]
-        for rows in zip(shares, counts, strict=True)
-    ]
-    hover = [
-        [
-            f"true {true}, predicted {said}<br>{count:,} of {total:,}"
-            + (f" ({count / total:.1%})" if total else "")
-            for said, count in zip(names, row, strict=False)
-        ]
-        for true, row, total in zip(names, counts, totals, strict=False)
-    ]
+    values = [cell.share if scale == "share" else cell.count for cell in cells]
     figure = _figure(height=380, hovermode="closest")
     figure.add_heatmap(
-        z=cells,
-        x=names,
-        y=names,
-        text=text,
-        texttemplate="%{text}",
-        textfont={"size": 12},
-        hovertext=hover,
+        x=[cell.said for cell in cells],
+        y=[cell.true for cell in cells],
+        z=values,
+        hovertext=[cell.sentence for cell in cells],
         hovertemplate="%{hovertext}<extra></extra>",
         zmin=0,
         zmax=top,
+        colorscale=_ramp(mode),
         showscale=False,
         xgap=1.5,
         ygap=1.5,
     )
-    figure.update_xaxes(title_text="Predicted", tickangle=-45, **_CATEGORICAL)
-    figure.update_yaxes(title_text="True", autorange="reversed", **_CATEGORICAL)
+    # A heat map's own text has one colour; these stand out from the cell that each is on.
+    figure.add_scatter(
+        x=[cell.said for cell in cells],
+        y=[cell.true for cell in cells],
+        mode="text",
+        text=[
+            f"{cell.share * 100:.0f}" if scale == "share" else f"{cell.count:,}" for cell in cells
+        ],
+        textfont={
+            "size": 12,
+            "color": [theme.ink_on(theme.heat(value / top, mode)) for value in values],
+        },
+        hoverinfo="skip",
+    )
+    order = {"categoryorder": "array", "categoryarray": names, "range": [-0.5, len(names) - 0.5]}
+    figure.update_xaxes(title_text="Predicted", tickangle=-45, **order, **_CATEGORICAL)
+    order["range"] = [len(names) - 0.5, -0.5]
+    figure.update_yaxes(title_text="True", **order, **_CATEGORICAL)
     return figure
 
 
 def confusion_top(results: Sequence[SplitResult], scale: Scale) -> float:
-    """The value of the darkest cell when these matrices are shown on one scale."""
+    """The value of the strongest cell when these matrices are shown on one scale."""
     if scale == "share":
         return 1.0
     return float(max((cell for r in results for row in r.confusion for cell in row), default=1))
 
 
-def color_scale(scale: Scale, top: float) -> go.Figure:
+def color_scale(scale: Scale, top: float, mode: theme.Mode) -> go.Figure:
     """The bar that says what the colours of `confusion` mean."""
     steps = [top * step / 60 for step in range(61)]
-    figure = _figure(height=62, hovermode=False)
-    figure.add_heatmap(z=[steps], x=steps, zmin=0, zmax=top, showscale=False)
+    figure = _figure(height=70, hovermode=False, margin=_LOW)
+    figure.add_heatmap(
+        z=[steps], x=steps, zmin=0, zmax=top, colorscale=_ramp(mode), showscale=False
+    )
     figure.update_yaxes(visible=False)
-    wording = "Share of the true class" if scale == "share" else "Images"
     figure.update_xaxes(
         showgrid=False,
         zeroline=False,
         nticks=6,
-        title_text=wording,
-        tickformat=".0%" if scale == "share" else ",d",
+        tickformat=".1~%" if scale == "share" else ",d",
     )
     return figure
 
@@ -208,7 +224,7 @@ def recall_bars(results: Sequence[tuple[str, str, SplitResult]]) -> go.Figure:
         _add_recall(figure, seen, label, color)
     names = dict.fromkeys(entry.name for *_, result in results for entry in result.classes)
     figure.update_xaxes(categoryorder="array", categoryarray=list(names), showgrid=False)
-    figure.update_yaxes(range=[0, 1], tickformat=".0%", title_text="Recall")
+    figure.update_yaxes(range=[0, 1], tickformat=".1~%", title_text="Recall")
     return figure
 
 
@@ -218,7 +234,7 @@ def class_recall(result: SplitResult, colors: Mapping[str, str]) -> go.Figure:
     seen = [entry for entry in result.classes if entry.recall is not None]
     _add_recall(figure, seen, "", [colors[entry.name] for entry in seen])
     figure.update_xaxes(showgrid=False)
-    figure.update_yaxes(range=[0, 1], tickformat=".0%", title_text="Recall")
+    figure.update_yaxes(range=[0, 1], tickformat=".1~%", title_text="Recall")
     return figure
 
 
@@ -252,7 +268,12 @@ def reliability_diagram(points: Reliability, color: str, muted: str) -> go.Figur
     )
     figure.update_layout(**_layout(height=380, hovermode="closest"))
     centres = [(a + b) / 2 for a, b in zip(points.edges[:-1], points.edges[1:], strict=True)]
-    filled = [i for i, count in enumerate(points.counts) if count]
+    bins = [
+        (float(points.confidence[i]), float(points.accuracy[i]), int(count))
+        for i, count in enumerate(points.counts)
+        if count
+    ]
+    ends = [accuracy_interval(round(right * count), count) for _, right, count in bins]
     figure.add_scatter(
         x=[0, 1],
         y=[0, 1],
@@ -261,12 +282,19 @@ def reliability_diagram(points: Reliability, color: str, muted: str) -> go.Figur
         hoverinfo="skip",
     )
     figure.add_scatter(
-        x=[points.confidence[i] for i in filled],
-        y=[points.accuracy[i] for i in filled],
-        mode="lines+markers",
-        line={"color": color, "width": 2},
+        x=[confidence for confidence, _, _ in bins],
+        y=[accuracy for _, accuracy, _ in bins],
+        mode="markers",
         marker={"color": color, "size": 8},
-        customdata=[int(points.counts[i]) for i in filled],
+        error_y={
+            "type": "data",
+            "array": [high - b[1] for b, (_, high) in zip(bins, ends, strict=True)],
+            "arrayminus": [b[1] - low for b, (low, _) in zip(bins, ends, strict=True)],
+            "color": color,
+            "thickness": 1.5,
+            "width": 3,
+        },
+        customdata=[count for _, _, count in bins],
         hovertemplate=(
             "confidence %{x:.1%}<br>accuracy %{y:.1%}<br>%{customdata:,d} images<extra></extra>"
         ),
@@ -279,9 +307,9 @@ def reliability_diagram(points: Reliability, color: str, muted: str) -> go.Figur
         row=2,
         col=1,
     )
-    figure.update_xaxes(range=[0, 1], tickformat=".0%")
+    figure.update_xaxes(range=[0, 1], tickformat=".1~%")
     figure.update_xaxes(title_text="Confidence of the prediction", row=2)
-    figure.update_yaxes(range=[0, 1], tickformat=".0%", title_text="Accuracy", row=1)
+    figure.update_yaxes(range=[-0.02, 1.02], tickformat=".1~%", title_text="Accuracy", row=1)
     figure.update_yaxes(title_text="Images", nticks=3, row=2)
     return figure
 
@@ -385,7 +413,7 @@ def _add_recall(figure: go.Figure, classes: Sequence[Any], label: str, color: An
             "arrayminus": [entry.recall - (entry.recall_low or 0.0) for entry in classes],
             "thickness": 1.2,
             "width": 3,
-            "color": "rgba(125, 135, 148, 1)",
+            "color": _GREY,
         },
         customdata=[
             (entry.recall_low or 0.0, entry.recall_high or 0.0, entry.support) for entry in classes
@@ -397,12 +425,26 @@ def _add_recall(figure: go.Figure, classes: Sequence[Any], label: str, color: An
     )
 
 
-def _cell(share: float | None, count: int, scale: Scale) -> str:
-    if not count:
-        return "" if share is None else "0"
-    if scale == "counts" or share is None:
-        return f"{count:,}"
-    return f"{share * 100:.0f}"
+@dataclass(frozen=True)
+class _Cell:
+    true: str
+    said: str
+    count: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        return self.count / self.total
+
+    @property
+    def sentence(self) -> str:
+        counted = f"{self.count:,} of {self.total:,} ({self.share:.1%})"
+        return f"true {self.true}, predicted {self.said}<br>{counted}"
+
+
+def _ramp(mode: theme.Mode) -> list[tuple[float, str]]:
+    colors = theme.HEAT[mode]
+    return [(i / (len(colors) - 1), color) for i, color in enumerate(colors)]
 
 
 def _time_unit(curves: Sequence[Curve]) -> tuple[str, float]:
@@ -424,5 +466,5 @@ def _axis_title(metric: Metric) -> str:
 
 def _axis_format(metric: Metric) -> dict[str, Any]:
     if metric == "learning_rate":
-        return {"type": "log", "exponentformat": "power", "dtick": 1}
-    return {"tickformat": ".0%"} if metric in {"accuracy", "gap"} else {}
+        return {"type": "log", "tickformat": "~g", "dtick": 1}
+    return {"tickformat": ".1~%"} if metric in {"accuracy", "gap"} else {}

@@ -1,6 +1,5 @@
 """How the columns of the tables look: one place for every number format in a table."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -12,7 +11,7 @@ _SCORED = [
     *(f"all {n}" for n in range(2, 10)),
     *(f"{m} of {n}" for n in (7, 8) for m in range(2, n)),
 ]
-_SCORED_COLORS = ["#7b8794" if name.startswith("all") else "#d9822b" for name in _SCORED]
+_SCORED_COLORS = ["#66717d" if name.startswith("all") else "#b3621a" for name in _SCORED]
 
 
 def percent(label: str, help: str | None = None) -> Any:
@@ -28,9 +27,9 @@ def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
         "State": config.MultiselectColumn(
             "State", options=states, color=[theme.STATES[state].hex for state in states], width=100
         ),
-        "Experiment": config.TextColumn("Experiment", width="medium", pinned=True),
+        "Experiment": config.TextColumn("Experiment", width=236, pinned=True),
         "Open": config.ButtonColumn(
-            "", type="tertiary", width=40, key=open_key, on_click=on_open, args=(open_key,)
+            "", type="tertiary", width=44, key=open_key, on_click=on_open, args=(open_key,)
         ),
         "Accuracy": percent(test_title, "Accuracy on the classes that the run was scored on."),
         "95% interval": config.TextColumn("95 % interval", help="Wilson's interval."),
@@ -41,6 +40,7 @@ def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
             help="Figures on six classes and on seven are not comparable.",
         ),
         "n": config.NumberColumn("n", format="localized", help="Images that the accuracy is of."),
+        "Seed": config.NumberColumn("Seed", format="%d", width=56),
         "All classes": percent(
             "All classes", "Accuracy on every test image: an image of a dropped class is an error."
         ),
@@ -58,14 +58,12 @@ def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
     }
 
 
-def figures(colors: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The columns of an evaluation; a run's name stands on its colour."""
+def figures() -> dict[str, Any]:
+    """The columns of an evaluation."""
     config = st.column_config
-    named = colors or {}
     return {
-        "Run": config.MultiselectColumn(
-            "Run", options=list(named), color=list(named.values()), pinned=True
-        ),
+        "Color": config.ImageColumn("", width=36, pinned=True),
+        "Run": config.TextColumn("Run", pinned=True),
         "Accuracy": percent("Accuracy"),
         "95% interval": config.TextColumn("95 % interval", help="Wilson's interval."),
         "n": config.NumberColumn("n", format="localized"),

@@ -67,15 +67,15 @@ def cautions(view: Compared) -> None:
 def headline(view: Compared) -> None:
     """The figures with their intervals, as a table and as a chart."""
     st.subheader(f"Figures on {view.split_title}", anchor=False)
-    by_label = {view.labels[run_id]: color for run_id, color in view.colors.items()}
     st.dataframe(
-        tables.headline_table(view.runs, view.labels, view.split),
+        tables.headline_table(view.runs, view.labels, view.colors, view.split),
         hide_index=True,
-        column_config=columns.figures(by_label),
+        column_config=columns.figures(),
         placeholder=formats.DASH,
         alt="Figures of the compared runs",
     )
     if view.drawn:
+        st.caption(f"Accuracy on {view.split_title} with its 95 % interval")
         pieces.plot(charts.accuracy_forest(view.drawn), "forest", "Accuracy with 95% intervals")
 
 
@@ -108,21 +108,24 @@ def confusions(view: Compared) -> None:
         else "share"
     )
     top = charts.confusion_top([result for _, result in view.evaluated], scale)
-    with st.grid(min(4, max(2, len(view.evaluated))), min_column_width=330, gap="medium"):
+    with st.grid(min(4, max(2, len(view.evaluated))), min_column_width=260, gap="medium"):
         for run, result in view.evaluated:
             with st.container(gap="xsmall"):
                 pieces.legend({run.id: view.labels[run.id]}, view.colors)
                 names = run.results.class_names if run.results else []
-                figure = charts.confusion(result, names, scale, top)
+                figure = charts.confusion(result, names, pieces.mode(), scale, top)
                 pieces.plot(figure, f"confusion-{run.id}", f"Confusion of {view.labels[run.id]}")
-    with st.container(width=420):
-        pieces.plot(charts.color_scale(scale, top), "confusion-scale", "Colour scale")
+    with st.container(width=420, gap="xxsmall"):
+        st.caption("Share of the true class" if scale == "share" else "Images")
+        pieces.plot(
+            charts.color_scale(scale, top, pieces.mode()), "confusion-scale", "Colour scale"
+        )
 
 
 def recalls(view: Compared) -> None:
     """Recall of each class, the runs beside each other."""
     st.subheader("Recall of each class", anchor=False)
-    pieces.legend(view.labels, view.colors)
+    pieces.legend({run.id: view.labels[run.id] for run, _ in view.evaluated}, view.colors)
     pieces.plot(charts.recall_bars(view.drawn), "recall", "Recall by class with 95% intervals")
 
 
@@ -130,11 +133,10 @@ def networks(view: Compared) -> None:
     """Parameters and layer tables side by side."""
     st.subheader("Networks", anchor=False)
     layers = {run.id: cached.layers(run) for run in view.runs}
-    by_label = {view.labels[run_id]: color for run_id, color in view.colors.items()}
     st.dataframe(
-        tables.network_table(view.runs, view.labels, layers),
+        tables.network_table(view.runs, view.labels, view.colors, layers),
         hide_index=True,
-        column_config=columns.figures(by_label),
+        column_config=columns.figures(),
         placeholder=formats.DASH,
     )
     with (

@@ -58,12 +58,14 @@ def size(number: int | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`42 s`, `3 min 20 s`, `1 h 12 min`."""
+    """`42 s`, `3 min 20 s`, `34 min`, `1 h 12 min`."""
     if seconds is None:
         return DASH
     whole = round(seconds)
     if whole < 60:
         return f"{whole}{THIN}s"
+    if 600 <= whole < 3600:
+        return f"{round(whole / 60)}{THIN}min"
     if whole < 3600:
         rest = f" {whole % 60}{THIN}s" if whole % 60 else ""
         return f"{whole // 60}{THIN}min{rest}"

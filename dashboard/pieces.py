@@ -83,12 +83,12 @@ def no_runs() -> None:
     st.caption(f"Runs are read from `{runs_root()}`; set `FERCORE_RUNS` to read another folder.")
 
 
-def curve_controls() -> tuple[list[str], charts.XAxis, float]:
+def curve_controls(
+    default: Sequence[str] = ("accuracy", "loss"),
+) -> tuple[list[str], charts.XAxis, float]:
     """What the training curves show: the metrics, the x axis, the smoothing."""
-    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        metrics = linked.choices(
-            "Curves", charts.METRICS, key="curves", default=("accuracy", "loss")
-        )
+    with st.container(horizontal=True, gap="medium"):
+        metrics = linked.choices("Curves", charts.METRICS, key="curves", default=default)
         x = linked.choice("Against", {"epoch": "Epoch", "time": "Time"}, key="x")
         smoothing = linked.choice(
             "Smoothing", {"0": "Off", "0.5": "Some", "0.8": "Strong"}, key="smooth"
@@ -112,7 +112,7 @@ def training_curves(
     if not metrics:
         st.info("Choose at least one curve above.", icon=":material/show_chart:")
         return
-    with st.grid(2, min_column_width=340, gap="medium"):
+    with st.grid(min(len(metrics), 3), min_column_width=340, gap="medium"):
         for metric in metrics:
             figure = charts.training_curves(curves, metric, x, smoothing)
             plot(figure, f"curve-{metric}", f"{charts.METRICS[metric]} over {x}")

@@ -29,7 +29,7 @@ def header(run: Run) -> None:
 def training(run: Run) -> None:
     """Progress and curves, drawn anew every two seconds while the run trains."""
     st.subheader("Training", anchor=False)
-    metrics, x, smoothing = pieces.curve_controls()
+    metrics, x, smoothing = pieces.curve_controls(("accuracy", "loss", "learning_rate"))
     color = theme.RUN_COLORS[pieces.mode()][0]
 
     @st.fragment(run_every=pieces.REFRESH_SECONDS if run.state == "running" else None)
@@ -102,8 +102,11 @@ def paper(run: Run) -> None:
             st.metric("The paper", formats.percent(found.published))
             st.metric(f"Ours, {ours.title}", formats.percent(ours.accuracy))
             st.metric("Difference", formats.points(found.difference))
+        color = theme.RUN_COLORS[pieces.mode()][0]
+        figure = charts.accuracy_forest([("ours", color, ours)], found.published)
+        pieces.plot(figure, "paper", "Our accuracy with its interval, and the paper's as a line")
         st.caption(
-            f"The paper's figure {where} our 95 % interval, "
+            f"The paper's figure (dashed) {where} our 95 % interval, "
             f"{formats.interval(ours.accuracy_low, ours.accuracy_high)} (n = {ours.n:,})."
         )
 
@@ -129,7 +132,9 @@ def classes(run: Run) -> None:
         with st.container(gap="xsmall"):
             st.markdown("**Confusion**")
             top = charts.confusion_top([result], scale)
-            pieces.plot(charts.confusion(result, names, scale, top), "confusion", "Confusion")
+            pieces.plot(
+                charts.confusion(result, names, pieces.mode(), scale, top), "confusion", "Confusion"
+            )
         with st.container(gap="xsmall"):
             st.markdown("**Recall with 95 % interval**")
             pieces.plot(charts.class_recall(result, colors), "recall", "Recall by class")
@@ -140,7 +145,12 @@ def classes(run: Run) -> None:
             st.markdown("**How often each class occurs (pale) and is predicted (full)**")
             figure = charts.class_distribution(result, names, colors)
             pieces.plot(figure, "distribution", "True and predicted classes")
-    st.dataframe(tables.class_table(result), hide_index=True, column_config=columns.classes())
+    st.dataframe(
+        tables.class_table(result),
+        hide_index=True,
+        column_config=columns.classes(),
+        placeholder=formats.DASH,
+    )
 
 
 def details(run: Run) -> None:
@@ -173,7 +183,12 @@ def details(run: Run) -> None:
 def _calibration(run: Run, split: str) -> None:
     points = _reliability(run, split)
     if points is None:
-        st.caption("No predictions are stored for this split.")
+        unknown = "which images repeat is not stored with the predictions"
+        st.caption(
+            f"Not known for this split: {unknown}."
+            if split == "test_unique"
+            else "No predictions are stored for this split."
+        )
         return
     color = theme.RUN_COLORS[pieces.mode()][0]
     figure = charts.reliability_diagram(points, color, theme.MUTED[pieces.mode()])

@@ -68,7 +68,7 @@ def filters(runs: Sequence[Run]) -> list[Run]:
     """The runs that the filters leave."""
     datasets = sorted({run.config.dataset for run in runs if run.config})
     present = [state for state in theme.STATES if any(run.state == state for run in runs)]
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(horizontal=True, gap="medium"):
         text = linked.text(
             "Search",
             key="q",
@@ -91,10 +91,10 @@ def selectable(runs: Sequence[Run], key: str, test_title: str) -> list[str]:
     chosen = pieces.chosen()
     st.session_state[f"{key}-ids"] = ids
     table = tables.runs_table(runs)
-    table.insert(2, "Open", _OPEN)
+    table.insert(1, "Open", _OPEN)
     # A new key where the rows change: ticks are kept by run, not by the place of a row.
     event = st.dataframe(
-        table.dropna(axis="columns", how="all"),
+        table.dropna(axis="columns", how="all").convert_dtypes(convert_string=False),
         hide_index=True,
         column_config=columns.runs(test_title, f"{key}-open", _open_row),
         key=f"{key}-{hash(tuple(ids))}",

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from dashboard import facts, formats
+from dashboard.theme import swatch
 from fercore.records import Layer, SplitResult
 from fercore.runs import Run, started
 
@@ -42,9 +43,16 @@ def problems_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame({"Folder": [run.id for run in runs], "Problem": [_note(r) for r in runs]})
 
 
-def headline_table(runs: Sequence[Run], labels: Mapping[str, str], split: str) -> pd.DataFrame:
+def headline_table(
+    runs: Sequence[Run], labels: Mapping[str, str], colors: Mapping[str, str], split: str
+) -> pd.DataFrame:
     """One row a run: its figures on one split beside its costs."""
-    return pd.DataFrame([_headline_row(run, labels[run.id], split) for run in runs])
+    return pd.DataFrame(
+        [
+            {"Color": swatch(colors[run.id]), "Run": labels[run.id]} | _headline_row(run, split)
+            for run in runs
+        ]
+    )
 
 
 def splits_table(run: Run) -> pd.DataFrame:
@@ -92,7 +100,10 @@ def layer_table(layers: Sequence[Layer]) -> pd.DataFrame:
 
 
 def network_table(
-    runs: Sequence[Run], labels: Mapping[str, str], layers: Mapping[str, Sequence[Layer]]
+    runs: Sequence[Run],
+    labels: Mapping[str, str],
+    colors: Mapping[str, str],
+    layers: Mapping[str, Sequence[Layer]],
 ) -> pd.DataFrame:
     """One row a run: the size of its network, and where most of the parameters sit."""
     rows = []
@@ -104,7 +115,8 @@ def network_table(
         share = formats.percent(heaviest.parameters / total, 0) if heaviest and total else ""
         rows.append(
             {
-                "Run": [labels[run.id]],
+                "Color": swatch(colors[run.id]),
+                "Run": labels[run.id],
                 "Model": run.config.model if run.config else formats.DASH,
                 "Layers": len(table) or None,
                 "Parameters": results.parameters if results else (total or None),
@@ -192,11 +204,14 @@ def _run_row(run: Run) -> dict[str, Any]:
     worst = facts.worst_class(test)
     begun = started(run)
     return {
-        "State": [run.state],
         "Experiment": facts.title(run),
+        "State": [run.state],
+        "Seed": config.seed if config else None,
         "Accuracy": _percent(test.accuracy if test else None),
-        "95% interval": formats.interval(test.accuracy_low, test.accuracy_high, 1) if test else "",
-        "Scored": [_scored(run)] if test else [],
+        "95% interval": formats.interval(test.accuracy_low, test.accuracy_high, 1)
+        if test
+        else None,
+        "Scored": [_scored(run)] if test else None,
         "n": test.n if test else None,
         "All classes": _percent(everything.accuracy if everything else None),
         "No repeats": _percent(_accuracy(facts.result_of(run, "test_unique"))),
@@ -205,7 +220,6 @@ def _run_row(run: Run) -> dict[str, Any]:
         "Worst recall": _percent(worst.recall if worst else None),
         "Dataset": config.dataset if config else None,
         "Model": config.model if config else None,
-        "Seed": config.seed if config else None,
         "Epochs": _epochs(run),
         "Parameters": results.parameters if results else None,
         "model.onnx": results.onnx.bytes if results and results.onnx else None,
@@ -216,11 +230,9 @@ def _run_row(run: Run) -> dict[str, Any]:
     }
 
 
-def _headline_row(run: Run, label: str, split: str) -> dict[str, Any]:
+def _headline_row(run: Run, split: str) -> dict[str, Any]:
     result, results = facts.result_of(run, split), run.results
-    row: dict[str, Any] = {"Run": [label]}
-    row |= _figures(result) if result else dict.fromkeys(_FIGURES)
-    return row | {
+    return (_figures(result) if result else dict.fromkeys(_FIGURES)) | {
         "Checkpoint": results.selection.epoch if results else None,
         "Parameters": results.parameters if results else None,
         "Device": run.environment.device if run.environment else None,
@@ -256,9 +268,9 @@ def _epochs(run: Run) -> str:
     return f"{done} of {planned}" if done is not None and planned is not None else formats.DASH
 
 
-def _note(run: Run) -> str:
+def _note(run: Run) -> str | None:
     said = run.status.message if run.status and run.state in {"failed", "interrupted"} else ""
-    return " ".join((run.problem or said).split())
+    return " ".join((run.problem or said).split()) or None
 
 
 def _searched(run: Run) -> str:

@@ -7,6 +7,7 @@ colour-vision deficiencies; `tests/dashboard/test_theme.py` holds both.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import quote
 
 from fercore.runs import ShownState
 
@@ -47,14 +48,24 @@ EMOTION_COLORS: dict[Mode, dict[str, str]] = {
     },
 }
 
-ACCENT: dict[Mode, str] = {"light": "#0b6b85", "dark": "#6cc6dc"}
 MUTED: dict[Mode, str] = {"light": "#6b7785", "dark": "#8794a1"}
-CAUTION: dict[Mode, str] = {"light": "#b45309", "dark": "#f2a45f"}
+
+# From nothing to everything: the cells of a confusion matrix.
+HEAT: dict[Mode, tuple[str, ...]] = {
+    "light": (
+        *("#f4f8fa", "#dfedf2", "#c3dee7", "#a0cbd9", "#79b5c8"),
+        *("#519cb4", "#31829d", "#1a6984", "#0e506a", "#083a50"),
+    ),
+    "dark": (
+        *("#1a222c", "#1a2f3b", "#1a3f4e", "#1b5163", "#1f6579"),
+        *("#297b91", "#3f93a9", "#63acbf", "#93c8d6", "#cbe5ed"),
+    ),
+}
 
 
 @dataclass(frozen=True)
 class StateLook:
-    """How a state is shown: the name of a badge colour, its value, and an icon."""
+    """How a state is shown: a badge by its colour's name, a table's badge by its value."""
 
     badge: BadgeColor
     hex: str
@@ -62,16 +73,16 @@ class StateLook:
     meaning: str
 
 
-# The hexadecimal values fill badges under white or dark text alike: they serve both themes.
+# The hexadecimal values fill badges under white text, in both themes.
 STATES: dict[ShownState, StateLook] = {
-    "running": StateLook("blue", "#2f7fd1", ":material/play_circle:", "training now"),
-    "finished": StateLook("green", "#2f9d68", ":material/check_circle:", "has its results"),
+    "running": StateLook("blue", "#2468b0", ":material/play_circle:", "training now"),
+    "finished": StateLook("green", "#22804f", ":material/check_circle:", "has its results"),
     "stalled": StateLook(
-        "orange", "#d9822b", ":material/hourglass_disabled:", "no sign of life for 30 seconds"
+        "orange", "#b3621a", ":material/hourglass_disabled:", "no sign of life for 30 seconds"
     ),
-    "interrupted": StateLook("yellow", "#b8962e", ":material/pause_circle:", "stopped by hand"),
-    "failed": StateLook("red", "#cf4a3f", ":material/error:", "ended by an error"),
-    "broken": StateLook("gray", "#7b8794", ":material/help:", "cannot be read"),
+    "interrupted": StateLook("yellow", "#8a6d14", ":material/pause_circle:", "stopped by hand"),
+    "failed": StateLook("red", "#b83a30", ":material/error:", "ended by an error"),
+    "broken": StateLook("gray", "#66717d", ":material/help:", "cannot be read"),
 }
 
 
@@ -86,7 +97,47 @@ def emotion_color(name: str, mode: Mode) -> str:
     return EMOTION_COLORS[mode].get(name, MUTED[mode])
 
 
+def swatch(color: str) -> str:
+    """A small square of that colour, as the address of an image."""
+    square = f"<rect x='3' y='3' width='10' height='10' rx='2' fill='{color}'/>"
+    shape = f"<svg xmlns='http://www.w3.org/2000/svg' width='16' height='16'>{square}</svg>"
+    return f"data:image/svg+xml,{quote(shape)}"
+
+
+def heat(level: float, mode: Mode) -> str:
+    """The colour of a level in [0, 1]."""
+    ramp = HEAT[mode]
+    place = min(max(level, 0.0), 1.0) * (len(ramp) - 1)
+    below = min(int(place), len(ramp) - 2)
+    mixed = (
+        round(low + (high - low) * (place - below))
+        for low, high in zip(_channels(ramp[below]), _channels(ramp[below + 1]), strict=True)
+    )
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+
+
+def ink_on(color: str) -> str:
+    """Black or white, whichever stands out more from that colour."""
+    return max(("#0d151c", "#ffffff"), key=lambda ink: contrast(ink, color))
+
+
+def contrast(first: str, second: str) -> float:
+    """The contrast of two colours, from 1 to 21, as WCAG 2 defines it."""
+    light, dark = sorted((_luminance(first), _luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
 def faded(color: str, alpha: float) -> str:
     """`#rrggbb` as an `rgba(...)` of that opacity."""
-    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    red, green, blue = _channels(color)
     return f"rgba({red}, {green}, {blue}, {alpha:g})"
+
+
+def _channels(color: str) -> tuple[int, int, int]:
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+
+
+def _luminance(color: str) -> float:
+    shares = (channel / 255 for channel in _channels(color))
+    linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

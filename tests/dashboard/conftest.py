@@ -1,10 +1,7 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import streamlit as st
-
-from tests.dashboard import make_runs
 
 
 @pytest.fixture(autouse=True)

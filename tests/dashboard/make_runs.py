@@ -17,7 +17,7 @@ import numpy as np
 
 from fercore.config import ExperimentConfig, PublishedFigure
 from fercore.labels import FER2013
-from fercore.metrics import summarise
+from fercore.metrics import accuracy_interval, summarise
 from fercore.recorder import RunWriter
 from fercore.records import (
     ClassResult,
@@ -212,8 +212,8 @@ def broken(root: Path) -> None:
     (run.path / "status.json").unlink()
 
 
-def full_root(root: Path) -> Path:
-    """A runs root with a run of every kind."""
+def full_root(root: Path) -> RunWriter:
+    """A runs root with a run of every kind; the one that is running comes back."""
     finished(
         root,
         Plan(
@@ -273,14 +273,16 @@ def full_root(root: Path) -> Path:
             hours_ago=50,
         ),
     )
-    running(root, Plan("khopkar2021", "Khopkar 2021, CNN", done=12, epochs=40, hours_ago=0.2))
+    alive = running(
+        root, Plan("khopkar2021", "Khopkar 2021, CNN", done=12, epochs=40, hours_ago=0.2)
+    )
     stalled(root, Plan("stalled-run", "A training that fell silent", done=7, hours_ago=9))
     stopped = Plan("stopped-run", "A training stopped by hand", done=5, hours_ago=30)
     ended(root, stopped, "interrupted", "interrupted; resume it to go on")
     failed = Plan("failed-run", "A training on a full disk", done=2, hours_ago=31)
     ended(root, failed, "failed", "no space left on device")
     broken(root)
-    return root
+    return alive
 
 
 def split_result(title: str, probabilities: np.ndarray, labels: np.ndarray) -> SplitResult:
@@ -305,8 +307,6 @@ def split_result(title: str, probabilities: np.ndarray, labels: np.ndarray) -> S
 
 
 def _wilson(hits: int, n: int) -> tuple[float | None, float | None]:
-    from fercore.metrics import accuracy_interval
-
     return accuracy_interval(hits, n) if n else (None, None)
 
 

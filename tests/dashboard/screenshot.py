@@ -7,6 +7,7 @@ Without a runs root, made-up runs of every kind are shown.
 
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -17,9 +18,10 @@ from tests.dashboard import browser, make_runs
 WIDTHS = {390: 844, 1280: 800, 1920: 1080}
 
 
-def main(out: Path, root: Path) -> None:
-    """Write one PNG for each page, theme and width."""
+def main(out: Path, root: Path, keep_alive: Callable[[], object]) -> None:
+    """Write one PNG for each page, theme and width; `keep_alive` runs before each."""
     out.mkdir(parents=True, exist_ok=True)
+    found = pages(root)
     with browser.server(root) as address, browser.chromium() as chromium:
         for scheme in ("light", "dark"):
             for width, height in WIDTHS.items():
@@ -27,7 +29,8 @@ def main(out: Path, root: Path) -> None:
                     viewport={"width": width, "height": height}, color_scheme=scheme
                 )
                 page = context.new_page()
-                for name, path in pages(root).items():
+                for name, path in found.items():
+                    keep_alive()
                     page.goto(address + path)
                     browser.settle(page)
                     page.wait_for_timeout(700)
@@ -63,7 +66,8 @@ def pages(root: Path) -> dict[str, str]:
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-        main(Path(sys.argv[1]), Path(sys.argv[2]))
+        main(Path(sys.argv[1]), Path(sys.argv[2]), lambda: None)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            main(Path(sys.argv[1]), make_runs.full_root(Path(folder) / "runs"))
+            running = make_runs.full_root(Path(folder) / "runs")
+            main(Path(sys.argv[1]), running.path.parent, running.set_status)
