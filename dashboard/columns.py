@@ -11,7 +11,7 @@ _SCORED = [
     *(f"all {n}" for n in range(2, 10)),
     *(f"{m} of {n}" for n in (7, 8) for m in range(2, n)),
 ]
-_SCORED_COLORS = ["#66717d" if name.startswith("all") else "#b3621a" for name in _SCORED]
+_SCORED_COLORS = ["#66717d" if name.startswith("all") else "#ad5d17" for name in _SCORED]
 
 
 def percent(label: str, help: str | None = None) -> Any:

@@ -61,15 +61,14 @@ def duration(seconds: float | None) -> str:
     """`42 s`, `3 min 20 s`, `34 min`, `1 h 12 min`."""
     if seconds is None:
         return DASH
-    whole = round(seconds)
+    whole, minutes = round(seconds), round(seconds / 60)
     if whole < 60:
         return f"{whole}{THIN}s"
-    if 600 <= whole < 3600:
-        return f"{round(whole / 60)}{THIN}min"
-    if whole < 3600:
+    if whole < 600:
         rest = f" {whole % 60}{THIN}s" if whole % 60 else ""
         return f"{whole // 60}{THIN}min{rest}"
-    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes}{THIN}min"
     rest = f" {minutes % 60}{THIN}min" if minutes % 60 else ""
     return f"{minutes // 60}{THIN}h{rest}"
 

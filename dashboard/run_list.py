@@ -72,7 +72,7 @@ def filters(runs: Sequence[Run]) -> list[Run]:
         text = linked.text(
             "Search",
             key="q",
-            placeholder="title, model, device, seed 1 …",
+            placeholder="title, model, device, s1 …",
             icon=":material/search:",
             width=300,
         )
@@ -94,7 +94,7 @@ def selectable(runs: Sequence[Run], key: str, test_title: str) -> list[str]:
     table.insert(1, "Open", _OPEN)
     # A new key where the rows change: ticks are kept by run, not by the place of a row.
     event = st.dataframe(
-        table.dropna(axis="columns", how="all").convert_dtypes(convert_string=False),
+        table.dropna(axis="columns", how="all"),
         hide_index=True,
         column_config=columns.runs(test_title, f"{key}-open", _open_row),
         key=f"{key}-{hash(tuple(ids))}",

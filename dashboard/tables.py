@@ -276,7 +276,7 @@ def _note(run: Run) -> str | None:
 def _searched(run: Run) -> str:
     config, environment = run.config, run.environment
     parts = [run.id, run.state, facts.title(run)]
-    parts += [config.dataset, config.model, f"seed {config.seed}"] if config else []
+    parts += [config.dataset, config.model] if config else []
     parts += [environment.device] if environment else []
     return " ".join(parts).lower()
 

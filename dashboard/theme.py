@@ -78,7 +78,7 @@ STATES: dict[ShownState, StateLook] = {
     "running": StateLook("blue", "#2468b0", ":material/play_circle:", "training now"),
     "finished": StateLook("green", "#22804f", ":material/check_circle:", "has its results"),
     "stalled": StateLook(
-        "orange", "#b3621a", ":material/hourglass_disabled:", "no sign of life for 30 seconds"
+        "orange", "#ad5d17", ":material/hourglass_disabled:", "no sign of life for 30 seconds"
     ),
     "interrupted": StateLook("yellow", "#8a6d14", ":material/pause_circle:", "stopped by hand"),
     "failed": StateLook("red", "#b83a30", ":material/error:", "ended by an error"),

@@ -183,6 +183,13 @@ def another_epoch(run: RunWriter, plan: Plan, epoch: int) -> None:
     run.set_status(epoch=epoch, step=20)
 
 
+def revive(path: Path) -> None:
+    """Give a running run a fresh heartbeat."""
+    status = path / "status.json"
+    fields = json.loads(status.read_bytes())
+    status.write_text(json.dumps(fields | {"heartbeat": time.time()}))
+
+
 def stalled(root: Path, plan: Plan) -> Path:
     """A run that says it is running but has been silent for an hour."""
     run = running(root, plan)

@@ -1,0 +1,74 @@
+from dataclasses import replace
+
+import pytest
+
+from dashboard import cached, facts
+from fercore.runs import Run
+
+
+def test_dropped_classes_have_two_figures(runs: dict[str, Run]):
+    run = runs["katkar2021-model1-original"]
+    assert facts.dropped_classes(run) == ("disgust",)
+    assert "disgust" not in facts.scored_classes(run)
+    assert facts.result_of(run, "test").n == 3534
+    assert facts.all_classes_result(run).n == 3589
+    assert facts.honest_result(run) is None
+
+
+def test_all_classes_have_one(runs: dict[str, Run]):
+    run = runs["le2019-deep"]
+    assert facts.all_classes_result(run) is facts.result_of(run, "test")
+    assert facts.honest_result(run) is facts.result_of(run, "test_unique")
+    assert len(facts.scored_classes(run)) == 7
+
+
+def test_worst_class_has_samples(runs: dict[str, Run]):
+    result = facts.result_of(runs["katkar2021-model1-original"], "test")
+    worst = facts.worst_class(result)
+    assert worst.name != "disgust"
+    assert worst.recall == min(c.recall for c in result.classes if c.recall is not None)
+    assert facts.worst_class(None) is None
+
+
+def test_labels_are_unique(runs: dict[str, Run]):
+    one = runs["le2019-deep"]
+    again = replace(one, path=one.path.with_name("again"))
+    assert facts.labels([one]) == {one.id: "le2019-deep · s1"}
+    assert facts.labels([one, again]) == {one.id: one.id, "again": "again"}
+
+
+def test_splits_carry_the_names_of_their_dataset(runs: dict[str, Run]):
+    real, synthetic = runs["le2019-deep"], runs["synthetic-quick"]
+    assert facts.split_titles([real]) == {
+        "test": "PrivateTest",
+        "test_unique": "PrivateTest without repeats",
+        "validation": "PublicTest",
+    }
+    assert facts.split_titles([real, synthetic])["test"] == "Test"
+    assert facts.split_titles([]) == {}
+
+
+def test_against_paper(runs: dict[str, Run]):
+    found = facts.against_paper(runs["le2019-deep"])
+    assert found.published == pytest.approx(0.663)
+    assert found.difference == pytest.approx(found.ours.accuracy - 0.663)
+    assert found.inside == (found.ours.accuracy_low <= 0.663 <= found.ours.accuracy_high)
+    assert facts.against_paper(runs["le2019-shallow"]) is None
+
+
+def test_time_left_of_a_running_run(runs: dict[str, Run]):
+    run = runs["khopkar2021"]
+    log = cached.log(run)
+    each = log[-1].seconds + log[-1].val_seconds
+    # 28 epochs to go, of which 210 of 449 steps are done.
+    assert facts.seconds_left(run, log) == pytest.approx((28 - 210 / 449) * each, rel=0.1)
+    assert facts.progress(run) == pytest.approx((12 + 210 / 449) / 40)
+    assert facts.seconds_left(runs["le2019-deep"], log) is None
+    assert facts.seconds_left(run, []) is None
+
+
+def test_resume_command_for_what_stopped(runs: dict[str, Run]):
+    for name in ("stalled-run", "stopped-run", "failed-run"):
+        assert facts.resume_command(runs[name]) == f"fercore train --resume {runs[name].id}"
+    assert facts.resume_command(runs["le2019-deep"]) is None
+    assert facts.resume_command(runs["holiday-pictures"]) is None

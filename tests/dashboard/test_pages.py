@@ -1,0 +1,295 @@
+"""Every page in every state: no exception, and the figures that matter are there."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import formats
+from fercore.runs import Run
+from tests.dashboard import make_runs
+
+APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
+PAGES = ("runs", "compare", "run")
+
+
+def open_page(name: str, **query: str | list[str]) -> AppTest:
+    """The page as a link with these query parameters opens it."""
+    app = AppTest.from_file(APP, default_timeout=30)
+    if name != "runs":
+        app.switch_page(f"app_pages/{name}.py")
+    for key, value in query.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception
+    assert not app.error
+    return app
+
+
+def words(app: AppTest) -> str:
+    """Everything that the page says in words."""
+    kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "code", "html")
+    said = [element.value for kind in kinds for element in getattr(app, kind)]
+    said += [f"{metric.label} {metric.value}" for metric in app.metric]
+    return "\n".join(map(str, said))
+
+
+def charts(app: AppTest) -> int:
+    """How many Plotly charts are on the page."""
+    return len(app.get("plotly_chart"))
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FERCORE_RUNS", str(tmp_path / "nothing"))
+    return tmp_path / "nothing"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_without_runs_a_page_says_what_to_do(empty: Path, page: str):
+    said = words(open_page(page))
+    assert "No runs yet" in said
+    assert "fercore train synthetic-quick" in said
+    assert "fercore data add fer2013 PATH" in said
+    assert "fercore train katkar2021-model1-original" in said
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_broken_folders_alone(empty: Path, page: str):
+    empty.mkdir()
+    make_runs.broken(empty)
+    open_page(page)
+
+
+def test_runs_page(root: Path, runs: dict[str, Run]):
+    app = open_page("runs")
+    said = words(app)
+    best = runs["le2019-deep"].results.splits["test_unique"]
+    assert f"Best accuracy without repeats {formats.percent(best.accuracy)}" in said
+    assert f"n = {best.n:,}" in said
+    assert "Running now 1" in said
+    assert "epoch 12 of 40" in app.get("progress")[0].text
+    real, synthetic, problems = (frame.value for frame in app.dataframe)
+    assert set(synthetic["Dataset"]) == {"synthetic"}
+    assert "synthetic" not in set(real["Dataset"])
+    assert real.loc[runs["le2019-deep"].id, "n"] == 3589
+    assert list(real.loc[runs["katkar2021-model1-original"].id, "Scored"]) == ["6 of 7"]
+    assert set(problems["Folder"]) == {"holiday-pictures", "torn-s0-20250101T000000"}
+
+
+def test_filters_come_from_the_address(root: Path):
+    app = open_page("runs", q="le 2019", state="finished")
+    assert app.text_input(key="q").value == "le 2019"
+    (real, *_) = (frame.value for frame in app.dataframe)
+    assert set(real["Experiment"]) == {"Le 2019, Deep CNN", "Le 2019, Shallow CNN"}
+
+
+def test_a_filter_goes_into_the_address(root: Path):
+    app = open_page("runs")
+    app.text_input(key="q").set_value("deep").run()
+    assert app.query_params["q"] == "deep"
+    assert len(app.dataframe[0].value) == 1
+    app.text_input(key="q").set_value("").run()
+    assert "q" not in app.query_params
+
+
+def test_compare_asks_for_runs(root: Path, runs: dict[str, Run]):
+    assert "Choose at least two runs" in words(open_page("compare"))
+    said = words(open_page("compare", runs=runs["le2019-deep"].id))
+    assert "Choose at least one more run" in said
+
+
+def test_compare_two_runs(root: Path, runs: dict[str, Run]):
+    pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
+    app = open_page("compare", runs=pair)
+    assert app.multiselect(key="runs").value == pair
+    headline = app.dataframe[0].value
+    assert list(headline["Run"]) == ["le2019-deep · s1", "le2019-shallow · s0"]
+    assert list(headline["n"]) == [3589, 3589]
+    assert not app.warning
+    # A forest, two curves, two matrices and their scale, the recall bars.
+    assert charts(app) == 7
+
+
+def test_compare_says_that_class_sets_differ(root: Path, runs: dict[str, Run]):
+    pair = [runs["le2019-deep"].id, runs["katkar2021-model1-original"].id]
+    app = open_page("compare", runs=pair)
+    assert "different classes (6 and 7)" in app.warning[0].value
+    mixed = open_page("compare", runs=[pair[0], runs["synthetic-quick"].id])
+    assert "Real and synthetic faces" in mixed.warning[0].value
+
+
+def test_compare_view_comes_from_the_address(root: Path, runs: dict[str, Run]):
+    pair = [runs["le2019-deep"].id, runs["khopkar2021"].id]
+    app = open_page(
+        "compare",
+        runs=pair,
+        split="validation",
+        cells="counts",
+        x="time",
+        smooth="0.8",
+        curves=["loss", "gap", "learning_rate"],
+        equal="1",
+    )
+    assert "Figures on PublicTest" in words(app)
+    assert app.toggle(key="equal").value is True
+    assert "model" in set(app.dataframe[-1].value["Field"])
+    assert charts(app) == 1 + 3 + 2 + 1
+
+
+def test_compare_shrugs_off_a_bad_address(root: Path, runs: dict[str, Run]):
+    app = open_page(
+        "compare",
+        runs=["../../etc", str(root), runs["le2019-deep"].id, runs["le2019-shallow"].id],
+        split="none",
+        x="sideways",
+        smooth="much",
+        curves="magic",
+    )
+    assert app.multiselect(key="runs").value == [
+        runs["le2019-deep"].id,
+        runs["le2019-shallow"].id,
+    ]
+
+
+def test_compare_takes_eight_at_most(root: Path):
+    everything = sorted(path.name for path in root.iterdir() if path.name != "holiday-pictures")
+    assert len(everything) > 8
+    app = open_page("compare", runs=everything)
+    assert len(app.multiselect(key="runs").value) == 8
+
+
+def test_compare_changes_the_address(root: Path, runs: dict[str, Run]):
+    pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
+    app = open_page("compare", runs=pair)
+    app.multiselect(key="runs").set_value([*pair, runs["khopkar2021"].id]).run()
+    assert app.query_params["runs"] == [*pair, runs["khopkar2021"].id]
+    app.toggle(key="equal").set_value(True).run()
+    assert app.query_params["equal"] == "1"
+    assert not app.exception
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "le2019-deep",
+        "le2019-shallow",
+        "katkar2021-model1-original",
+        "synthetic-quick",
+        "khopkar2021",
+        "stalled-run",
+        "stopped-run",
+        "failed-run",
+        "half-written",
+        "holiday-pictures",
+        "torn-s0-20250101T000000",
+    ],
+)
+def test_run_page_in_every_state(root: Path, runs: dict[str, Run], name: str):
+    said = words(open_page("run", run=runs[name].id))
+    assert formats.markdown(runs[name].config.title if runs[name].config else name) in said
+
+
+def test_run_page_figures(root: Path, runs: dict[str, Run]):
+    run = runs["katkar2021-model1-original"]
+    said = words(open_page("run", run=run.id))
+    test = run.results.splits["test"]
+    assert f"PrivateTest accuracy {formats.percent(test.accuracy)}" in said
+    assert formats.interval(test.accuracy_low, test.accuracy_high) in said
+    assert "n = 3,534" in said
+    assert f"The paper {formats.percent(0.5406)}" in said
+    assert f"Difference {formats.points(test.accuracy - 0.5406)}" in said
+    assert "Scored without disgust" in said
+    assert "On all 3,589 test images" in said
+    assert "fercore train katkar2021-model1-original --seed" in said
+
+
+def test_run_page_resumes(root: Path, runs: dict[str, Run]):
+    said = words(open_page("run", run=runs["stalled-run"].id))
+    assert f"fercore train --resume {runs['stalled-run'].id}" in said
+    assert "last heard of 1" in said
+    assert "no space left on device" in words(open_page("run", run=runs["failed-run"].id))
+
+
+def test_run_page_progress(root: Path, runs: dict[str, Run]):
+    app = open_page("run", run=runs["khopkar2021"].id)
+    assert "epoch 12 of 40, step 210 of 449" in app.get("progress")[0].text
+    assert "left" in app.get("progress")[0].text
+
+
+@pytest.mark.parametrize("wanted", ["gone", "../elsewhere", "/etc", ".", "*bold*"])
+def test_run_page_with_an_unknown_run(root: Path, wanted: str):
+    app = open_page("run", run=wanted)
+    assert "There is no run called" in app.warning[0].value
+
+
+def test_split_without_predictions_says_so(root: Path, runs: dict[str, Run]):
+    run = runs["le2019-deep"]
+    assert "which images repeat" in words(open_page("run", run=run.id, split="test_unique"))
+    (run.path / "predictions.npz").write_bytes(b"PK\x03\x04 torn")
+    assert "No predictions are stored" in words(open_page("run", run=run.id))
+
+
+@pytest.mark.parametrize("file", ["log.jsonl", "layers.json", "results.json", "predictions.npz"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[1, 2]", b"null\n"])
+def test_torn_files_break_no_page(root: Path, runs: dict[str, Run], file: str, content: bytes):
+    run = runs["le2019-deep"]
+    (run.path / file).write_bytes(content)
+    open_page("runs")
+    open_page("compare", runs=[run.id, runs["le2019-shallow"].id])
+    open_page("run", run=run.id)
+
+
+def test_markup_in_a_title_stays_text(root: Path):
+    plan = make_runs.Plan("markup", "![x](http://example.com/x.png) **bold** $x$ <b>", done=2)
+    path = make_runs.ended(root, plan, "failed", "![y](http://example.com/y.png)")
+    said = words(open_page("run", run=path.name))
+    assert "![" not in said
+    assert r"\*\*bold\*\*" in said
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_imports_keras(made: Path, page: str):
+    run_ids = sorted(path.name for path in made.glob("le2019-*"))
+    script = f"""
+import sys
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file({APP!r}, default_timeout=60)
+if {page!r} != "runs":
+    app.switch_page("app_pages/{page}.py")
+    app.query_params["runs"] = {run_ids!r}
+    app.query_params["run"] = {run_ids[0]!r}
+app.run()
+assert not app.exception
+heavy = {{"keras", "tensorflow", "jax", "sklearn", "scipy", "cv2", "onnxruntime"}}
+print(sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        env={"FERCORE_RUNS": str(made), "PATH": "/usr/bin:/bin"},
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_dashboard_imports_neither_training_nor_the_command_line():
+    for file in (Path(APP).parent).rglob("*.py"):
+        source = file.read_text()
+        for forbidden in ("fercore.cli", "fercore.train", "import keras", "import tensorflow"):
+            assert forbidden not in source, file
+
+
+def test_no_module_takes_a_standard_name():
+    names = {file.stem for file in Path(APP).parent.glob("*.py")}
+    assert not names & sys.stdlib_module_names
+
+
+def test_pages_are_thin():
+    for file in (Path(APP).parent / "app_pages").glob("*.py"):
+        assert len(file.read_text().splitlines()) < 130
+        assert "numpy" not in file.read_text()

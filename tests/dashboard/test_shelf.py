@@ -1,0 +1,74 @@
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from dashboard import shelf
+from dashboard.shelf import Shelf
+from fercore import runs as core
+from fercore.runs import list_runs
+from tests.dashboard import make_runs
+
+
+def test_same_runs_as_the_package_lists(root: Path):
+    found = Shelf(root).all()
+    assert [(r.id, r.state) for r in found] == [(r.id, r.state) for r in list_runs(root)]
+
+
+def test_unchanged_runs_are_not_read_again(root: Path, monkeypatch: pytest.MonkeyPatch):
+    kept = Shelf(root)
+    first = kept.all()
+    read: list[Path] = []
+    monkeypatch.setattr(
+        core, "read_run", lambda path: read.append(path) or core.Run(path, "broken")
+    )
+    assert all(a is b for a, b in zip(first, kept.all(), strict=True))
+    changed = next(root.glob("stalled-run-*"))
+    os.utime(changed / "config.json", ns=(1, 1))
+    kept.all()
+    assert read == [changed]
+
+
+def test_silence_turns_running_into_stalled(root: Path, monkeypatch: pytest.MonkeyPatch):
+    kept = Shelf(root)
+    name = next(root.glob("khopkar2021-*")).name
+    assert kept.find(name).state == "running"
+    later = time.time() + 60
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert kept.find(name).state == "stalled"
+    make_runs.revive(root / name)
+    assert kept.find(name).state == "running"
+
+
+def test_a_path_is_no_name(root: Path, tmp_path: Path):
+    inside = next(root.glob("le2019-deep-*"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "config.json").write_text("{}")
+    kept = Shelf(root)
+    assert kept.find(inside.name).state == "finished"
+    for name in (str(inside), "../elsewhere", "..", ".", "", ".hidden", "a/b", "a\\b", "absent"):
+        assert kept.find(name) is None
+
+
+def test_unreadable_folder_is_a_row(root: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(path: Path) -> core.Run:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(shelf.runs, "read_run", refuse)
+    found = Shelf(root).all()
+    assert {run.state for run in found} == {"broken"}
+    assert found[0].problem == "cannot be read (Permission denied)"
+
+
+def test_absent_root_holds_nothing(tmp_path: Path):
+    assert Shelf(tmp_path / "absent").all() == []
+
+
+def test_removed_run_is_forgotten(root: Path):
+    kept = Shelf(root)
+    before = len(kept.all())
+    (root / "holiday-pictures" / "notes.txt").unlink()
+    (root / "holiday-pictures").rmdir()
+    assert len(kept.all()) == before - 1
