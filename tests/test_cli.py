@@ -10,6 +10,8 @@ import pytest
 from fercore.cli import main
 from fercore.runs import check_run, list_runs, read_run
 
+CALL = "from fercore.cli import main; main()"
+
 
 @pytest.fixture
 def fercore(monkeypatch, tmp_path, capsys):
@@ -36,7 +38,7 @@ def fercore(monkeypatch, tmp_path, capsys):
         (["train", "le2019-deep", "--epoch", "3"], "did you mean 'epochs'?"),
         (["train", "le2019-deep", "--epochs"], "without a value"),
         (["train", "le2019-deep", "--epochs", "x"], "received epochs = 'x'"),
-        (["train", "le2019-deep", "20"], "expected options such as"),
+        (["train", "le2019-deep", "20"], "expected one experiment and options"),
         (["train", "le2019-deep", "--drop-classes", "["], "not valid JSON"),
         (["train", "le2019-deep"], "fercore data add fer2013 PATH"),
         (["train", "--resume", "nope"], "received the run 'nope'"),
@@ -154,8 +156,7 @@ def test_the_first_minute(fercore, tmp_path):
 @pytest.mark.keras
 def test_ctrl_c_ends_a_training_cleanly(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-c", "from fercore.cli import main; main()"]
-        + ["train", "synthetic-quick", "--epochs", "500"],
+        [sys.executable, "-c", CALL, "train", "synthetic-quick", "--epochs", "500"],
         env=os.environ | {"FERCORE_RUNS": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,5 +1,8 @@
 """`fercore configs`, `train`, `evaluate` and `export`."""
 
+import json
+import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +18,7 @@ from fercore.cli.options import (
     print_table,
 )
 from fercore.cli.quiet import native_notes_silenced
-from fercore.config import ExperimentConfig, field_names, list_configs, load_config
+from fercore.config import ExperimentConfig, field_names, list_configs, load_config, nearest
 from fercore.errors import UserError
 from fercore.roots import data_root, runs_root
 from fercore.runs import Run, find_run
@@ -40,8 +43,7 @@ SPLITS = {
 def register(app: typer.Typer) -> None:
     """Add these commands to the top level."""
     app.command()(configs)
-    extra = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command(context_settings=extra)(train)
+    app.command(context_settings={"ignore_unknown_options": True})(train)
     app.command()(evaluate)
     app.command()(export)
 
@@ -63,9 +65,12 @@ def configs(as_json: AsJson = False) -> None:
 
 
 def train(
-    context: typer.Context,
-    config: Annotated[
-        str | None, typer.Argument(help="A name that `fercore configs` lists, or a TOML file.")
+    request: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CONFIG [--FIELD VALUE]...",
+            help="A name that `fercore configs` lists or a TOML file, and any of its fields.",
+        ),
     ] = None,
     resume: Annotated[
         str | None, typer.Option(help="Go on with this run from its last whole epoch.")
@@ -82,7 +87,8 @@ def train(
 
     Example: fercore train katkar2021-model1-original --seed 1 --epochs 20
     """
-    overrides = parse_overrides(context.args)
+    words = request or []
+    config, overrides = parse_request(words)
     if (config is None) == (resume is None):
         raise UserError(
             "expected an experiment, such as `fercore train synthetic-quick`, or --resume RUN"
@@ -113,7 +119,7 @@ def train(
         require(experiment.model)
         plan(experiment, splits)
         writer = RunWriter.create(root, experiment)
-        command = " ".join(["fercore train", config, *context.args])
+        command = shlex.join(["fercore", "train", *words])
 
     with _Display(quiet=as_json) as display:
         # Ten seconds of imports, after everything that can be wrong with the request.
@@ -197,37 +203,44 @@ def export(
     )
 
 
-def parse_overrides(arguments: list[str]) -> dict[str, Any]:
-    """Config fields from the command line: `--epochs 20`, `--optimizer.learning-rate=0.01`.
+def parse_request(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
+    """An experiment and its changed fields, in any order: `le2019-deep --epochs 20 --seed=1`.
 
-    A value in brackets or quotes is read as JSON, anything else as text that the config converts.
+    A value that begins with a bracket or a quote is read as JSON, anything else as text that the
+    config converts.
+
+    Returns:
+        The experiment, if one is named, and values by dotted field.
 
     Raises:
-        UserError: if an option has no value or names no field.
+        UserError: if an option has no value or names no field, or two experiments are named.
     """
-    import json
-
+    config: str | None = None
     overrides: dict[str, Any] = {}
-    rest = list(arguments)
+    rest = list(words)
     while rest:
         option = rest.pop(0)
         if not option.startswith("--"):
-            raise UserError(f"received {option!r}, expected options such as --epochs 20")
+            if config is not None:
+                raise UserError(
+                    f"received {option!r} after {config!r}, expected one experiment and options "
+                    "such as --epochs 20"
+                )
+            config = option
+            continue
         name, equals, value = option[2:].partition("=")
         name = name.replace("-", "_")
         if not name.startswith("model_options.") and name not in field_names():
-            from fercore.config import nearest
-
             raise UserError(f"received --{option[2:]}, no such field{nearest(name)}")
         if not equals:
             if not rest or rest[0].startswith("--"):
                 raise UserError(f"received {option} without a value, expected {option} VALUE")
             value = rest.pop(0)
         try:
-            overrides[name] = json.loads(value) if value[:1] in '["' else value
+            overrides[name] = json.loads(value) if value[:1] in {"[", '"'} else value
         except ValueError:
             raise UserError(f"received {option} {value}, which is not valid JSON") from None
-    return overrides
+    return config, overrides
 
 
 def _config_of(run: Run) -> ExperimentConfig:

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
@@ -58,11 +59,15 @@ def read_rows(
 
 
 def _lines(text: io.TextIOWrapper, where: str) -> Iterator[str]:
-    with readable(where):
-        while line := text.readline(_MAX_LINE):
-            if len(line) == _MAX_LINE:
-                raise UserError(f"{where} has a line longer than {_MAX_LINE}, expected a table")
-            yield line
+    try:
+        with readable(where):
+            while line := text.readline(_MAX_LINE):
+                if len(line) == _MAX_LINE:
+                    raise UserError(f"{where} has a line longer than {_MAX_LINE}, expected a table")
+                yield line
+    finally:
+        with suppress(ValueError):  # closed already, where a bad row ended the reading
+            text.detach()  # the stream is the caller's to close
 
 
 def _parse(
