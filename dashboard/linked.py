@@ -1,27 +1,42 @@
 """Widgets whose value lives in the page's address, so that a link restores the view.
 
-The address is the one truth: before a widget is drawn it takes the value that stands there (what
-no widget could hold is passed over), and a change is written there before the page runs again.
+Streamlit's own binding puts a widget's labels there; these put identifiers, which a link needs that
+is to outlive a label. What no widget could hold is passed over.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import streamlit as st
+
+_ValueT = TypeVar("_ValueT")
+
+
+@dataclass
+class _Link:
+    """What one session knows of the address under one key.
+
+    A page may run with an address that is behind: one from before the last changes arrived in the
+    browser. Only an address that this session has not written comes from outside, by a link or the
+    back button, and changes the widget.
+    """
+
+    seen: list[str] | None = None
+    sent: list[list[str]] = field(default_factory=list)
 
 
 def text(label: str, key: str, **options: Any) -> str:
     """A text field."""
-    _show(key, st.query_params.get(key, ""))
+    value = _sync(key, "", lambda given: given[0] if given else "")
     st.text_input(label, key=key, on_change=_publish, args=(key, ""), **options)
-    return st.query_params.get(key, "")
+    return value
 
 
 def choice(label: str, options: Mapping[str, str], key: str, **kwargs: Any) -> str:
     """One of a few, side by side; the first is the default. Options map values to their labels."""
     default = next(iter(options))
-    value = _known(st.query_params.get(key), options, default)
-    _show(key, value)
+    value = _sync(key, default, lambda given: _one(given, options, default))
     st.segmented_control(
         label,
         list(options),
@@ -39,8 +54,8 @@ def pick(label: str, options: Mapping[str, str], key: str, **kwargs: Any) -> str
     """One of many, in a list that can be searched; the first if the address names none."""
     if not options:
         return None
-    value = _known(st.query_params.get(key), options, next(iter(options)))
-    _show(key, value)
+    default = next(iter(options))
+    value = _sync(key, None, lambda given: _one(given, options, default))
     st.selectbox(
         label,
         list(options),
@@ -57,9 +72,12 @@ def choices(
     label: str, options: Mapping[str, str], key: str, default: Sequence[str] = (), **kwargs: Any
 ) -> list[str]:
     """Several of a few, side by side, in the order of the options."""
-    given = _given(key, default)
-    value = [option for option in options if option in given]
-    _show(key, value)
+
+    def parse(given: list[str]) -> list[str]:
+        wanted = given or default
+        return [option for option in options if option in wanted]
+
+    value = _sync(key, list(default), parse)
     st.pills(
         label,
         list(options),
@@ -70,13 +88,16 @@ def choices(
         args=(key, list(default)),
         **kwargs,
     )
-    return value
+    return [option for option in options if option in value]
 
 
 def picks(label: str, options: Mapping[str, str], key: str, limit: int, **kwargs: Any) -> list[str]:
     """Several of many, in the order in which they were picked, at most `limit`."""
-    value = [option for option in dict.fromkeys(_given(key, ())) if option in options][:limit]
-    _show(key, value)
+    value = _sync(
+        key,
+        [],
+        lambda given: [option for option in dict.fromkeys(given) if option in options][:limit],
+    )
     st.multiselect(
         label,
         list(options),
@@ -93,32 +114,53 @@ def picks(label: str, options: Mapping[str, str], key: str, limit: int, **kwargs
 
 def toggle(label: str, key: str, **kwargs: Any) -> bool:
     """A switch, off by default."""
-    value = st.query_params.get(key) == "1"
-    _show(key, value)
+    value = _sync(key, False, lambda given: given == ["1"])
     st.toggle(label, key=key, on_change=_publish, args=(key, False), **kwargs)
     return value
 
 
-def _given(key: str, default: Sequence[str]) -> list[str]:
-    # An address that names the key with nothing behind it means "none", not "the default".
-    values = st.query_params.get_all(key)
-    return [value for value in values if value] if values else list(default)
-
-
-def _known(value: str | None, options: Mapping[str, str], default: str) -> str:
-    return value if value is not None and value in options else default
-
-
-def _show(key: str, value: Any) -> None:
-    if key not in st.session_state or st.session_state[key] != value:
+def _sync(key: str, default: Any, parse: Callable[[list[str]], _ValueT]) -> _ValueT:
+    """Give the widget, before it is drawn, the value it is to show; returns that value."""
+    link: _Link = st.session_state.setdefault(f"link:{key}", _Link())
+    address = st.query_params.get_all(key)
+    outside = address != link.seen and address not in link.sent
+    if outside or key not in st.session_state:
+        link.sent.clear()
+        st.session_state[key] = parse(address)
+    link.seen = address
+    value: _ValueT = parse(_encode(st.session_state[key], default))
+    if value != st.session_state[key]:
         st.session_state[key] = value
+    if not outside:
+        _write(key, _encode(value, default))
+    return value
 
 
 def _publish(key: str, default: Any) -> None:
-    value = st.session_state[key]
-    if value == default or value is None:
-        st.query_params.pop(key, None)
-    elif isinstance(value, list):
-        st.query_params[key] = value or [""]
+    """Write a widget's new value to the address, before the page runs with it."""
+    link: _Link = st.session_state[f"link:{key}"]
+    encoded = _encode(st.session_state[key], default)
+    link.sent.append(encoded)
+    _write(key, encoded)
+
+
+def _write(key: str, encoded: list[str]) -> None:
+    if encoded == st.query_params.get_all(key):
+        return
+    if encoded:
+        st.query_params[key] = encoded
     else:
-        st.query_params[key] = "1" if value is True else str(value)
+        st.query_params.pop(key, None)
+
+
+def _encode(value: Any, default: Any) -> list[str]:
+    if value == default or value is None:
+        return []
+    if isinstance(value, list):
+        # Nothing chosen, where something is the default, is a key with nothing behind it.
+        return value or [""]
+    return ["1"] if value is True else [str(value)]
+
+
+def _one(given: list[str], options: Mapping[str, str], default: str) -> str:
+    return given[0] if given and given[0] in options else default

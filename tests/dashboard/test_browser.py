@@ -1,0 +1,210 @@
+"""The dashboard in a real browser: what a person does, and what they must never see."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from fercore.recorder import RunWriter
+from tests.dashboard import browser, make_runs
+
+REQUIRED = os.environ.get("FERCORE_REQUIRE_BROWSER") == "1"
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not REQUIRED and browser.find_chromium() is None, reason="no Chromium is installed"
+    ),
+]
+
+# On a page that is not the first, Streamlit's client tries its endpoints below that page first.
+PROBES = re.compile(r"/(compare|run)/_stcore/(health|host-config)$")
+TROUBLE = (
+    '[data-testid="stException"], [data-testid="stAlertContentError"], '
+    '[data-testid="stConnectionStatus"]'
+)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> RunWriter:
+    return make_runs.full_root(tmp_path_factory.mktemp("browser") / "runs")
+
+
+@pytest.fixture(scope="module")
+def root(running: RunWriter) -> Path:
+    return running.path.parent
+
+
+@pytest.fixture(scope="module")
+def address(root: Path) -> Iterator[str]:
+    with browser.server(root) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser.chromium() as found:
+        yield found
+
+
+class Visitor:
+    """A person with a window of their own, and a list of all that went wrong in it."""
+
+    def __init__(self, chromium: Browser, address: str, **settings: object):
+        self.address = address
+        self.context = chromium.new_context(
+            **{"viewport": {"width": 1280, "height": 900}} | settings
+        )
+        self.page: Page = self.context.new_page()
+        self.troubles: list[str] = []
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.page.on("console", self._hear)
+        self.page.on("request", self._see)
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self.address + path)
+        browser.settle(self.page)
+        return self.page
+
+    def leave(self) -> None:
+        assert self.page.locator(TROUBLE).count() == 0
+        self.context.close()
+        assert self.troubles == []
+
+    def _hear(self, message) -> None:
+        if message.type == "error" and not PROBES.search(message.location.get("url", "")):
+            self.troubles.append(f"{message.text} ({message.location})")
+
+    def _see(self, request) -> None:
+        if not request.url.startswith((self.address, "data:", "blob:")):
+            self.troubles.append(f"a request left the machine: {request.url}")
+
+
+@pytest.fixture
+def visitor(chromium: Browser, address: str, running: RunWriter) -> Iterator[Visitor]:
+    running.set_status(state="running")
+    found = Visitor(chromium, address)
+    yield found
+    found.leave()
+
+
+def run_id(root: Path, name: str) -> str:
+    return next(path.name for path in root.glob(f"{name}-s*"))
+
+
+def tick(page: Page, *rows: int) -> None:
+    """Tick rows of the first table, counted from 0; the table is a canvas."""
+    table = page.locator('[data-testid="stDataFrameResizable"]').first
+    font = page.evaluate("parseFloat(getComputedStyle(document.documentElement).fontSize)")
+    # A row is 2.1875 times as high as the page's font, in whole pixels.
+    height = round(font * 2.1875)
+    for row in rows:
+        table.click(position={"x": height / 2, "y": height * (row + 1.5)})
+        browser.settle(page)
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800), (1920, 1080)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_at_every_width(chromium, address, root, running, width, height, scheme):
+    running.set_status(state="running")
+    visitor = Visitor(
+        chromium, address, viewport={"width": width, "height": height}, color_scheme=scheme
+    )
+    pair = f"runs={run_id(root, 'le2019-deep')}&runs={run_id(root, 'le2019-shallow')}"
+    pages = {
+        "/": "Runs",
+        "/compare": "Compare",
+        f"/compare?{pair}": "Compare",
+        f"/run?run={run_id(root, 'katkar2021-model1-original')}": "Katkar 2021",
+        f"/run?run={running.path.name}": "Khopkar 2021",
+        "/run?run=holiday-pictures": "holiday-pictures",
+        "/run?run=gone": "Khopkar 2021",
+    }
+    for path, heading in pages.items():
+        page = visitor.open(path)
+        expect(page.locator("h1")).to_contain_text(heading)
+        assert page.locator(TROUBLE).count() == 0
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{path} scrolls sideways: {wide} pixels"
+    visitor.leave()
+
+
+def test_from_runs_to_a_link_that_opens_fresh(visitor, chromium, address, root):
+    page = visitor.open("/")
+    expect(page.get_by_role("button", name="Compare selected")).to_be_disabled()
+    # Newest first: the running run, Le's deep network, a broken run, Le's shallow network.
+    tick(page, 1, 3)
+    page.get_by_role("button", name="Compare selected (2)").click()
+    expect(page.locator("h1")).to_have_text("Compare")
+    pair = [run_id(root, "le2019-deep"), run_id(root, "le2019-shallow")]
+    expect(page.get_by_text("Figures on PrivateTest", exact=True)).to_be_visible()
+    page.get_by_role("radio", name="PublicTest").click()
+    page.get_by_role("radio", name="Counts").click()
+    expect(page.get_by_text("Figures on PublicTest", exact=True)).to_be_visible()
+    browser.settle(page)
+    link = page.url
+    assert parse_qs(urlsplit(link).query) == {
+        "runs": pair,
+        "split": ["validation"],
+        "cells": ["counts"],
+    }
+
+    other = Visitor(chromium, address)
+    fresh = other.open(link.removeprefix(address))
+    expect(fresh.get_by_text("Figures on PublicTest", exact=True)).to_be_visible()
+    expect(fresh.get_by_role("radio", name="Counts")).to_be_checked()
+    expect(fresh.locator('[data-testid="stPlotlyChart"]')).to_have_count(7)
+    chosen = '[data-testid="stMultiSelect"]'
+    assert fresh.locator(chosen).inner_text() == page.locator(chosen).inner_text()
+    other.leave()
+
+
+def test_ticks_outlive_a_visit_to_another_page(visitor, root):
+    page = visitor.open("/")
+    tick(page, 1, 3)
+    page.get_by_role("button", name="Compare selected (2)").click()
+    expect(page.locator("h1")).to_have_text("Compare")
+    page.get_by_role("link", name="Runs").first.click()
+    expect(page.get_by_role("button", name="Compare selected (2)")).to_be_enabled()
+    page.get_by_role("link", name="Compare").first.click()
+    expect(page.get_by_text("Figures on PrivateTest", exact=True)).to_be_visible()
+    assert run_id(root, "le2019-deep") in page.url
+
+
+def test_open_a_run_by_its_row(visitor):
+    page = visitor.open("/")
+    tick(page, 1)
+    page.get_by_role("button", name="Open run").click()
+    expect(page.locator("h1")).to_have_text("Le 2019, Deep CNN")
+    assert "run=le2019-deep" in page.url
+
+
+def test_running_run_grows_without_a_reload(visitor, running):
+    plan = make_runs.Plan("khopkar2021", "Khopkar 2021, CNN", done=12, epochs=40)
+    page = visitor.open(f"/run?run={running.path.name}")
+    born = page.evaluate("performance.timeOrigin")
+    expect(page.get_by_text("epoch 12 of 40")).to_be_visible()
+    page.get_by_role("radio", name="Time").click()
+    make_runs.another_epoch(running, plan, 13)
+    expect(page.get_by_text("epoch 13 of 40")).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("radio", name="Time")).to_be_checked()
+    assert page.evaluate("performance.timeOrigin") == born
+
+
+def test_runs_page_follows_a_run_to_its_end(visitor, running, root):
+    page = visitor.open("/")
+    born = page.evaluate("performance.timeOrigin")
+    tick(page, 1, 3)
+    expect(page.get_by_role("button", name="Compare selected (2)")).to_be_enabled()
+    expect(page.locator('[data-testid="stProgress"]')).to_have_count(1)
+    another = make_runs.running(root, make_runs.Plan("newcomer", "A run that begins", done=1))
+    expect(page.locator('[data-testid="stProgress"]')).to_have_count(2, timeout=10_000)
+    expect(page.get_by_role("button", name="Compare selected (2)")).to_be_enabled()
+    another.set_status(state="interrupted")
+    running.set_status(state="interrupted")
+    expect(page.locator('[data-testid="stProgress"]')).to_have_count(0, timeout=10_000)
+    expect(page.get_by_text("nothing trains")).to_be_visible()
+    assert page.evaluate("performance.timeOrigin") == born
