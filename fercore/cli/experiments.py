@@ -126,14 +126,20 @@ def train(
         with native_notes_silenced():
             from fercore.train import train as train_run
         display.say(f"{experiment.title}, seed {experiment.seed}, into {writer.path}")
-        results = train_run(
-            experiment,
-            splits,
-            writer,
-            command=command,
-            resume=resume is not None,
-            on_progress=display.on_progress,
-        )
+        try:
+            results = train_run(
+                experiment,
+                splits,
+                writer,
+                command=command,
+                resume=resume is not None,
+                on_progress=display.on_progress,
+            )
+        except OSError as error:
+            raise UserError(
+                f"cannot write {writer.path} ({error.strerror or error}); every whole epoch is kept: "
+                f"mend that, then go on with: fercore train --resume {writer.path.name}"
+            ) from None
     _print_results(writer.path.name, results, as_json)
 
 
