@@ -137,8 +137,8 @@ def train(
             )
         except OSError as error:
             raise UserError(
-                f"cannot write {writer.path} ({error.strerror or error}); every whole epoch is kept: "
-                f"mend that, then go on with: fercore train --resume {writer.path.name}"
+                f"cannot write {writer.path} ({error.strerror or error}); every whole epoch is "
+                f"kept: mend that, then go on with: fercore train --resume {writer.path.name}"
             ) from None
     _print_results(writer.path.name, results, as_json)
 
