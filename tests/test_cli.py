@@ -145,6 +145,7 @@ def test_the_first_minute(fercore, tmp_path):
     status, out, err = fercore("train", "--resume", run.id, "--epochs", "3")
     assert status == 0, err
     assert [row.epoch for row in read_run(run.path).log()] == [1, 2, 3]
+    assert read_run(run.path).config.epochs == 3
     assert fercore("train", "--resume", run.id, "--seed", "5")[0] == 2
 
     (run.path / "results.json").unlink()

@@ -111,6 +111,8 @@ def train(
                 f"{run.environment.dataset_fingerprint}, here it is {splits.fingerprint}; add the "
                 "dataset again from the same files, or train anew"
             )
+        if overrides:
+            writer.write_json("config.json", experiment.model_dump(mode="json"))
     else:
         assert config is not None
         experiment = load_config(config, overrides)
