@@ -148,8 +148,12 @@ def test_the_first_minute(fercore, tmp_path):
     assert read_run(run.path).config.epochs == 3
     assert fercore("train", "--resume", run.id, "--seed", "5")[0] == 2
 
+    # Killed after its last epoch, a run is evaluated when it is resumed.
     (run.path / "results.json").unlink()
     assert fercore("runs", "check", run.id)[0] == 1
+    status, _, err = fercore("train", "--resume", run.id)
+    assert status == 0, err
+    assert fercore("runs", "check", run.id)[0] == 0
     assert fercore("runs", "rm", run.id, "--yes")[0] == 0
     assert list_runs(tmp_path / "runs") == []
 

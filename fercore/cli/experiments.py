@@ -111,7 +111,7 @@ def train(
                 f"{run.environment.dataset_fingerprint}, here it is {splits.fingerprint}; add the "
                 "dataset again from the same files, or train anew"
             )
-        if overrides:
+        if experiment != run.config:
             writer.write_json("config.json", experiment.model_dump(mode="json"))
     else:
         assert config is not None
@@ -271,7 +271,7 @@ def _resumable(run: Run, overrides: dict[str, Any]) -> ExperimentConfig:
     stopped = run.results.stopped_by if run.results else ""
     if stopped in {"early stopping", "not a number"}:
         raise UserError(f"{run.id} was stopped by {stopped}, as its config asks; nothing to resume")
-    if len(run.log()) >= config.epochs:
+    if run.results and len(run.log()) >= config.epochs:
         raise UserError(
             f"{run.id} has all of its {config.epochs} epochs; for more: "
             f"fercore train --resume {run.id} --epochs N"
