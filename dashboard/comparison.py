@@ -54,8 +54,9 @@ def cautions(view: Compared) -> None:
     if len(scored) > 1:
         sizes = " and ".join(str(size) for size in sorted({len(names) for names in scored}))
         _caution(
-            f"These runs are scored on different classes ({sizes}) here. "
-            "The Runs page ranks by “All classes”, which counts every test image."
+            f"These runs are scored on different numbers of classes here ({sizes}): choose "
+            f"“{facts.split_titles(runs).get('test_all', facts.SPLITS['test_all'])}” above, "
+            "which counts every test image."
         )
     missing = [view.labels[run.id] for run in runs if facts.result_of(run, view.split) is None]
     if missing and len(missing) < len(runs):

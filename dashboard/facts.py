@@ -34,7 +34,12 @@ class AgainstPaper:
 
 
 def result_of(run: Run, split: str) -> SplitResult | None:
-    """The evaluation of a run on one split, if it has one."""
+    """The evaluation of a run on one split, if it has one.
+
+    A run that drops no class has its figure on all classes under `"test"`.
+    """
+    if split == "test_all" and not dropped_classes(run):
+        split = "test"
     return run.results.splits.get(split) if run.results else None
 
 
@@ -56,7 +61,7 @@ def scored_classes(run: Run, split: str = "test") -> tuple[str, ...]:
 
 def all_classes_result(run: Run) -> SplitResult | None:
     """The evaluation on every sample of the test split, the one figure that runs share."""
-    return result_of(run, "test_all" if dropped_classes(run) else "test")
+    return result_of(run, "test_all")
 
 
 def honest_result(run: Run) -> SplitResult | None:
@@ -88,7 +93,8 @@ def split_titles(runs: Sequence[Run]) -> dict[str, str]:
     """The splits that any of the runs was evaluated on, with what their dataset calls them."""
     titles: dict[str, str] = {}
     for split, fallback in SPLITS.items():
-        found = {result.title for run in runs if (result := result_of(run, split))}
+        results = [run.results.splits.get(split) for run in runs if run.results]
+        found = {result.title for result in results if result}
         if found:
             titles[split] = found.pop() if len(found) == 1 else fallback
     return titles

@@ -17,31 +17,54 @@ _ValueT = TypeVar("_ValueT")
 class _Link:
     """What one session knows of the address under one key.
 
-    A page may run with an address that is behind: one from before the last changes arrived in the
-    browser. Only an address that this session has not written comes from outside, by a link or the
-    back button, and changes the widget.
+    A page may run with an address that is behind: the browser sent it before it heard of the last
+    changes. Only an address that is neither the last one it is known to have had, nor one that
+    this session wrote since, comes from outside, by a link or the back button.
+
+    Attributes:
+        seen: the last address that came from the browser.
+        sent: what was written since.
+        ahead: whether the address of this run is one that a callback has just written.
     """
 
     seen: list[str] | None = None
     sent: list[list[str]] = field(default_factory=list)
+    ahead: bool = False
+
+    def comes_from_outside(self, address: list[str]) -> bool:
+        """Whether someone else changed the address; takes note of it."""
+        if self.ahead:
+            self.ahead = False
+            return False
+        if address == self.seen:
+            return False
+        self.seen = address
+        if address in self.sent:
+            del self.sent[: self.sent.index(address) + 1]
+            return False
+        self.sent.clear()
+        return True
 
 
 def text(label: str, key: str, **options: Any) -> str:
     """A text field."""
-    value = _sync(key, "", lambda given: given[0] if given else "")
-    st.text_input(label, key=key, on_change=_publish, args=(key, ""), **options)
+    value, new = _sync(key, "", lambda given: given[0] if given else "")
+    start = "" if new else value
+    st.text_input(label, start, key=key, on_change=_publish, args=(key, ""), **options)
     return value
 
 
 def choice(label: str, options: Mapping[str, str], key: str, **kwargs: Any) -> str:
     """One of a few, side by side; the first is the default. Options map values to their labels."""
     default = next(iter(options))
-    value = _sync(key, default, lambda given: _one(given, options, default))
+    value, new = _sync(key, default, lambda given: _one(given, options, default))
     st.segmented_control(
         label,
         list(options),
+        default=None if new else value,
         format_func=lambda option: options.get(option, option),
         required=True,
+        wrap=True,
         key=key,
         on_change=_publish,
         args=(key, default),
@@ -55,10 +78,11 @@ def pick(label: str, options: Mapping[str, str], key: str, **kwargs: Any) -> str
     if not options:
         return None
     default = next(iter(options))
-    value = _sync(key, None, lambda given: _one(given, options, default))
+    value, new = _sync(key, None, lambda given: _one(given, options, default))
     st.selectbox(
         label,
         list(options),
+        index=0 if new else list(options).index(value),
         format_func=lambda option: options.get(option, option),
         key=key,
         on_change=_publish,
@@ -77,12 +101,14 @@ def choices(
         wanted = given or default
         return [option for option in options if option in wanted]
 
-    value = _sync(key, list(default), parse)
+    value, new = _sync(key, list(default), parse)
     st.pills(
         label,
         list(options),
+        default=None if new else value,
         format_func=lambda option: options.get(option, option),
         selection_mode="multi",
+        wrap=True,
         key=key,
         on_change=_publish,
         args=(key, list(default)),
@@ -93,7 +119,7 @@ def choices(
 
 def picks(label: str, options: Mapping[str, str], key: str, limit: int, **kwargs: Any) -> list[str]:
     """Several of many, in the order in which they were picked, at most `limit`."""
-    value = _sync(
+    value, new = _sync(
         key,
         [],
         lambda given: [option for option in dict.fromkeys(given) if option in options][:limit],
@@ -101,6 +127,7 @@ def picks(label: str, options: Mapping[str, str], key: str, limit: int, **kwargs
     st.multiselect(
         label,
         list(options),
+        default=None if new else value,
         format_func=lambda option: options.get(option, option),
         max_selections=limit,
         select_all=False,
@@ -114,39 +141,52 @@ def picks(label: str, options: Mapping[str, str], key: str, limit: int, **kwargs
 
 def toggle(label: str, key: str, **kwargs: Any) -> bool:
     """A switch, off by default."""
-    value = _sync(key, False, lambda given: given == ["1"])
-    st.toggle(label, key=key, on_change=_publish, args=(key, False), **kwargs)
+    value, new = _sync(key, False, lambda given: given == ["1"])
+    st.toggle(
+        label,
+        value=value and not new,
+        key=key,
+        on_change=_publish,
+        args=(key, False),
+        **kwargs,
+    )
     return value
 
 
-def _sync(key: str, default: Any, parse: Callable[[list[str]], _ValueT]) -> _ValueT:
-    """Give the widget, before it is drawn, the value it is to show; returns that value."""
+def _sync(key: str, default: Any, parse: Callable[[list[str]], _ValueT]) -> tuple[_ValueT, bool]:
+    """The value that the widget is to show, and whether the address has just changed it.
+
+    A value is assigned only where the address changes that of a widget which is there already.
+    Otherwise the widget takes its value as its default, in every run and not in the first alone: a
+    click cuts a run short, and a browser that has missed the message of an assignment would draw
+    the widget empty, and report that as a choice.
+    """
     link: _Link = st.session_state.setdefault(f"link:{key}", _Link())
     address = st.query_params.get_all(key)
-    outside = address != link.seen and address not in link.sent
-    if outside or key not in st.session_state:
-        link.sent.clear()
+    outside = link.comes_from_outside(address)
+    if key not in st.session_state:
+        return parse(address), False
+    if outside:
         st.session_state[key] = parse(address)
-    link.seen = address
-    value: _ValueT = parse(_encode(st.session_state[key], default))
-    if value != st.session_state[key]:
+        return parse(address), True
+    value = parse(_encode(st.session_state[key], default))
+    if stale := value != st.session_state[key]:
         st.session_state[key] = value
-    if not outside:
-        _write(key, _encode(value, default))
-    return value
+    _write(key, _encode(value, default), link)
+    return value, stale
 
 
 def _publish(key: str, default: Any) -> None:
     """Write a widget's new value to the address, before the page runs with it."""
     link: _Link = st.session_state[f"link:{key}"]
-    encoded = _encode(st.session_state[key], default)
-    link.sent.append(encoded)
-    _write(key, encoded)
+    _write(key, _encode(st.session_state[key], default), link)
+    link.ahead = True
 
 
-def _write(key: str, encoded: list[str]) -> None:
+def _write(key: str, encoded: list[str], link: _Link) -> None:
     if encoded == st.query_params.get_all(key):
         return
+    link.sent.append(encoded)
     if encoded:
         st.query_params[key] = encoded
     else:

@@ -182,6 +182,14 @@ def test_open_a_run_by_its_row(visitor):
     assert "run=le2019-deep" in page.url
 
 
+def test_open_a_run_by_its_button(visitor):
+    page = visitor.open("/")
+    table = page.locator('[data-testid="stDataFrameResizable"]').first
+    # Behind the tick and the name of the fourth run, Le's shallow network.
+    table.click(position={"x": 33 + 236 + 22, "y": 33 * 4.5})
+    expect(page.locator("h1")).to_have_text("Le 2019, Shallow CNN")
+
+
 def test_running_run_grows_without_a_reload(visitor, running):
     plan = make_runs.Plan("khopkar2021", "Khopkar 2021, CNN", done=12, epochs=40)
     page = visitor.open(f"/run?run={running.path.name}")

@@ -116,7 +116,10 @@ def test_compare_two_runs(root: Path, runs: dict[str, Run]):
 def test_compare_says_that_class_sets_differ(root: Path, runs: dict[str, Run]):
     pair = [runs["le2019-deep"].id, runs["katkar2021-model1-original"].id]
     app = open_page("compare", runs=pair)
-    assert "different classes (6 and 7)" in app.warning[0].value
+    assert "different numbers of classes here (6 and 7)" in app.warning[0].value
+    fair = open_page("compare", runs=pair, split="test_all")
+    assert not fair.warning
+    assert list(fair.dataframe[0].value["n"]) == [3589, 3589]
     mixed = open_page("compare", runs=[pair[0], runs["synthetic-quick"].id])
     assert "Real and synthetic faces" in mixed.warning[0].value
 
