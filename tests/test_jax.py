@@ -34,14 +34,13 @@ sys.meta_path[:] = [
 assert importlib.util.find_spec("tensorflow") is None
 
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from conftest import splits, tiny_config
+from tests.tiny import make_splits, tiny_config
 from fercore.recorder import RunWriter
 from fercore.train import train
 changes = {"rotation": 10, "horizontal_flip": True}
 config = tiny_config(augmentation=changes, steps_per_execution=2)
-writer = RunWriter.create(Path(sys.argv[2]), config)
-results = train(config, splits.__wrapped__(), writer, command="test")
+writer = RunWriter.create(Path(sys.argv[1]), config)
+results = train(config, make_splits(), writer, command="test")
 outcome = {"path": str(writer.path), "onnx": bool(results.onnx)}
 print(json.dumps(outcome))
 """
@@ -50,7 +49,7 @@ print(json.dumps(outcome))
 def run_script(tmp_path, backend):
     pytest.importorskip("jax")
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(tmp_path)],
+        [sys.executable, "-c", SCRIPT, str(tmp_path)],
         env=os.environ | {"KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
@@ -70,14 +69,13 @@ def test_training_on_jax_needs_no_tensorflow(tmp_path):
     assert run.onnx_path is None
 
     # Exported afterwards, on TensorFlow, from the checkpoint that JAX wrote.
-    from conftest import splits
-
     from fercore.export import export_finished
+    from tests.tiny import make_splits
 
-    onnx = export_finished(run, splits.__wrapped__()["test"].images)
+    onnx = export_finished(run, make_splits()["test"].images)
     assert onnx.max_difference < 1e-4
     assert read_run(run.path).results.onnx == onnx
     from fercore.onnx_session import OnnxNetwork
 
-    images, stored = splits.__wrapped__()["test"].images, run.predictions("test").probabilities
+    images, stored = make_splits()["test"].images, run.predictions("test").probabilities
     assert np.abs(OnnxNetwork(run.path / "model.onnx")(images) - stored).max() < 2e-3

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from conftest import tiny_config
 
 from fercore.errors import UserError
 from fercore.protocol import plan
+from tests.tiny import tiny_config
 
 
 def test_all_classes_give_three_views(splits):

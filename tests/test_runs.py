@@ -3,12 +3,12 @@ import time
 
 import numpy as np
 import pytest
-from conftest import tiny_config
 
 from fercore.errors import UserError
 from fercore.recorder import RunWriter
 from fercore.records import Environment, LogRow
 from fercore.runs import Predictions, find_run, list_runs, read_log, read_run, remove_run
+from tests.tiny import tiny_config
 
 ENVIRONMENT = Environment(
     command="fercore train tiny",

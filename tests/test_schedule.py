@@ -1,11 +1,11 @@
 import math
 
 import pytest
-from conftest import tiny_config
 
 from fercore import schedule
 from fercore.config import EarlyStoppingConfig
 from fercore.records import LogRow
+from tests.tiny import tiny_config
 
 
 def log(*val_losses, accuracies=None):

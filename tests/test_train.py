@@ -3,13 +3,13 @@ import json
 
 import numpy as np
 import pytest
-from conftest import tiny_config
 
 from fercore.errors import UserError
 from fercore.evaluate import evaluate_onnx, judge
 from fercore.protocol import plan
 from fercore.recorder import RunWriter
 from fercore.runs import check_run, read_run
+from tests.tiny import tiny_config
 
 pytestmark = pytest.mark.keras
 
@@ -25,9 +25,9 @@ def train(config, splits, writer, **options):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """One run, trained once for all tests that only read it."""
-    from conftest import splits
+    from tests.tiny import make_splits
 
-    data = splits.__wrapped__()
+    data = make_splits()
     config = tiny_config(
         augmentation=AUGMENTED, class_weights=True, drop_classes=["disgust"], epochs=4
     )
