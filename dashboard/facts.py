@@ -34,13 +34,13 @@ class AgainstPaper:
 
 
 def result_of(run: Run, split: str) -> SplitResult | None:
-    """The evaluation of a run on one split, if it has one that is whole.
+    """The evaluation of a run on one split, if it has one.
 
     A run that drops no class has its figure on all classes under `"test"`.
     """
     if split == "test_all" and not dropped_classes(run):
         split = "test"
-    return _stored(run, split)
+    return run.results.splits.get(split) if run.results else None
 
 
 def is_synthetic(run: Run) -> bool:
@@ -93,7 +93,7 @@ def split_titles(runs: Sequence[Run]) -> dict[str, str]:
     """The splits that any of the runs was evaluated on, with what their dataset calls them."""
     titles: dict[str, str] = {}
     for split, fallback in SPLITS.items():
-        results = [_stored(run, split) for run in runs]
+        results = [run.results.splits.get(split) for run in runs if run.results]
         found = {result.title for result in results if result}
         if found:
             titles[split] = found.pop() if len(found) == 1 else fallback
@@ -137,16 +137,6 @@ def resume_command(run: Run) -> str | None:
 def silent_for(run: Run) -> float | None:
     """Seconds since the run last said anything."""
     return time.time() - run.status.heartbeat if run.status else None
-
-
-def _stored(run: Run, split: str) -> SplitResult | None:
-    result = run.results.splits.get(split) if run.results else None
-    if run.results is None or result is None:
-        return None
-    # The schema cannot say that a matrix is square; a page must not fail on one that is not.
-    k = len(run.results.class_names)
-    lengths = [len(result.classes), len(result.confusion), *map(len, result.confusion)]
-    return result if all(length == k for length in lengths) else None
 
 
 def _short(run: Run) -> str:

@@ -46,13 +46,6 @@ def plot(figure: go.Figure, key: str, alt: str) -> None:
     )
 
 
-def tile(label: str, value: str, below: str) -> None:
-    """A headline figure, and what stands below it."""
-    with st.container(border=True, height="stretch", gap="xxsmall"):
-        st.metric(label, value)
-        st.caption(below)
-
-
 def legend(labels: Mapping[str, str], colors: Mapping[str, str]) -> None:
     """Each run's label beside its colour."""
     st.html(formats.legend({label: colors[run_id] for run_id, label in labels.items()}))

@@ -51,20 +51,20 @@ def figures(run: Run) -> None:
         return
     unique, worst = facts.result_of(run, "test_unique"), facts.worst_class(test)
     with st.grid(4, min_column_width=210, gap="small"):
-        pieces.tile(
+        _tile(
             f"{test.title} accuracy",
             formats.percent(test.accuracy),
             f"{formats.interval(test.accuracy_low, test.accuracy_high)}, n = {test.n:,}",
         )
         if unique:
-            pieces.tile(
+            _tile(
                 "Without repeats",
                 formats.percent(unique.accuracy),
                 f"{formats.interval(unique.accuracy_low, unique.accuracy_high)}, n = {unique.n:,}",
             )
-        pieces.tile("Macro-F1", formats.percent(test.macro_f1), f"UAR {formats.percent(test.uar)}")
+        _tile("Macro-F1", formats.percent(test.macro_f1), f"UAR {formats.percent(test.uar)}")
         if worst:
-            pieces.tile(
+            _tile(
                 f"Worst class: {formats.markdown(worst.name)}",
                 formats.percent(worst.recall, 1),
                 f"recall, {formats.interval(worst.recall_low, worst.recall_high, 1)}, "
@@ -123,9 +123,7 @@ def classes(run: Run) -> None:
             "Cells", {"share": "% of true class", "counts": "Counts"}, key="cells"
         )
     scale: charts.Scale = "counts" if cells == "counts" else "share"
-    result, names = facts.result_of(run, split), run.results.class_names
-    if result is None:
-        return
+    result, names = run.results.splits[split], run.results.class_names
     colors = {
         name: theme.emotion_color(name, pieces.mode())
         for name in [*names, *(entry.name for entry in result.classes)]
@@ -219,3 +217,9 @@ def _scored_reliability(
         dropped = {index_of(name, class_names) for name in left_out}
         keep = [int(label) not in dropped for label in found.labels]
     return reliability(found.probabilities[keep], found.labels[keep])
+
+
+def _tile(label: str, value: str, below: str) -> None:
+    with st.container(border=True, height="stretch", gap="xxsmall"):
+        st.metric(label, value)
+        st.caption(below)

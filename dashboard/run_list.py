@@ -30,14 +30,14 @@ def tiles(runs: Sequence[Run]) -> None:
         else:
             label, value = "Best accuracy without repeats", formats.DASH
             below = "no finished run on all classes of a real dataset"
-        pieces.tile(label, value, below)
-        pieces.tile("Runs on real faces", str(len(real)), f"{finished} finished")
-        pieces.tile(
+        _tile(label, value, below)
+        _tile("Runs on real faces", str(len(real)), f"{finished} finished")
+        _tile(
             "Running now",
             str(len(running)),
             ", ".join(formats.markdown(facts.title(run)) for run in running) or "nothing trains",
         )
-        pieces.tile(
+        _tile(
             "Stopped before the end",
             str(len(halted)),
             "interrupted, stalled or failed: each can be resumed" if halted else "none",
@@ -144,6 +144,12 @@ def _open_row(key: str) -> None:
     row = st.session_state[key].row
     if row < len(ids):
         st.switch_page(pieces.RUN_PAGE, query_params={"run": ids[row]})
+
+
+def _tile(label: str, value: str, below: str) -> None:
+    with st.container(border=True, height="stretch", gap="xxsmall"):
+        st.metric(label, value)
+        st.caption(below)
 
 
 def _live_card(run: Run) -> None:

@@ -5,16 +5,16 @@ import streamlit as st
 from dashboard import cached, facts, formats, pieces, run_list, tables
 
 runs = cached.list_runs()
-known = run_list.stamp(runs)
+run_list_stamp = run_list.stamp(runs)
 
 st.title("Runs", anchor=False)
 if not runs:
     pieces.no_runs()
-    run_list.live(known)
+    run_list.live(run_list_stamp)
     st.stop()
 
 run_list.tiles(runs)
-run_list.live(known)
+run_list.live(run_list_stamp)
 
 readable = [run for run in runs if run.config]
 unreadable = [run for run in runs if not run.config]

@@ -71,9 +71,7 @@ def settle(page: Page) -> None:
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
     page.wait_for_function(
         "() => [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
-        ".every(chart => chart.querySelector('.main-svg')) &&"
-        "[...document.querySelectorAll('[data-testid=stDataFrame]')]"
-        ".every(table => table.querySelector('canvas'))"
+        ".every(chart => chart.querySelector('.main-svg'))"
     )
 
 
