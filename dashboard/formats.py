@@ -30,22 +30,6 @@ def points(difference: float, digits: int = 2) -> str:
     return f"{sign}{text} points"
 
 
-def count(number: int | None) -> str:
-    """`3589` becomes `3,589`; a dash for `None`."""
-    return DASH if number is None else f"{number:,}"
-
-
-def short_count(number: int | None) -> str:
-    """`318407` becomes `318 k`, `1485831` becomes `1.49 M`."""
-    if number is None:
-        return DASH
-    if number < 10_000:
-        return f"{number:,}"
-    if number < 999_500:
-        return f"{number / 1e3:.0f}{THIN}k"
-    return f"{number / 1e6:.2f}{THIN}M"
-
-
 def size(number: int | None) -> str:
     """Bytes in decimal units: `5.95 MB`."""
     if number is None:

@@ -4,9 +4,9 @@ These models are the one definition of the format. `run_schema()` derives the JS
 package ships as `run.schema.json`.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fercore.config import ExperimentConfig
 
@@ -251,6 +251,16 @@ class Results(_Record):
     peak_memory_bytes: int = Field(ge=0)
     finished: str
     onnx: Onnx | None = None
+
+    @model_validator(mode="after")
+    def _matrices_are_square(self) -> Self:
+        # What a JSON Schema cannot say, and every page relies on.
+        k = len(self.class_names)
+        for name, split in self.splits.items():
+            lengths = [len(split.classes), len(split.confusion), *map(len, split.confusion)]
+            if any(length != k for length in lengths):
+                raise ValueError(f"splits.{name} is not of the {k} classes of class_names")
+        return self
 
 
 # What each file of a run directory holds; `log.jsonl` and `layers.json` hold many of theirs.

@@ -87,13 +87,16 @@ class Run:
         try:
             path = self.path / "predictions.npz"
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                return Predictions(
-                    ids=stored[f"{split}_ids"],
-                    labels=stored[f"{split}_labels"],
-                    probabilities=stored[f"{split}_probabilities"].astype(np.float32),
-                )
+                ids, labels = stored[f"{split}_ids"], stored[f"{split}_labels"]
+                probabilities = stored[f"{split}_probabilities"].astype(np.float32)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
+        whole = probabilities.ndim == 2 and ids.shape == labels.shape == probabilities.shape[:1]
+        if whole and self.results:
+            whole = probabilities.shape[1] == len(self.results.class_names)
+        if not whole:
+            return None
+        return Predictions(ids, labels, probabilities)
 
     @property
     def onnx_path(self) -> Path | None:
@@ -211,9 +214,7 @@ def check_run(path: Path) -> list[str]:
     for split in ("validation", "test"):
         predictions = run.predictions(split)
         if predictions is None:
-            problems.append(f"predictions.npz: {split} is missing or unreadable")
-        elif predictions.probabilities.shape != (len(predictions.ids), len(results.class_names)):
-            problems.append(f"predictions.npz: {split} has {predictions.probabilities.shape}")
+            problems.append(f"predictions.npz: {split} is missing, unreadable or of another shape")
     return problems
 
 

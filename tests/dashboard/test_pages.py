@@ -1,9 +1,11 @@
 """Every page in every state: no exception, and the figures that matter are there."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -243,6 +245,26 @@ def test_torn_files_break_no_page(root: Path, runs: dict[str, Run], file: str, c
     open_page("runs")
     open_page("compare", runs=[run.id, runs["le2019-shallow"].id])
     open_page("run", run=run.id)
+
+
+def test_a_matrix_of_the_wrong_shape_breaks_no_page(root: Path, runs: dict[str, Run]):
+    run = runs["le2019-deep"]
+    fields = json.loads((run.path / "results.json").read_bytes())
+    fields["splits"]["test"]["confusion"] = [[1, 2], [3]]
+    (run.path / "results.json").write_text(json.dumps(fields))
+    open_page("runs")
+    open_page("compare", runs=[run.id, runs["le2019-shallow"].id])
+    said = words(open_page("run", run=run.id))
+    assert "splits.test is not of the 7 classes" in said
+
+
+def test_predictions_of_the_wrong_shape_count_as_none(root: Path, runs: dict[str, Run]):
+    run = runs["le2019-deep"]
+    path = run.path / "predictions.npz"
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    np.savez(path, **(arrays | {"test_probabilities": arrays["test_probabilities"][:, :3]}))
+    assert "No predictions are stored" in words(open_page("run", run=run.id))
 
 
 def test_markup_in_a_title_stays_text(root: Path):
