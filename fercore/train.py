@@ -23,7 +23,7 @@ from fercore.protocol import plan
 from fercore.recorder import RunWriter
 from fercore.records import LogRow, Results, Selection
 from fercore.runs import read_log
-from fercore.trainee import Batches, OnProgress, Progress, Steps, Trainee, layer_table, predict
+from fercore.trainee import OnProgress, Progress, Steps, Trainee, batches, layer_table, predict
 
 EVALUATION_BATCH = 512
 Stop = Literal["epochs", "early stopping", "interrupt", "not a number"]
@@ -83,22 +83,9 @@ def _train(
     if not resume:
         run.write_record(provenance.describe(command, precision, splits, protocol))
 
-    # The network, and what moves its weights.
-    keras.utils.set_random_seed(config.seed)
-    num_classes = len(protocol.class_names)
-    input_shape = (*protocol.train.images.shape[1:], 1)
-    with device.computing_in(precision):
-        network = models.build(config.model, input_shape, num_classes, config.model_options)
-        trainee = Trainee(network, config)
-    last_path, best_path = run.checkpoints / "last.npz", run.checkpoints / "best.npz"
-    log: list[LogRow] = []
-    if resume:
-        log = read_log(run.path)[: checkpoints.load(last_path, trainee.state())]
-        run.rewrite_log(log)
-    run.write_layers(layer_table(network))
-
-    # The samples, and what each weighs.
+    # The samples, what each weighs, and where they stand among the images on the device.
     on_progress(Progress("preparing"))
+    num_classes = len(protocol.class_names)
     images, labels = protocol.train.images, protocol.train.labels
     weights = np.ones(num_classes, np.float32)
     if config.class_weights:
@@ -106,7 +93,21 @@ def _train(
     if config.augmentation.mode == "doubled" and config.augmentation.active:
         copies = augment_array(images, config.augmentation, config.seed)
         images, labels = np.concatenate([images, copies]), np.tile(labels, 2)
-    validation = Batches(protocol.validation.images, protocol.validation.labels, EVALUATION_BATCH)
+    samples, validation = len(images), protocol.validation
+    validation_positions = np.arange(samples, samples + len(validation), dtype=np.int32)
+
+    # The network, and what moves its weights.
+    keras.utils.set_random_seed(config.seed)
+    input_shape = (*images.shape[1:], 1)
+    with device.computing_in(precision):
+        network = models.build(config.model, input_shape, num_classes, config.model_options)
+        trainee = Trainee(network, config, np.concatenate([images, validation.images]))
+    last_path, best_path = run.checkpoints / "last.npz", run.checkpoints / "best.npz"
+    log: list[LogRow] = []
+    if resume:
+        log = read_log(run.path)[: checkpoints.load(last_path, trainee.state())]
+        run.rewrite_log(log)
+    run.write_layers(layer_table(network))
 
     stopped_by: Stop = "epochs"
     run.set_status(state="running", phase="training", epoch=len(log), epochs=config.epochs)
@@ -118,18 +119,27 @@ def _train(
             epoch = len(log) + 1
             trainee.reseed(config.seed, epoch)
             trainee.optimizer.learning_rate.assign(schedule.learning_rate(config, log))
-            order = np.random.default_rng([config.seed, epoch]).permutation(len(images))
-            batches = Batches(images, labels, config.batch_size, order, weights)
+            order = np.random.default_rng([config.seed, epoch]).permutation(samples)
+            steps = math.ceil(samples / config.batch_size)
 
             began = time.perf_counter()
             history = trainee.fit(
-                batches,
+                **batches(
+                    order.astype(np.int32),
+                    labels[order],
+                    config.batch_size,
+                    weights[labels[order]],
+                ),
                 shuffle=False,  # the order is ours, drawn from seed and epoch
                 verbose=0,
-                callbacks=[Steps(run, on_progress, epoch, config.epochs, len(batches))],
+                callbacks=[Steps(run, on_progress, epoch, config.epochs, steps)],
             ).history
             trained = time.perf_counter()
-            scores = trainee.evaluate(validation, verbose=0, return_dict=True)
+            scores = trainee.evaluate(
+                **batches(validation_positions, validation.labels, EVALUATION_BATCH),
+                verbose=0,
+                return_dict=True,
+            )
             ended = time.perf_counter()
 
             loss, val_loss = float(history["loss"][-1]), float(scores["nll"])
@@ -145,7 +155,7 @@ def _train(
                 learning_rate=float(trainee.optimizer.learning_rate.value),
                 seconds=trained - began,
                 val_seconds=ended - trained,
-                images_per_second=len(images) / (trained - began),
+                images_per_second=samples / (trained - began),
                 elapsed=(log[-1].elapsed if log else 0.0) + ended - began,
             )
             # The resumable state comes last: killed in between, the run repeats this one epoch.

@@ -8,6 +8,7 @@ import keras
 from keras import layers
 
 from fercore.errors import UserError
+from fercore.layers import Dropout
 
 
 def build(
@@ -36,11 +37,11 @@ def build(
     x = layers.Conv2D(32, 3, activation="relu", name="conv1")(x)
     x = layers.MaxPooling2D(name="pool1")(x)
     if variant == "model2":
-        x = layers.Dropout(dropout, name="dropout1")(x)
+        x = Dropout(dropout, name="dropout1")(x)
     x = layers.Conv2D(64, 3, activation="relu", name="conv2")(x)
     x = layers.MaxPooling2D(name="pool2")(x)
     if variant == "model2":
-        x = layers.Dropout(dropout, name="dropout2")(x)
+        x = Dropout(dropout, name="dropout2")(x)
     x = layers.Conv2D(64, 3, activation="relu", name="conv3")(x)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(64, activation="relu", name="hidden")(x)

@@ -8,6 +8,7 @@ import keras
 from keras import KerasTensor, layers
 
 from fercore.errors import UserError
+from fercore.layers import Dropout
 
 # (filters, kernel size) of each block, and units of each hidden layer.
 BLOCKS = {
@@ -44,13 +45,13 @@ def build(
         x = layers.Conv2D(filters, kernel_size, padding="same", name=f"conv{number}")(x)
         x = _normalise_and_activate(x, f"conv{number}")
         x = layers.MaxPooling2D(name=f"pool{number}")(x)
-        x = layers.Dropout(dropout, name=f"dropout{number}")(x)
+        x = Dropout(dropout, name=f"dropout{number}")(x)
     x = layers.Flatten(name="flatten")(x)
     for number, units in enumerate(HIDDEN[variant], start=1):
         x = layers.Dense(units, name=f"hidden{number}")(x)
         if variant == "deep":
             x = _normalise_and_activate(x, f"hidden{number}")
-            x = layers.Dropout(dropout, name=f"hidden{number}_dropout")(x)
+            x = Dropout(dropout, name=f"hidden{number}_dropout")(x)
         else:
             x = layers.ReLU(name=f"hidden{number}_relu")(x)
     logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)

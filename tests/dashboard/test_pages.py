@@ -255,7 +255,7 @@ def test_a_matrix_of_the_wrong_shape_breaks_no_page(root: Path, runs: dict[str, 
     open_page("runs")
     open_page("compare", runs=[run.id, runs["le2019-shallow"].id])
     said = words(open_page("run", run=run.id))
-    assert "splits.test is not of the 7 classes" in said
+    assert "is not of the 7 classes of class" in said
 
 
 def test_predictions_of_the_wrong_shape_count_as_none(root: Path, runs: dict[str, Run]):
