@@ -8,7 +8,7 @@ import keras
 from keras import KerasTensor, layers
 
 from fercore.errors import UserError
-from fercore.layers import Dropout
+from fercore.layers import BatchNormalization, Dropout
 
 # (filters, kernel size) of each block, and units of each hidden layer.
 BLOCKS = {
@@ -59,5 +59,5 @@ def build(
 
 
 def _normalise_and_activate(x: KerasTensor, name: str) -> KerasTensor:
-    x = layers.BatchNormalization(name=f"{name}_bn")(x)
+    x = BatchNormalization(name=f"{name}_bn")(x)
     return layers.ReLU(name=f"{name}_relu")(x)

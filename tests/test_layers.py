@@ -1,0 +1,95 @@
+"""Our layers beside Keras's own."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from fercore.layers import BatchNormalization, Dropout
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.3, 0.5])
+@pytest.mark.parametrize("shape", [(64,), (5, 7, 3)], ids=["vector", "image"])
+def test_dropout_drops_its_rate_and_keeps_the_mean(rate: float, shape: tuple[int, ...]):
+    n = 4000
+    dropped = ops.convert_to_numpy(Dropout(rate, seed=1)(np.ones((n, *shape)), training=True))
+    share, exact = float(np.mean(dropped == 0)), round(rate * 256) / 256
+    assert abs(share - exact) < 5 * np.sqrt(rate * (1 - rate) / dropped.size)
+    np.testing.assert_allclose(dropped[dropped != 0], 1 / (1 - exact), rtol=1e-6)
+
+
+def test_dropout_drops_every_element_by_itself():
+    """Four elements share a random word: neither they nor the samples may be bound together."""
+    kept = ops.convert_to_numpy(Dropout(0.5, seed=2)(np.ones((20_000, 8)), training=True)) != 0
+    correlation = np.corrcoef(kept.T.astype(float))
+    np.fill_diagonal(correlation, 0)
+    assert np.abs(correlation).max() < 5 / np.sqrt(len(kept))
+    after = np.corrcoef(kept[:-1].ravel(), kept[1:].ravel())[0, 1]
+    assert abs(after) < 5 / np.sqrt(kept.size)
+
+
+def test_dropout_follows_its_generator():
+    layer = Dropout(0.5, seed=3)
+    x = np.ones((4, 6, 6, 2), np.float32)
+    state = ops.convert_to_numpy(layer.seed_generator.state)
+    first = ops.convert_to_numpy(layer(x, training=True))
+    assert (ops.convert_to_numpy(layer(x, training=True)) != first).any()
+    layer.seed_generator.state.assign(state)
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer(x, training=True)), first)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.001, 0.4])
+def test_dropout_is_the_identity_outside_training(rate: float):
+    x = RNG.normal(size=(3, 4)).astype(np.float32)
+    np.testing.assert_array_equal(ops.convert_to_numpy(Dropout(rate)(x, training=False)), x)
+
+
+def test_dropout_of_everything():
+    x = np.ones((3, 4), np.float32)
+    np.testing.assert_array_equal(ops.convert_to_numpy(Dropout(1.0)(x, training=True)), 0 * x)
+
+
+@pytest.mark.parametrize("shape", [(8, 5, 6, 4), (32, 10)], ids=["images", "vectors"])
+def test_batch_normalization_equals_that_of_keras(shape: tuple[int, ...]):
+    ours, theirs = BatchNormalization(), keras.layers.BatchNormalization()
+    for _ in range(3):
+        x = RNG.normal(3, 2, shape).astype(np.float32)
+        normalised = [ops.convert_to_numpy(layer(x, training=True)) for layer in (ours, theirs)]
+        np.testing.assert_allclose(*normalised, atol=1e-5)
+    for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5)
+    outside = [ops.convert_to_numpy(layer(x, training=False)) for layer in (ours, theirs)]
+    np.testing.assert_allclose(*outside, atol=1e-5)
+
+
+def test_batch_normalization_has_the_gradient_of_keras():
+    """Through a small network: one step of gradient descent ends in the same place."""
+    x = RNG.normal(size=(16, 6, 6, 2)).astype(np.float32)
+    y = RNG.normal(size=(16, 3)).astype(np.float32)
+    ends = []
+    for kind in (BatchNormalization, keras.layers.BatchNormalization):
+        keras.utils.set_random_seed(4)
+        network = keras.Sequential(
+            [
+                keras.Input((6, 6, 2)),
+                keras.layers.Conv2D(4, 3),
+                kind(),
+                keras.layers.ReLU(),
+                keras.layers.GlobalAveragePooling2D(),
+                keras.layers.Dense(3),
+            ]
+        )
+        network.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse", jit_compile=False)
+        network.fit(x, y, batch_size=16, epochs=3, verbose=0)
+        ends.append(network.get_weights())
+    for mine, other in zip(*ends, strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-5)
+
+
+def test_a_saved_network_keeps_the_layers(tmp_path):
+    network = keras.Sequential([keras.Input((4, 4, 2)), BatchNormalization(), Dropout(0.3)])
+    network.save(tmp_path / "network.keras")
+    loaded = keras.models.load_model(tmp_path / "network.keras")
+    assert [type(layer) for layer in loaded.layers] == [BatchNormalization, Dropout]
