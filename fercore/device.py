@@ -50,9 +50,14 @@ def computing_in(precision: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+def terminate_like_interrupt() -> None:
+    """Let SIGTERM, which `kill` and job schedulers send, end a training as cleanly as Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 @contextmanager
 def interrupts_deferred() -> Iterator[None]:
-    """Let the body end before a Ctrl-C takes effect."""
+    """Let the body end before a Ctrl-C (or what counts as one) takes effect."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -61,11 +66,12 @@ def interrupts_deferred() -> Iterator[None]:
     def note(number: int, frame: FrameType | None) -> None:
         pending.append(number)
 
-    before = signal.signal(signal.SIGINT, note)
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if pending:
         raise KeyboardInterrupt
 

@@ -159,7 +159,8 @@ def test_the_first_minute(fercore, tmp_path):
 
 
 @pytest.mark.keras
-def test_ctrl_c_ends_a_training_cleanly(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_training_cleanly(tmp_path, number):
     process = subprocess.Popen(
         [sys.executable, "-c", CALL, "train", "synthetic-quick", "--epochs", "500"],
         env=os.environ | {"FERCORE_RUNS": str(tmp_path)},
@@ -174,7 +175,7 @@ def test_ctrl_c_ends_a_training_cleanly(tmp_path):
             if runs and len(runs[0].log()) >= 2:
                 break
             time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=120)
     finally:
         process.kill()

@@ -126,7 +126,9 @@ def train(
     with _Display(quiet=as_json) as display:
         # Ten seconds of imports, after everything that can be wrong with the request.
         with native_notes_silenced():
+            from fercore.device import terminate_like_interrupt
             from fercore.train import train as train_run
+        terminate_like_interrupt()
         display.say(f"{experiment.title}, seed {experiment.seed}, into {writer.path}")
         try:
             results = train_run(
