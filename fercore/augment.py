@@ -14,6 +14,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from fercore.config import AugmentationConfig
+from fercore.data.splits import Split
 
 
 class Augment(keras.layers.Layer):  # type: ignore[misc]
@@ -120,3 +121,12 @@ def augment_array(
         if on_progress:
             on_progress(stop, len(images))
     return changed
+
+
+def change_copies(split: Split, config: AugmentationConfig, seed: int) -> NDArray[np.uint8]:
+    """The images of a split, those that `Split.copies` marks changed: `(n, h, w)` uint8."""
+    if split.copies is None or not split.copies.any():
+        return split.images
+    images = split.images.copy()
+    images[split.copies] = augment_array(images[split.copies], config, seed)
+    return images

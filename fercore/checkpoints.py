@@ -10,8 +10,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from fercore import models
+from fercore.config import ExperimentConfig
 from fercore.errors import UserError
 from fercore.recorder import replacing
+from fercore.runs import Run
 
 
 def save(path: Path, variables: Sequence[keras.Variable], epoch: int) -> None:
@@ -59,3 +62,30 @@ def load(path: Path, variables: Sequence[keras.Variable]) -> int:
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
     return epoch
+
+
+def start_from(run: Run, network: keras.Model, config: ExperimentConfig) -> None:
+    """Give a network the best weights of a run, but for the last layer, which fits the classes.
+
+    Args:
+        run: a run of the same network and options; its label set may be another.
+        network: freshly built.
+        config: what it was built from.
+
+    Raises:
+        UserError: if the run is of another network or image size, or has no checkpoint.
+    """
+    source = run.config
+    if source is None or run.results is None:
+        raise UserError(f"received start_from = {run.id}, which is {run.state}, not finished")
+    if (source.model, source.model_options) != (config.model, config.model_options):
+        raise UserError(
+            f"received start_from = {run.id}, a {source.model} with {source.model_options}; "
+            f"expected a {config.model} with {config.model_options}"
+        )
+    known = models.build(
+        source.model, network.input_shape[1:], len(run.results.class_names), source.model_options
+    )
+    load(run.best_path, known.variables)
+    for layer in network.layers[:-1]:
+        layer.set_weights(known.get_layer(layer.name).get_weights())

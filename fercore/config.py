@@ -36,6 +36,77 @@ class PublishedFigure(_Frozen):
     train_accuracy: float | None = Field(default=None, gt=0, le=100)
 
 
+class ImageConfig(_Frozen):
+    """The images that the network sees, where they are not the dataset's own size.
+
+    Attributes:
+        size: pixels, height and width; none keeps the dataset's.
+        fit: `"resize"` scales the whole image (area averaging where it shrinks, linear where it
+            grows); `"crop_or_pad"` keeps the scale, cuts what juts out of the centre and fills
+            what is missing with black.
+    """
+
+    size: int | None = Field(default=None, ge=8, le=512)
+    fit: Literal["resize", "crop_or_pad"] = "resize"
+
+
+class ProtocolConfig(_Frozen):
+    """Which samples are trained on, choose the checkpoint, and are tested on.
+
+    Attributes:
+        split: `"official"` takes the dataset's own splits; `"random"` draws single images;
+            `"subjects"` deals whole subjects out to folds, stratified by class, and tests on one.
+        test_fraction: of all images, for `"random"`.
+        validation_fraction: of all images, for `"random"`.
+        folds: for `"subjects"`; the fold after the tested one chooses the checkpoint.
+        fold: the tested fold, from 0.
+        split_seed: of the division alone, so that seeds of the training can share one.
+        test: `"own"`, or `"merged"`: the official validation and test split together.
+        select_on: `"test"` lets the tested images choose the checkpoint and steer the schedule.
+        copies: where `augmentation.mode` makes copies: of training images, `"after_split"`, or
+            `"before_split"`, of all images, so that copies of one face land on both sides.
+        honest: refuse a division in which an image, a sequence or a subject stands on two sides,
+            or tested images steer the training. A published protocol that does so says false.
+    """
+
+    split: Literal["official", "random", "subjects"] = "official"
+    test_fraction: float = Field(default=0.2, gt=0, lt=1)
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
+    folds: int = Field(default=5, ge=3, le=100)
+    fold: int = Field(default=0, ge=0)
+    split_seed: int = Field(default=0, ge=0, lt=2**31)
+    test: Literal["own", "merged"] = "own"
+    select_on: Literal["validation", "test"] = "validation"
+    copies: Literal["after_split", "before_split"] = "after_split"
+    honest: bool = True
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ProtocolConfig":
+        if self.fold >= self.folds:
+            raise ValueError(f"received fold = {self.fold} of {self.folds}, counted from 0")
+        if self.split == "random" and self.test_fraction + self.validation_fraction >= 1:
+            raise ValueError("test_fraction and validation_fraction leave nothing to train on")
+        if self.test == "merged" and (self.split != "official" or self.select_on != "test"):
+            raise ValueError(
+                'test = "merged" needs split = "official" and select_on = "test": it takes the '
+                "validation split"
+            )
+        faults = [
+            text
+            for text, present in (
+                ('select_on = "test"', self.select_on == "test"),
+                ('copies = "before_split"', self.copies == "before_split"),
+            )
+            if present
+        ]
+        if self.honest and faults:
+            raise ValueError(
+                f"{' and '.join(faults)} lets tested images into the training; a protocol that "
+                "is published so says honest = false"
+            )
+        return self
+
+
 class AugmentationConfig(_Frozen):
     """Random geometric changes of a training image; zero or false switches one off.
 
@@ -43,8 +114,10 @@ class AugmentationConfig(_Frozen):
 
     Attributes:
         mode: `"online"` draws anew for every image in every epoch; `"doubled"` draws one changed
-            copy of every training image before training and trains on the originals and the
-            copies together.
+            copy of every image before training and trains on the originals and the copies
+            together; `"balanced"` does so with as many copies as `times` asks for.
+        times: for `"balanced"`: how often an image of each class stands, itself included; once
+            where a class is not named.
         horizontal_flip: mirror one image in two.
         rotation: degrees.
         shear: degrees. `ImageDataGenerator` takes `shear_range` in degrees too, so that the 0.2
@@ -55,7 +128,8 @@ class AugmentationConfig(_Frozen):
         fill: what stands where the moved image ends: its last pixels, their mirror, or black.
     """
 
-    mode: Literal["online", "doubled"] = "online"
+    mode: Literal["online", "doubled", "balanced"] = "online"
+    times: dict[str, int] = Field(default_factory=dict)
     horizontal_flip: bool = False
     rotation: float = Field(default=0.0, ge=0, le=180)
     shear: float = Field(default=0.0, ge=0, le=60)
@@ -63,6 +137,16 @@ class AugmentationConfig(_Frozen):
     height_shift: float = Field(default=0.0, ge=0, lt=1)
     zoom: float = Field(default=0.0, ge=0, lt=1)
     fill: Literal["nearest", "reflect", "constant"] = "nearest"
+
+    @model_validator(mode="after")
+    def _copies_need_changes(self) -> "AugmentationConfig":
+        if (self.mode == "balanced") != bool(self.times):
+            raise ValueError("times belongs to mode = 'balanced', which needs it")
+        if any(times < 1 for times in self.times.values()):
+            raise ValueError(f"received times = {self.times}, expected 1 or more of each class")
+        if self.mode != "online" and not self.active:
+            raise ValueError(f"mode = {self.mode!r} makes changed copies: switch on an operation")
+        return self
 
     @property
     def active(self) -> bool:
@@ -131,13 +215,19 @@ class ExperimentConfig(_Frozen):
         name: file-name safe; the run directory begins with it.
         title: one line for people.
         published: the figure that this experiment reproduces, if any.
-        dataset: a module of `fercore.data`.
+        dataset: a module of `fercore.data`, or a folder of images that was added under a name of
+            its own.
+        protocol: how its samples are divided.
+        image: the size that the network sees.
         drop_classes: classes left out of training, selection and the headline figures. The
             network keeps one output for each class of the dataset.
         model: a module of `fercore.models`.
         model_options: keyword arguments of the model's `build`.
         augmentation: changes drawn at training time.
-        loss: on the network's logits.
+        start_from: a run on the same image size, whose weights this one starts from: those of
+            every layer but the last, which fits the classes.
+        loss: on the network's logits: softmax cross-entropy, or the L2 multi-class SVM, under
+            which the logits are scores and their softmax is no probability.
         label_smoothing: weight of the uniform distribution in the targets.
         class_weights: weigh each sample by `n / (k n_c)`, scikit-learn's "balanced".
         optimizer: what moves the weights.
@@ -155,11 +245,14 @@ class ExperimentConfig(_Frozen):
     title: str
     published: PublishedFigure | None = None
     dataset: str
+    protocol: ProtocolConfig = ProtocolConfig()
+    image: ImageConfig = ImageConfig()
     drop_classes: tuple[str, ...] = ()
     model: str
     model_options: dict[str, bool | int | float | str] = Field(default_factory=dict)
     augmentation: AugmentationConfig = AugmentationConfig()
-    loss: Literal["cross_entropy"] = "cross_entropy"
+    start_from: str | None = None
+    loss: Literal["cross_entropy", "l2_svm"] = "cross_entropy"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: bool = False
     optimizer: OptimizerConfig = OptimizerConfig()

@@ -7,6 +7,9 @@ from fercore.errors import UserError
 # The order of `fer2013.csv`: label 0 is angry, 6 is neutral.
 FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
+CKPLUS = ("angry", "contempt", "disgust", "fear", "happy", "sad", "surprise")
+LFW_EMOTION = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+
 # Folder names and API labels that mean one of the emotions above.
 SYNONYMS = {
     "anger": "angry",

@@ -10,6 +10,7 @@ from fercore import labels
 from fercore.config import ExperimentConfig
 from fercore.data.splits import Split, Splits, repeated_in
 from fercore.errors import UserError
+from fercore.partition import divide
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class View:
 @dataclass(frozen=True)
 class Protocol:
     """The samples of an experiment.
+
+    Where the augmentation makes copies, these stand among the samples as their originals, marked in
+    `Split.copies`: the trainer changes their pixels.
 
     Attributes:
         class_names: the dataset's label set; the network has an output for each.
@@ -63,8 +67,10 @@ def plan(config: ExperimentConfig, splits: Splits) -> Protocol:
     """Lay out an experiment's samples.
 
     Raises:
-        UserError: if the dataset lacks a class that the config drops, or nothing would be left.
+        UserError: if the dataset cannot be divided as the protocol says, lacks a class that the
+            config drops, or nothing would be left.
     """
+    splits = divide(config, splits)
     dropped = [labels.index_of(name, splits.class_names) for name in config.drop_classes]
     if len(splits.class_names) - len(set(dropped)) < 2:
         raise UserError(

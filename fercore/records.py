@@ -89,7 +89,8 @@ class LogRow(_Record):
         loss: mean over the training samples as trained on: weighted, smoothed, augmented, with
             dropout.
         accuracy: fraction, on the same.
-        val_loss: mean cross-entropy on the validation split, unweighted, in nats.
+        val_loss: on the validation split, unweighted: mean cross-entropy in nats, or the loss
+            that was trained with where that is none.
         val_accuracy: fraction.
         learning_rate: of this epoch.
         seconds: of training, without validation.

@@ -99,6 +99,11 @@ class Run:
         return Predictions(ids, labels, probabilities)
 
     @property
+    def best_path(self) -> Path:
+        """The weights of the best epoch; they stay on the machine that trained."""
+        return self.path / "checkpoints" / "best.npz"
+
+    @property
     def onnx_path(self) -> Path | None:
         """The exported network, if there is one."""
         path = self.path / "model.onnx"

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from fercore import checkpoints, device, export, metrics, models, provenance, schedule
-from fercore.augment import augment_array
+from fercore.augment import change_copies
 from fercore.config import ExperimentConfig
 from fercore.data.splits import Splits
 from fercore.errors import UserError
@@ -22,7 +22,7 @@ from fercore.evaluate import judge, predictions_of
 from fercore.protocol import plan
 from fercore.recorder import RunWriter
 from fercore.records import LogRow, Results, Selection
-from fercore.runs import read_log
+from fercore.runs import find_run, read_log
 from fercore.trainee import OnProgress, Progress, Steps, Trainee, batches, layer_table, predict
 
 EVALUATION_BATCH = 512
@@ -86,14 +86,17 @@ def _train(
     # The samples, what each weighs, and where they stand among the images on the device.
     on_progress(Progress("preparing"))
     num_classes = len(protocol.class_names)
-    images, labels = protocol.train.images, protocol.train.labels
+    labels = protocol.train.labels
     weights = np.ones(num_classes, np.float32)
     if config.class_weights:
         weights = metrics.balanced_class_weights(labels, num_classes).astype(np.float32)
-    if config.augmentation.mode == "doubled" and config.augmentation.active:
-        copies = augment_array(images, config.augmentation, config.seed)
-        images, labels = np.concatenate([images, copies]), np.tile(labels, 2)
-    samples, validation = len(images), protocol.validation
+    images = change_copies(protocol.train, config.augmentation, config.seed)
+    validation = change_copies(protocol.validation, config.augmentation, config.seed + 1)
+    judged = {
+        role: change_copies(split, config.augmentation, config.seed + 1)
+        for role, split in protocol.judged.items()
+    }
+    samples = len(images)
     validation_positions = np.arange(samples, samples + len(validation), dtype=np.int32)
 
     # The network, and what moves its weights.
@@ -101,7 +104,9 @@ def _train(
     input_shape = (*images.shape[1:], 1)
     with device.computing_in(precision):
         network = models.build(config.model, input_shape, num_classes, config.model_options)
-        trainee = Trainee(network, config, np.concatenate([images, validation.images]))
+        if config.start_from and not resume:
+            checkpoints.start_from(find_run(run.path.parent, config.start_from), network, config)
+        trainee = Trainee(network, config, np.concatenate([images, validation]))
     last_path, best_path = run.checkpoints / "last.npz", run.checkpoints / "best.npz"
     log: list[LogRow] = []
     if resume:
@@ -136,13 +141,15 @@ def _train(
             ).history
             trained = time.perf_counter()
             scores = trainee.evaluate(
-                **batches(validation_positions, validation.labels, EVALUATION_BATCH),
+                **batches(validation_positions, protocol.validation.labels, EVALUATION_BATCH),
                 verbose=0,
                 return_dict=True,
             )
             ended = time.perf_counter()
 
-            loss, val_loss = float(history["loss"][-1]), float(scores["nll"])
+            # Under the SVM's loss the softmax of the scores is no probability to take logs of.
+            selected_loss = scores["nll" if config.loss == "cross_entropy" else "loss"]
+            loss, val_loss = float(history["loss"][-1]), float(selected_loss)
             if not (math.isfinite(loss) and math.isfinite(val_loss)):
                 stopped_by = "not a number"
                 break
@@ -185,8 +192,7 @@ def _train(
     best = log[checkpoints.load(best_path, final.variables) - 1]
     export.round_kernels(final)
     probabilities = {
-        role: predict(final, split.images, EVALUATION_BATCH)
-        for role, split in protocol.judged.items()
+        role: predict(final, images, EVALUATION_BATCH) for role, images in judged.items()
     }
     predictions = predictions_of(protocol, probabilities)
     run.write_predictions(predictions)
@@ -197,14 +203,14 @@ def _train(
     onnx = None
     if export.available():
         onnx = export.export_run(
-            final, run, protocol.judged["test"].images, probabilities["test"], protocol.class_names
+            final, run, judged["test"], probabilities["test"], protocol.class_names
         )
     results = Results(
         class_names=list(protocol.class_names),
         splits=judge(protocol, predictions),
         selection=Selection(
             epoch=best.epoch,
-            split=splits.title("validation"),
+            split=protocol.views["validation"].title,
             metric="accuracy",
             value=best.val_accuracy,
         ),

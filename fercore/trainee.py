@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fercore import device
 from fercore.augment import Augment
-from fercore.config import ExperimentConfig, OptimizerConfig
+from fercore.config import AugmentationConfig, ExperimentConfig, OptimizerConfig
 from fercore.recorder import RunWriter
 from fercore.records import Layer, LogRow
 
@@ -59,7 +59,9 @@ class Trainee(keras.Model):  # type: ignore[misc]
         self.images = keras.Variable(
             images[..., None], dtype="uint8", trainable=False, name="images"
         )
-        self.augment = Augment(config.augmentation, name="augment")
+        # Copies were changed once, before training.
+        online = config.augmentation.mode == "online"
+        self.augment = Augment(config.augmentation if online else AugmentationConfig())
         self.compile(
             optimizer=build_optimizer(config.optimizer),
             loss=CrossEntropy(config.label_smoothing),

@@ -10,6 +10,7 @@ from rich.console import Console
 from fercore import data
 from fercore.cli.options import AsJson, DataRoot, plain_table, print_json, print_table
 from fercore.data.report import Counts
+from fercore.data.splits import POOL, ROLES
 from fercore.roots import data_root
 
 app = typer.Typer(help="Add datasets and list what is installed.", no_args_is_help=True)
@@ -21,6 +22,12 @@ def add_command(
     paths: Annotated[
         list[Path], typer.Argument(help="CSV, ZIP, TAR(.xz) or folder; all together are one set.")
     ],
+    new: Annotated[
+        bool, typer.Option("--new", help="A dataset of your own: any images, a folder per class.")
+    ] = False,
+    size: Annotated[
+        int, typer.Option(min=8, max=512, help="With --new: pixels to scale the images to.")
+    ] = 48,
     root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
@@ -29,6 +36,7 @@ def add_command(
     Counts, repeated and constant images are reported. Adding the same files again changes nothing.
 
     Example: fercore data add fer2013 fer2013.csv
+    Example: fercore data add navras photos/ --new --size 48
     """
     console = Console(stderr=True)
     with console.status("reading") as spinner:
@@ -37,17 +45,21 @@ def add_command(
             paths,
             data_root(root),
             lambda done, _: spinner.update(f"reading: {done:,} images"),
+            new_size=size if new else None,
         )
     if as_json:
         print_json(asdict(report) | {"audit": report.audit.model_dump()})
         return
     _print_counts(report.counts, dict(report.titles))
     audit = report.audit
-    typer.echo(
-        f"repeated: {audit.test_in_train:,} test and {audit.validation_in_train:,} validation "
-        f"images stand in training, {audit.test_in_either:,} test images in either; "
-        f"{audit.train_repeats:,} training images repeat another"
-    )
+    if POOL in report.counts:
+        typer.echo(f"repeated: {audit.repeats:,} images repeat another")
+    else:
+        typer.echo(
+            f"repeated: {audit.test_in_train:,} test and {audit.validation_in_train:,} validation "
+            f"images stand in training, {audit.test_in_either:,} test images in either; "
+            f"{audit.train_repeats:,} training images repeat another"
+        )
     typer.echo(
         f"{audit.conflicting_groups:,} groups of equal images carry different labels; "
         f"{audit.constant:,} images are of one grey level"
@@ -63,17 +75,27 @@ def list_command(root: DataRoot = None, as_json: AsJson = False) -> None:
 
     Example: fercore data list
     """
-    found = [data.status(name, data_root(root)) for name in data.list_datasets()]
+    place = data_root(root)
+    names = (*data.list_datasets(), *data.list_own(place))
+    found = [data.status(name, place) for name in names]
     if as_json:
         print_json([asdict(status) for status in found])
         return
     table = plain_table(
-        "dataset", "installed", ">train", ">validation", ">test", ">MB", "fingerprint", "remark"
+        "dataset",
+        "installed",
+        ">train",
+        ">validation",
+        ">test",
+        ">undivided",
+        ">MB",
+        "fingerprint",
+        "remark",
     )
     for status in found:
         sizes = [
             f"{sum(status.counts[role].values()):,}" if role in status.counts else "-"
-            for role in ("train", "validation", "test")
+            for role in (*ROLES, POOL)
         ]
         table.add_row(
             status.name,

@@ -119,6 +119,11 @@ def train(
         splits = load(experiment.dataset, data_root(data))
         # What can be wrong with the request is found before there is a run directory.
         require(experiment.model)
+        if experiment.start_from and not find_run(root, experiment.start_from).best_path.is_file():
+            raise UserError(
+                f"{experiment.start_from} has no checkpoint to start from: checkpoints stay on "
+                "the machine that trained; train it here first"
+            )
         plan(experiment, splits)
         writer = RunWriter.create(root, experiment)
         command = shlex.join(["fercore", "train", *words])
@@ -201,12 +206,13 @@ def export(
     if found.results is None:
         raise UserError(f"{found.id} is {found.state}, expected a finished run")
     from fercore.data import load
+    from fercore.protocol import plan
 
     with native_notes_silenced():
         from fercore.export import export_finished
 
     splits = load(config.dataset, data_root(data))
-    onnx = export_finished(found, splits["test"].images)
+    onnx = export_finished(found, plan(config, splits).judged["test"].images)
     typer.echo(
         f"{found.path / 'model.onnx'}: {onnx.bytes / 1e6:.2f} MB, kernels in {onnx.weights}, "
         f"probabilities equal to Keras's within {onnx.max_difference:.1e} over {onnx.n} images"

@@ -1,16 +1,19 @@
 """Datasets, one module each, found by file name.
 
 A dataset module defines `CLASS_NAMES`, `load(root) -> Splits` and `status(root) -> DatasetStatus`;
-one that is installed from files also defines `add(paths, root, on_progress) -> AddReport`.
+one that is installed from files also defines `add(paths, root, on_progress) -> AddReport`. What a
+user adds under a name of its own is read by `fercore.data.folders`.
 """
 
 import pkgutil
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from fercore.data import folders, pool
 from fercore.data.report import AddReport, DatasetStatus, OnProgress
 from fercore.data.splits import Split, Splits
 from fercore.errors import UserError
@@ -22,16 +25,27 @@ __all__ = [
     "Splits",
     "add",
     "list_datasets",
+    "list_own",
     "load",
     "status",
 ]
+
+
+_OWN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}")
 
 
 @cache
 def list_datasets() -> tuple[str, ...]:
     """The names of all datasets, installed or not, sorted."""
     names = (module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
-    return tuple(sorted(n for n in names if hasattr(import_module(f"{__name__}.{n}"), "status")))
+    return tuple(
+        sorted(n for n in names if hasattr(import_module(f"{__name__}.{n}"), "CLASS_NAMES"))
+    )
+
+
+def list_own(root: Path) -> tuple[str, ...]:
+    """The names of the datasets that a user added under a name of their own, sorted."""
+    return tuple(name for name in folders.installed(root) if name not in list_datasets())
 
 
 def load(name: str, root: Path) -> Splits:
@@ -40,21 +54,41 @@ def load(name: str, root: Path) -> Splits:
     Raises:
         UserError: if there is no such dataset, or it is not installed, incomplete or damaged.
     """
-    splits: Splits = _module(name).load(root)
+    if name in list_own(root):
+        return pool.load(root, name)
+    splits: Splits = _module(name, root).load(root)
     return splits
 
 
 def add(
-    name: str, paths: Sequence[Path], root: Path, on_progress: OnProgress | None = None
+    name: str,
+    paths: Sequence[Path],
+    root: Path,
+    on_progress: OnProgress | None = None,
+    new_size: int | None = None,
 ) -> AddReport:
     """Convert files that a user has into the compact form under the data root.
 
     All paths together are one dataset. What was installed before stays if anything goes wrong.
 
+    Args:
+        name: of the dataset.
+        paths: its files.
+        root: data root.
+        on_progress: called with images done.
+        new_size: pixels; given for a dataset of the user's own, in a folder per class.
+
     Raises:
         UserError: if a file is missing, damaged, or not of this dataset.
     """
-    module = _module(name)
+    if new_size is not None or name in list_own(root):
+        if name in list_datasets() or not _OWN_NAME.fullmatch(name):
+            raise UserError(
+                f"received the name {name!r} for a new dataset, expected small letters, digits, - "
+                f"and _, and none of: {', '.join(list_datasets())}"
+            )
+        return folders.add(name, paths, root, new_size or folders.DEFAULT_SIZE, on_progress)
+    module = _module(name, root)
     if not hasattr(module, "add"):
         raise UserError(f"{name} is always there, drawn by code; nothing to add")
     if not paths:
@@ -69,13 +103,17 @@ def status(name: str, root: Path) -> DatasetStatus:
     Raises:
         UserError: if there is no such dataset.
     """
-    found: DatasetStatus = _module(name).status(root)
+    if name in list_own(root):
+        return pool.status(root, name)
+    found: DatasetStatus = _module(name, root).status(root)
     return found
 
 
-def _module(name: str) -> ModuleType:
+def _module(name: str, root: Path) -> ModuleType:
     if name not in list_datasets():
+        known = ", ".join([*list_datasets(), *list_own(root)])
         raise UserError(
-            f"received the dataset {name!r}, expected one of: {', '.join(list_datasets())}"
+            f"received the dataset {name!r}, expected one of: {known}; a folder of images per "
+            f"class becomes one with: fercore data add {name} PATH --new"
         )
     return import_module(f"{__name__}.{name}")

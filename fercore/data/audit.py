@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from fercore.data.splits import Split, image_keys
+from fercore.data.splits import POOL, Split, image_keys
 
 
 class Audit(BaseModel):
@@ -18,6 +18,7 @@ class Audit(BaseModel):
         validation_in_train: validation images that stand in training.
         test_in_either: test images that stand in training or validation.
         train_repeats: training images beyond the first of each group of equal ones.
+        repeats: the same over the images of a dataset without splits.
         conflicting_groups: groups of equal images, over all splits, with more than one label.
         constant: images of one grey level, over all splits.
     """
@@ -28,6 +29,7 @@ class Audit(BaseModel):
     validation_in_train: int = Field(default=0, ge=0)
     test_in_either: int = Field(default=0, ge=0)
     train_repeats: int = Field(default=0, ge=0)
+    repeats: int = Field(default=0, ge=0)
     conflicting_groups: int = Field(default=0, ge=0)
     constant: int = Field(default=0, ge=0)
 
@@ -46,10 +48,15 @@ def audit(parts: Mapping[str, Split]) -> Audit:
         test_in_train=sum(key in in_train for key in test),
         validation_in_train=sum(key in in_train for key in validation),
         test_in_either=sum(key in in_either for key in test),
-        train_repeats=sum(count - 1 for count in Counter(train).values()),
+        train_repeats=_beyond_first(train),
+        repeats=_beyond_first(keys.get(POOL, [])),
         conflicting_groups=sum(len(labels) > 1 for labels in labels_of.values()),
         constant=sum(_constant(part.images) for part in parts.values()),
     )
+
+
+def _beyond_first(keys: list[bytes]) -> int:
+    return sum(count - 1 for count in Counter(keys).values())
 
 
 def _constant(images: NDArray[np.uint8]) -> int:

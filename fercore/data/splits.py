@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 ROLES = ("train", "validation", "test")
 
+# The one part of a dataset that comes without splits; a protocol divides it.
+POOL = "all"
+
 
 @dataclass(frozen=True)
 class Split:
@@ -19,11 +22,17 @@ class Split:
         labels: `(n,)` uint8, positions in the dataset's `class_names`.
         ids: `(n,)` unicode, unique within the dataset and the same on every machine; two runs on
             the same dataset are paired by them.
+        groups: `(n,)` unicode by kind, such as `"subject"`: samples of one group are so alike that
+            none may be trained on while another is tested on.
+        copies: `(n,)` bool: the samples that stand for a changed copy of their image, to be
+            augmented before training; absent where there are none.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     ids: NDArray[np.str_]
+    groups: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    copies: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -32,7 +41,8 @@ class Split:
                 f"received images of shape {self.images.shape} and dtype {self.images.dtype}, "
                 "expected (n, height, width) uint8"
             )
-        if self.labels.shape != (n,) or self.ids.shape != (n,):
+        columns = [self.labels, self.ids, *self.groups.values()]
+        if any(len(column) != n or column.ndim != 1 for column in columns):
             raise ValueError(
                 f"received {n} images, labels of shape {self.labels.shape} and ids of shape "
                 f"{self.ids.shape}, expected one label and one id for each image"
@@ -43,17 +53,37 @@ class Split:
 
     def take(self, keep: NDArray[np.bool_] | NDArray[np.integer]) -> "Split":
         """The samples that a mask or an index array names, in that order."""
-        return Split(self.images[keep], self.labels[keep], self.ids[keep])
+        return Split(
+            self.images[keep],
+            self.labels[keep],
+            self.ids[keep],
+            {kind: names[keep] for kind, names in self.groups.items()},
+            None if self.copies is None else self.copies[keep],
+        )
+
+    def joined(self, other: "Split") -> "Split":
+        """These samples, then those of a split of the same dataset."""
+        return Split(
+            np.concatenate([self.images, other.images]),
+            np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.ids, other.ids]),
+            {
+                kind: np.concatenate([names, other.groups[kind]])
+                for kind, names in self.groups.items()
+            },
+        )
 
 
 @dataclass(frozen=True)
 class Splits:
     """A dataset: samples by role, and what tells them apart from every other dataset.
 
+    A dataset that comes without splits has one part, `POOL`.
+
     Attributes:
         name: the dataset's name, such as `"fer2013"`.
         class_names: the label set; `labels` index it.
-        parts: the splits by role, a subset of `ROLES`.
+        parts: the splits by role, a subset of `ROLES`, or `POOL` alone.
         titles: what the dataset's own literature calls each role, such as
             `{"validation": "PublicTest"}`.
         fingerprint: 16 hexadecimal digits over every pixel, label and id: equal exactly when two
@@ -82,7 +112,7 @@ class Splits:
 def fingerprint(parts: Mapping[str, Split]) -> str:
     """16 hexadecimal digits over every role, pixel, label and id of a dataset, in order."""
     digest = hashlib.sha256()
-    for role in ROLES:
+    for role in (*ROLES, POOL):
         if role in parts:
             part = parts[role]
             digest.update(f"{role}:{part.images.shape}:".encode())

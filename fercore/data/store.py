@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fercore.data.audit import Audit
-from fercore.data.splits import ROLES, Split, fingerprint
+from fercore.data.splits import POOL, ROLES, Split, fingerprint
 from fercore.errors import UserError
 
 MANIFEST = "dataset.json"
@@ -110,7 +110,7 @@ def read(root: Path, name: str) -> tuple[Manifest, dict[str, Split]] | None:
         with np.load(path, allow_pickle=False) as arrays:
             parts = {
                 role: Split(*(arrays[f"{role}_{field}"] for field in ("images", "labels", "ids")))
-                for role in ROLES
+                for role in (*ROLES, POOL)
                 if f"{role}_images" in arrays
             }
         if {role: len(part) for role, part in parts.items()} != {

@@ -8,6 +8,9 @@ from fercore.errors import UserError
 SUFFIXES = (".jpg", ".jpeg", ".png")
 MAX_BYTES = 1 << 20  # a 48x48 face takes 2 kB; this leaves room for camera metadata
 
+MAX_PHOTO_BYTES = 64 << 20
+_MAX_PIXELS = 64_000_000
+
 # Colour JPEGs of grey photos stray from grey by rounding alone.
 _MAX_CHROMA = 8
 
@@ -42,6 +45,37 @@ def decode_grey(content: bytes, size: tuple[int, int], where: str) -> NDArray[np
         raise UserError(f"cannot decode {where}: expected a complete 8-bit JPEG or PNG image")
     if image.ndim == 3:
         image = _grey(image, where)
+    return np.asarray(image, np.uint8)
+
+
+def decode_scaled(content: bytes, size: tuple[int, int], where: str) -> NDArray[np.uint8]:
+    """Decode a JPEG or PNG file of any size to grey levels of one size.
+
+    Args:
+        content: the file.
+        size: height and width to scale to, by area averaging where the image shrinks.
+        where: the file in words, for messages.
+
+    Returns:
+        `(height, width)` uint8 grey levels.
+
+    Raises:
+        UserError: if it is damaged, or larger than 64 million pixels.
+    """
+    import cv2
+
+    found = _size(content)
+    if found is None:
+        raise UserError(f"cannot decode {where}: expected a complete JPEG or PNG image")
+    if found[0] * found[1] > _MAX_PIXELS:
+        raise UserError(f"{where} is {found[1]}x{found[0]} pixels, expected 64 million at most")
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise UserError(f"cannot decode {where}: expected a complete JPEG or PNG image")
+    if image.shape != size:
+        shrinks = image.shape[0] > size[0] or image.shape[1] > size[1]
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        image = cv2.resize(image, (size[1], size[0]), interpolation=how)
     return np.asarray(image, np.uint8)
 
 

@@ -1,0 +1,102 @@
+"""CK+48 (Lucey et al., 2010): the last three frames of 327 posed sequences of 118 subjects.
+
+981 grey faces of 48x48 pixels, seven expressions, contempt among them and no neutral face. Taken
+from the folders that users have (`CK+48/<class>/<subject>_<sequence>_<frame>.png`), as they are, in
+a ZIP or a TAR. A frame's neighbours show the same face a thirtieth of a second apart: only a
+division by subject measures anything.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fercore import labels
+from fercore.data import pool
+from fercore.data.intake.images import MAX_BYTES, SUFFIXES, decode_grey
+from fercore.data.intake.members import Member, walk
+from fercore.data.report import AddReport, DatasetStatus, OnProgress
+from fercore.data.splits import Splits
+from fercore.errors import UserError
+
+NAME = "ckplus"
+CLASS_NAMES = labels.CKPLUS
+SIZE = (48, 48)
+
+# Frames by class, counted in the folders that circulate.
+PUBLISHED = {
+    "angry": 135,
+    "contempt": 54,
+    "disgust": 177,
+    "fear": 75,
+    "happy": 207,
+    "sad": 84,
+    "surprise": 249,
+}
+
+
+def load(root: Path) -> Splits:
+    """Load what `add` installed: one part, with subjects and sequences.
+
+    Raises:
+        UserError: if it is not installed, or damaged.
+    """
+    return pool.load(root, NAME, groups)
+
+
+def status(root: Path) -> DatasetStatus:
+    """What is installed."""
+    return pool.status(root, NAME)
+
+
+def add(paths: Sequence[Path], root: Path, on_progress: OnProgress | None = None) -> AddReport:
+    """Install CK+48 from its class folders.
+
+    Raises:
+        UserError: if a file is missing, damaged, no frame of CK+, or cannot be stored.
+    """
+
+    def read() -> list[pool.Sample]:
+        samples = []
+        for path in paths:
+            for member in walk(path):
+                if member.has_suffix(SUFFIXES):
+                    samples.append(_sample(member))
+                    if on_progress and len(samples) % 128 == 0:
+                        on_progress(len(samples), None)
+        return samples
+
+    return pool.add(
+        NAME,
+        paths,
+        root,
+        CLASS_NAMES,
+        read,
+        lambda manifest: pool.compare_counts(manifest, PUBLISHED, "CK+48"),
+    )
+
+
+def groups(ids: NDArray[np.str_]) -> Mapping[str, NDArray[np.str_]]:
+    """Subject and sequence of each frame: `S010_004_00000017` is of `S010` and of `S010_004`."""
+    parts = [name.split("_") for name in ids.tolist()]
+    return {
+        "subject": np.array([part[0] for part in parts]),
+        "sequence": np.array(["_".join(part[:2]) for part in parts]),
+    }
+
+
+def _sample(member: Member) -> pool.Sample:
+    folder = member.folders[-1] if member.folders else "."
+    emotion = labels.canonical(folder)
+    if emotion not in CLASS_NAMES:
+        raise UserError(
+            f"{member.where} lies in the folder {folder!r}, expected one folder for each of: "
+            f"{', '.join(CLASS_NAMES)}"
+        )
+    if len(member.stem.split("_")) != 3:
+        raise UserError(
+            f"{member.where}: expected a name such as S010_004_00000017.png, which tells subject, "
+            "sequence and frame"
+        )
+    return decode_grey(member.read(MAX_BYTES), SIZE, member.where), emotion, member.stem

@@ -1,0 +1,313 @@
+"""The published figures, row by row, beside those of the runs that reproduce them.
+
+`papers.toml` lists the figures, the experiment that stands for each under the paper's protocol, the
+one under an honest protocol, and what was found about each system. What a figure is compared with
+is always computed from finished runs of exactly those experiments.
+"""
+
+import math
+import statistics
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fercore import metrics
+from fercore.config import ExperimentConfig, load_config
+from fercore.records import ClassResult, SplitResult
+from fercore.runs import Run
+
+Metric = Literal["accuracy", "precision", "recall", "f1", "validation accuracy", "train accuracy"]
+Status = Literal["reached", "within", "short", "noted", "missing"]
+
+# What may differ between a run and the committed experiment that it stands for.
+_FREE = {"seed", "precision", "steps_per_execution", "title", "published"}
+_FREE_PROTOCOL = {"fold", "split_seed"}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Row(_Frozen):
+    """One published figure.
+
+    Attributes:
+        system: the paper's key.
+        label: what the paper calls the row.
+        figure: percent, as printed.
+        metric: what is printed; precision, recall and F1 are those of `class_name`.
+        class_name: of a per-class figure.
+        experiment: the committed experiment under the paper's protocol.
+        view: the evaluation of its runs that is compared.
+        honest: the experiment under an honest protocol; the same where the paper's is honest.
+        honest_view: the evaluation of its runs that is stated.
+        parameters: of the network, as printed, where the paper does.
+        remark: one line on the figure, where there is something to say.
+    """
+
+    system: str
+    label: str
+    figure: float = Field(ge=0, le=100)
+    metric: Metric = "accuracy"
+    class_name: str = ""
+    experiment: str
+    view: str = "test"
+    honest: str
+    honest_view: str = "test_unique"
+    parameters: str = ""
+    remark: str = ""
+
+    @property
+    def overall(self) -> bool:
+        """Whether this is the figure of a whole test set."""
+        return self.metric == "accuracy"
+
+
+class System(_Frozen):
+    """One paper.
+
+    Attributes:
+        key: such as `"le2019"`.
+        citation: authors, title, year.
+        found: what was found of it, in paragraphs.
+    """
+
+    key: str
+    citation: str
+    found: str
+
+
+class _Table(_Frozen):
+    system: str
+    label: str
+    metric: Metric
+    figures: dict[str, float]
+    experiment: str
+    view: str = "test"
+    honest: str
+    honest_view: str = "test_unique"
+
+    def rows(self) -> tuple[Row, ...]:
+        shared = self.model_dump(exclude={"figures"})
+        return tuple(
+            Row(**shared, class_name=name, figure=figure) for name, figure in self.figures.items()
+        )
+
+
+class _Catalogue(_Frozen):
+    minutes: dict[str, float]
+    system: tuple[System, ...]
+    row: tuple[Row, ...]
+    table: tuple[_Table, ...]
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A figure of our own, over the runs of one experiment. All values in percent.
+
+    Attributes:
+        runs: the runs it is computed from.
+        mean: over the runs.
+        spread: standard deviation over the runs; `None` for a single one.
+        low: lower end of the 95% Wilson interval of the mean, for the samples that were tested.
+        high: upper end. Both are `None` where the figure is no share of samples.
+        n: samples tested, all folds together, repeated seeds not counted again.
+        seeds: how many.
+        folds: tested of each seed; 1 where the protocol has none.
+        parameters: of the network.
+    """
+
+    runs: tuple[str, ...]
+    mean: float
+    spread: float | None
+    low: float | None
+    high: float | None
+    n: int
+    seeds: int
+    folds: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row, and what our runs give.
+
+    Attributes:
+        row: the published figure.
+        paper: ours under the paper's protocol; `None` until it is trained.
+        honest: ours under the honest one; `None` until it is trained.
+    """
+
+    row: Row
+    paper: Ours | None
+    honest: Ours | None
+
+    @property
+    def difference(self) -> float | None:
+        """Ours less the paper's, in points, under the paper's protocol."""
+        return self.paper.mean - self.row.figure if self.paper else None
+
+    @property
+    def status(self) -> Status:
+        """How ours compares, under the paper's protocol.
+
+        `"within"` falls short of the paper by less than the interval's reach; a training accuracy,
+        of which more is not better, is `"noted"`.
+        """
+        if self.paper is None:
+            return "missing"
+        if self.row.metric == "train accuracy":
+            return "noted"
+        if self.paper.mean >= self.row.figure - 0.005:  # as printed, to two digits
+            return "reached"
+        high = self.paper.high
+        return "within" if high is not None and high >= self.row.figure else "short"
+
+
+def systems() -> tuple[System, ...]:
+    """The papers, in order."""
+    return _catalogue().system
+
+
+def rows() -> tuple[Row, ...]:
+    """Every published figure: those of whole test sets by system, then the per-class tables."""
+    catalogue = _catalogue()
+    return (*catalogue.row, *(row for table in catalogue.table for row in table.rows()))
+
+
+def minutes(experiment: str) -> float:
+    """About how long one run of an experiment takes on two CPU cores."""
+    return _catalogue().minutes.get(experiment, math.inf)
+
+
+def experiments() -> tuple[str, ...]:
+    """Every experiment that some row needs, the cheapest first, all folds of it counted."""
+    named = {name for row in rows() for name in (row.experiment, row.honest)}
+    return tuple(sorted(named, key=lambda name: (minutes(name) * len(folds(name)), name)))
+
+
+def folds(experiment: str) -> tuple[int, ...]:
+    """The folds that an experiment needs a run of; a single 0 where it has none."""
+    protocol = load_config(experiment).protocol
+    return tuple(range(protocol.folds)) if protocol.split == "subjects" else (0,)
+
+
+def compare(runs: Sequence[Run]) -> tuple[Comparison, ...]:
+    """Set every published figure beside those of the finished runs."""
+    by_experiment = {name: runs_of(name, runs) for name in experiments()}
+    return tuple(
+        Comparison(
+            row,
+            ours(row, row.view, by_experiment[row.experiment]),
+            ours(row, row.honest_view, by_experiment[row.honest]),
+        )
+        for row in rows()
+    )
+
+
+def runs_of(experiment: str, runs: Sequence[Run]) -> tuple[Run, ...]:
+    """The finished runs of a committed experiment as it stands, the newest of each seed and fold.
+
+    A run whose recipe was changed on the command line is not one of them.
+    """
+    wanted = _recipe(load_config(experiment))
+    found: dict[tuple[int, int, int], Run] = {}
+    for run in sorted(runs, key=lambda run: run.results.finished if run.results else ""):
+        if run.config and run.results and run.config.name == experiment:
+            if run.results.stopped_by in {"epochs", "early stopping"} and (
+                _recipe(run.config) == wanted
+            ):
+                protocol = run.config.protocol
+                found[run.config.seed, protocol.split_seed, protocol.fold] = run
+    return tuple(found[key] for key in sorted(found))
+
+
+def ours(row: Row, view: str, runs: Sequence[Run]) -> Ours | None:
+    """The figure of a row over the runs of one experiment; `None` without all folds of a seed."""
+    if not runs or runs[0].config is None:
+        return None
+    needed = len(folds(runs[0].config.name))
+    by_seed: dict[tuple[int, int], list[Run]] = {}
+    for run in runs:
+        assert run.config is not None
+        key = (run.config.seed, run.config.protocol.split_seed)
+        by_seed.setdefault(key, []).append(run)
+    whole = [seeds for seeds in by_seed.values() if len(seeds) == needed]
+    used = [run for seeds in whole for run in seeds]
+    values = [value for run in used if (value := _value(row, view, run)) is not None]
+    # A fold may hold no sample of a class; the others speak for it.
+    if not values:
+        return None
+    mean = statistics.fmean(value for value, _ in values)
+    n = sum(n for _, n in values) // len(whole)
+    low, high = None, None
+    if row.metric in {"accuracy", "recall", "validation accuracy"} and n:
+        interval = metrics.accuracy_interval(round(mean * n / 100), n)
+        low, high = 100 * interval[0], 100 * interval[1]
+    results = used[0].results
+    return Ours(
+        runs=tuple(run.id for run in used),
+        mean=mean,
+        spread=statistics.stdev(value for value, _ in values) if len(values) > 1 else None,
+        low=low,
+        high=high,
+        n=n,
+        seeds=len(whole),
+        folds=needed,
+        parameters=results.parameters if results else 0,
+    )
+
+
+def _value(row: Row, view: str, run: Run) -> tuple[float, int] | None:
+    """Percent, and the samples it is a share of."""
+    results = run.results
+    if results is None:
+        return None
+    if row.metric == "train accuracy":
+        log = {entry.epoch: entry for entry in run.log()}
+        chosen = log.get(results.selection.epoch)
+        return (100 * chosen.accuracy, 0) if chosen else None
+    if row.metric == "validation accuracy":
+        view = "validation"
+    if view == "test_all" and view not in results.splits:
+        view = "test"
+    split = results.splits.get(view)
+    if split is None:
+        return None
+    if row.metric in {"accuracy", "validation accuracy"}:
+        return 100 * split.accuracy, split.n
+    entry = _class_of(split, row.class_name)
+    value = getattr(entry, row.metric) if entry else None
+    return None if value is None or entry is None else (100 * value, entry.support)
+
+
+def _class_of(split: SplitResult, name: str) -> ClassResult | None:
+    return next((entry for entry in split.classes if entry.name == name), None)
+
+
+def _recipe(config: ExperimentConfig) -> Mapping[str, Any]:
+    fields = config.model_dump(mode="json", exclude=_FREE)
+    for name in _FREE_PROTOCOL:
+        fields["protocol"].pop(name)
+    return fields
+
+
+@cache
+def _catalogue() -> _Catalogue:
+    text = (resources.files("fercore") / "papers.toml").read_text(encoding="utf-8")
+    fields = tomllib.loads(text)
+    for row in fields["row"]:
+        # What an experiment reproduces stands in its own file.
+        published = load_config(row["experiment"]).published
+        if published:
+            row.setdefault("label", published.row)
+            if row.get("metric") == "train accuracy":
+                row.setdefault("figure", published.train_accuracy)
+            else:
+                row.setdefault("figure", published.test_accuracy)
+    return _Catalogue.model_validate(fields)

@@ -1,0 +1,223 @@
+"""Divide a dataset into what is trained on, selected on and tested on, as a protocol says."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fercore import labels
+from fercore.config import AugmentationConfig, ExperimentConfig, ImageConfig, ProtocolConfig
+from fercore.data.splits import POOL, Split, Splits
+from fercore.errors import UserError
+
+# Between the id of an image and the number of its copy.
+COPY_MARK = "#"
+
+
+def divide(config: ExperimentConfig, splits: Splits) -> Splits:
+    """The three splits of an experiment, in the size that its network sees.
+
+    Copies that the augmentation asks for stand beside their originals, with the pixels of the
+    originals still, marked in `Split.copies`.
+
+    Raises:
+        UserError: if the dataset cannot be divided so, or an honest protocol would share an image,
+            a sequence or a subject between two sides.
+    """
+    protocol, augmentation = config.protocol, config.augmentation
+    splits = _in_size(splits, config.image)
+    copied = augmentation.mode != "online"
+    if copied and protocol.copies == "before_split":
+        everything = _pool(splits)
+        splits = _with_parts(splits, {POOL: _copy(everything, augmentation, splits.class_names)})
+    if protocol.split == "official":
+        divided = _official(protocol, splits)
+    elif protocol.split == "random":
+        divided = _random(protocol, splits)
+    else:
+        divided = _by_subject(protocol, splits)
+    if protocol.select_on == "test":
+        parts = {**divided.parts, "validation": divided["test"]}
+        titles = {**divided.titles, "validation": divided.title("test")}
+        divided = _with_parts(divided, parts, titles)
+    if protocol.honest:
+        _refuse_leaks(divided)
+    if copied and protocol.copies == "after_split":
+        train = _copy(divided["train"], augmentation, divided.class_names)
+        divided = _with_parts(divided, {**divided.parts, "train": train})
+    return divided
+
+
+def fit_images(images: NDArray[np.uint8], config: ImageConfig) -> NDArray[np.uint8]:
+    """Bring images to the size that a network sees.
+
+    Args:
+        images: `(n, height, width)` uint8.
+        config: the size, and how to get there.
+
+    Returns:
+        `(n, size, size)` uint8.
+    """
+    size = config.size
+    height, width = images.shape[1:]
+    if size is None or (height, width) == (size, size):
+        return images
+    if config.fit == "resize":
+        import cv2
+
+        shrinks = size < max(height, width)
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        resized = np.empty((len(images), size, size), np.uint8)
+        for source, target in zip(images, resized, strict=True):
+            cv2.resize(source, (size, size), dst=target, interpolation=how)
+        return resized
+    fitted = np.zeros((len(images), size, size), np.uint8)
+    rows, columns = min(height, size), min(width, size)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    down, right = (size - rows) // 2, (size - columns) // 2
+    fitted[:, down : down + rows, right : right + columns] = images[
+        :, top : top + rows, left : left + columns
+    ]
+    return fitted
+
+
+def _official(protocol: ProtocolConfig, splits: Splits) -> Splits:
+    if POOL in splits.parts:
+        raise UserError(
+            f"{splits.name} has no official split; expected protocol.split = random, or subjects "
+            "where it names them"
+        )
+    if protocol.test == "own":
+        return splits
+    merged = splits["validation"].joined(splits["test"])
+    title = f"{splits.title('validation')} + {splits.title('test')}"
+    parts = {"train": splits["train"], "test": merged}
+    return _with_parts(splits, parts, {**splits.titles, "test": title})
+
+
+def _random(protocol: ProtocolConfig, splits: Splits) -> Splits:
+    pool = _pool(splits)
+    order = np.random.default_rng(protocol.split_seed).permutation(len(pool))
+    # As scikit-learn's train_test_split rounds: up.
+    test = int(np.ceil(protocol.test_fraction * len(pool)))
+    validation = int(np.ceil(protocol.validation_fraction * len(pool)))
+    places = {
+        "test": order[:test],
+        "validation": order[test : test + validation],
+        "train": order[test + validation :],
+    }
+    percent = f"{protocol.test_fraction:.0%}".replace("%", " %")
+    titles = {"train": "Training", "validation": "Validation", "test": f"Random {percent}"}
+    return _dealt(splits, pool, places, titles)
+
+
+def _by_subject(protocol: ProtocolConfig, splits: Splits) -> Splits:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    pool = _pool(splits)
+    if "subject" not in pool.groups:
+        raise UserError(
+            f"{splits.name} names no subjects; expected protocol.split = official or random"
+        )
+    subjects = pool.groups["subject"]
+    if len(np.unique(subjects)) < protocol.folds:
+        raise UserError(
+            f"received protocol.folds = {protocol.folds}, {splits.name} has "
+            f"{len(np.unique(subjects))} subjects"
+        )
+    dealer = StratifiedGroupKFold(protocol.folds, shuffle=True, random_state=protocol.split_seed)
+    fold_of = np.empty(len(pool), int)
+    for number, (_, tested) in enumerate(dealer.split(pool.images, pool.labels, subjects)):
+        fold_of[tested] = number
+    choosing = (protocol.fold + 1) % protocol.folds
+    places = {
+        "test": np.flatnonzero(fold_of == protocol.fold),
+        "validation": np.flatnonzero(fold_of == choosing),
+        "train": np.flatnonzero((fold_of != protocol.fold) & (fold_of != choosing)),
+    }
+    title = f"Fold {protocol.fold + 1} of {protocol.folds} by subject"
+    titles = {"train": "Training", "validation": "Validation", "test": title}
+    return _dealt(splits, pool, places, titles)
+
+
+def _dealt(
+    splits: Splits, pool: Split, places: Mapping[str, NDArray[np.integer]], titles: dict[str, str]
+) -> Splits:
+    empty = [role for role, positions in places.items() if not len(positions)]
+    if empty:
+        raise UserError(
+            f"{len(pool)} images of {splits.name} leave none for {' and '.join(empty)}; expected "
+            "larger fractions or fewer folds"
+        )
+    parts = {role: pool.take(np.sort(positions)) for role, positions in places.items()}
+    return _with_parts(splits, parts, titles)
+
+
+def _refuse_leaks(splits: Splits) -> None:
+    pairs = (("train", "test"), ("train", "validation"), ("validation", "test"))
+    for one, other in pairs:
+        columns = {"image": (splits[one].ids, splits[other].ids)} | {
+            kind: (splits[one].groups[kind], splits[other].groups[kind])
+            for kind in splits[one].groups
+        }
+        for kind, (mine, theirs) in columns.items():
+            shared = np.intersect1d(mine, theirs)
+            if len(shared):
+                raise UserError(
+                    f"{splits.title(one)} and {splits.title(other)} of {splits.name} share "
+                    f"{len(shared):,} {kind}s, such as {shared[0]}: an honest protocol divides by "
+                    "subject (protocol.split = subjects); one that is published so says "
+                    "protocol.honest = false"
+                )
+
+
+def _copy(split: Split, config: AugmentationConfig, class_names: tuple[str, ...]) -> Split:
+    """The samples, then copies of them in the same order."""
+    times = np.full(len(class_names), 2 if config.mode == "doubled" else 1)
+    for name, wanted in config.times.items():
+        times[labels.index_of(name, class_names)] = wanted
+    sources = np.repeat(np.arange(len(split)), times[split.labels] - 1)
+    first_of_source = np.searchsorted(sources, sources)
+    numbers = np.arange(len(sources)) - first_of_source + 1
+    copied = split.take(np.concatenate([np.arange(len(split)), sources]))
+    ids = np.array(
+        [
+            *split.ids.tolist(),
+            *(
+                f"{name}{COPY_MARK}{number}"
+                for name, number in zip(split.ids[sources], numbers, strict=True)
+            ),
+        ]
+    )
+    copies = np.arange(len(ids)) >= len(split)
+    return Split(copied.images, copied.labels, ids, copied.groups, copies)
+
+
+def _in_size(splits: Splits, config: ImageConfig) -> Splits:
+    if config.size is None:
+        return splits
+    parts = {
+        role: Split(fit_images(part.images, config), part.labels, part.ids, part.groups)
+        for role, part in splits.parts.items()
+    }
+    return _with_parts(splits, parts)
+
+
+def _pool(splits: Splits) -> Split:
+    if POOL in splits.parts:
+        return splits[POOL]
+    train, validation, test = (splits[role] for role in ("train", "validation", "test"))
+    return train.joined(validation).joined(test)
+
+
+def _with_parts(
+    splits: Splits, parts: dict[str, Split], titles: dict[str, str] | None = None
+) -> Splits:
+    return Splits(
+        splits.name,
+        splits.class_names,
+        parts,
+        splits.titles if titles is None else titles,
+        splits.fingerprint,
+        splits.synthetic,
+    )
