@@ -26,6 +26,7 @@ Status = Literal["reached", "within", "short", "noted", "missing"]
 
 # What may differ between a run and the committed experiment that it stands for.
 _FREE = {"seed", "precision", "steps_per_execution", "title", "published"}
+_ENDS = {"epochs", "early stopping"}
 _FREE_PROTOCOL = {"fold", "split_seed"}
 
 
@@ -218,12 +219,11 @@ def runs_of(experiment: str, runs: Sequence[Run]) -> tuple[Run, ...]:
     wanted = _recipe(load_config(experiment))
     found: dict[tuple[int, int, int], Run] = {}
     for run in sorted(runs, key=lambda run: run.results.finished if run.results else ""):
-        if run.config and run.results and run.config.name == experiment:
-            if run.results.stopped_by in {"epochs", "early stopping"} and (
-                _recipe(run.config) == wanted
-            ):
-                protocol = run.config.protocol
-                found[run.config.seed, protocol.split_seed, protocol.fold] = run
+        config, results = run.config, run.results
+        if config is None or results is None or config.name != experiment:
+            continue
+        if results.stopped_by in _ENDS and _recipe(config) == wanted:
+            found[config.seed, config.protocol.split_seed, config.protocol.fold] = run
     return tuple(found[key] for key in sorted(found))
 
 

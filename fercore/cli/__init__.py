@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from fercore.cli import data, experiments, runs
+from fercore.cli import data, experiments, papers, runs
 from fercore.errors import UserError
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ def _options(
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
 experiments.register(app)
+papers.register(app)
 
 
 def main() -> None:

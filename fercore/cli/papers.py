@@ -1,0 +1,268 @@
+"""`fercore papers`: the published figures beside ours, and the trainings that are missing."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fercore import papers
+from fercore.cli.options import AsJson, DataRoot, RunsRoot, plain_table, print_json, print_table
+from fercore.config import load_config
+from fercore.errors import UserError
+from fercore.papers import Comparison, Ours
+from fercore.roots import data_root, runs_root
+from fercore.runs import Run, list_runs
+
+DASH = "-"
+STATUS = {
+    "reached": "reached",
+    "within": "within the interval",
+    "short": "short",
+    "noted": "noted",
+    "missing": "not trained yet",
+}
+HEADINGS = (
+    "system",
+    "row",
+    "metric",
+    ">paper %",
+    ">ours %",
+    ">difference",
+    "95% interval",
+    ">n",
+    ">seeds",
+    ">honest %",
+    ">parameters",
+    "status",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the top level."""
+    app.command("papers")(papers_command)
+
+
+def papers_command(
+    only: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SYSTEM | EXPERIMENT]...", help="Only these [default: all]"),
+    ] = None,
+    train: Annotated[
+        bool, typer.Option("--train", help="Train what is missing, the cheapest first.")
+    ] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="With --train: runs of each row.")] = 1,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="The per-class figures as well.")
+    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table.")] = False,
+    data: DataRoot = None,
+    runs: RunsRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set every published figure beside ours, under the paper's protocol and an honest one.
+
+    With --train, whatever is missing is trained first; stopped at any point, the same command goes
+    on where it was.
+
+    Example: fercore papers --train rath2021
+    """
+    if sum((markdown, latex, as_json)) > 1:
+        raise UserError("received more than one of --markdown, --latex and --json, expected one")
+    wanted = _chosen(only or ())
+    root = runs_root(runs)
+    if train:
+        _train_missing(wanted, seeds, str(root), str(data_root(data)))
+    rows = [
+        comparison
+        for comparison in papers.compare(list_runs(root))
+        if {comparison.row.experiment, comparison.row.honest} & wanted
+        and (classes or not comparison.row.class_name)
+    ]
+    if as_json:
+        print_json([_as_json(comparison) for comparison in rows])
+    elif markdown:
+        print(_markdown(rows))
+    elif latex:
+        print(_latex(rows))
+    else:
+        table = plain_table(*HEADINGS)
+        for comparison in rows:
+            table.add_row(*_cells(comparison))
+        print_table(table)
+        _summarise(rows)
+
+
+def missing(experiment: str, seeds: int, runs: Sequence[Run]) -> list[tuple[int, int]]:
+    """Seed and fold of every run of an experiment that is still to be trained."""
+    done = {
+        (run.config.seed, run.config.protocol.fold)
+        for run in papers.runs_of(experiment, runs)
+        if run.config
+    }
+    wanted = [(seed, fold) for seed in range(seeds) for fold in papers.folds(experiment)]
+    return [key for key in wanted if key not in done]
+
+
+def _chosen(only: Sequence[str]) -> set[str]:
+    by_system: dict[str, set[str]] = {}
+    for row in papers.rows():
+        by_system.setdefault(row.system, set()).update((row.experiment, row.honest))
+    every = set().union(*by_system.values())
+    for name in only:
+        if name not in by_system and name not in every:
+            raise UserError(
+                f"received {name!r}, expected a system ({', '.join(by_system)}) or one of: "
+                f"{', '.join(sorted(every))}"
+            )
+    if not only:
+        return every
+    return set().union(*(by_system.get(name, {name}) for name in only))
+
+
+def _train_missing(wanted: set[str], seeds: int, runs: str, data: str) -> None:
+    # All rows with one seed before any second one: a table of single runs comes first.
+    for number in range(1, seeds + 1):
+        for experiment in papers.experiments():
+            if experiment not in wanted:
+                continue
+            for seed, fold in missing(experiment, number, list_runs(Path(runs))):
+                words = _words(experiment, seed, fold, list_runs(Path(runs)))
+                typer.echo(f"+ fercore {' '.join(words)}")
+                command = [sys.executable, "-m", "fercore", *words]
+                command += ["--runs-root", runs, "--data-root", data]
+                status = subprocess.run(command, check=False).returncode
+                if status:
+                    raise UserError(
+                        f"training {experiment} ended with status {status}; mend what it says, "
+                        "then go on with the same command"
+                    )
+                if (seed, fold) in missing(experiment, number, list_runs(Path(runs))):
+                    raise UserError(
+                        f"{experiment} was stopped before its end; go on with the same command"
+                    )
+
+
+def _words(experiment: str, seed: int, fold: int, runs: Sequence[Run]) -> list[str]:
+    """What trains one run, or goes on with one that was interrupted."""
+    config = load_config(experiment)
+    for run in runs:
+        begun = run.config
+        ended_early = run.results is not None and run.results.stopped_by == "interrupt"
+        if (
+            begun is not None
+            and begun.name == experiment
+            and (ended_early or run.state in {"interrupted", "stalled", "failed"})
+            and (begun.seed, begun.protocol.fold) == (seed, fold)
+            and run.log()
+        ):
+            return ["train", "--resume", run.id]
+    words = ["train", experiment, "--seed", str(seed)]
+    if config.protocol.split == "subjects":
+        # The seeds of one protocol share its folds.
+        words += ["--protocol.fold", str(fold)]
+    elif config.protocol.split == "random":
+        words += ["--protocol.split-seed", str(seed)]
+    return words
+
+
+def _cells(comparison: Comparison) -> tuple[str, ...]:
+    row, paper, honest = comparison.row, comparison.paper, comparison.honest
+    difference = comparison.difference
+    interval = DASH
+    if paper and paper.low is not None and paper.high is not None:
+        interval = f"{paper.low - row.figure:+.2f} to {paper.high - row.figure:+.2f}"
+    return (
+        row.system,
+        f"{row.label}, {row.class_name}" if row.class_name else row.label,
+        row.metric,
+        f"{row.figure:.2f}",
+        _figure(paper),
+        DASH if difference is None else f"{difference:+.2f}",
+        interval,
+        f"{paper.n:,}" if paper and paper.n else DASH,
+        _seeds(paper),
+        _figure(honest),
+        f"{paper.parameters:,}" if paper else row.parameters or DASH,
+        STATUS[comparison.status],
+    )
+
+
+def _figure(ours: Ours | None) -> str:
+    if ours is None:
+        return DASH
+    spread = "" if ours.spread is None else f" ± {ours.spread:.2f}"
+    return f"{ours.mean:.2f}{spread}"
+
+
+def _seeds(ours: Ours | None) -> str:
+    if ours is None:
+        return DASH
+    return str(ours.seeds) if ours.folds == 1 else f"{ours.seeds} x {ours.folds} folds"
+
+
+def _as_json(comparison: Comparison) -> dict[str, Any]:
+    def fields(ours: Ours | None) -> dict[str, Any] | None:
+        return None if ours is None else dict(vars(ours))
+
+    return {
+        **comparison.row.model_dump(),
+        "ours": fields(comparison.paper),
+        "ours_honest": fields(comparison.honest),
+        "difference": comparison.difference,
+        "status": comparison.status,
+    }
+
+
+def _markdown(rows: Sequence[Comparison]) -> str:
+    lines = [
+        "| " + " | ".join(heading.lstrip(">") for heading in HEADINGS) + " |",
+        "| " + " | ".join("---:" if heading[0] == ">" else "---" for heading in HEADINGS) + " |",
+    ]
+    lines += ["| " + " | ".join(_cells(comparison)) + " |" for comparison in rows]
+    return "\n".join(lines)
+
+
+def _latex(rows: Sequence[Comparison]) -> str:
+    columns = "".join("r" if heading[0] == ">" else "l" for heading in HEADINGS)
+    lines = [f"\\begin{{tabular}}{{{columns}}}", "\\hline"]
+    lines += [_latex_row([heading.lstrip(">") for heading in HEADINGS]), "\\hline"]
+    lines += [_latex_row(_cells(comparison)) for comparison in rows]
+    lines += ["\\hline", "\\end{tabular}"]
+    return "\n".join(lines)
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    escaped = []
+    for cell in cells:
+        for sign in "&%_#":
+            cell = cell.replace(sign, f"\\{sign}")
+        escaped.append(cell.replace("±", "$\\pm$"))
+    return " & ".join(escaped) + " \\\\"
+
+
+def _summarise(rows: Sequence[Comparison]) -> None:
+    overall = [comparison for comparison in rows if comparison.row.overall]
+    counted = {
+        status: sum(comparison.status == status for comparison in overall)
+        for status in ("reached", "within", "short", "missing")
+    }
+    told = ", ".join(f"{n} {STATUS[status]}" for status, n in counted.items() if n)
+    typer.echo(f"{len(overall)} figures of whole test sets: {told}")
+    absent = {
+        name: papers.minutes(name) * len(papers.folds(name))
+        for comparison in rows
+        for name, ours in (
+            (comparison.row.experiment, comparison.paper),
+            (comparison.row.honest, comparison.honest),
+        )
+        if ours is None
+    }
+    if absent:
+        typer.echo(
+            f"not trained yet: {', '.join(sorted(absent))}; about {sum(absent.values()):,.0f} "
+            f"minutes on two CPU cores: fercore papers --train"
+        )

@@ -1,0 +1,170 @@
+"""Dividing a dataset: who stands where, and that an honest protocol lets nobody stand twice."""
+
+import numpy as np
+import pytest
+
+from fercore.config import ImageConfig, parse_config
+from fercore.data.splits import POOL, Split, Splits
+from fercore.errors import UserError
+from fercore.partition import divide, fit_images
+from fercore.protocol import plan
+from tests.tiny import make_splits, tiny_config
+
+CLASSES = ("angry", "happy", "sad")
+
+
+def make_pool(subjects: int = 20, frames: int = 6) -> Splits:
+    """Each subject shows one expression, in two sequences."""
+    rng = np.random.default_rng(0)
+    n = subjects * frames
+    labels = np.repeat(np.arange(subjects) % 3, frames).astype(np.uint8)
+    ids = [f"S{s:03d}_{f % 2}_{f}" for s in range(subjects) for f in range(frames)]
+    subject = np.array([name[:4] for name in ids])
+    images = rng.integers(0, 256, (n, 12, 12), dtype=np.uint8)
+    groups = {"subject": subject, "sequence": np.array([name[:6] for name in ids])}
+    return Splits("posed", CLASSES, {POOL: Split(images, labels, np.array(ids), groups)})
+
+
+def config(**changes):
+    fields = {"name": "t", "title": "t", "dataset": "posed", "model": "katkar2021", "epochs": 1}
+    return parse_config(fields | changes, "test")
+
+
+def by_role(splits: Splits) -> dict[str, set[str]]:
+    return {role: set(part.ids.tolist()) for role, part in splits.parts.items()}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_folds_by_subject_test_everybody_once_and_share_nobody(seed: int):
+    pool = make_pool()
+    tested: list[str] = []
+    for fold in range(5):
+        protocol = {"split": "subjects", "folds": 5, "fold": fold, "split_seed": seed}
+        divided = divide(config(protocol=protocol), pool)
+        people = [set(part.groups["subject"].tolist()) for part in divided.parts.values()]
+        assert not people[0] & people[1]
+        assert not people[0] & people[2]
+        assert not people[1] & people[2]
+        assert set().union(*by_role(divided).values()) == set(pool[POOL].ids.tolist())
+        tested += divided["test"].ids.tolist()
+        assert divided.title("test") == f"Fold {fold + 1} of 5 by subject"
+    assert sorted(tested) == sorted(pool[POOL].ids.tolist())
+
+
+def test_a_random_split_has_the_sizes_asked_for_and_hangs_on_its_own_seed():
+    pool = make_pool()
+    protocol = {"split": "random", "honest": False, "test_fraction": 0.25}
+    divided = divide(config(protocol=protocol), pool)
+    assert {role: len(part) for role, part in divided.parts.items()} == {
+        "train": 78,
+        "validation": 12,
+        "test": 30,
+    }
+    again = divide(config(protocol=protocol, seed=5), pool)
+    assert by_role(again) == by_role(divided)
+    other = divide(config(protocol=protocol | {"split_seed": 1}), pool)
+    assert by_role(other) != by_role(divided)
+
+
+def test_an_honest_protocol_refuses_shared_subjects():
+    with pytest.raises(UserError, match="share 14 subjects, such as S000"):
+        divide(config(protocol={"split": "random"}), make_pool())
+
+
+def test_an_honest_protocol_refuses_a_shared_image():
+    splits = make_splits()
+    train, test = splits["train"], splits["test"]
+    test.ids[0] = train.ids[0]
+    with pytest.raises(UserError, match=f"share 1 images, such as {train.ids[0]}"):
+        divide(tiny_config(), splits)
+
+
+@pytest.mark.parametrize(
+    "protocol",
+    [{"select_on": "test"}, {"copies": "before_split"}, {"test": "merged", "select_on": "test"}],
+)
+def test_faults_have_to_be_named(protocol):
+    with pytest.raises(UserError, match="honest = false"):
+        config(protocol=protocol)
+    config(protocol=protocol | {"honest": False})
+
+
+def test_copies_after_the_split_are_of_training_images_alone():
+    augmentation = {"mode": "balanced", "horizontal_flip": True, "times": {"sad": 4}}
+    protocol = {"split": "subjects", "folds": 4}
+    divided = divide(config(protocol=protocol, augmentation=augmentation), make_pool())
+    train = divided["train"]
+    assert divided["test"].copies is None
+    assert divided["validation"].copies is None
+    originals = ~train.copies
+    sad = train.labels == 2
+    assert (train.copies & sad).sum() == 3 * (originals & sad).sum()
+    assert not (train.copies & ~sad).any()
+    assert len(set(train.ids.tolist())) == len(train)
+    for name, image in zip(train.ids[train.copies], train.images[train.copies], strict=True):
+        (source,) = np.flatnonzero(train.ids == name.partition("#")[0])
+        np.testing.assert_array_equal(image, train.images[source])
+
+
+def test_copies_before_the_split_land_on_both_sides_and_are_known_as_repeats():
+    augmentation = {"mode": "balanced", "horizontal_flip": True, "times": {"angry": 30}}
+    protocol = {"split": "random", "copies": "before_split", "honest": False}
+    leaky = config(protocol=protocol, augmentation=augmentation, dataset="posed")
+    divided = divide(leaky, make_pool())
+    faces = {
+        role: {name.partition("#")[0] for name in ids} for role, ids in by_role(divided).items()
+    }
+    assert faces["train"] & faces["test"]
+    protocol_of = plan(leaky, make_pool())
+    unique = protocol_of.views["test_unique"].keep
+    trained = {name.partition("#")[0] for name in protocol_of.train.ids.tolist()}
+    tested = [name.partition("#")[0] for name in protocol_of.judged["test"].ids.tolist()]
+    np.testing.assert_array_equal(unique, [name not in trained for name in tested])
+
+
+def test_doubling_copies_every_training_image_once():
+    doubled = tiny_config(augmentation={"mode": "doubled", "rotation": 10})
+    train = divide(doubled, make_splits())["train"]
+    assert len(train) == 1200
+    np.testing.assert_array_equal(train.copies, np.arange(1200) >= 600)
+    np.testing.assert_array_equal(train.images[:600], train.images[600:])
+    assert train.ids[600].endswith("#1")
+
+
+def test_a_merged_test_steers_the_training():
+    merged = tiny_config(protocol={"test": "merged", "select_on": "test", "honest": False})
+    divided = divide(merged, make_splits())
+    assert divided["test"] is divided["validation"]
+    assert len(divided["test"]) == 280
+    assert divided.title("test") == "PublicTest + PrivateTest"
+
+
+def test_what_a_dataset_cannot_give_is_said():
+    with pytest.raises(UserError, match="no official split"):
+        divide(config(), make_pool())
+    with pytest.raises(UserError, match="names no subjects"):
+        divide(tiny_config(protocol={"split": "subjects"}), make_splits())
+    with pytest.raises(UserError, match="has 20 subjects"):
+        divide(config(protocol={"split": "subjects", "folds": 30}), make_pool())
+    with pytest.raises(UserError, match="counted from 0"):
+        config(protocol={"split": "subjects", "folds": 5, "fold": 5})
+
+
+def test_images_are_resized_or_cut_and_padded():
+    images = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4) * 5
+    halved = fit_images(np.repeat(np.repeat(images, 4, 1), 4, 2), ImageConfig(size=8))
+    np.testing.assert_array_equal(halved, np.repeat(np.repeat(images, 2, 1), 2, 2))
+    large = np.random.default_rng(0).integers(0, 256, (3, 20, 16), dtype=np.uint8)
+    cut = fit_images(large, ImageConfig(size=10, fit="crop_or_pad"))
+    np.testing.assert_array_equal(cut, large[:, 5:15, 3:13])
+    padded = fit_images(large, ImageConfig(size=24, fit="crop_or_pad"))
+    np.testing.assert_array_equal(padded[:, 2:22, 4:20], large)
+    assert padded.sum() == large.sum()
+    assert fit_images(large, ImageConfig()) is large
+
+
+def test_the_network_sees_the_size_that_the_config_asks_for():
+    sized = config(protocol={"split": "subjects", "folds": 4}, image={"size": 16})
+    layout = plan(sized, make_pool())
+    assert layout.train.images.shape[1:] == (16, 16)
+    assert layout.judged["test"].images.shape[1:] == (16, 16)
