@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 _LANES = 4  # bytes in a random word
@@ -78,3 +79,59 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         for kept, seen in ((self.moving_mean, mean), (self.moving_variance, variance)):
             kept.assign(kept * self.momentum + seen * (1 - self.momentum))
         return outputs
+
+
+@keras.saving.register_keras_serializable(package="fercore")
+class FractionalMaxPooling2D(keras.layers.Layer):  # type: ignore[misc]
+    """Max-pooling by a factor between one and two (Graham, "Fractional Max-Pooling", 2014).
+
+    Regions of one or two rows and columns, disjoint and covering the image, follow each other in
+    the pseudo-random order `ceil(a (i + u))`, with `u` drawn anew for every batch and axis in
+    training and 1/2 otherwise.
+
+    Args:
+        ratio: of the input's height and width to the output's, which is rounded down.
+        seed: of the layer's own generator; the trainer sets its state anew for every epoch.
+    """
+
+    def __init__(self, ratio: float, seed: int = 0, **kwargs: Any):
+        if not 1 < ratio < 2:
+            raise ValueError(f"received ratio = {ratio}, expected between 1 and 2")
+        super().__init__(**kwargs)
+        self.ratio = ratio
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Pool: `(n, height, width, c)` in, `(n, height / ratio, width / ratio, c)` out."""
+        for axis in (1, 2):
+            first, last = self._regions(inputs.shape[axis], training)
+            inputs = ops.maximum(
+                ops.take(inputs, first, axis=axis), ops.take(inputs, last, axis=axis)
+            )
+        return inputs
+
+    def _regions(self, length: int, training: bool) -> tuple[Any, Any]:
+        """First and last position of each region along an axis."""
+        regions = self._pooled(length)
+        step = length / regions
+        if training:
+            start = keras.random.uniform((), seed=self.seed_generator, dtype="float32")
+            edges = ops.ceil(step * (ops.arange(regions, dtype="float32") + start))
+            first = ops.cast(edges - ops.ceil(step * start), "int32")
+        else:
+            edges = np.ceil(step * (np.arange(regions) + 0.5))
+            first = ops.convert_to_tensor((edges - edges[0]).astype(np.int32))
+        return first, ops.concatenate([first[1:] - 1, ops.full((1,), length - 1, dtype="int32")])
+
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Of a batch of any size."""
+        n, height, width, channels = input_shape
+        return n, self._pooled(height), self._pooled(width), channels
+
+    def _pooled(self, length: int) -> int:
+        # Short axes round down to more than half: no region is longer than two.
+        return max(int(length / self.ratio), -(-length // 2))
+
+    def get_config(self) -> dict[str, Any]:
+        """What a saved network needs to build the layer again."""
+        return {**super().get_config(), "ratio": self.ratio}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fercore import device
 from fercore.augment import Augment
 from fercore.config import AugmentationConfig, ExperimentConfig, OptimizerConfig
+from fercore.losses import build_loss
 from fercore.recorder import RunWriter
 from fercore.records import Layer, LogRow
 
@@ -64,7 +65,7 @@ class Trainee(keras.Model):  # type: ignore[misc]
         self.augment = Augment(config.augmentation if online else AugmentationConfig())
         self.compile(
             optimizer=build_optimizer(config.optimizer),
-            loss=CrossEntropy(config.label_smoothing),
+            loss=build_loss(config),
             metrics=[
                 keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
                 keras.metrics.SparseCategoricalCrossentropy(name="nll", from_logits=True),
@@ -93,28 +94,6 @@ class Trainee(keras.Model):  # type: ignore[misc]
         for number, variable in enumerate(generators):
             sequence = np.random.SeedSequence([seed, epoch, number])
             variable.assign(sequence.generate_state(2))
-
-
-class CrossEntropy(keras.losses.Loss):  # type: ignore[misc]
-    """Softmax cross-entropy of integer labels, in nats, with label smoothing.
-
-    Label smoothing mixes the target with the uniform distribution (Szegedy et al., 2016).
-
-    Args:
-        label_smoothing: weight of the uniform distribution, 0 for none.
-    """
-
-    def __init__(self, label_smoothing: float = 0.0):
-        super().__init__(name="cross_entropy")
-        self.label_smoothing = label_smoothing
-
-    def call(self, labels: Any, logits: Any) -> Any:
-        """Loss of each sample: `(n,)` labels and `(n, k)` logits in, `(n,)` out."""
-        targets = ops.one_hot(ops.cast(labels, "int32"), logits.shape[-1], dtype=logits.dtype)
-        if self.label_smoothing:
-            smoothing = self.label_smoothing
-            targets = targets * (1 - smoothing) + smoothing / logits.shape[-1]
-        return ops.categorical_crossentropy(targets, logits, from_logits=True)
 
 
 def build_optimizer(config: OptimizerConfig) -> keras.optimizers.Optimizer:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from fercore.layers import BatchNormalization, Dropout
+from fercore.layers import BatchNormalization, Dropout, FractionalMaxPooling2D
 
 RNG = np.random.default_rng(0)
 
@@ -93,3 +93,45 @@ def test_a_saved_network_keeps_the_layers(tmp_path):
     network.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")
     assert [type(layer) for layer in loaded.layers] == [BatchNormalization, Dropout]
+
+
+@pytest.mark.parametrize(("length", "ratio"), [(48, 1.5), (24, 2**0.5), (13, 1.9), (10, 1.1)])
+@pytest.mark.parametrize("training", [False, True])
+def test_fractional_pooling_covers_everything_once(length: int, ratio: float, training: bool):
+    layer = FractionalMaxPooling2D(ratio)
+    seen = set()
+    for _ in range(20):
+        first, last = (ops.convert_to_numpy(e) for e in layer._regions(length, training))
+        covered = [p for a, b in zip(first, last, strict=True) for p in range(a, b + 1)]
+        assert covered == list(range(length))
+        assert set((last - first).tolist()) <= {0, 1}
+        assert len(first) == max(int(length / ratio), (length + 1) // 2)
+        seen.add(tuple(first.tolist()))
+    assert (len(seen) > 1) == training
+
+
+def test_fractional_pooling_takes_the_maximum_of_each_region():
+    layer = FractionalMaxPooling2D(1.5)
+    x = RNG.normal(size=(2, 12, 9, 3)).astype(np.float32)
+    pooled = ops.convert_to_numpy(layer(x, training=False))
+    rows, columns = (
+        list(zip(*(ops.convert_to_numpy(e) for e in layer._regions(n, False)), strict=True))
+        for n in (12, 9)
+    )
+    expected = [[x[:, a : b + 1, c : d + 1].max((1, 2)) for c, d in columns] for a, b in rows]
+    np.testing.assert_array_equal(pooled, np.array(expected).transpose(2, 0, 1, 3))
+    assert pooled.shape == layer.compute_output_shape(x.shape)
+
+
+def test_a_saved_network_keeps_fractional_pooling(tmp_path):
+    network = keras.Sequential([keras.Input((9, 9, 2)), FractionalMaxPooling2D(1.5)])
+    network.save(tmp_path / "network.keras")
+    loaded = keras.models.load_model(tmp_path / "network.keras")
+    x = RNG.normal(size=(2, 9, 9, 2)).astype(np.float32)
+    np.testing.assert_array_equal(*(ops.convert_to_numpy(n(x)) for n in (network, loaded)))
+
+
+@pytest.mark.parametrize("ratio", [1.0, 2.0, 3.0])
+def test_fractional_pooling_refuses_whole_ratios(ratio: float):
+    with pytest.raises(ValueError, match="between 1 and 2"):
+        FractionalMaxPooling2D(ratio)

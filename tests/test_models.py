@@ -12,12 +12,29 @@ PARAMETERS = [
     ("katkar2021", {"variant": "model2"}, 318_407),
     ("le2019", {"variant": "deep"}, 4_478_727),
     ("le2019", {"variant": "shallow"}, 4_926_983),
+    ("ranjan2023", {"variant": "model1"}, 883_559),
+    ("ranjan2023", {"variant": "model2"}, 3_841_543),
 ]
 
 
 @pytest.mark.parametrize(("name", "options", "parameters"), PARAMETERS)
 def test_parameter_counts_are_the_papers(name, options, parameters):
     assert models.build(name, (48, 48, 1), 7, options).count_params() == parameters
+
+
+def test_raths_single_convolution_has_the_printed_parameters():
+    assert models.build("rath2021", (50, 50, 1), 8, {"variant": "one"}).count_params() == 2_168_776
+
+
+def test_ranjans_kernels_are_gaussian_with_the_deviation_of_he():
+    for layer in models.build("ranjan2023", (48, 48, 1), 7, {"variant": "model2"}).layers:
+        if hasattr(layer, "kernel") and layer.kernel.shape[-1] > 100:
+            kernel = np.asarray(layer.kernel)
+            fan_in = kernel.size / kernel.shape[-1]
+            assert kernel.std() * np.sqrt(fan_in / 2) == pytest.approx(1, abs=0.02)
+            # A Gaussian that is cut off at two deviations has a kurtosis of 2.4.
+            assert np.mean((kernel / kernel.std()) ** 4) == pytest.approx(3, abs=0.15)
+            assert not np.asarray(layer.bias).any()
 
 
 @pytest.mark.parametrize("name", models.list_models())
@@ -54,7 +71,7 @@ def test_dropout_is_what_tells_katkars_models_apart():
 
 
 def test_unknown_names_and_options_are_refused():
-    with pytest.raises(UserError, match="katkar2021, le2019"):
+    with pytest.raises(UserError, match="katkar2021, le2019, ranjan2023, rath2021"):
         models.build("vgg", (48, 48, 1), 7)
     with pytest.raises(UserError, match=r"model_options\.droput.*dropout"):
         models.build("le2019", (48, 48, 1), 7, {"droput": 0.1})

@@ -225,7 +225,7 @@ def test_doubling_trains_on_the_originals_and_one_copy_of_each(splits, tmp_path)
 def test_label_smoothing_and_its_gradient_free_value():
     import keras
 
-    from fercore.trainee import CrossEntropy
+    from fercore.losses import CrossEntropy
 
     rng = np.random.default_rng(0)
     labels, logits = rng.integers(0, 7, 20), rng.normal(size=(20, 7)).astype(np.float32)

@@ -8,13 +8,14 @@ import keras
 from keras import KerasTensor, layers
 
 from fercore.errors import UserError
-from fercore.layers import BatchNormalization, Dropout
+from fercore.layers import BatchNormalization, Dropout, FractionalMaxPooling2D
 
 # (filters, kernel size) of each block, and units of each hidden layer.
 BLOCKS = {
     "shallow": [(64, 3), (128, 5)],
     "deep": [(64, 3), (128, 5), (512, 3), (512, 3)],
 }
+FRACTIONAL_RATIO = 1.5
 HIDDEN = {"shallow": [256], "deep": [256, 512]}
 
 
@@ -24,6 +25,7 @@ def build(
     *,
     variant: str = "deep",
     dropout: float = 0.25,
+    pooling: str = "max",
 ) -> keras.Model:
     """Two or four blocks of convolution, normalisation, ReLU, pooling and dropout.
 
@@ -33,10 +35,14 @@ def build(
         variant: `"shallow"` or `"deep"`. The hidden layers of the Deep network are normalised and
             dropped out; for the Shallow one the paper speaks of a plain hidden layer.
         dropout: rate after every pooling, and after every hidden layer of the Deep network.
+        pooling: `"max"` halves; `"fractional"` divides by 1.5 at pseudo-random places. The paper
+            tried fractional max-pooling; the ratio is ours, for it prints none.
 
     Raises:
-        UserError: if the variant is neither.
+        UserError: if variant or pooling is unknown.
     """
+    if pooling not in {"max", "fractional"}:
+        raise UserError(f"received pooling = {pooling!r}, expected 'max' or 'fractional'")
     if variant not in BLOCKS:
         raise UserError(f"received variant = {variant!r}, expected one of: {', '.join(BLOCKS)}")
     pixels = keras.Input(input_shape, name="pixels")
@@ -44,7 +50,10 @@ def build(
     for number, (filters, kernel_size) in enumerate(BLOCKS[variant], start=1):
         x = layers.Conv2D(filters, kernel_size, padding="same", name=f"conv{number}")(x)
         x = _normalise_and_activate(x, f"conv{number}")
-        x = layers.MaxPooling2D(name=f"pool{number}")(x)
+        if pooling == "max":
+            x = layers.MaxPooling2D(name=f"pool{number}")(x)
+        else:
+            x = FractionalMaxPooling2D(FRACTIONAL_RATIO, name=f"pool{number}")(x)
         x = Dropout(dropout, name=f"dropout{number}")(x)
     x = layers.Flatten(name="flatten")(x)
     for number, units in enumerate(HIDDEN[variant], start=1):
