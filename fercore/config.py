@@ -228,6 +228,8 @@ class ExperimentConfig(_Frozen):
             every layer but the last, which fits the classes.
         loss: on the network's logits: softmax cross-entropy, or the L2 multi-class SVM, under
             which the logits are scores and their softmax is no probability.
+        head: what gives the final probabilities: the network, or a random forest fitted on the
+            features that enter its last layer, once it is trained.
         label_smoothing: weight of the uniform distribution in the targets.
         class_weights: weigh each sample by `n / (k n_c)`, scikit-learn's "balanced".
         optimizer: what moves the weights.
@@ -253,6 +255,7 @@ class ExperimentConfig(_Frozen):
     augmentation: AugmentationConfig = AugmentationConfig()
     start_from: str | None = None
     loss: Literal["cross_entropy", "l2_svm"] = "cross_entropy"
+    head: Literal["network", "random_forest"] = "network"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: bool = False
     optimizer: OptimizerConfig = OptimizerConfig()

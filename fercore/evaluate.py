@@ -10,6 +10,7 @@ from fercore import labels, metrics
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.onnx_session import OnnxNetwork
+from fercore.partition import fit_images
 from fercore.protocol import Protocol
 from fercore.records import ClassResult, SplitResult
 from fercore.runs import Predictions, Run
@@ -78,7 +79,9 @@ def split_result(
 def evaluate_onnx(run: Run, splits: Splits, role: str) -> SplitResult:
     """Judge a finished run's `model.onnx` on one split of any dataset with the same label set.
 
-    Samples of classes that the run dropped are left out, as in its own headline figure.
+    Samples of classes that the run dropped are left out, as in its own headline figure, and so are
+    the copies of images that a protocol asks for. Images are brought to the size that the run's
+    config names.
 
     Raises:
         UserError: if the run has no exported network, or the dataset lacks the split, shows other
@@ -98,16 +101,22 @@ def evaluate_onnx(run: Run, splits: Splits, role: str) -> SplitResult:
     if role not in splits.parts:
         raise UserError(f"{splits.name} has no split {role!r}; it has: {', '.join(splits)}")
     split = splits[role]
+    if split.copies is not None:
+        split = split.take(~split.copies)
+    images = fit_images(split.images, run.config.image)
     network = OnnxNetwork(run.onnx_path, threads=0)
-    if split.images.shape[1:] != network.image_shape:
+    if images.shape[1:] != network.image_shape:
         raise UserError(
             f"{run.id} takes images of {network.image_shape}, {splits.name} holds "
-            f"{split.images.shape[1:]}"
+            f"{images.shape[1:]}"
         )
     dropped = [labels.index_of(name, class_names) for name in run.config.drop_classes]
-    split = split.take(~np.isin(split.labels, dropped))
+    keep = ~np.isin(split.labels, dropped)
     return split_result(
-        f"{splits.name}, {splits.title(role)}", network(split.images), split.labels, class_names
+        f"{splits.name}, {splits.title(role)}",
+        network(images[keep]),
+        split.labels[keep],
+        class_names,
     )
 
 

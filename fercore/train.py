@@ -13,7 +13,7 @@ from typing import Literal
 import keras
 import numpy as np
 
-from fercore import checkpoints, device, export, metrics, models, provenance, schedule
+from fercore import checkpoints, device, export, forest, metrics, models, provenance, schedule
 from fercore.augment import change_copies
 from fercore.config import ExperimentConfig
 from fercore.data.splits import Splits
@@ -191,9 +191,13 @@ def _train(
         final = models.build(config.model, input_shape, num_classes, config.model_options)
     best = log[checkpoints.load(best_path, final.variables) - 1]
     export.round_kernels(final)
-    probabilities = {
-        role: predict(final, images, EVALUATION_BATCH) for role, images in judged.items()
-    }
+    if config.head == "random_forest":
+        fitted = (images, labels)
+        probabilities = forest.predict_all(final, fitted, judged, config.seed, EVALUATION_BATCH)
+    else:
+        probabilities = {
+            role: predict(final, pixels, EVALUATION_BATCH) for role, pixels in judged.items()
+        }
     predictions = predictions_of(protocol, probabilities)
     run.write_predictions(predictions)
     final.save(run.checkpoints / "model.keras")
@@ -201,7 +205,7 @@ def _train(
     run.set_status(phase="exporting")
     on_progress(Progress("exporting"))
     onnx = None
-    if export.available():
+    if export.available() and config.head == "network":
         onnx = export.export_run(
             final, run, judged["test"], probabilities["test"], protocol.class_names
         )

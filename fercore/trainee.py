@@ -158,11 +158,19 @@ def predict(
     network: keras.Model, images: NDArray[np.uint8], batch_size: int
 ) -> NDArray[np.float32]:
     """Probabilities by Keras: `(n, height, width)` uint8 in, `(n, k)` float32 out."""
+    logits = forward(network, images, batch_size)
+    return np.asarray(ops.convert_to_numpy(ops.softmax(logits)), np.float32)
+
+
+def forward(
+    network: keras.Model, images: NDArray[np.uint8], batch_size: int
+) -> NDArray[np.float32]:
+    """What a network returns: `(n, height, width)` uint8 in, `(n, ...)` float32 out."""
     results = []
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size, :, :, None].astype(np.float32)
-        logits = network(ops.convert_to_tensor(batch), training=False)
-        results.append(ops.convert_to_numpy(ops.softmax(ops.cast(logits, "float32"))))
+        output = network(ops.convert_to_tensor(batch), training=False)
+        results.append(ops.convert_to_numpy(ops.cast(output, "float32")))
     return np.concatenate(results)
 
 

@@ -19,6 +19,7 @@ from fercore.cli.options import (
 )
 from fercore.cli.quiet import native_notes_silenced
 from fercore.config import ExperimentConfig, field_names, list_configs, load_config, nearest
+from fercore.data.splits import POOL
 from fercore.errors import UserError
 from fercore.roots import data_root, runs_root
 from fercore.runs import Run, find_run
@@ -37,6 +38,7 @@ SPLITS = {
     "test": "test",
     "train": "train",
     "training": "train",
+    "all": POOL,
 }
 
 
@@ -155,7 +157,9 @@ def train(
 def evaluate(
     run: Annotated[str, typer.Argument(help="A run's name or path.")],
     dataset: Annotated[str | None, typer.Option(help="A dataset [default: the run's own]")] = None,
-    split: Annotated[str, typer.Option(help="train, public or private")] = "private",
+    split: Annotated[
+        str, typer.Option(help="train, public, private, or all of a dataset without splits")
+    ] = "private",
     data: DataRoot = None,
     runs: RunsRoot = None,
     as_json: AsJson = False,
@@ -166,13 +170,16 @@ def evaluate(
     """
     from fercore.data import load
     from fercore.evaluate import evaluate_onnx
+    from fercore.partition import divide
 
     role = SPLITS.get(split.lower())
     if role is None:
-        raise UserError(f"received --split {split}, expected train, public or private")
+        raise UserError(f"received --split {split}, expected train, public, private or all")
     found = find_run(runs_root(runs), run)
     config = _config_of(found)
     splits = load(dataset or config.dataset, data_root(data))
+    if role != POOL and splits.name == config.dataset:
+        splits = divide(config, splits)  # as the run was trained and judged
     result = evaluate_onnx(found, splits, role)
     if as_json:
         print_json({"run": found.id, "split": role, **result.model_dump(mode="json")})

@@ -1,0 +1,135 @@
+"""The table of published figures: complete, consistent, and computed from runs alone."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fercore import papers
+from fercore.cli.papers import missing
+from fercore.config import list_configs, load_config
+from fercore.records import Results
+from fercore.runs import Run, list_runs
+
+RUNS = Path(__file__).parents[1] / "runs"
+
+
+def made(experiment: str, accuracy: float, seed: int = 0, fold: int = 0, **changes) -> Run:
+    """A finished run that was never trained, in memory."""
+    template = next(run for run in list_runs(RUNS) if run.results and run.config)
+    config = load_config(
+        experiment, {"seed": seed, "protocol.fold": fold, **changes} if fold else {"seed": seed}
+    )
+    if changes:
+        config = load_config(experiment, {"seed": seed, **changes})
+    fields = template.results.model_dump()
+    correct = round(accuracy * 1000)
+    for split in fields["splits"].values():
+        split |= {"n": 1000, "accuracy": correct / 1000}
+    fields["stopped_by"] = "epochs"
+    results = Results.model_validate(fields)
+    path = Path(f"{experiment}-s{seed}-f{fold}")
+    return Run(path, "finished", config, template.status, template.environment, results)
+
+
+def comparison(experiment: str, runs: list[Run]) -> papers.Comparison:
+    return next(
+        found
+        for found in papers.compare(runs)
+        if found.row.experiment == experiment and found.row.overall
+    )
+
+
+def test_every_published_experiment_is_in_the_table_and_names_a_system():
+    keys = {system.key for system in papers.systems()}
+    in_table = {row.experiment for row in papers.rows()}
+    for name in list_configs():
+        published = load_config(name).published
+        if published:
+            assert published.system in keys
+            assert name in in_table
+    assert {row.system for row in papers.rows()} == keys
+    assert sum(row.overall for row in papers.rows()) == 16
+    assert len(papers.rows()) > 80
+
+
+def test_every_experiment_exists_and_the_honest_ones_are_honest():
+    for row in papers.rows():
+        assert load_config(row.honest).protocol.honest
+    assert all(papers.minutes(name) < 1000 for name in papers.experiments())
+    costs = [papers.minutes(name) * len(papers.folds(name)) for name in papers.experiments()]
+    assert costs == sorted(costs)
+
+
+def test_a_figure_is_the_mean_over_seeds_with_its_interval():
+    runs = [made("le2019-deep", accuracy, seed) for seed, accuracy in enumerate((0.64, 0.66))]
+    found = comparison("le2019-deep", runs)
+    assert found.paper.mean == pytest.approx(65.0)
+    assert found.paper.spread == pytest.approx(2**0.5)
+    assert found.paper.seeds == 2
+    assert found.difference == pytest.approx(-0.55)
+    # Wilson's interval of 650 in 1,000.
+    assert found.paper.low == pytest.approx(61.99, abs=0.01)
+    assert found.paper.high == pytest.approx(67.89, abs=0.01)
+    assert found.status == "within"
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "status"), [(0.656, "reached"), (0.63, "within"), (0.6, "short")]
+)
+def test_the_status_of_a_row(accuracy: float, status: str):
+    assert comparison("le2019-deep", [made("le2019-deep", accuracy)]).status == status
+
+
+def test_a_run_with_another_recipe_does_not_count():
+    changed = made("le2019-deep", 0.99, epochs=3)
+    assert comparison("le2019-deep", [changed]).status == "missing"
+    assert papers.runs_of("le2019-deep", [changed]) == ()
+    # Precision is the machine's choice.
+    assert papers.runs_of("le2019-deep", [made("le2019-deep", 0.9, precision="float32")])
+
+
+def test_folds_count_once_all_of_them_are_there():
+    experiment = "ranjan2023-model1-ckplus-subjects"
+    runs = [made(experiment, 0.8 + fold / 100, fold=fold) for fold in range(10)]
+    row = next(row for row in papers.rows() if row.honest == experiment)
+    assert papers.ours(row, "test", papers.runs_of(experiment, runs[:9])) is None
+    whole = papers.ours(row, "test", papers.runs_of(experiment, runs))
+    assert whole.folds == 10
+    assert whole.seeds == 1
+    assert whole.n == 10_000
+    assert whole.mean == pytest.approx(84.5)
+    assert missing(experiment, 1, runs[:8]) == [(0, 8), (0, 9)]
+    assert missing(experiment, 2, runs)[0] == (1, 0)
+
+
+def fercore(*words: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "fercore", *words, "--runs-root", str(RUNS)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_command_prints_every_form():
+    table = fercore("papers")
+    assert table.returncode == 0, table.stderr
+    assert "Table 3, Model 1, original" in table.stdout
+    rows = json.loads(fercore("papers", "--json", "--classes").stdout)
+    assert len(rows) == len(papers.rows())
+    markdown = fercore("papers", "--markdown", "le2019").stdout.splitlines()
+    assert len(markdown) == 2 + 2
+    assert all(line.count("|") == markdown[0].count("|") for line in markdown)
+    latex = fercore("papers", "--latex", "khopkar2021").stdout
+    assert latex.startswith("\\begin{tabular}")
+    assert "66.70" in latex
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(("nobody2020",), "expected a system"), (("--json", "--latex"), "expected one")],
+)
+def test_a_wrong_request_is_one_line(words: tuple[str, ...], message: str):
+    answer = fercore("papers", *words)
+    assert answer.returncode == 2
+    assert message in answer.stderr
+    assert answer.stderr.count("\n") == 1
