@@ -36,13 +36,14 @@ class RunWriter:
 
     @classmethod
     def create(cls, root: Path, config: ExperimentConfig) -> "RunWriter":
-        """Make a new run directory, named after the experiment, its seed and the time.
+        """Make a new run directory, named after the experiment, its seed, fold and the time.
 
         Raises:
             UserError: if the folder cannot be made.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        name = f"{config.name}-s{config.seed}-{stamp}"
+        fold = f"-f{config.protocol.fold}" if config.protocol.split == "subjects" else ""
+        name = f"{config.name}-s{config.seed}{fold}-{stamp}"
         try:
             root.mkdir(parents=True, exist_ok=True)
             # Under a hidden name until it holds a config: a reader never meets half a run.
