@@ -33,6 +33,12 @@ page = st.navigation(
             icon=":material/monitoring:",
             help="One run in full, live while it trains.",
         ),
+        st.Page(
+            "app_pages/papers.py",
+            title="Papers",
+            icon=":material/menu_book:",
+            help="Every published figure beside ours, by the paper's protocol and an honest one.",
+        ),
     ],
     position="top",
 )

@@ -1,6 +1,7 @@
 """The metrics against scikit-learn, SciPy and examples worked by hand."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -334,3 +335,12 @@ def test_importing_the_metrics_imports_nothing_heavy():
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
     assert (finished.returncode, finished.stdout.strip()) == (0, ""), finished.stderr
+
+
+def test_the_chance_that_a_detection_is_right():
+    """Of 10,000,000 images 7,000 are cases: 6,860 hits beside 199,860 false alarms."""
+    assert metrics.predictive_value(0.98, 0.98, 0.0007) == pytest.approx(6860 / (6860 + 199_860))
+    assert metrics.predictive_value(1, 1, 0.3) == 1
+    assert math.isnan(metrics.predictive_value(0, 1, 0.3))
+    with pytest.raises(ValueError, match="shares from 0 to 1"):
+        metrics.predictive_value(98, 0.98, 0.1)

@@ -13,6 +13,7 @@ from fercore.metrics.counts import (
     confusion_matrix,
     macro_f1,
     per_class,
+    predictive_value,
     recall_interval,
     uar,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "macro_f1",
     "negative_log_likelihood",
     "per_class",
+    "predictive_value",
     "recall_interval",
     "reliability",
     "summarise",

@@ -161,6 +161,33 @@ def uar(confusion: Counts) -> float:
     return float(np.nanmean(per_class(confusion).recall))
 
 
+def predictive_value(sensitivity: float, specificity: float, prevalence: float) -> float:
+    """The chance that a detection is right, by Bayes' theorem.
+
+    Args:
+        sensitivity: share of the cases that are detected, in [0, 1].
+        specificity: share of the others that are not, in [0, 1].
+        prevalence: share of cases, in [0, 1].
+
+    Returns:
+        A share in [0, 1]; NaN where nothing is ever detected.
+
+    Raises:
+        ValueError: for an argument out of its range.
+
+    Example:
+        >>> round(predictive_value(0.98, 0.98, 0.0007), 3)  # Rath (2021), Appendix
+        0.033
+    """
+    if not all(0 <= share <= 1 for share in (sensitivity, specificity, prevalence)):
+        raise ValueError(
+            f"received {sensitivity}, {specificity}, {prevalence}, expected shares from 0 to 1"
+        )
+    right = sensitivity * prevalence
+    detected = right + (1 - specificity) * (1 - prevalence)
+    return right / detected if detected else math.nan
+
+
 def balanced_class_weights(labels: Labels, num_classes: int) -> Vector:
     """Weights under which every class that is present counts the same.
 

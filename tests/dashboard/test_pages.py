@@ -10,11 +10,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import formats
-from fercore.runs import Run
+from fercore import papers
+from fercore.runs import Run, list_runs
 from tests.dashboard import make_runs
 
 APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
-PAGES = ("runs", "compare", "run")
+PAGES = ("runs", "compare", "run", "papers")
 
 
 def open_page(name: str, **query: str | list[str]) -> AppTest:
@@ -49,13 +50,39 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "nothing"
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "papers"])
 def test_without_runs_a_page_says_what_to_do(empty: Path, page: str):
     said = words(open_page(page))
     assert "No runs yet" in said
     assert "fercore train synthetic-quick" in said
     assert "fercore data add fer2013 PATH" in said
     assert "fercore train katkar2021-model1-original" in said
+
+
+def test_without_runs_the_published_figures_stand_alone(empty: Path):
+    app = open_page("papers")
+    assert "Not trained yet 16" in words(app)
+    assert "fercore papers --train khopkar2021 khopkar2021-honest" in words(app)
+    assert sum(len(frame.value) for frame in app.dataframe if "Paper" in frame.value) == 22
+    assert charts(app) == 0
+
+
+def test_papers_sets_our_runs_beside_the_published_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """On the committed runs: what the page says is what they hold."""
+    committed = Path(__file__).parents[2] / "runs"
+    monkeypatch.setenv("FERCORE_RUNS", str(committed))
+    app = open_page("papers", system="le2019")
+    (table,) = (frame.value for frame in app.dataframe if "Paper" in frame.value)
+    deep = table[table["Figure"] == "Table 1, Deep"].iloc[0]
+    runs = papers.runs_of("le2019-deep", list_runs(committed))
+    expected = np.mean([100 * run.results.splits["test"].accuracy for run in runs])
+    assert deep["Ours"] == pytest.approx(expected)
+    assert deep["Difference"] == pytest.approx(expected - 65.55)
+    assert charts(app) == 2
+    recalls = [frame.value for frame in app.dataframe if "disgust" in frame.value]
+    assert recalls[1]["disgust"][0] == 57.14
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -1,0 +1,241 @@
+"""The sections of the Papers page."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import cached, charts, columns, facts, formats, pieces
+from fercore import papers
+from fercore.metrics import predictive_value
+from fercore.papers import Comparison, Ours, System
+
+STATUS = {
+    "reached": "reached",
+    "within": "within the interval",
+    "short": "short",
+    "noted": "noted",
+    "missing": "not trained yet",
+}
+_STATUS_COLORS = ["#1a7f4b", "#3f6fb5", "#ad5d17", "#66717d", "#66717d"]
+_TILES = {
+    "reached": ("Reached or exceeded", "by our mean over the seeds"),
+    "within": ("Within the interval", "short by less than the sampling noise of the test set"),
+    "short": ("Short", "by more than that"),
+    "missing": ("Not trained yet", "the commands stand below"),
+}
+_SIDE_BY_SIDE = 3
+
+
+def short(system: System) -> str:
+    """`Le 2019` of `le2019`."""
+    return f"{system.key[:-4].capitalize()} {system.key[-4:]}"
+
+
+def summary(rows: Sequence[Comparison]) -> None:
+    """How many figures of whole test sets are reached, and what the two protocols are."""
+    overall = [row for row in rows if row.row.overall]
+    st.markdown(
+        f"{len(overall)} published accuracies of five systems, each beside ours twice: under "
+        "**the paper's protocol**, faults included, so that the two can be compared, and under an "
+        "**honest** one: nothing that is tested was trained on or chose the checkpoint."
+    )
+    with st.grid(4, min_column_width=190, gap="small"):
+        for status, (label, below) in _TILES.items():
+            with st.container(border=True, height="stretch", gap="xxsmall"):
+                st.metric(label, sum(row.status == status for row in overall))
+                st.caption(below)
+
+
+def section(system: System, rows: Sequence[Comparison]) -> None:
+    """One paper: what was found, its figures, its classes, our matrices."""
+    st.subheader(system.citation, anchor=system.key)
+    st.markdown(formats.markdown(system.found))
+    if system.key == "rath2021":
+        _bayes()
+    whole = [row for row in rows if not row.row.class_name]
+    st.dataframe(
+        overall_table(whole),
+        hide_index=True,
+        column_config=_columns(),
+        placeholder=formats.DASH,
+        height="content",
+        key=f"rows-{system.key}",
+    )
+    _commands(rows)
+    with_classes = [row for row in rows if row.row.class_name]
+    if with_classes:
+        with st.expander("Class by class", icon=":material/format_list_numbered:"):
+            _classes(with_classes)
+    _matrices(system, whole)
+
+
+def overall_table(rows: Sequence[Comparison]) -> pd.DataFrame:
+    """One line a figure; percent throughout."""
+    return pd.DataFrame(
+        [
+            {
+                "Figure": _label(comparison),
+                "Status": [STATUS[comparison.status]],
+                "Paper": comparison.row.figure,
+                "Ours": _mean(comparison.paper),
+                "Difference": comparison.difference,
+                "95% interval": _interval(comparison.paper),
+                "n": comparison.paper.n or None if comparison.paper else None,
+                "Runs": _runs(comparison.paper),
+                "Honest": _mean(comparison.honest),
+                "Honest interval": _interval(comparison.honest),
+                "Honest n": comparison.honest.n or None if comparison.honest else None,
+                "Honest runs": _runs(comparison.honest),
+                "Printed": comparison.row.parameters or None,
+                "Parameters": comparison.paper.parameters if comparison.paper else None,
+                "Remark": comparison.row.remark or None,
+            }
+            for comparison in rows
+        ]
+    )
+
+
+def class_table(rows: Sequence[Comparison]) -> pd.DataFrame:
+    """Classes as columns; the paper's line and ours, in percent."""
+    lines: dict[str, dict[str, float | None]] = {
+        "paper": {row.row.class_name: row.row.figure for row in rows},
+        "ours": {row.row.class_name: _mean(row.paper) for row in rows},
+        "ours, honest": {row.row.class_name: _mean(row.honest) for row in rows},
+    }
+    return pd.DataFrame([{"": name, **values} for name, values in lines.items()])
+
+
+def _bayes() -> None:
+    accuracy, prevalence, printed = 0.98, 0.0007, 0.025
+    right = predictive_value(accuracy, accuracy, prevalence)
+    st.latex(
+        rf"P(\text{{contempt}} \mid \text{{detected}}) = \frac{{{accuracy} \cdot {prevalence}}}"
+        rf"{{{accuracy} \cdot {prevalence} + {1 - accuracy:.2f} \cdot {1 - prevalence}}}"
+        rf" = {right:.3f} \quad (\text{{printed: }} {printed})"
+    )
+
+
+def _columns() -> dict[str, Any]:
+    config = st.column_config
+    points = config.NumberColumn("Difference", format="%+.2f", help="Points, ours less theirs.")
+    return {
+        "Figure": config.TextColumn("Figure", pinned=True, width=250),
+        "Status": config.MultiselectColumn(
+            "Status", options=list(STATUS.values()), color=_STATUS_COLORS, width=140
+        ),
+        "Paper": columns.percent("Paper"),
+        "Ours": columns.percent("Ours", "Mean over the runs, under the paper's protocol."),
+        "Difference": points,
+        "95% interval": config.TextColumn("95 % interval", help="Wilson's, of ours."),
+        "n": config.NumberColumn("n", format="localized", help="Samples tested."),
+        "Runs": config.TextColumn("Runs", help="Seeds, folds and the spread over them."),
+        "Honest": columns.percent("Honest", "Ours under an honest protocol."),
+        "Honest interval": config.TextColumn("Its interval"),
+        "Honest n": config.NumberColumn("Its n", format="localized"),
+        "Honest runs": config.TextColumn("Its runs"),
+        "Printed": config.TextColumn("Parameters printed"),
+        "Parameters": config.NumberColumn("Parameters", format="localized"),
+        "Remark": config.TextColumn("Remark", width="large"),
+    }
+
+
+def _commands(rows: Sequence[Comparison]) -> None:
+    absent = {
+        name: papers.minutes(name) * len(papers.folds(name))
+        for comparison in rows
+        for name, ours in (
+            (comparison.row.experiment, comparison.paper),
+            (comparison.row.honest, comparison.honest),
+        )
+        if ours is None
+    }
+    if not absent:
+        return
+    total = formats.duration(60 * sum(absent.values()))
+    st.caption(f"Not trained yet, about {total} on two CPU cores; it can be stopped and resumed:")
+    st.code(f"fercore papers --train {' '.join(sorted(absent))}", language="bash", wrap_lines=True)
+
+
+def _classes(rows: Sequence[Comparison]) -> None:
+    for title in dict.fromkeys(f"{row.row.label}, {row.row.metric}" for row in rows):
+        of_table = [row for row in rows if f"{row.row.label}, {row.row.metric}" == title]
+        st.markdown(f"**{formats.markdown(title)}**")
+        table = class_table(of_table)
+        config = {name: columns.percent(name) for name in table.columns[1:]}
+        st.dataframe(
+            table,
+            hide_index=True,
+            column_config={"": st.column_config.TextColumn("", pinned=True, width=96), **config},
+            placeholder=formats.DASH,
+            key=f"classes-{of_table[0].row.system}-{title}",
+        )
+
+
+def _matrices(system: System, rows: Sequence[Comparison]) -> None:
+    shown: dict[str, tuple[str, str, str]] = {}
+    for comparison in rows:
+        for protocol, ours, view in (
+            ("paper's protocol", comparison.paper, comparison.row.view),
+            ("honest", comparison.honest, comparison.row.honest_view),
+        ):
+            if ours and comparison.row.overall:
+                title = f"{comparison.row.label}, {protocol}"
+                shown.setdefault(title, (title, ours.runs[0], view))
+    if not shown:
+        return
+    with st.expander("Our confusion matrices", icon=":material/grid_on:"):
+        titles = st.multiselect(
+            "Rows",
+            list(shown),
+            default=list(shown)[:2],
+            max_selections=_SIDE_BY_SIDE,
+            key=f"matrices-{system.key}",
+        )
+        if not titles:
+            return
+        with st.grid(len(titles), min_column_width=340, gap="medium"):
+            for title in titles:
+                _matrix(*shown[title])
+
+
+def _matrix(title: str, run_id: str, view: str) -> None:
+    run = cached.find_run(run_id)
+    result = facts.result_of(run, view) if run else None
+    if run is None or run.results is None or result is None:
+        return
+    with st.container(gap="xsmall"):
+        st.markdown(f"**{formats.markdown(title)}**")
+        figure = charts.confusion(result, run.results.class_names, pieces.mode())
+        pieces.plot(figure, f"matrix-{title}", f"Confusion matrix: {title}")
+        st.page_link(
+            pieces.RUN_PAGE,
+            label=f"Open {run_id}",
+            icon=":material/monitoring:",
+            query_params={"run": run_id},
+        )
+
+
+def _label(comparison: Comparison) -> str:
+    row = comparison.row
+    return row.label if row.overall else f"{row.label}, {row.metric}"
+
+
+def _mean(ours: Ours | None) -> float | None:
+    return None if ours is None else ours.mean
+
+
+def _interval(ours: Ours | None) -> str | None:
+    if ours is None or ours.low is None or ours.high is None:
+        return None
+    return formats.interval(ours.low / 100, ours.high / 100)
+
+
+def _runs(ours: Ours | None) -> str | None:
+    if ours is None:
+        return None
+    text = f"{ours.seeds} seed{'s' if ours.seeds > 1 else ''}"
+    if ours.folds > 1:
+        text += f" x {ours.folds} folds"
+    return text if ours.spread is None else f"{text}, \u00b1{ours.spread:.2f}"
