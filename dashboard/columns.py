@@ -14,9 +14,9 @@ _SCORED = [
 _SCORED_COLORS = ["#66717d" if name.startswith("all") else "#ad5d17" for name in _SCORED]
 
 
-def percent(label: str, help: str | None = None) -> Any:
-    """A share in percent, two decimals."""
-    return st.column_config.NumberColumn(label, format=_PERCENT, help=help)
+def percent(label: str, help: str | None = None, width: int | None = None) -> Any:
+    """A share in percent, two decimals; the width is in pixels."""
+    return st.column_config.NumberColumn(label, format=_PERCENT, help=help, width=width)
 
 
 def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:

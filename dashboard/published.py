@@ -121,18 +121,20 @@ def _columns() -> dict[str, Any]:
     config = st.column_config
     points = config.NumberColumn("Difference", format="%+.2f", help="Points, ours less theirs.")
     return {
-        "Figure": config.TextColumn("Figure", pinned=True, width=250),
+        "Figure": config.TextColumn("Figure", pinned=True, width=236),
         "Status": config.MultiselectColumn(
             "Status", options=list(STATUS.values()), color=_STATUS_COLORS, width=140
         ),
-        "Paper": columns.percent("Paper"),
-        "Ours": columns.percent("Ours", "Mean over the runs, under the paper's protocol."),
+        "Paper": columns.percent("Paper", width=76),
+        "Ours": columns.percent(
+            "Ours", "Mean over the runs, under the paper's protocol.", width=76
+        ),
         "Difference": points,
-        "95% interval": config.TextColumn("95 % interval", help="Wilson's, of ours."),
+        "95% interval": config.TextColumn("95 % interval", help="Wilson's, of ours.", width=112),
         "n": config.NumberColumn("n", format="localized", help="Samples tested."),
         "Runs": config.TextColumn("Runs", help="Seeds, folds and the spread over them."),
-        "Honest": columns.percent("Honest", "Ours under an honest protocol."),
-        "Honest interval": config.TextColumn("Its interval"),
+        "Honest": columns.percent("Honest", "Ours under an honest protocol.", width=76),
+        "Honest interval": config.TextColumn("Its interval", width=112),
         "Honest n": config.NumberColumn("Its n", format="localized"),
         "Honest runs": config.TextColumn("Its runs"),
         "Printed": config.TextColumn("Parameters printed"),
@@ -219,7 +221,7 @@ def _matrix(title: str, run_id: str, view: str) -> None:
 
 def _label(comparison: Comparison) -> str:
     row = comparison.row
-    return row.label if row.overall else f"{row.label}, {row.metric}"
+    return row.label if row.overall else f"{row.label} ({row.metric.removesuffix(' accuracy')})"
 
 
 def _mean(ours: Ours | None) -> float | None:

@@ -124,10 +124,7 @@ def classes(run: Run) -> None:
         )
     scale: charts.Scale = "counts" if cells == "counts" else "share"
     result, names = run.results.splits[split], run.results.class_names
-    colors = {
-        name: theme.emotion_color(name, pieces.mode())
-        for name in [*names, *(entry.name for entry in result.classes)]
-    }
+    colors = theme.class_colors(names, pieces.mode())
     with st.grid(2, min_column_width=340, gap="medium"):
         with st.container(gap="xsmall"):
             st.markdown("**Confusion**")

@@ -36,6 +36,7 @@ EMOTION_COLORS: dict[Mode, dict[str, str]] = {
         "sad": "#377acf",
         "surprise": "#0aa0b2",
         "neutral": "#6b7280",
+        "contempt": "#6d1548",
     },
     "dark": {
         "angry": "#f0756a",
@@ -45,6 +46,7 @@ EMOTION_COLORS: dict[Mode, dict[str, str]] = {
         "sad": "#3b97fb",
         "surprise": "#5bebfc",
         "neutral": "#9ca8b2",
+        "contempt": "#c23a7c",
     },
 }
 
@@ -92,9 +94,11 @@ def run_colors(run_ids: Sequence[str], mode: Mode) -> dict[str, str]:
     return {run_id: palette[i % len(palette)] for i, run_id in enumerate(run_ids)}
 
 
-def emotion_color(name: str, mode: Mode) -> str:
-    """The colour of an emotion; grey for a class that is none of the seven."""
-    return EMOTION_COLORS[mode].get(name, MUTED[mode])
+def class_colors(names: Sequence[str], mode: Mode) -> dict[str, str]:
+    """A colour for each class: that of its emotion, else one by its place among the others."""
+    emotions = EMOTION_COLORS[mode]
+    others = run_colors([name for name in names if name not in emotions], mode)
+    return {name: emotions.get(name) or others[name] for name in names}
 
 
 def swatch(color: str) -> str:

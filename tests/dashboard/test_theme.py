@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dashboard import theme
-from fercore.labels import FER2013
+from fercore.labels import CKPLUS, FER2013, LFW_EMOTION
 
 CONFIG = tomllib.loads((Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text())
 # Machado, Oliveira & Fernandes (2009), severity 1: how linear RGB looks without one kind of cone.
@@ -79,8 +79,16 @@ def test_streamlit_has_the_same_palettes(mode):
 
 def test_every_emotion_has_a_color_of_its_own():
     for mode in ("light", "dark"):
-        assert set(theme.EMOTION_COLORS[mode]) == set(FER2013)
-    assert theme.emotion_color("contempt", "light") == theme.MUTED["light"]
+        assert set(theme.EMOTION_COLORS[mode]) == {*FER2013, *CKPLUS, *LFW_EMOTION}
+
+
+def test_classes_that_are_no_emotions_are_told_apart():
+    colors = theme.class_colors(["happy", "karuna", "raudra"], "dark")
+    assert colors == {
+        "happy": theme.EMOTION_COLORS["dark"]["happy"],
+        "karuna": theme.RUN_COLORS["dark"][0],
+        "raudra": theme.RUN_COLORS["dark"][1],
+    }
 
 
 def test_run_colors_go_by_place():
