@@ -48,15 +48,23 @@ def cautions(view: Compared) -> None:
     datasets = sorted({run.config.dataset for run in runs if run.config})
     if len(datasets) > 1:
         _caution(f"Different datasets ({', '.join(datasets)}): do not rank these figures.")
+    elif len({str(run.config.protocol) for run in runs if run.config}) > 1:
+        _caution("The same dataset, divided in different ways: these are not the same test images.")
     elif len({run.environment.dataset_fingerprint for run in runs if run.environment}) > 1:
         _caution("The same dataset by name, but not the same images: the fingerprints differ.")
     scored = {facts.scored_classes(run, view.split) for run, _ in view.evaluated}
-    if len(scored) > 1:
+    if len(scored) > 1 and len(datasets) == 1:
         sizes = " and ".join(str(size) for size in sorted({len(names) for names in scored}))
         _caution(
             f"These runs are scored on different numbers of classes here ({sizes}): choose "
             f"“{facts.split_titles(runs).get('test_all', facts.SPLITS['test_all'])}” above, "
             "which counts every test image."
+        )
+    faulty = [view.labels[run.id] for run in runs if run.config and not facts.is_honest(run)]
+    if faulty:
+        _caution(
+            f"Under a published protocol that lets tested images into the training: "
+            f"{formats.markdown(', '.join(faulty))}."
         )
     missing = [view.labels[run.id] for run in runs if facts.result_of(run, view.split) is None]
     if missing and len(missing) < len(runs):

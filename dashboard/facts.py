@@ -65,8 +65,31 @@ def all_classes_result(run: Run) -> SplitResult | None:
 
 
 def honest_result(run: Run) -> SplitResult | None:
-    """The test split without images that stand in training; `None` if classes were dropped."""
-    return None if dropped_classes(run) else result_of(run, "test_unique")
+    """The test split without images that stand in training.
+
+    `None` if classes were dropped, or the protocol lets tested images into the training.
+    """
+    return result_of(run, "test_unique") if is_honest(run) and not dropped_classes(run) else None
+
+
+def is_honest(run: Run) -> bool:
+    """Whether nothing that is tested was trained on or chose the checkpoint."""
+    return run.config is not None and run.config.protocol.honest
+
+
+def best(runs: Sequence[Run]) -> tuple[Run, SplitResult] | None:
+    """The run with the best honest figure on the dataset that most runs are of.
+
+    Figures on different datasets are not to be ranked; where as many runs are of two, the one that
+    comes first in the list counts.
+    """
+    judged = [(run, result) for run in runs if (result := honest_result(run)) and run.config]
+    datasets = [run.config.dataset for run, _ in judged if run.config]
+    if not datasets:
+        return None
+    main = max(datasets, key=datasets.count)
+    of_main = [entry for entry, dataset in zip(judged, datasets, strict=True) if dataset == main]
+    return max(of_main, key=lambda entry: entry[1].accuracy)
 
 
 def worst_class(result: SplitResult | None) -> ClassResult | None:
@@ -140,4 +163,8 @@ def silent_for(run: Run) -> float | None:
 
 
 def _short(run: Run) -> str:
-    return f"{run.config.name} · s{run.config.seed}" if run.config else run.id
+    if run.config is None:
+        return run.id
+    protocol = run.config.protocol
+    fold = f" · fold {protocol.fold + 1}" if protocol.split == "subjects" else ""
+    return f"{run.config.name} · s{run.config.seed}{fold}"

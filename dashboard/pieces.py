@@ -58,6 +58,13 @@ def badges(run: Run) -> None:
         st.badge(run.state, icon=look.icon, color=look.badge, help=look.meaning)
         if facts.is_synthetic(run):
             st.badge("synthetic faces", icon=":material/draw:", color="violet")
+        if run.config and not facts.is_honest(run):
+            st.badge(
+                "tested images in training",
+                icon=":material/warning:",
+                color="orange",
+                help="The published protocol, faults included: this figure measures memory too.",
+            )
         if facts.dropped_classes(run):
             left_out = ", ".join(facts.dropped_classes(run))
             st.badge(f"without {left_out}", icon=":material/filter_alt:", color="orange")

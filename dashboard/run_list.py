@@ -13,19 +13,19 @@ _OPEN = ":material/open_in_full:"
 def tiles(runs: Sequence[Run]) -> None:
     """The best honest figure, and how many runs there are of which kind."""
     real = [run for run in runs if not facts.is_synthetic(run) and run.state != "broken"]
-    ranked = [
-        (result.accuracy, run, result) for run in real if (result := facts.honest_result(run))
-    ]
+    best = facts.best(real)
     finished = sum(run.state == "finished" for run in real)
     running = [run for run in runs if run.state == "running"]
     halted = [run for run in runs if run.state in facts.RESUMABLE]
     with st.grid(4, min_column_width=230, gap="small"):
-        if ranked:
-            _, best, result = max(ranked, key=lambda entry: entry[0])
+        if best:
+            run, result = best
             label, value = "Best accuracy without repeats", formats.percent(result.accuracy)
+            dataset = f"{run.config.dataset}, " if run.config else ""
             below = (
+                f"{formats.markdown(dataset)}"
                 f"{formats.interval(result.accuracy_low, result.accuracy_high)}, "
-                f"n = {result.n:,} · {formats.markdown(facts.title(best))}"
+                f"n = {result.n:,} · {formats.markdown(facts.title(run))}"
             )
         else:
             label, value = "Best accuracy without repeats", formats.DASH

@@ -206,6 +206,7 @@ def _run_row(run: Run) -> dict[str, Any]:
     return {
         "Experiment": facts.title(run),
         "State": [run.state],
+        "Dataset": config.dataset if config else None,
         "Seed": config.seed if config else None,
         "Accuracy": _percent(test.accuracy if test else None),
         "95% interval": formats.interval(test.accuracy_low, test.accuracy_high, 1)
@@ -218,7 +219,6 @@ def _run_row(run: Run) -> dict[str, Any]:
         "Macro-F1": _percent(test.macro_f1 if test else None),
         "Worst class": worst.name if worst else None,
         "Worst recall": _percent(worst.recall if worst else None),
-        "Dataset": config.dataset if config else None,
         "Model": config.model if config else None,
         "Epochs": _epochs(run),
         "Parameters": results.parameters if results else None,

@@ -124,6 +124,14 @@ def test_the_command_prints_every_form():
     assert "66.70" in latex
 
 
+def test_the_readme_prints_what_the_runs_give():
+    readme = (RUNS.parent / "README.md").read_text()
+    printed = readme.partition("<!-- fercore papers --markdown -->\n")[2].partition("<!-- end -->")[
+        0
+    ]
+    assert printed == fercore("papers", "--markdown").stdout
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [(("nobody2020",), "expected a system"), (("--json", "--latex"), "expected one")],

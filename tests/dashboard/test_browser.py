@@ -121,6 +121,8 @@ def test_every_page_at_every_width(chromium, address, root, running, width, heig
         f"/run?run={run_id(root, 'katkar2021-model1-original')}": "Katkar 2021",
         f"/run?run={running.path.name}": "Khopkar 2021",
         "/run?run=holiday-pictures": "holiday-pictures",
+        "/papers": "Papers",
+        "/papers?system=rath2021": "Papers",
         "/run?run=gone": "Khopkar 2021",
     }
     for path, heading in pages.items():

@@ -1,9 +1,11 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from dashboard import cached, facts
-from fercore.runs import Run
+from fercore.config import load_config
+from fercore.runs import Run, list_runs
 
 
 def test_dropped_classes_have_two_figures(runs: dict[str, Run]):
@@ -72,3 +74,29 @@ def test_resume_command_for_what_stopped(runs: dict[str, Run]):
         assert facts.resume_command(runs[name]) == f"fercore train --resume {runs[name].id}"
     assert facts.resume_command(runs["le2019-deep"]) is None
     assert facts.resume_command(runs["holiday-pictures"]) is None
+
+
+def test_the_best_run_is_honest_and_of_the_dataset_that_most_are_of(made: Path):
+    runs = [run for run in list_runs(made) if run.results and not facts.is_synthetic(run)]
+    found = facts.best(runs)
+    assert found is not None
+    judged = [result.accuracy for run in runs if (result := facts.honest_result(run))]
+    assert found[1].accuracy == max(judged)
+
+    def as_if(run, **changes):
+        config = load_config(run.path / "config.json", changes)
+        return replace(run, config=config)
+
+    leaky = as_if(found[0], **{"protocol.honest": False})
+    assert facts.honest_result(leaky) is None
+    elsewhere = as_if(found[0], dataset="ckplus")
+    others = [run for run in runs if run.id != found[0].id]
+    assert facts.best([elsewhere, *others, *others])[0].id != found[0].id
+    assert facts.best([leaky]) is None
+
+
+def test_folds_have_labels_of_their_own(made: Path):
+    run = next(run for run in list_runs(made) if run.config)
+    changes = {"protocol.split": "subjects", "protocol.folds": 5, "protocol.fold": 3}
+    fold = replace(run, config=load_config(run.path / "config.json", changes))
+    assert facts.labels([fold])[run.id].endswith("· fold 4")
