@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 # On a page that is not the first, Streamlit's client tries its endpoints below that page first.
-PROBES = re.compile(r"/(compare|run)/_stcore/(health|host-config)$")
+PROBES = re.compile(r"/(compare|run|papers)/_stcore/(health|host-config)$")
 TROUBLE = (
     '[data-testid="stException"], [data-testid="stAlertContentError"], '
     '[data-testid="stConnectionStatus"]'
