@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fercore import papers
-from fercore.cli.papers import missing
+from fercore.cli.papers import missing, words_for
 from fercore.config import list_configs, load_config
 from fercore.records import Results
 from fercore.runs import Run, list_runs
@@ -51,7 +51,7 @@ def test_every_published_experiment_is_in_the_table_and_names_a_system():
             assert published.system in keys
             assert name in in_table
     assert {row.system for row in papers.rows()} == keys
-    assert sum(row.overall for row in papers.rows()) == 16
+    assert sum(row.overall for row in papers.rows()) == 18
     assert len(papers.rows()) > 80
 
 
@@ -103,6 +103,22 @@ def test_folds_count_once_all_of_them_are_there():
     assert whole.mean == pytest.approx(84.5)
     assert missing(experiment, 1, runs[:8]) == [(0, 8), (0, 9)]
     assert missing(experiment, 2, runs)[0] == (1, 0)
+
+
+def test_what_was_interrupted_is_gone_on_with(monkeypatch):
+    begun = made("le2019-deep", 0.3)
+    interrupted = Run(begun.path, "interrupted", begun.config)
+    assert words_for("le2019-deep", 0, 0, [interrupted]) == ["train", "le2019-deep", "--seed", "0"]
+    monkeypatch.setattr(Run, "log", lambda run: ["an epoch"])
+    assert words_for("le2019-deep", 0, 0, [interrupted]) == ["train", "--resume", begun.id]
+    assert words_for("le2019-deep", 1, 0, [interrupted])[:2] == ["train", "le2019-deep"]
+
+
+def test_folds_and_random_splits_are_named_on_the_command_line():
+    folds = words_for("ranjan2023-model1-ckplus-subjects", 2, 7, [])
+    assert folds[2:] == ["--seed", "2", "--protocol.fold", "7"]
+    random = words_for("ranjan2023-model1-ckplus", 2, 0, [])
+    assert random[2:] == ["--seed", "2", "--protocol.split-seed", "2"]
 
 
 def fercore(*words: str) -> subprocess.CompletedProcess:

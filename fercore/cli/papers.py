@@ -130,7 +130,7 @@ def _train_missing(wanted: set[str], seeds: int, runs: str, data: str) -> None:
             if experiment not in wanted:
                 continue
             for seed, fold in missing(experiment, number, list_runs(Path(runs))):
-                words = _words(experiment, seed, fold, list_runs(Path(runs)))
+                words = words_for(experiment, seed, fold, list_runs(Path(runs)))
                 typer.echo(f"+ fercore {' '.join(words)}")
                 command = [sys.executable, "-m", "fercore", *words]
                 command += ["--runs-root", runs, "--data-root", data]
@@ -146,7 +146,7 @@ def _train_missing(wanted: set[str], seeds: int, runs: str, data: str) -> None:
                     )
 
 
-def _words(experiment: str, seed: int, fold: int, runs: Sequence[Run]) -> list[str]:
+def words_for(experiment: str, seed: int, fold: int, runs: Sequence[Run]) -> list[str]:
     """What trains one run, or goes on with one that was interrupted."""
     config = load_config(experiment)
     for run in runs:
