@@ -71,7 +71,7 @@ def export_run(
         UserError: if TensorFlow is absent, or the exported network says something else.
     """
     opset, content = export_onnx(network, class_names)
-    exported = OnnxNetwork(content)(images, batch_size=256)
+    exported = OnnxNetwork(content)(images)
     difference = float(np.abs(exported - probabilities).max())
     if difference > TOLERANCE:
         raise UserError(
@@ -105,7 +105,7 @@ def export_finished(run: Run, images: NDArray[np.uint8]) -> Onnx:
     network = keras.models.load_model(checkpoint, compile=False)
     writer = RunWriter(run.path)
     onnx = export_run(
-        network, writer, images, predict(network, images, 512), run.results.class_names
+        network, writer, images, predict(network, images, 128), run.results.class_names
     )
     writer.write_record(run.results.model_copy(update={"onnx": onnx}))
     return onnx

@@ -25,7 +25,7 @@ from fercore.records import LogRow, Results, Selection
 from fercore.runs import find_run, read_log
 from fercore.trainee import OnProgress, Progress, Steps, Trainee, batches, layer_table, predict
 
-EVALUATION_BATCH = 512
+EVALUATION_BATCH = 128
 Stop = Literal["epochs", "early stopping", "interrupt", "not a number"]
 
 
