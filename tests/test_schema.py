@@ -41,7 +41,8 @@ def test_committed_runs_keep_the_format(path):
     run = read_run(path)
     assert run.state == "finished"
     assert not run.environment.synthetic
-    assert run.onnx_path is not None
+    # Networks on CK+ measure a protocol; git leaves them where they were trained.
+    assert run.onnx_path is not None or run.config.dataset == "ckplus"
     assert run.results.onnx.max_difference <= 1e-4
 
 
