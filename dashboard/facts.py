@@ -78,18 +78,22 @@ def is_honest(run: Run) -> bool:
 
 
 def best(runs: Sequence[Run]) -> tuple[Run, SplitResult] | None:
-    """The run with the best honest figure on the dataset that most runs are of.
+    """The run with the best honest figure on the dataset that most experiments are of.
 
-    Figures on different datasets are not to be ranked; where as many runs are of two, the one that
-    comes first in the list counts.
+    Figures on different datasets are not to be ranked; where as many experiments are of two, the
+    one that comes first in the list counts.
     """
-    judged = [(run, result) for run in runs if (result := honest_result(run)) and run.config]
-    datasets = [run.config.dataset for run, _ in judged if run.config]
-    if not datasets:
+    judged: dict[str, list[tuple[Run, SplitResult]]] = {}
+    experiments: dict[str, set[str]] = {}
+    for run in runs:
+        result = honest_result(run)
+        if result and run.config:
+            judged.setdefault(run.config.dataset, []).append((run, result))
+            experiments.setdefault(run.config.dataset, set()).add(run.config.name)
+    if not judged:
         return None
-    main = max(datasets, key=datasets.count)
-    of_main = [entry for entry, dataset in zip(judged, datasets, strict=True) if dataset == main]
-    return max(of_main, key=lambda entry: entry[1].accuracy)
+    main = max(judged, key=lambda dataset: len(experiments[dataset]))
+    return max(judged[main], key=lambda entry: entry[1].accuracy)
 
 
 def worst_class(result: SplitResult | None) -> ClassResult | None:

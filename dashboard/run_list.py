@@ -21,9 +21,9 @@ def tiles(runs: Sequence[Run]) -> None:
         if best:
             run, result = best
             label, value = "Best accuracy without repeats", formats.percent(result.accuracy)
-            dataset = f"{run.config.dataset}, " if run.config else ""
+            dataset = run.config.dataset if run.config else ""
             below = (
-                f"{formats.markdown(dataset)}"
+                f"{formats.markdown(dataset)}, "
                 f"{formats.interval(result.accuracy_low, result.accuracy_high)}, "
                 f"n = {result.n:,} · {formats.markdown(facts.title(run))}"
             )

@@ -34,6 +34,7 @@ def test_svm_equals_a_computation_by_hand(margin: float):
     np.testing.assert_allclose(loss, svm_by_hand(SCORES, LABELS, margin), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="asks TensorFlow's tape")
 def test_the_gradient_of_the_svm_equals_finite_differences():
     import tensorflow as tf
 
