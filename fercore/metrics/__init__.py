@@ -18,6 +18,7 @@ from fercore.metrics.counts import (
     uar,
 )
 from fercore.metrics.evaluation import Evaluation, summarise
+from fercore.metrics.paired import McNemar, PairedDifference, mcnemar, paired_bootstrap
 from fercore.metrics.probabilistic import (
     ECE_BINS,
     Reliability,
@@ -26,19 +27,26 @@ from fercore.metrics.probabilistic import (
     reliability,
     top_k_accuracy,
 )
+from fercore.metrics.scaling import apply_temperature, fit_temperature
 
 __all__ = [
     "ECE_BINS",
     "Evaluation",
+    "McNemar",
+    "PairedDifference",
     "PerClass",
     "Reliability",
     "accuracy",
     "accuracy_interval",
+    "apply_temperature",
     "balanced_class_weights",
     "confusion_matrix",
     "expected_calibration_error",
+    "fit_temperature",
     "macro_f1",
+    "mcnemar",
     "negative_log_likelihood",
+    "paired_bootstrap",
     "per_class",
     "predictive_value",
     "recall_interval",
