@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import cached, comparison, facts, linked, pieces, theme
+from dashboard import cached, comparison, facts, linked, pieces, theme, versus
 
 st.title("Compare", anchor=False)
 readable = {run.id: run for run in cached.list_runs() if run.config}
@@ -30,6 +30,7 @@ if len(picked) < 2:
 view = comparison.compared([readable[run_id] for run_id in picked])
 comparison.cautions(view)
 comparison.headline(view)
+versus.section(view)
 comparison.curves(view)
 if view.evaluated:
     comparison.confusions(view)

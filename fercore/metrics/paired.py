@@ -1,5 +1,6 @@
 """Two classifiers on the same samples: how far apart, and how surely."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -56,13 +57,12 @@ def mcnemar(labels: Labels, first: Labels, second: Labels) -> McNemar:
     or percentages", Psychometrika 12 (1947); the binomial form as in Fleiss, "Statistical Methods
     for Rates and Proportions" (1981).
     """
-    from scipy.special import bdtr
-
     true, a, b = _checked(labels, first, second)
     only_a = int(((a == true) & (b != true)).sum())
     only_b = int(((a != true) & (b == true)).sum())
     discordant = only_a + only_b
-    tail = float(bdtr(min(only_a, only_b), discordant, 0.5)) if discordant else 1.0
+    # Whole numbers as they are: exact for any number of samples.
+    tail = sum(math.comb(discordant, k) for k in range(min(only_a, only_b) + 1)) / 2**discordant
     return McNemar(only_a, only_b, min(1.0, 2 * tail))
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import formats
+from dashboard import formats, versus
 from fercore import papers
-from fercore.runs import Run, list_runs
+from fercore.runs import Predictions, Run, list_runs
 from tests.dashboard import make_runs
 
 APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
@@ -292,6 +292,36 @@ def test_predictions_of_the_wrong_shape_count_as_none(root: Path, runs: dict[str
         arrays = dict(stored)
     np.savez(path, **(arrays | {"test_probabilities": arrays["test_probabilities"][:, :3]}))
     assert "No predictions are stored" in words(open_page("run", run=run.id))
+
+
+def test_runs_are_set_against_a_baseline(runs: dict[str, Run]):
+    pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
+    tables = {}
+    for baseline in pair:
+        app = open_page("compare", runs=pair, baseline=baseline)
+        (tables[baseline],) = (f.value for f in app.dataframe if "Only baseline" in f.value)
+    one, other = (tables[run_id].iloc[0] for run_id in pair)
+    assert one["Accuracy"] == -other["Accuracy"]
+    assert one["Only this"] == other["Only baseline"]
+    assert one["p"] == other["p"]
+    accuracies = [
+        runs[n].results.splits["test"].accuracy for n in ("le2019-deep", "le2019-shallow")
+    ]
+    assert one["Accuracy"] == pytest.approx(100 * (accuracies[1] - accuracies[0]))
+
+
+def test_runs_without_common_samples_are_not_compared(tmp_path: Path):
+    def predictions(prefix: str) -> Predictions:
+        ids = np.array([f"{prefix}-{n}" for n in range(5)])
+        probabilities = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1]]
+        return Predictions(ids, np.array([0, 1, 2, 1, 1], np.uint8), probabilities)
+
+    assert versus.compare(predictions("a"), predictions("b"), []) is None
+    same = versus.compare(predictions("a"), predictions("a"), [2])
+    assert same.n == 4
+    assert same.test.p == 1
+    assert same.verdict == "not told apart"
+    assert versus.compare(predictions("a"), predictions("a"), [0, 1, 2]) is None
 
 
 def test_markup_in_a_title_stays_text(root: Path):
