@@ -1,11 +1,18 @@
 """The sections of the Run page."""
 
+import numpy as np
 import streamlit as st
 
 from dashboard import cached, charts, columns, facts, formats, linked, pieces, tables, theme
 from fercore.labels import index_of
-from fercore.metrics import Reliability, reliability
-from fercore.runs import Predictions, Run
+from fercore.metrics import (
+    apply_temperature,
+    expected_calibration_error,
+    fit_temperature,
+    reliability,
+)
+from fercore.metrics.checks import Labels, Probabilities, probabilities_and_labels
+from fercore.runs import Run
 
 
 def header(run: Run) -> None:
@@ -178,8 +185,8 @@ def details(run: Run) -> None:
 
 
 def _calibration(run: Run, split: str) -> None:
-    points = _reliability(run, split)
-    if points is None:
+    judged = _scored(run, split)
+    if judged is None:
         unknown = "which images repeat is not stored with the predictions"
         st.caption(
             f"Not known for this split: {unknown}."
@@ -187,7 +194,24 @@ def _calibration(run: Run, split: str) -> None:
             else "No predictions are stored for this split."
         )
         return
+    probabilities, labels = judged
+    scaled = linked.toggle("After temperature scaling", key="scaled")
+    chosen_on = _scored(run, "validation")
+    if chosen_on is not None:
+        temperature = fit_temperature(*chosen_on)
+        after = apply_temperature(probabilities, temperature)
+        before_ece, after_ece = (
+            formats.percent(expected_calibration_error(p, labels)) for p in (probabilities, after)
+        )
+        title = facts.split_titles([run]).get("validation", "validation")
+        st.caption(
+            f"ECE {before_ece}, {after_ece} at the temperature {temperature:.2f}, "
+            f"fitted on {formats.markdown(title)}."
+        )
+        if scaled:
+            probabilities = after
     color = theme.RUN_COLORS[pieces.mode()][0]
+    points = reliability(probabilities, labels)
     figure = charts.reliability_diagram(points, color, theme.MUTED[pieces.mode()])
     pieces.plot(figure, "reliability", "Accuracy against confidence")
     if run.config and run.config.loss == "l2_svm":
@@ -197,28 +221,21 @@ def _calibration(run: Run, split: str) -> None:
         )
 
 
-def _reliability(run: Run, split: str) -> Reliability | None:
-    """Points of the reliability diagram; `None` for a split without predictions of its own."""
+def _scored(run: Run, split: str) -> tuple[Probabilities, Labels] | None:
+    """Probabilities and labels behind one evaluation; `None` where they are not stored."""
     if split == "test_unique":
         return None
     found = cached.predictions(run, "validation" if split == "validation" else "test")
     if found is None or run.results is None:
         return None
+    left_out = () if split == "test_all" else facts.dropped_classes(run)
     try:
-        left_out = () if split == "test_all" else facts.dropped_classes(run)
-        return _scored_reliability(found, run.results.class_names, left_out)
+        dropped = [index_of(name, run.results.class_names) for name in left_out]
+        keep = ~np.isin(found.labels, dropped)
+        probabilities_and_labels(found.probabilities[keep], found.labels[keep])
     except ValueError:
         return None
-
-
-def _scored_reliability(
-    found: Predictions, class_names: list[str], left_out: tuple[str, ...]
-) -> Reliability:
-    keep = [True] * len(found.labels)
-    if left_out:
-        dropped = {index_of(name, class_names) for name in left_out}
-        keep = [int(label) not in dropped for label in found.labels]
-    return reliability(found.probabilities[keep], found.labels[keep])
+    return found.probabilities[keep], found.labels[keep]
 
 
 def _tile(label: str, value: str, below: str) -> None:

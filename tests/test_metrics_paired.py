@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
@@ -114,6 +115,19 @@ def test_the_temperature_of_labels_drawn_at_it_is_found(true):
     before = metrics.negative_log_likelihood(probabilities, drawn)
     assert metrics.negative_log_likelihood(scaled, drawn) <= before + 1e-9
     np.testing.assert_array_equal(scaled.argmax(axis=1), probabilities.argmax(axis=1))
+
+
+def test_the_temperature_is_where_scipy_finds_the_least_likelihood_loss():
+    logits = RNG.normal(0, 3, (500, 7))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    drawn = np.where(RNG.random(500) < 0.6, logits.argmax(axis=1), RNG.integers(0, 7, 500))
+
+    def nll(log_temperature: float) -> float:
+        scaled = metrics.apply_temperature(probabilities, np.exp(log_temperature))
+        return metrics.negative_log_likelihood(scaled, drawn)
+
+    least = minimize_scalar(nll, bounds=(-2, 2), method="bounded", options={"xatol": 1e-9})
+    assert metrics.fit_temperature(probabilities, drawn) == pytest.approx(np.exp(least.x), rel=1e-4)
 
 
 def test_the_softmax_of_scaled_logits():

@@ -6,6 +6,7 @@ from fercore.metrics.checks import Labels, Probabilities, Vector, probabilities_
 from fercore.metrics.probabilistic import SMALLEST_PROBABILITY
 
 _BOUNDS = (0.05, 20.0)
+_HALVINGS = 40
 
 
 def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
@@ -24,21 +25,18 @@ def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
 
     Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
     """
-    from scipy.optimize import minimize_scalar
-
     p, true = probabilities_and_labels(probabilities, labels)
     logits = _logits(p)
-    rows = np.arange(len(true))
-
-    def nll(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature)
-        top = scaled.max(axis=1)
-        normaliser = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
-        return float((normaliser - scaled[rows, true]).mean())
-
-    bounds = tuple(np.log(_BOUNDS))
-    found = minimize_scalar(nll, bounds=bounds, method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(found.x))
+    of_true = logits[np.arange(len(true)), true].mean()
+    # The mean likelihood is concave in the inverse temperature: bisect its slope. The logarithm is
+    # halved, so that the bounds lie as far from 1 on both sides.
+    low, high = np.log(_BOUNDS)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        expected = (_softmax(logits / np.exp(middle)) * logits).sum(axis=1).mean()
+        # More than the labels have: sharper than they are, so the temperature is too low.
+        low, high = (middle, high) if expected > of_true else (low, middle)
+    return float(np.exp((low + high) / 2))
 
 
 def apply_temperature(probabilities: Probabilities, temperature: float) -> Vector:
@@ -49,10 +47,13 @@ def apply_temperature(probabilities: Probabilities, temperature: float) -> Vecto
     """
     if not temperature > 0:
         raise ValueError(f"received temperature={temperature}, expected above 0")
-    scaled = _logits(np.asarray(probabilities, np.float64)) / temperature
-    exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    scaled_probabilities: Vector = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return scaled_probabilities
+    return _softmax(_logits(np.asarray(probabilities, np.float64)) / temperature)
+
+
+def _softmax(logits: Vector) -> Vector:
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    softmax: Vector = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return softmax
 
 
 def _logits(probabilities: Vector) -> Vector:

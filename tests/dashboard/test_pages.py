@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import formats, versus
-from fercore import papers
+from fercore import metrics, papers
 from fercore.runs import Predictions, Run, list_runs
 from tests.dashboard import make_runs
 
@@ -292,6 +292,21 @@ def test_predictions_of_the_wrong_shape_count_as_none(root: Path, runs: dict[str
         arrays = dict(stored)
     np.savez(path, **(arrays | {"test_probabilities": arrays["test_probabilities"][:, :3]}))
     assert "No predictions are stored" in words(open_page("run", run=run.id))
+
+
+def test_calibration_before_and_after_temperature_scaling(runs: dict[str, Run]):
+    run = runs["le2019-deep"]
+    said = words(open_page("run", run=run.id))
+    chosen, tested = run.predictions("validation"), run.predictions("test")
+    before = metrics.expected_calibration_error(tested.probabilities, tested.labels)
+    assert f"ECE {formats.percent(before)}, " in said
+    temperature = metrics.fit_temperature(chosen.probabilities, chosen.labels)
+    after = metrics.apply_temperature(tested.probabilities, temperature)
+    ece = metrics.expected_calibration_error(after, tested.labels)
+    assert f"{formats.percent(ece)} at the temperature {temperature:.2f}, fitted on" in said
+    app = open_page("run", run=run.id, scaled="1")
+    assert app.toggle(key="scaled").value
+    assert charts(app) == 8
 
 
 def test_runs_are_set_against_a_baseline(runs: dict[str, Run]):
