@@ -73,12 +73,19 @@ def choice(label: str, options: Mapping[str, str], key: str, **kwargs: Any) -> s
     return value
 
 
-def pick(label: str, options: Mapping[str, str], key: str, **kwargs: Any) -> str | None:
-    """One of many, in a list that can be searched; the first if the address names none."""
+def pick(
+    label: str, options: Mapping[str, str], key: str, *, implied: bool = False, **kwargs: Any
+) -> str | None:
+    """One of many, in a list that can be searched; the first if the address names none.
+
+    The address names the first as well, so that a link outlives a change of the list, unless it is
+    implied.
+    """
     if not options:
         return None
     default = next(iter(options))
-    value, new = _sync(key, None, lambda given: _one(given, options, default))
+    unnamed = default if implied else None
+    value, new = _sync(key, unnamed, lambda given: _one(given, options, default))
     st.selectbox(
         label,
         list(options),
@@ -86,7 +93,7 @@ def pick(label: str, options: Mapping[str, str], key: str, **kwargs: Any) -> str
         format_func=lambda option: options.get(option, option),
         key=key,
         on_change=_publish,
-        args=(key, None),
+        args=(key, unnamed),
         **kwargs,
     )
     return value

@@ -48,7 +48,7 @@ def section(view: Compared) -> None:
     if len(judged) < 2:
         return
     st.subheader("Against a baseline", anchor=False)
-    chosen = linked.pick("Baseline", judged, key="baseline")
+    chosen = linked.pick("Baseline", judged, key="baseline", implied=True)
     runs = {run.id: run for run in view.runs}
     baseline = runs[chosen or next(iter(judged))]
     rows = []
