@@ -11,13 +11,6 @@ from fercore import papers
 from fercore.metrics import predictive_value
 from fercore.papers import Comparison, Ours, System
 
-STATUS = {
-    "reached": "reached",
-    "within": "within the interval",
-    "short": "short",
-    "noted": "noted",
-    "missing": "not trained yet",
-}
 _STATUS_COLORS = ["#1a7f4b", "#3f6fb5", "#ad5d17", "#66717d", "#66717d"]
 _TILES = {
     "reached": ("Reached or exceeded", "by our mean over the seeds"),
@@ -77,7 +70,7 @@ def overall_table(rows: Sequence[Comparison]) -> pd.DataFrame:
         [
             {
                 "Figure": _label(comparison),
-                "Status": [STATUS[comparison.status]],
+                "Status": [papers.STATUS_WORDS[comparison.status]],
                 "Paper": comparison.row.figure,
                 "Ours": _mean(comparison.paper),
                 "Difference": comparison.difference,
@@ -123,7 +116,7 @@ def _columns() -> dict[str, Any]:
     return {
         "Figure": config.TextColumn("Figure", pinned=True, width=236),
         "Status": config.MultiselectColumn(
-            "Status", options=list(STATUS.values()), color=_STATUS_COLORS, width=140
+            "Status", options=list(papers.STATUS_WORDS.values()), color=_STATUS_COLORS, width=140
         ),
         "Paper": columns.percent("Paper", width=76),
         "Ours": columns.percent(
@@ -144,20 +137,12 @@ def _columns() -> dict[str, Any]:
 
 
 def _commands(rows: Sequence[Comparison]) -> None:
-    absent = {
-        name: papers.minutes(name) * len(papers.folds(name))
-        for comparison in rows
-        for name, ours in (
-            (comparison.row.experiment, comparison.paper),
-            (comparison.row.honest, comparison.honest),
-        )
-        if ours is None
-    }
+    absent = papers.untrained(rows)
     if not absent:
         return
     total = formats.duration(60 * sum(absent.values()))
     st.caption(f"Not trained yet, about {total} on two CPU cores; it can be stopped and resumed:")
-    st.code(f"fercore papers --train {' '.join(sorted(absent))}", language="bash", wrap_lines=True)
+    st.code(f"fercore papers --train {' '.join(absent)}", language="bash", wrap_lines=True)
 
 
 def _classes(rows: Sequence[Comparison]) -> None:

@@ -24,6 +24,14 @@ from fercore.runs import Run
 Metric = Literal["accuracy", "precision", "recall", "f1", "validation accuracy", "train accuracy"]
 Status = Literal["reached", "within", "short", "noted", "missing"]
 
+STATUS_WORDS: dict[Status, str] = {
+    "reached": "reached",
+    "within": "within the interval",
+    "short": "short",
+    "noted": "noted",
+    "missing": "not trained yet",
+}
+
 # What may differ between a run and the committed experiment that it stands for.
 _FREE = {"seed", "precision", "steps_per_execution", "title", "published"}
 _ENDS = {"epochs", "early stopping"}
@@ -209,6 +217,20 @@ def compare(runs: Sequence[Run]) -> tuple[Comparison, ...]:
         )
         for row in rows()
     )
+
+
+def untrained(comparisons: Sequence[Comparison]) -> dict[str, float]:
+    """The experiments that some of the rows still lack, with the minutes that all folds take."""
+    lacking = {
+        name
+        for comparison in comparisons
+        for name, ours in (
+            (comparison.row.experiment, comparison.paper),
+            (comparison.row.honest, comparison.honest),
+        )
+        if ours is None
+    }
+    return {name: minutes(name) * len(folds(name)) for name in sorted(lacking)}
 
 
 def runs_of(experiment: str, runs: Sequence[Run]) -> tuple[Run, ...]:

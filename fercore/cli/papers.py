@@ -17,13 +17,6 @@ from fercore.roots import data_root, runs_root
 from fercore.runs import Run, list_runs
 
 DASH = "-"
-STATUS = {
-    "reached": "reached",
-    "within": "within the interval",
-    "short": "short",
-    "noted": "noted",
-    "missing": "not trained yet",
-}
 HEADINGS = (
     "system",
     "row",
@@ -187,7 +180,7 @@ def _cells(comparison: Comparison) -> tuple[str, ...]:
         _seeds(paper),
         _figure(honest),
         f"{paper.parameters:,}" if paper else row.parameters or DASH,
-        STATUS[comparison.status],
+        papers.STATUS_WORDS[comparison.status],
     )
 
 
@@ -247,22 +240,14 @@ def _latex_row(cells: Sequence[str]) -> str:
 def _summarise(rows: Sequence[Comparison]) -> None:
     overall = [comparison for comparison in rows if comparison.row.overall]
     counted = {
-        status: sum(comparison.status == status for comparison in overall)
-        for status in ("reached", "within", "short", "missing")
+        words: sum(comparison.status == status for comparison in overall)
+        for status, words in papers.STATUS_WORDS.items()
     }
-    told = ", ".join(f"{n} {STATUS[status]}" for status, n in counted.items() if n)
+    told = ", ".join(f"{n} {words}" for words, n in counted.items() if n)
     typer.echo(f"{len(overall)} figures of whole test sets: {told}")
-    absent = {
-        name: papers.minutes(name) * len(papers.folds(name))
-        for comparison in rows
-        for name, ours in (
-            (comparison.row.experiment, comparison.paper),
-            (comparison.row.honest, comparison.honest),
-        )
-        if ours is None
-    }
+    absent = papers.untrained(rows)
     if absent:
         typer.echo(
-            f"not trained yet: {', '.join(sorted(absent))}; about {sum(absent.values()):,.0f} "
+            f"not trained yet: {', '.join(absent)}; about {sum(absent.values()):,.0f} "
             f"minutes on two CPU cores: fercore papers --train"
         )
