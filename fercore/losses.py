@@ -45,8 +45,9 @@ class L2MultiClassSVM(keras.losses.Loss):  # type: ignore[misc]
         self.margin = margin
 
     def call(self, labels: Any, scores: Any) -> Any:
-        """Loss of each sample: `(n,)` labels and `(n, k)` scores in, `(n,)` out."""
-        right = ops.one_hot(ops.cast(labels, "int32"), scores.shape[-1], dtype=scores.dtype)
+        """Loss of each sample: `(n,)` labels and `(n, k)` scores in, `(n,)` float32 out."""
+        scores = ops.cast(scores, "float32")
+        right = ops.one_hot(ops.cast(labels, "int32"), scores.shape[-1], dtype="float32")
         right_score = ops.sum(scores * right, axis=-1, keepdims=True)
         excess = ops.relu(scores - right_score + self.margin) * (1 - right)
         return ops.sum(ops.square(excess), axis=-1) / 2
@@ -54,4 +55,8 @@ class L2MultiClassSVM(keras.losses.Loss):  # type: ignore[misc]
 
 def build_loss(config: ExperimentConfig) -> keras.losses.Loss:
     """The loss that a config names."""
-    return L2MultiClassSVM() if config.loss == "l2_svm" else CrossEntropy(config.label_smoothing)
+    losses = {
+        "cross_entropy": CrossEntropy(config.label_smoothing),
+        "l2_svm": L2MultiClassSVM(),
+    }
+    return losses[config.loss]

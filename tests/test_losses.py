@@ -59,6 +59,23 @@ def test_cross_entropy_equals_that_of_scikit_learn():
     assert float(loss) == pytest.approx(log_loss(LABELS, probabilities, labels=range(7)), abs=1e-6)
 
 
+def test_label_smoothing_by_hand():
+    log_p = SCORES - np.log(np.exp(SCORES.astype(float)).sum(axis=1, keepdims=True))
+    expected = [
+        -sum((0.9 * (j == label) + 0.1 / 7) * row[j] for j in range(7))
+        for row, label in zip(log_p, LABELS, strict=True)
+    ]
+    loss = ops.convert_to_numpy(CrossEntropy(0.1).call(LABELS, SCORES))
+    np.testing.assert_allclose(loss, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_svm_computes_in_single_precision():
+    scores = ops.cast(SCORES, "bfloat16")
+    loss = L2MultiClassSVM().call(LABELS, scores)
+    rounded = ops.convert_to_numpy(ops.cast(scores, "float32"))
+    np.testing.assert_allclose(ops.convert_to_numpy(loss), svm_by_hand(rounded, LABELS), rtol=1e-6)
+
+
 def test_a_config_names_its_loss():
     assert isinstance(build_loss(tiny_config(loss="l2_svm")), L2MultiClassSVM)
     loss = build_loss(tiny_config(label_smoothing=0.1))
