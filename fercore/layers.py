@@ -86,12 +86,15 @@ class FractionalMaxPooling2D(keras.layers.Layer):  # type: ignore[misc]
     """Max-pooling by a factor between one and two (Graham, "Fractional Max-Pooling", 2014).
 
     Regions of one or two rows and columns, disjoint and covering the image, follow each other in
-    the pseudo-random order `ceil(a (i + u))`, with `u` drawn anew for every batch and axis in
-    training and 1/2 otherwise.
+    the pseudo-random order `ceil(a (i + u))`, `a` being the ratio of input to output length, with
+    `u` drawn anew from (0, 1) for every batch and axis in training and 1/2 otherwise.
 
     Args:
         ratio: of the input's height and width to the output's, which is rounded down.
         seed: of the layer's own generator; the trainer sets its state anew for every epoch.
+
+    Raises:
+        ValueError: if the ratio is not between 1 and 2.
     """
 
     def __init__(self, ratio: float, seed: int = 0, **kwargs: Any):
@@ -99,6 +102,7 @@ class FractionalMaxPooling2D(keras.layers.Layer):  # type: ignore[misc]
             raise ValueError(f"received ratio = {ratio}, expected between 1 and 2")
         super().__init__(**kwargs)
         self.ratio = ratio
+        self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -113,14 +117,15 @@ class FractionalMaxPooling2D(keras.layers.Layer):  # type: ignore[misc]
     def _regions(self, length: int, training: bool) -> tuple[Any, Any]:
         """First and last position of each region along an axis."""
         regions = self._pooled(length)
-        step = length / regions
+        # In integers, for rounding could lose a row. The edges change only where u is a multiple of
+        # 1 / length, so that its odd multiples of half of that stand for all.
+        start: Any = length
         if training:
-            start = keras.random.uniform((), seed=self.seed_generator, dtype="float32")
-            edges = ops.ceil(step * (ops.arange(regions, dtype="float32") + start))
-            first = ops.cast(edges - ops.ceil(step * start), "int32")
-        else:
-            edges = np.ceil(step * (np.arange(regions) + 0.5))
-            first = ops.convert_to_tensor((edges - edges[0]).astype(np.int32))
+            seed = self.seed_generator
+            start = 2 * keras.random.randint((), 0, length, dtype="int32", seed=seed) + 1
+        places = 2 * length * np.arange(regions, dtype=np.int32)
+        edges = (places + start + 2 * regions - 1) // (2 * regions)
+        first = ops.convert_to_tensor(edges - edges[0], dtype="int32")
         return first, ops.concatenate([first[1:] - 1, ops.full((1,), length - 1, dtype="int32")])
 
     def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -134,4 +139,4 @@ class FractionalMaxPooling2D(keras.layers.Layer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """What a saved network needs to build the layer again."""
-        return {**super().get_config(), "ratio": self.ratio}
+        return {**super().get_config(), "ratio": self.ratio, "seed": self.seed}

@@ -95,7 +95,9 @@ def test_a_saved_network_keeps_the_layers(tmp_path):
     assert [type(layer) for layer in loaded.layers] == [BatchNormalization, Dropout]
 
 
-@pytest.mark.parametrize(("length", "ratio"), [(48, 1.5), (24, 2**0.5), (13, 1.9), (10, 1.1)])
+@pytest.mark.parametrize(
+    ("length", "ratio"), [(48, 1.5), (24, 2**0.5), (13, 1.9), (10, 1.1), (48, 1.99)]
+)
 @pytest.mark.parametrize("training", [False, True])
 def test_fractional_pooling_covers_everything_once(length: int, ratio: float, training: bool):
     layer = FractionalMaxPooling2D(ratio)
@@ -107,7 +109,34 @@ def test_fractional_pooling_covers_everything_once(length: int, ratio: float, tr
         assert set((last - first).tolist()) <= {0, 1}
         assert len(first) == max(int(length / ratio), (length + 1) // 2)
         seen.add(tuple(first.tolist()))
-    assert (len(seen) > 1) == training
+    # Where every region is two long there is but one order.
+    assert (len(seen) > 1) == (training and length != 2 * len(first))
+
+
+def test_fractional_pooling_draws_every_order_as_often_as_a_real_number_does():
+    layer, drawn = FractionalMaxPooling2D(1.5, seed=5), {}
+    for _ in range(2000):
+        order = tuple(ops.convert_to_numpy(layer._regions(7, True)[0]).tolist())
+        drawn[order] = drawn.get(order, 0) + 1
+    expected = {}
+    for u in (np.arange(7000) + 0.5) / 7000:
+        edges = np.ceil(7 / 4 * (np.arange(4) + u))
+        order = tuple((edges - edges[0]).astype(int).tolist())
+        expected[order] = expected.get(order, 0) + 1 / 7000
+    assert drawn.keys() == expected.keys()
+    for order, share in expected.items():
+        assert abs(drawn[order] / 2000 - share) < 5 * np.sqrt(share * (1 - share) / 2000)
+
+
+def test_fractional_pooling_follows_its_generator():
+    layer = FractionalMaxPooling2D(1.5, seed=6)
+    x = RNG.normal(size=(2, 47, 47, 1)).astype(np.float32)
+    state = ops.convert_to_numpy(layer.seed_generator.state)
+    first = ops.convert_to_numpy(layer(x, training=True))
+    assert (ops.convert_to_numpy(layer(x, training=True)) != first).any()
+    assert first.shape == layer.compute_output_shape(x.shape)
+    layer.seed_generator.state.assign(state)
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer(x, training=True)), first)
 
 
 def test_fractional_pooling_takes_the_maximum_of_each_region():
@@ -124,9 +153,10 @@ def test_fractional_pooling_takes_the_maximum_of_each_region():
 
 
 def test_a_saved_network_keeps_fractional_pooling(tmp_path):
-    network = keras.Sequential([keras.Input((9, 9, 2)), FractionalMaxPooling2D(1.5)])
+    network = keras.Sequential([keras.Input((9, 9, 2)), FractionalMaxPooling2D(1.4, seed=7)])
     network.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")
+    assert (loaded.layers[0].ratio, loaded.layers[0].seed) == (1.4, 7)
     x = RNG.normal(size=(2, 9, 9, 2)).astype(np.float32)
     np.testing.assert_array_equal(*(ops.convert_to_numpy(n(x)) for n in (network, loaded)))
 
