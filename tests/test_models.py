@@ -37,6 +37,39 @@ def test_ranjans_kernels_are_gaussian_with_the_deviation_of_he():
             assert not np.asarray(layer.bias).any()
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("rath2021", {}),
+        ("ranjan2023", {"variant": "model1"}),
+        ("le2019", {"variant": "deep", "pooling": "fractional"}),
+    ],
+)
+def test_exported_networks_say_what_keras_says(name, options):
+    from fercore.export import export_onnx, round_kernels
+    from fercore.onnx_session import OnnxNetwork
+    from fercore.trainee import predict
+
+    network = models.build(name, (40, 40, 1), 3, options)
+    round_kernels(network)
+    images = np.random.default_rng(0).integers(0, 256, (5, 40, 40), dtype=np.uint8)
+    _, content = export_onnx(network, ["a", "b", "c"])
+    expected = predict(network, images, 5)
+    assert np.ptp(expected, axis=0).max() > 1e-3, "the same for every image"
+    assert np.abs(OnnxNetwork(content)(images) - expected).max() < 1e-5
+
+
+def test_fractional_pooling_stands_in_for_every_pooling_of_les_networks():
+    networks = [
+        models.build("le2019", (48, 48, 1), 7, {"variant": "deep", "pooling": pooling})
+        for pooling in ("max", "fractional")
+    ]
+    kinds = [[type(layer).__name__ for layer in network.layers] for network in networks]
+    assert [k.replace("MaxP", "FractionalMaxP") for k in kinds[0]] == kinds[1]
+    sizes = [networks[1].get_layer(f"pool{i}").output.shape[1] for i in range(1, 5)]
+    assert sizes == [32, 21, 14, 9]
+
+
 @pytest.mark.parametrize("name", models.list_models())
 def test_every_model_takes_grey_levels_and_returns_logits(name):
     network = models.build(name, (48, 48, 1), 5)
@@ -77,3 +110,9 @@ def test_unknown_names_and_options_are_refused():
         models.build("le2019", (48, 48, 1), 7, {"droput": 0.1})
     with pytest.raises(UserError, match="'model1' or 'model2'"):
         models.build("katkar2021", (48, 48, 1), 7, {"variant": "model3"})
+    with pytest.raises(UserError, match="'model1' or 'model2'"):
+        models.build("ranjan2023", (48, 48, 1), 7, {"variant": "model3"})
+    with pytest.raises(UserError, match="'one' or 'two'"):
+        models.build("rath2021", (48, 48, 1), 7, {"variant": "three"})
+    with pytest.raises(UserError, match="'max' or 'fractional'"):
+        models.build("le2019", (48, 48, 1), 7, {"pooling": "mean"})

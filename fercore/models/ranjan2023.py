@@ -1,4 +1,4 @@
-"""Model 1 and Model 2 of Ranjan (2023), for FER2013 and CK+.
+"""Model 1 and Model 2 (Ranjan, "Facial Expression Recognition", 2023), for FER2013 and CK+.
 
 Tables 4.1 and 4.2 list the layers. Model 2 has 3,841,543 parameters at 48x48 with seven outputs.
 The 71,655 that Table 4.1 prints for the last layer of Model 1 fit no layer of seven outputs; with

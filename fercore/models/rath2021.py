@@ -1,5 +1,6 @@
-"""Two small networks for eight emotions (Rath, "Emotion recognition" on LFW faces, 2021).
+"""Two small networks for eight emotions of LFW faces (Rath, 2021).
 
+The text is "Convolutional Neural Network Model For Emotion (Facial Expression) Identification".
 Section "Model Building" lists the two-convolution network, Figure 5 the layer table of the single
 convolution: 2,168,776 parameters at 50x50 with eight outputs.
 """
