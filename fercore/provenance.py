@@ -52,7 +52,8 @@ def _versions() -> dict[str, str]:
 def _commit() -> str:
     """The commit of the source tree that this package runs from; empty if git does not know it."""
     commit = _git("rev-parse", "HEAD")
-    if commit and _git("status", "--porcelain", "--untracked-files=no"):
+    # The log of a run that is in the repository already changes while it trains.
+    if commit and _git("status", "--porcelain", "--untracked-files=no", "--", ":(exclude)runs"):
         return f"{commit}+changes"
     return commit
 
