@@ -70,10 +70,10 @@ def overall_table(rows: Sequence[Comparison]) -> pd.DataFrame:
         [
             {
                 "Figure": _label(comparison),
-                "Status": [papers.STATUS_WORDS[comparison.status]],
                 "Paper": comparison.row.figure,
                 "Ours": _mean(comparison.paper),
                 "Difference": comparison.difference,
+                "Status": [papers.STATUS_WORDS[comparison.status]],
                 "95% interval": _interval(comparison.paper),
                 "n": comparison.paper.n or None if comparison.paper else None,
                 "Runs": _runs(comparison.paper),
@@ -103,10 +103,17 @@ def class_table(rows: Sequence[Comparison]) -> pd.DataFrame:
 def _bayes() -> None:
     accuracy, prevalence, printed = 0.98, 0.0007, 0.025
     right = predictive_value(accuracy, accuracy, prevalence)
+    # On two lines: it has to fit a phone.
     st.latex(
-        rf"P(\text{{contempt}} \mid \text{{detected}}) = \frac{{{accuracy} \cdot {prevalence}}}"
-        rf"{{{accuracy} \cdot {prevalence} + {1 - accuracy:.2f} \cdot {1 - prevalence}}}"
-        rf" = {right:.3f} \quad (\text{{printed: }} {printed})"
+        r"\begin{gathered}"
+        rf"P(C \mid D) = \tfrac{{{accuracy} \cdot {prevalence}}}"
+        rf"{{{accuracy} \cdot {prevalence} + {1 - accuracy:.2f} \cdot {1 - prevalence}}} \\[6pt]"
+        rf"= {right:.3f} \quad (\text{{printed: }} {printed})"
+        r"\end{gathered}"
+    )
+    st.caption(
+        f"C: the face shows contempt, one in {1 / prevalence:,.0f}; D: contempt is detected, at an "
+        f"accuracy of {accuracy}."
     )
 
 
@@ -114,9 +121,13 @@ def _columns() -> dict[str, Any]:
     config = st.column_config
     points = config.NumberColumn("Difference", format="%+.2f", help="Points, ours less theirs.")
     return {
-        "Figure": config.TextColumn("Figure", pinned=True, width=236),
+        "Figure": config.TextColumn("Figure", width=236),
         "Status": config.MultiselectColumn(
-            "Status", options=list(papers.STATUS_WORDS.values()), color=_STATUS_COLORS, width=140
+            "Status",
+            options=list(papers.STATUS_WORDS.values()),
+            color=_STATUS_COLORS,
+            width=140,
+            help="Noted: a figure of the training images, of which more is not better.",
         ),
         "Paper": columns.percent("Paper", width=76),
         "Ours": columns.percent(
@@ -141,8 +152,15 @@ def _commands(rows: Sequence[Comparison]) -> None:
     if not absent:
         return
     total = formats.duration(60 * sum(absent.values()))
-    st.caption(f"Not trained yet, about {total} on two CPU cores; it can be stopped and resumed:")
-    st.code(f"fercore papers --train {' '.join(absent)}", language="bash", wrap_lines=True)
+    st.caption(
+        f"Not trained yet, about {total} in all on two CPU cores; each can be stopped and resumed:"
+    )
+    width = max(map(len, absent))
+    commands = [
+        f"fercore papers --train {name:{width}}  # {formats.duration(60 * minutes)}"
+        for name, minutes in sorted(absent.items(), key=lambda entry: entry[1])
+    ]
+    st.code("\n".join(commands), language="bash")
 
 
 def _classes(rows: Sequence[Comparison]) -> None:
@@ -161,7 +179,7 @@ def _classes(rows: Sequence[Comparison]) -> None:
 
 
 def _matrices(system: System, rows: Sequence[Comparison]) -> None:
-    shown: dict[str, tuple[str, str, str]] = {}
+    shown: dict[str, tuple[str, Ours, str]] = {}
     for comparison in rows:
         for protocol, ours, view in (
             ("paper's protocol", comparison.paper, comparison.row.view),
@@ -169,7 +187,7 @@ def _matrices(system: System, rows: Sequence[Comparison]) -> None:
         ):
             if ours and comparison.row.overall:
                 title = f"{comparison.row.label}, {protocol}"
-                shown.setdefault(title, (title, ours.runs[0], view))
+                shown.setdefault(title, (title, ours, view))
     if not shown:
         return
     with st.expander("Our confusion matrices", icon=":material/grid_on:"):
@@ -187,7 +205,8 @@ def _matrices(system: System, rows: Sequence[Comparison]) -> None:
                 _matrix(*shown[title])
 
 
-def _matrix(title: str, run_id: str, view: str) -> None:
+def _matrix(title: str, ours: Ours, view: str) -> None:
+    run_id = ours.runs[0]
     run = cached.find_run(run_id)
     result = facts.result_of(run, view) if run else None
     if run is None or run.results is None or result is None:
@@ -202,6 +221,8 @@ def _matrix(title: str, run_id: str, view: str) -> None:
             icon=":material/monitoring:",
             query_params={"run": run_id},
         )
+        if len(ours.runs) > 1:
+            st.caption(f"The first of the {len(ours.runs)} runs behind the figure.")
 
 
 def _label(comparison: Comparison) -> str:

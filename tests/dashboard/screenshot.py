@@ -52,6 +52,7 @@ def pages(root: Path) -> dict[str, str]:
     done = [run for run in runs if run.state == "finished" and not run.environment.synthetic]
     picked = "&".join(f"runs={run.id}" for run in done[:4])
     found = {"runs": "/", "compare": f"/compare?{picked}", "compare-empty": "/compare"}
+    found["papers"] = "/papers"
     by_state = {run.state: run.id for run in runs}
     for state in ("running", "stalled", "broken"):
         if state in by_state:
