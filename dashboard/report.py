@@ -214,7 +214,7 @@ def _calibration(run: Run, split: str) -> None:
     points = reliability(probabilities, labels)
     figure = charts.reliability_diagram(points, color, theme.MUTED[pieces.mode()])
     pieces.plot(figure, "reliability", "Accuracy against confidence")
-    if run.config and run.config.loss == "l2_svm":
+    if run.experiment and run.experiment.loss == "l2_svm":
         st.caption(
             "Trained with the SVM's loss: what stands for probabilities here is the softmax of its "
             "scores, whose order is right and whose size means nothing."

@@ -163,27 +163,36 @@ def provenance_table(run: Run) -> pd.DataFrame:
             "Device": environment.device,
             "Processor cores": str(environment.cores),
             "Precision": environment.precision,
-            "Keras backend": environment.backend,
+            "Keras backend": environment.backend if run.experiment else "none: imported",
             "Python": environment.python,
             "Platform": environment.platform,
         }
     if results:
         chosen = results.selection
-        rows |= {
-            "Finished": results.finished,
-            "Stopped by": f"{results.stopped_by}, after epoch {results.epochs_run}",
-            "Checkpoint": f"epoch {chosen.epoch}, highest {chosen.metric} on {chosen.split} "
-            f"({formats.percent(chosen.value)})",
-            "Training time": formats.duration(results.train_seconds),
-            "Speed": f"{results.images_per_second:,.0f} images a second",
-            "Peak memory": formats.size(results.peak_memory_bytes),
-        }
+        rows["Finished"] = results.finished
+        if results.stopped_by:
+            rows["Stopped by"] = f"{results.stopped_by}, after epoch {results.epochs_run}"
+        if chosen:
+            rows["Checkpoint"] = (
+                f"epoch {chosen.epoch}, highest {chosen.metric} on {chosen.split} "
+                f"({formats.percent(chosen.value)})"
+            )
+        if results.train_seconds is not None:
+            rows["Training time"] = formats.duration(results.train_seconds)
+        if results.images_per_second is not None:
+            rows["Speed"] = f"{results.images_per_second:,.0f} images a second"
+        if results.peak_memory_bytes:
+            rows["Peak memory"] = formats.size(results.peak_memory_bytes)
         if results.onnx:
             rows["model.onnx"] = (
                 f"{formats.size(results.onnx.bytes)}, {results.onnx.weights} weights, opset "
-                f"{results.onnx.opset}; probabilities within {results.onnx.max_difference:.1e} of "
-                f"Keras over {results.onnx.n:,} samples"
+                f"{results.onnx.opset}"
             )
+            if run.experiment:
+                rows["model.onnx"] += (
+                    f"; probabilities within {results.onnx.max_difference:.1e} of Keras over "
+                    f"{results.onnx.n:,} samples"
+                )
     if environment:
         rows |= {f"Package {name}": version for name, version in environment.packages.items()}
     return pd.DataFrame({"What": list(rows), "Value": list(rows.values())})
@@ -233,7 +242,7 @@ def _run_row(run: Run) -> dict[str, Any]:
 def _headline_row(run: Run, split: str) -> dict[str, Any]:
     result, results = facts.result_of(run, split), run.results
     return (_figures(result) if result else dict.fromkeys(_FIGURES)) | {
-        "Checkpoint": results.selection.epoch if results else None,
+        "Checkpoint": results.selection.epoch if results and results.selection else None,
         "Parameters": results.parameters if results else None,
         "Device": run.environment.device if run.environment else None,
     }
@@ -264,7 +273,7 @@ def _scored(run: Run) -> str:
 
 def _epochs(run: Run) -> str:
     done = run.results.epochs_run if run.results else (run.status.epoch if run.status else None)
-    planned = run.config.epochs if run.config else None
+    planned = run.experiment.epochs if run.experiment else None
     return f"{done} of {planned}" if done is not None and planned is not None else formats.DASH
 
 

@@ -75,7 +75,7 @@ def start_from(run: Run, network: keras.Model, config: ExperimentConfig) -> None
     Raises:
         UserError: if the run is of another network or image size, or has no checkpoint.
     """
-    source = run.config
+    source = run.experiment
     if source is None or run.results is None:
         raise UserError(f"received start_from = {run.id}, which is {run.state}, not finished")
     if (source.model, source.model_options) != (config.model, config.model_options):

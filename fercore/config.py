@@ -208,20 +208,75 @@ class EarlyStoppingConfig(_Frozen):
     patience: int = Field(default=0, ge=0)
 
 
-class ExperimentConfig(_Frozen):
-    """One experiment, complete: the same config and seed give the same run.
+class RunConfig(_Frozen):
+    """What every run says of itself, trained here or imported.
 
     Attributes:
         name: file-name safe; the run directory begins with it.
         title: one line for people.
-        published: the figure that this experiment reproduces, if any.
+        published: the figure that it reproduces, if any.
         dataset: a module of `fercore.data`, or a folder of images that was added under a name of
             its own.
         protocol: how its samples are divided.
         image: the size that the network sees.
         drop_classes: classes left out of training, selection and the headline figures. The
             network keeps one output for each class of the dataset.
-        model: a module of `fercore.models`.
+        model: a module of `fercore.models`, or what an imported network is called.
+        seed: of initialisation, order, dropout and augmentation.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)
+    title: str
+    published: PublishedFigure | None = None
+    dataset: str
+    protocol: ProtocolConfig = ProtocolConfig()
+    image: ImageConfig = ImageConfig()
+    drop_classes: tuple[str, ...] = ()
+    model: str
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+
+class ImportSource(_Frozen):
+    """What an imported run was made from.
+
+    Attributes:
+        kind: a table of class probabilities, or a network.
+        file: its name.
+        sha256: of its content.
+        class_names: of its outputs, in its own order.
+        layout: of the network's input: channels last or first.
+        channels: grey, or the same grey level three times.
+        size: pixels, height and width, that the network takes.
+        mean: subtracted from the grey levels (0 to 255), one value a channel or one for all.
+        std: what is left is divided by it, likewise.
+        output: whether the network gives probabilities, or logits that a softmax follows.
+    """
+
+    kind: Literal["predictions", "onnx"]
+    file: str
+    sha256: str
+    class_names: tuple[str, ...]
+    layout: Literal["nhwc", "nchw"] | None = None
+    channels: Literal[1, 3] | None = None
+    size: tuple[int, int] | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    output: Literal["probabilities", "logits"] | None = None
+
+
+class ImportedConfig(RunConfig):
+    """A network or predictions from elsewhere, evaluated here.
+
+    What it was trained on is not known, so its figures never count as honest ones.
+    """
+
+    imported: ImportSource
+
+
+class ExperimentConfig(RunConfig):
+    """One experiment, complete: the same config and seed give the same run.
+
+    Attributes:
         model_options: keyword arguments of the model's `build`.
         augmentation: changes drawn at training time.
         start_from: a run on the same image size, whose weights this one starts from: those of
@@ -237,20 +292,11 @@ class ExperimentConfig(_Frozen):
         early_stopping: when to stop before `epochs`.
         batch_size: images a step.
         epochs: at most.
-        seed: of initialisation, order, dropout and augmentation.
         precision: `"auto"` computes in bfloat16 where the device gains from it (CPUs with AMX or
             AVX512-BF16, GPUs from Ampere on), else in float32; weights are float32 always.
         steps_per_execution: steps in one call of the compiled function.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)
-    title: str
-    published: PublishedFigure | None = None
-    dataset: str
-    protocol: ProtocolConfig = ProtocolConfig()
-    image: ImageConfig = ImageConfig()
-    drop_classes: tuple[str, ...] = ()
-    model: str
     model_options: dict[str, bool | int | float | str] = Field(default_factory=dict)
     augmentation: AugmentationConfig = AugmentationConfig()
     start_from: str | None = None
@@ -263,7 +309,6 @@ class ExperimentConfig(_Frozen):
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
     batch_size: int = Field(default=64, ge=1)
     epochs: int = Field(ge=1)
-    seed: int = Field(default=0, ge=0, lt=2**31)
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     steps_per_execution: int = Field(default=8, ge=1)
 

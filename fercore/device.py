@@ -1,17 +1,14 @@
 """What the network trains on, and which precision it gains from."""
 
-import os
-import platform
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
 import keras
+
+from fercore import machine
 
 
 def has_gpu() -> bool:
@@ -30,7 +27,7 @@ def resolve_precision(precision: str) -> str:
         return precision
     if has_gpu():
         return "mixed_bfloat16"
-    native = {"amx_bf16", "avx512_bf16"} & _cpu_flags()
+    native = {"amx_bf16", "avx512_bf16"} & machine.cpu_flags()
     return "mixed_bfloat16" if native and keras.backend.backend() == "tensorflow" else "float32"
 
 
@@ -79,56 +76,8 @@ def interrupts_deferred() -> Iterator[None]:
 def describe_device() -> str:
     """The accelerator or processor in words, such as `"NVIDIA H200"`."""
     if has_gpu():
-        names = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
+        names = machine.output(
+            "nvidia-smi", "--query-gpu=name", "--format=csv,noheader"
+        ).splitlines()
         return ", ".join(names) or "GPU"
-    return _cpu_name()
-
-
-def count_cores() -> int:
-    """Processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def peak_memory_bytes() -> int:
-    """The most memory that this process has held so far; 0 where the system does not say."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak) if sys.platform == "darwin" else int(peak) * 1024
-
-
-def _cpu_name() -> str:
-    for line in _cpu_info():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    if sys.platform == "darwin":
-        name = _output("sysctl", "-n", "machdep.cpu.brand_string")
-        if name:
-            return name
-    return platform.processor() or platform.machine()
-
-
-def _cpu_flags() -> set[str]:
-    for line in _cpu_info():
-        if line.startswith("flags"):
-            return set(line.partition(":")[2].split())
-    return set()
-
-
-def _cpu_info() -> list[str]:
-    try:
-        return Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return []
-
-
-def _output(*command: str) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return machine.cpu_name()

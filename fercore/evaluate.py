@@ -131,9 +131,11 @@ def predictions_of(
     """
     return {
         role: Predictions(
-            split.ids, split.labels, probabilities[role].astype(np.float16).astype(np.float32)
+            protocol.judged[role].ids,
+            protocol.judged[role].labels,
+            found.astype(np.float16).astype(np.float32),
         )
-        for role, split in protocol.judged.items()
+        for role, found in probabilities.items()
     }
 
 

@@ -43,6 +43,8 @@ class OnnxNetwork:
         pixels = self._session.get_inputs()[0]
         self._input = pixels.name
         self.image_shape: tuple[int, int] = (int(pixels.shape[1]), int(pixels.shape[2]))
+        # A network of another project may take single images alone.
+        self._at_most = pixels.shape[0] if isinstance(pixels.shape[0], int) else None
         self.num_classes = int(self._session.get_outputs()[0].shape[1])
 
     def __call__(self, images: NDArray[Any], batch_size: int = 64) -> NDArray[np.float32]:
@@ -60,6 +62,7 @@ class OnnxNetwork:
                 f"received images of shape {images.shape}, expected (n, {self.image_shape[0]}, "
                 f"{self.image_shape[1]})"
             )
+        batch_size = self._at_most or batch_size
         results = [
             self._session.run(
                 None, {self._input: images[start : start + batch_size, :, :, None].astype("f4")}

@@ -241,7 +241,7 @@ def runs_of(experiment: str, runs: Sequence[Run]) -> tuple[Run, ...]:
     wanted = _recipe(load_config(experiment))
     found: dict[tuple[int, int, int], Run] = {}
     for run in sorted(runs, key=lambda run: run.results.finished if run.results else ""):
-        config, results = run.config, run.results
+        config, results = run.experiment, run.results
         if config is None or results is None or config.name != experiment:
             continue
         if results.stopped_by in _ENDS and _recipe(config) == wanted:
@@ -281,7 +281,7 @@ def ours(row: Row, view: str, runs: Sequence[Run]) -> Ours | None:
         n=n,
         seeds=len(whole),
         folds=needed,
-        parameters=results.parameters if results else 0,
+        parameters=(results.parameters or 0) if results else 0,
     )
 
 
@@ -292,7 +292,7 @@ def _value(row: Row, view: str, run: Run) -> tuple[float, int] | None:
         return None
     if row.metric == "train accuracy":
         log = {entry.epoch: entry for entry in run.log()}
-        chosen = log.get(results.selection.epoch)
+        chosen = log.get(results.selection.epoch) if results.selection else None
         return (100 * chosen.accuracy, 0) if chosen else None
     if row.metric == "validation accuracy":
         view = "validation"

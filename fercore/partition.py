@@ -6,7 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fercore import labels
-from fercore.config import AugmentationConfig, ExperimentConfig, ImageConfig, ProtocolConfig
+from fercore.config import (
+    AugmentationConfig,
+    ExperimentConfig,
+    ImageConfig,
+    ProtocolConfig,
+    RunConfig,
+)
 from fercore.data.splits import POOL, Split, Splits
 from fercore.errors import UserError
 
@@ -14,7 +20,7 @@ from fercore.errors import UserError
 COPY_MARK = "#"
 
 
-def divide(config: ExperimentConfig, splits: Splits) -> Splits:
+def divide(config: RunConfig, splits: Splits) -> Splits:
     """The three splits of an experiment, in the size that its network sees.
 
     Copies that the augmentation asks for stand beside their originals, with the pixels of the
@@ -24,7 +30,10 @@ def divide(config: ExperimentConfig, splits: Splits) -> Splits:
         UserError: if the dataset cannot be divided so, or an honest protocol would share an image,
             a sequence or a subject between two sides.
     """
-    protocol, augmentation = config.protocol, config.augmentation
+    protocol = config.protocol
+    augmentation = AugmentationConfig()
+    if isinstance(config, ExperimentConfig):
+        augmentation = config.augmentation
     splits = _in_size(splits, config.image)
     copied = augmentation.mode != "online"
     if copied and protocol.copies == "before_split":

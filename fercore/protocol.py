@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fercore import labels
-from fercore.config import ExperimentConfig
+from fercore.config import RunConfig
 from fercore.data.splits import Split, Splits, repeated_in
 from fercore.errors import UserError
 from fercore.partition import divide
@@ -63,7 +63,7 @@ class Protocol:
         }
 
 
-def plan(config: ExperimentConfig, splits: Splits) -> Protocol:
+def plan(config: RunConfig, splits: Splits) -> Protocol:
     """Lay out an experiment's samples.
 
     Raises:

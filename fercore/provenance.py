@@ -5,9 +5,7 @@ import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 
-import keras
-
-from fercore import device
+from fercore import machine
 from fercore.data.splits import Splits
 from fercore.protocol import Protocol
 from fercore.records import Environment
@@ -15,7 +13,9 @@ from fercore.records import Environment
 PACKAGES = ("fercore", "keras", "tensorflow", "jax", "numpy", "onnx", "onnxruntime", "tf2onnx")
 
 
-def describe(command: str, precision: str, splits: Splits, protocol: Protocol) -> Environment:
+def describe(
+    command: str, splits: Splits, protocol: Protocol, *, backend: str, device: str, precision: str
+) -> Environment:
     """Everything that tells one run's surroundings from another's."""
     return Environment(
         command=command,
@@ -24,9 +24,9 @@ def describe(command: str, precision: str, splits: Splits, protocol: Protocol) -
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         packages=_versions(),
-        backend=keras.backend.backend(),
-        device=device.describe_device(),
-        cores=device.count_cores(),
+        backend=backend,
+        device=device,
+        cores=machine.count_cores(),
         precision=precision,
         dataset_fingerprint=splits.fingerprint,
         dataset_counts=protocol.counts(),

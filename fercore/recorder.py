@@ -6,6 +6,7 @@ is only ever appended to. `results.json` comes last, so that where it stands the
 
 import json
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -18,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 from pydantic import BaseModel
 
-from fercore.config import ExperimentConfig
+from fercore.config import ExperimentConfig, RunConfig
 from fercore.errors import UserError
 from fercore.records import FILES, Layer, LogRow, Status
 from fercore.runs import Predictions
@@ -35,7 +36,7 @@ class RunWriter:
         self._lock = threading.Lock()
 
     @classmethod
-    def create(cls, root: Path, config: ExperimentConfig) -> "RunWriter":
+    def create(cls, root: Path, config: RunConfig) -> "RunWriter":
         """Make a new run directory, named after the experiment, its seed, fold and the time.
 
         Raises:
@@ -50,7 +51,8 @@ class RunWriter:
             hidden = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=root))
             writer = cls(hidden)
             writer.write_json("config.json", config.model_dump(mode="json"))
-            writer.set_status(phase="starting", epochs=config.epochs)
+            epochs = config.epochs if isinstance(config, ExperimentConfig) else 0
+            writer.set_status(phase="starting", epochs=epochs)
             hidden.chmod(0o755)
             path = root / name
             count = 1
@@ -71,6 +73,10 @@ class RunWriter:
         folder = self.path / "checkpoints"
         folder.mkdir(exist_ok=True)
         return folder
+
+    def discard(self) -> None:
+        """Remove the run directory: what was to be in it cannot be written."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def write_record(self, record: BaseModel) -> None:
         """Replace the file that holds this kind of record."""

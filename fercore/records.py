@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fercore.config import ExperimentConfig
+from fercore.config import ExperimentConfig, ImportedConfig
 
 FORMAT_VERSION = 1
 
@@ -227,29 +227,31 @@ class Results(_Record):
         splits: `"validation"`, `"test"`, `"test_unique"` (without the images that stand in
             training); with dropped classes also `"test_all"` (with the samples of those classes,
             each an error).
+        finished: ISO 8601 with offset, UTC.
         selection: which checkpoint these are the results of.
         stopped_by: `"epochs"`, `"early stopping"`, `"interrupt"` or `"not a number"`.
-        epochs_run: whole epochs.
+        epochs_run: whole epochs; 0 if imported.
         parameters: of the network, trained or not.
         trainable_parameters: of them.
         train_seconds: training and validation, over all resumptions.
         images_per_second: median over the epochs.
         peak_memory_bytes: of the training process.
-        finished: ISO 8601 with offset, UTC.
         onnx: absent until the network is exported.
+
+    What an imported run cannot know is null.
     """
 
     format_version: int = FORMAT_VERSION
     class_names: list[str]
     splits: dict[str, SplitResult]
-    selection: Selection
-    stopped_by: Literal["epochs", "early stopping", "interrupt", "not a number"]
-    epochs_run: int = Field(ge=1)
-    parameters: int = Field(ge=0)
-    trainable_parameters: int = Field(ge=0)
-    train_seconds: float = Field(ge=0)
-    images_per_second: float = Field(ge=0)
-    peak_memory_bytes: int = Field(ge=0)
+    selection: Selection | None = None
+    stopped_by: Literal["epochs", "early stopping", "interrupt", "not a number"] | None = None
+    epochs_run: int = Field(default=0, ge=0)
+    parameters: int | None = Field(default=None, ge=0)
+    trainable_parameters: int | None = Field(default=None, ge=0)
+    train_seconds: float | None = Field(default=None, ge=0)
+    images_per_second: float | None = Field(default=None, ge=0)
+    peak_memory_bytes: int | None = Field(default=None, ge=0)
     finished: str
     onnx: Onnx | None = None
 
@@ -264,7 +266,45 @@ class Results(_Record):
         return self
 
 
-# What each file of a run directory holds; `log.jsonl` and `layers.json` hold many of theirs.
+class Notes(_Record):
+    """`notes.json`: what people say of a run. Nothing in it changes a figure.
+
+    Attributes:
+        text: free.
+        tags: short words to search by.
+        pinned: stands first in every list.
+        archived: left out of every list, unless asked for.
+    """
+
+    text: str = Field(default="", max_length=10_000)
+    tags: tuple[str, ...] = ()
+    pinned: bool = False
+    archived: bool = False
+
+
+class Latency(_Record):
+    """One entry of `latency.json`: how long the exported network takes on one machine.
+
+    Attributes:
+        device: the processor in words.
+        cores: that the process may use.
+        onnxruntime: version.
+        face_ms: median of one face at a time, on one core, as live inference runs it.
+        face_p95_ms: 95th percentile of the same.
+        faces_per_second: in batches of 64, on all cores.
+        measured: ISO 8601 with offset, UTC.
+    """
+
+    device: str
+    cores: int = Field(ge=1)
+    onnxruntime: str
+    face_ms: float = Field(gt=0)
+    face_p95_ms: float = Field(gt=0)
+    faces_per_second: float = Field(gt=0)
+    measured: str
+
+
+# What each file of a run directory holds; those named in `MANY` hold many of theirs.
 FILES: dict[str, type[BaseModel]] = {
     "config.json": ExperimentConfig,
     "environment.json": Environment,
@@ -272,7 +312,10 @@ FILES: dict[str, type[BaseModel]] = {
     "log.jsonl": LogRow,
     "layers.json": Layer,
     "results.json": Results,
+    "notes.json": Notes,
+    "latency.json": Latency,
 }
+MANY = {"log.jsonl", "layers.json", "latency.json"}
 
 
 def run_schema() -> dict[str, Any]:
@@ -282,13 +325,17 @@ def run_schema() -> dict[str, Any]:
     """
     definitions: dict[str, Any] = {}
     properties: dict[str, Any] = {}
-    for file, record in FILES.items():
+
+    def define(record: type[BaseModel]) -> dict[str, Any]:
         schema = record.model_json_schema(ref_template="#/$defs/{model}")
         definitions.update(schema.pop("$defs", {}))
         definitions[record.__name__] = schema
-        reference = {"$ref": f"#/$defs/{record.__name__}"}
-        many = file in {"log.jsonl", "layers.json"}
-        properties[file] = {"type": "array", "items": reference} if many else reference
+        return {"$ref": f"#/$defs/{record.__name__}"}
+
+    for file, record in FILES.items():
+        reference = define(record)
+        properties[file] = {"type": "array", "items": reference} if file in MANY else reference
+    properties["config.json"] = {"anyOf": [properties["config.json"], define(ImportedConfig)]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "fercore run directory",

@@ -1,4 +1,4 @@
-"""Run directories: find, list, read, check, remove.
+"""Run directories: find, list, read, check.
 
 A run is a folder of open formats, described in the README; `fercore.recorder` writes it. The
 reader meets a broken, foreign or half-written folder with a `problem`, never with an exception.
@@ -6,11 +6,10 @@ reader meets a broken, foreign or half-written folder with a `problem`, never wi
 
 import json
 import re
-import shutil
 import time
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -19,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from fercore.config import ExperimentConfig
+from fercore.config import ExperimentConfig, ImportedConfig
 from fercore.errors import UserError
-from fercore.records import Environment, Layer, LogRow, Results, Status
+from fercore.records import Environment, Latency, Layer, LogRow, Notes, Results, Status
 
 STALE_SECONDS = 30.0
 
@@ -55,20 +54,29 @@ class Run:
         state: `"stalled"` is a run that says it is running but has not said so for 30 seconds;
             `"broken"` is a folder that is no run, or one whose files cannot be read.
         problem: one line that says what is wrong, empty if nothing is.
+        notes: what people say of it.
+        latency: of its network, one entry for each machine that it was measured on.
     """
 
     path: Path
     state: ShownState
-    config: ExperimentConfig | None = None
+    config: ExperimentConfig | ImportedConfig | None = None
     status: Status | None = None
     environment: Environment | None = None
     results: Results | None = None
     problem: str = ""
+    notes: Notes = field(default_factory=Notes)
+    latency: tuple[Latency, ...] = ()
 
     @property
     def id(self) -> str:
         """The folder's name."""
         return self.path.name
+
+    @property
+    def experiment(self) -> ExperimentConfig | None:
+        """The config of a run that was trained here; `None` for an imported or unreadable one."""
+        return self.config if isinstance(self.config, ExperimentConfig) else None
 
     def log(self) -> list[LogRow]:
         """The per-epoch log, without a torn last line. Empty if there is none."""
@@ -153,7 +161,7 @@ def read_run(path: Path) -> Run:
     if not (path / "config.json").is_file():
         return Run(path, "broken", problem="no config.json: not a run directory of this package")
     problems: list[str] = []
-    config = _read_record(path, "config.json", ExperimentConfig, problems)
+    config = _read_config(path, problems)
     status = _read_record(path, "status.json", Status, problems)
     environment = _read_record(path, "environment.json", Environment, problems)
     results = None
@@ -172,7 +180,15 @@ def read_run(path: Path) -> Run:
             state = "stalled"
         elif state == "finished":
             state, problems = "broken", ["results.json is missing"]
-    return Run(path, state, config, status, environment, results, "; ".join(problems))
+    notes = None
+    if (path / "notes.json").is_file():
+        # Unreadable notes take nothing from the run.
+        notes = _read_record(path, "notes.json", Notes, [])
+    latency = _read_latency(path)
+    problem = "; ".join(problems)
+    return Run(
+        path, state, config, status, environment, results, problem, notes or Notes(), latency
+    )
 
 
 def read_log(path: Path) -> list[LogRow]:
@@ -208,7 +224,9 @@ def check_run(path: Path) -> list[str]:
     results = run.results
     if results is None:
         return [*problems, f"not finished: {run.state}"]
-    if not run.layers():
+    if run.experiment is None:
+        pass  # an imported run may come without a network
+    elif not run.layers():
         problems.append("layers.json is missing or unreadable")
     elif sum(layer.parameters for layer in run.layers()) != results.parameters:
         problems.append("layers.json: its parameters do not add up to those of results.json")
@@ -217,28 +235,32 @@ def check_run(path: Path) -> list[str]:
         if counted != result.n:
             problems.append(f"results.json: {split} has n = {result.n}, its matrix {counted}")
     for split in ("validation", "test"):
-        predictions = run.predictions(split)
-        if predictions is None:
+        needed = split == "test" or "validation" in results.splits
+        if needed and run.predictions(split) is None:
             problems.append(f"predictions.npz: {split} is missing, unreadable or of another shape")
     return problems
 
 
-def remove_run(run: Run) -> None:
-    """Delete a run directory.
-
-    Raises:
-        UserError: if the folder is no run of this package, or cannot be deleted.
-    """
-    if run.config is None:
-        raise UserError(f"{run.id} is not a run of this package ({run.problem}); nothing deleted")
-    try:
-        shutil.rmtree(run.path)
-    except OSError as error:
-        raise UserError(f"cannot delete {run.path}: {error.strerror}") from None
-
-
 def _alive(status: Status) -> bool:
     return status.state == "running" and time.time() - status.heartbeat < STALE_SECONDS
+
+
+def _read_config(path: Path, problems: list[str]) -> ExperimentConfig | ImportedConfig | None:
+    kind: type[ExperimentConfig] | type[ImportedConfig] = ExperimentConfig
+    try:
+        if "imported" in json.loads((path / "config.json").read_bytes()):
+            kind = ImportedConfig
+    except (OSError, ValueError, TypeError):
+        pass  # said below
+    return _read_record(path, "config.json", kind, problems)
+
+
+def _read_latency(path: Path) -> tuple[Latency, ...]:
+    try:
+        entries = json.loads((path / "latency.json").read_bytes())
+        return tuple(Latency.model_validate(entry) for entry in entries)
+    except (OSError, ValueError, TypeError):
+        return ()
 
 
 def _read_record(

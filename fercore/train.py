@@ -13,7 +13,17 @@ from typing import Literal
 import keras
 import numpy as np
 
-from fercore import checkpoints, device, export, forest, metrics, models, provenance, schedule
+from fercore import (
+    checkpoints,
+    device,
+    export,
+    forest,
+    machine,
+    metrics,
+    models,
+    provenance,
+    schedule,
+)
 from fercore.augment import change_copies
 from fercore.config import ExperimentConfig
 from fercore.data.splits import Splits
@@ -81,7 +91,16 @@ def _train(
     protocol = plan(config, splits)
     precision = device.resolve_precision(config.precision)
     if not resume:
-        run.write_record(provenance.describe(command, precision, splits, protocol))
+        run.write_record(
+            provenance.describe(
+                command,
+                splits,
+                protocol,
+                backend=keras.backend.backend(),
+                device=device.describe_device(),
+                precision=precision,
+            )
+        )
 
     # The samples, what each weighs, and where they stand among the images on the device.
     on_progress(Progress("preparing"))
@@ -224,7 +243,7 @@ def _train(
         trainable_parameters=sum(math.prod(w.shape) for w in final.trainable_weights),
         train_seconds=log[-1].elapsed,
         images_per_second=statistics.median(row.images_per_second for row in log),
-        peak_memory_bytes=device.peak_memory_bytes(),
+        peak_memory_bytes=machine.peak_memory_bytes(),
         finished=provenance.now(),
         onnx=onnx,
     )

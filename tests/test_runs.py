@@ -7,7 +7,7 @@ import pytest
 from fercore.errors import UserError
 from fercore.recorder import RunWriter
 from fercore.records import Environment, LogRow
-from fercore.runs import Predictions, find_run, list_runs, read_log, read_run, remove_run
+from fercore.runs import Predictions, find_run, list_runs, read_log, read_run
 from tests.tiny import tiny_config
 
 ENVIRONMENT = Environment(
@@ -196,13 +196,3 @@ def test_a_name_cannot_leave_the_root(writer, name):
 def test_a_run_is_found_by_name_and_by_path(writer, tmp_path):
     assert find_run(writer.path.parent, writer.path.name).path == writer.path
     assert find_run(tmp_path, str(writer.path)).path == writer.path
-
-
-def test_removing_takes_a_run_and_nothing_else(writer):
-    foreign = writer.path.parent / "photos"
-    foreign.mkdir()
-    with pytest.raises(UserError, match="nothing deleted"):
-        remove_run(read_run(foreign))
-    assert foreign.is_dir()
-    remove_run(read_run(writer.path))
-    assert not writer.path.exists()

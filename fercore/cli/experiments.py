@@ -176,7 +176,9 @@ def evaluate(
     if role is None:
         raise UserError(f"received --split {split}, expected train, public, private or all")
     found = find_run(runs_root(runs), run)
-    config = _config_of(found)
+    config = found.config
+    if config is None:
+        raise UserError(f"{found.id} cannot be read: {found.problem}")
     splits = load(dataset or config.dataset, data_root(data))
     if role != POOL and splits.name == config.dataset:
         splits = divide(config, splits)  # as the run was trained and judged
@@ -269,7 +271,9 @@ def parse_request(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
 def _config_of(run: Run) -> ExperimentConfig:
     if run.config is None:
         raise UserError(f"{run.id} cannot be read: {run.problem}")
-    return run.config
+    if run.experiment is None:
+        raise UserError(f"{run.id} was imported; expected a run that was trained here")
+    return run.experiment
 
 
 def _resumable(run: Run, overrides: dict[str, Any]) -> ExperimentConfig:
@@ -298,9 +302,11 @@ def _print_results(run_id: str, results: "Results", as_json: bool) -> None:
     if as_json:
         print_json({"run": run_id, **results.model_dump(mode="json")})
         return
+    chosen = results.selection
+    assert chosen is not None  # of a run that was just trained
     typer.echo(
         f"{run_id}: stopped by {results.stopped_by} after {results.epochs_run} epochs, "
-        f"checkpoint of epoch {results.selection.epoch}, chosen on {results.selection.split}"
+        f"checkpoint of epoch {chosen.epoch}, chosen on {chosen.split}"
     )
     table = plain_table("split", ">n", ">accuracy %", ">95% interval", ">macro-F1", ">UAR %")
     for split in results.splits.values():

@@ -1,23 +1,27 @@
-"""`fercore runs`: list, show, check, rm."""
+"""`fercore runs`: list, show, check, note, import, rm, restore, purge."""
 
+import shlex
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fercore import curation
 from fercore.cli.options import (
     AsJson,
+    DataRoot,
     RunsRoot,
     percent,
     plain_table,
     print_json,
     print_table,
 )
-from fercore.errors import UserError
 from fercore.records import run_schema
-from fercore.roots import runs_root
-from fercore.runs import Run, check_run, find_run, list_runs, remove_run
+from fercore.roots import data_root, runs_root
+from fercore.runs import Run, check_run, find_run, list_runs
 
-app = typer.Typer(help="List, show, check and delete runs.", no_args_is_help=True)
+app = typer.Typer(help="List, show, check, note, import and delete runs.", no_args_is_help=True)
 RunName = Annotated[str, typer.Argument(help="A run's name or path.")]
 
 
@@ -120,17 +124,145 @@ def rm(
     runs: RunsRoot = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Delete a run directory for good.
+    """Delete a run; `restore` brings it back.
 
     Example: fercore runs rm RUN
     """
     found = find_run(runs_root(runs), run)
-    if found.state == "running":
-        raise UserError(f"{found.id} is running; end it first")
     if not yes:
-        typer.confirm(f"Delete {found.path} for good?", abort=True)
-    remove_run(found)
-    typer.echo(f"deleted {found.path}")
+        typer.confirm(f"Delete {found.path}?", abort=True)
+    curation.delete(found)
+    typer.echo(f"deleted {found.id}; to undo that: fercore runs restore {found.id}")
+
+
+@app.command()
+def restore(
+    run: Annotated[str | None, typer.Argument(help="A deleted run's name.")] = None,
+    runs: RunsRoot = None,
+) -> None:
+    """Bring a deleted run back, or list the deleted ones.
+
+    Example: fercore runs restore RUN
+    """
+    root = runs_root(runs)
+    if run is None:
+        for found in curation.deleted(root):
+            typer.echo(found.id)
+        return
+    typer.echo(f"restored {curation.restore(root, run).path}")
+
+
+@app.command()
+def purge(
+    runs: RunsRoot = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove every deleted run for good.
+
+    Example: fercore runs purge
+    """
+    root = runs_root(runs)
+    count = len(curation.deleted(root))
+    if count and not yes:
+        typer.confirm(f"Remove {count} deleted runs for good?", abort=True)
+    typer.echo(f"removed {curation.purge(root)} runs")
+
+
+@app.command()
+def note(
+    run: RunName,
+    text: Annotated[str | None, typer.Option(help="A note; replaces the one there is.")] = None,
+    tags: Annotated[
+        str | None, typer.Option(help="Words parted by commas; replace those there are.")
+    ] = None,
+    pin: Annotated[
+        bool | None, typer.Option("--pin/--unpin", help="Stand first in every list.")
+    ] = None,
+    archive: Annotated[
+        bool | None, typer.Option("--archive/--unarchive", help="Leave out of every list.")
+    ] = None,
+    runs: RunsRoot = None,
+) -> None:
+    """Write a note or tags into a run, pin it, or archive it.
+
+    Example: fercore runs note RUN --text "flips only" --tags ablation,seed0 --pin
+    """
+    found = find_run(runs_root(runs), run)
+    changes: dict[str, object] = {"text": text, "pinned": pin, "archived": archive}
+    if tags is not None:
+        changes["tags"] = curation.parse_tags(tags)
+    given = {name: value for name, value in changes.items() if value is not None}
+    notes = curation.annotate(found, **given) if given else found.notes
+    typer.echo(notes.model_dump_json(indent=1))
+
+
+@app.command("import")
+def import_command(
+    file: Annotated[
+        Path,
+        typer.Argument(help="A CSV of class probabilities on the test split, or an ONNX network."),
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run [default: that of the file]")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="One line for people.")] = None,
+    dataset: Annotated[str, typer.Option(help="What it is judged on.")] = "fer2013",
+    like: Annotated[
+        str | None, typer.Option(help="A run whose dataset, division and classes are taken.")
+    ] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="With a CSV: the same of the validation split.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="ONNX: a name for each output, in order, with commas.")
+    ] = None,
+    layout: Annotated[str | None, typer.Option(help="ONNX: nchw or nhwc, if not clear.")] = None,
+    size: Annotated[int | None, typer.Option(help="ONNX: pixels, if the file leaves it.")] = None,
+    grey_range: Annotated[
+        str | None,
+        typer.Option(
+            "--range",
+            help="ONNX: 0-255, 0-1 or -1-1 [default: the best on the validation split]",
+        ),
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="ONNX: subtracted from grey levels of 0 to 255.")
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="ONNX: what is left is divided by it.")] = None,
+    output: Annotated[
+        str | None, typer.Option(help="ONNX: probabilities or logits [default: told from them]")
+    ] = None,
+    data: DataRoot = None,
+    runs: RunsRoot = None,
+) -> None:
+    """Make a run from predictions or a network of another project, judged like our own.
+
+    A CSV has a column for each class, and `id`, or `label` in the order of the dataset, or both.
+
+    Example: fercore runs import network.onnx --labels angry,disgust,fear,happy,sad,surprise,neutral
+    """
+    from fercore.cli.importing import Request, import_file
+
+    request = Request(
+        file=file,
+        name=name,
+        title=title,
+        dataset=dataset,
+        like=like,
+        validation=validation,
+        labels=labels,
+        layout=layout,
+        size=size,
+        grey_range=grey_range,
+        mean=mean,
+        std=std,
+        output=output,
+        data_root=data_root(data),
+        runs_root=runs_root(runs),
+        command=shlex.join(["fercore", *sys.argv[1:]]),
+    )
+    for line in import_file(request):
+        typer.echo(line)
 
 
 def _summary(run: Run) -> dict[str, object]:
@@ -139,6 +271,8 @@ def _summary(run: Run) -> dict[str, object]:
         "state": run.state,
         "problem": run.problem,
         "config": run.config.model_dump(mode="json") if run.config else None,
+        "notes": run.notes.model_dump(mode="json"),
+        "latency": [entry.model_dump(mode="json") for entry in run.latency],
         "environment": run.environment.model_dump(mode="json") if run.environment else None,
         "results": run.results.model_dump(mode="json") if run.results else None,
     }

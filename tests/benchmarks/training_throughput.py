@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from fercore import device, models
+from fercore import device, machine, models
 from fercore.config import AugmentationConfig, ExperimentConfig
 from fercore.data.splits import Split, Splits
 from fercore.recorder import RunWriter
@@ -249,7 +249,7 @@ def main() -> None:
         rows = [asdict(row) | {"ratio": row.ratio} for row in measurements]
         environment = {
             "device": device.describe_device(),
-            "cores": device.count_cores(),
+            "cores": machine.count_cores(),
             "backend": keras.backend.backend(),
             "keras": keras.__version__,
             "batch_size": BATCH_SIZE,

@@ -1,0 +1,138 @@
+"""What `fercore runs import` asks for, checked and carried out."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from fercore.adapt import RANGES, Layout
+from fercore.config import RunConfig
+from fercore.data import load
+from fercore.errors import UserError
+from fercore.foreign import OnnxOptions, import_onnx, import_predictions
+from fercore.runs import find_run
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of the command, as they were given."""
+
+    file: Path
+    name: str | None
+    title: str | None
+    dataset: str
+    like: str | None
+    validation: Path | None
+    labels: str | None
+    layout: str | None
+    size: int | None
+    grey_range: str | None
+    mean: str | None
+    std: str | None
+    output: str | None
+    data_root: Path
+    runs_root: Path
+    command: str
+
+
+def import_file(request: Request) -> Iterator[str]:
+    """Import, and say in lines what came of it.
+
+    Raises:
+        UserError: if the request or the file does not fit.
+    """
+    config = _config(request)
+    splits = load(config.dataset, request.data_root)
+    where = (splits, request.runs_root, request.command)
+    if request.file.suffix.lower() == ".csv":
+        _refuse(request, "an ONNX network", "labels", "layout", "size", "grey_range", "mean", "std")
+        tables = {"test": request.file}
+        if request.validation:
+            tables["validation"] = request.validation
+        path = import_predictions(tables, config, *where)
+    elif request.file.suffix.lower() == ".onnx":
+        _refuse(request, "a CSV", "validation")
+        path, source, tried = import_onnx(request.file, _options(request), config, *where)
+        for name, accuracy in tried.items():
+            yield f"grey levels as {name}: {100 * accuracy:.2f} % of the validation images tried"
+        size = "x".join(map(str, source.size or ()))
+        yield (
+            f"read as {source.channels} channels of {size}, {source.layout}, mean "
+            f"{list(source.mean)}, std {list(source.std)}, giving {source.output}"
+        )
+    else:
+        raise UserError(f"received {request.file}, expected a .csv or .onnx file")
+    run = find_run(request.runs_root, path.name)
+    assert run.results is not None
+    test = run.results.splits["test"]
+    yield (
+        f"{path.name}: {test.title} accuracy {100 * test.accuracy:.2f} % "
+        f"({100 * test.accuracy_low:.2f} to {100 * test.accuracy_high:.2f}), n = {test.n}"
+    )
+
+
+def _config(request: Request) -> RunConfig:
+    stem = re.sub(r"[^a-z0-9._-]+", "-", request.file.stem.lower()).strip("-._") or "imported"
+    fields: dict[str, Any] = {
+        "name": request.name or stem[:80],
+        "title": request.title or request.name or request.file.stem,
+        "dataset": request.dataset,
+        "model": request.name or stem[:80],
+    }
+    if request.like:
+        other = find_run(request.runs_root, request.like)
+        if other.config is None:
+            raise UserError(f"{other.id} cannot be read: {other.problem}")
+        if other.experiment and other.experiment.augmentation.mode != "online":
+            judged = other.experiment.protocol.copies == "before_split"
+            if judged:
+                raise UserError(f"{other.id} is judged on changed copies, which are not stored")
+        shared = ("dataset", "protocol", "image", "drop_classes")
+        fields |= {name: getattr(other.config, name) for name in shared}
+    try:
+        return RunConfig(**fields)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        raise UserError(
+            f"received --{problem['loc'][0]} {problem['input']!r}, expected small letters, digits, "
+            "'.', '_' and '-'"
+        ) from None
+
+
+def _options(request: Request) -> OnnxOptions:
+    if request.layout not in {None, *get_args(Layout)}:
+        raise UserError(f"received --layout {request.layout}, expected nchw or nhwc")
+    if request.grey_range not in {None, *RANGES}:
+        raise UserError(f"received --range {request.grey_range}, expected {', '.join(RANGES)}")
+    if request.output not in {None, "probabilities", "logits"}:
+        raise UserError(f"received --output {request.output}, expected probabilities or logits")
+    if (request.mean is None) != (request.std is None) or (request.mean and request.grey_range):
+        raise UserError("expected --mean and --std together, or --range")
+    return OnnxOptions(
+        class_names=tuple(
+            name.strip() for name in (request.labels or "").split(",") if name.strip()
+        ),
+        layout=request.layout,  # type: ignore[arg-type]
+        size=(request.size, request.size) if request.size else None,
+        grey_range=request.grey_range,
+        mean=_numbers("mean", request.mean),
+        std=_numbers("std", request.std),
+        output=request.output,  # type: ignore[arg-type]
+    )
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise UserError(f"received --{option} {text}, expected numbers, with commas") from None
+
+
+def _refuse(request: Request, belongs_to: str, *names: str) -> None:
+    given = [name for name in names if getattr(request, name) is not None]
+    if given:
+        option = given[0].replace("grey_", "")
+        raise UserError(f"received --{option}, which belongs to {belongs_to}")
