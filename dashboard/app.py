@@ -28,6 +28,12 @@ page = st.navigation(
             help="Two to eight runs side by side: curves, confusions, recall, differences.",
         ),
         st.Page(
+            "app_pages/confusion.py",
+            title="Confusion",
+            icon=":material/grid_on:",
+            help="What runs mistake for what, and the faces behind every cell.",
+        ),
+        st.Page(
             "app_pages/run.py",
             title="Run",
             icon=":material/monitoring:",

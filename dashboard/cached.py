@@ -2,13 +2,24 @@
 
 import zipfile
 import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
+from dashboard import facts, judged
+from dashboard.judged import Judged, Pair
 from dashboard.shelf import Shelf, Signature, signature_of
+from fercore import metrics
+from fercore.data.splits import Splits
+from fercore.errors import UserError
+from fercore.labels import index_of
+from fercore.metrics import PairedDifference
 from fercore.records import Layer, LogRow
-from fercore.roots import runs_root
+from fercore.roots import data_root, runs_root
 from fercore.runs import Predictions, Run, read_log
 
 
@@ -34,7 +45,72 @@ def layers(run: Run) -> list[Layer]:
 
 def predictions(run: Run, split: str) -> Predictions | None:
     """The run's predictions on `"validation"` or `"test"`, if they can be read."""
-    return _predictions(run, run.path, split, signature_of(run.path, "predictions.npz"))
+    return _predictions(run, run.path, split, _stamp(run))
+
+
+def judged_samples(run: Run, split: str, also_dropped: tuple[str, ...] = ()) -> Judged | None:
+    """What the run said of the samples of one evaluation; `None` where that is not stored.
+
+    Which test images repeat is not stored with the predictions: `"test_unique"` gives all.
+
+    Args:
+        run: any.
+        split: as in `fercore.records.Results.splits`.
+        also_dropped: classes to leave out besides those that the run does.
+    """
+    if run.results is None:
+        return None
+    left_out = () if split == "test_all" else (*facts.dropped_classes(run), *also_dropped)
+    return _judged(run, run.path, split, tuple(sorted(set(left_out))), _stamp(run))
+
+
+def paired(baseline: Run, other: Run, split: str) -> Pair | None:
+    """How another run differs from the baseline; `None` if they have judged nothing in common."""
+    return _paired(baseline, other, split, _pair_key(baseline, other))
+
+
+def accuracy_delta(baseline: Run, other: Run) -> PairedDifference | None:
+    """The other's test accuracy less the baseline's, on the samples that both have judged."""
+    return _accuracy_delta(baseline, other, _pair_key(baseline, other))
+
+
+def temperature(run: Run) -> float | None:
+    """The temperature fitted on the validation split; `None` without its predictions."""
+    return _temperature(run, run.path, _stamp(run))
+
+
+def images(dataset: str) -> "Images | None":
+    """The faces of an installed dataset by sample id; `None` if it is not there or damaged."""
+    root = data_root()
+    return _images(dataset, root, signature_of(root / dataset, "dataset.json"))
+
+
+class Images(Mapping[str, Any]):
+    """Faces by sample id: `(height, width)` uint8.
+
+    Attributes:
+        fingerprint: of the dataset.
+    """
+
+    def __init__(self, splits: Splits):
+        self.fingerprint = splits.fingerprint
+        self._splits = splits
+        self._places = {
+            name: (role, place)
+            for role, part in splits.parts.items()
+            for place, name in enumerate(part.ids.tolist())
+        }
+
+    def __getitem__(self, name: str) -> NDArray[np.uint8]:
+        role, place = self._places[name]
+        image: NDArray[np.uint8] = self._splits[role].images[place]
+        return image
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -59,3 +135,62 @@ def _predictions(_run: Run, path: Path, split: str, signature: Signature) -> Pre
         return _run.predictions(split)
     except (zipfile.BadZipFile, zlib.error):
         return None
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _judged(
+    _run: Run, path: Path, split: str, left_out: tuple[str, ...], signature: Signature
+) -> Judged | None:
+    found = predictions(_run, "validation" if split == "validation" else "test")
+    names = _run.results.class_names if _run.results else []
+    try:
+        dropped = [index_of(name, names) for name in left_out]
+    except UserError:
+        return None
+    return judged.judge(found, dropped) if found else None
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _paired(_baseline: Run, _other: Run, split: str, key: object) -> Pair | None:
+    found = _on_common_classes(_baseline, _other, split)
+    return judged.compare(*found) if found else None
+
+
+@st.cache_resource(max_entries=4096, show_spinner=False)
+def _accuracy_delta(_baseline: Run, _other: Run, key: object) -> PairedDifference | None:
+    found = _on_common_classes(_baseline, _other, "test")
+    both = judged.both(*found) if found else None
+    return both.difference(found[0].probabilities.shape[1]) if found and both else None
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _temperature(_run: Run, path: Path, signature: Signature) -> float | None:
+    found = judged_samples(_run, "validation")
+    return metrics.fit_temperature(found.probabilities, found.labels) if found else None
+
+
+@st.cache_resource(max_entries=3, show_spinner=False)
+def _images(dataset: str, root: Path, signature: Signature) -> Images | None:
+    from fercore.data import load
+
+    try:
+        return Images(load(dataset, root))
+    except UserError:
+        return None
+
+
+def _on_common_classes(first: Run, second: Run, split: str) -> tuple[Judged, Judged] | None:
+    names = [run.results.class_names if run.results else [] for run in (first, second)]
+    if names[0] != names[1]:
+        return None
+    left_out = (*facts.dropped_classes(first), *facts.dropped_classes(second))
+    a, b = (judged_samples(run, split, left_out) for run in (first, second))
+    return (a, b) if a and b else None
+
+
+def _pair_key(first: Run, second: Run) -> object:
+    return (first.path, _stamp(first), second.path, _stamp(second))
+
+
+def _stamp(run: Run) -> Signature:
+    return signature_of(run.path, "predictions.npz")

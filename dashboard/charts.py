@@ -1,24 +1,20 @@
-"""Data to Plotly figures: pure functions, no Streamlit.
-
-Figures are transparent and leave fonts, grid and heat-map colours to the theme of the page, which
-sets them in the browser; colours that carry meaning are given by the caller.
-"""
+"""Data to Plotly figures: pure functions, no Streamlit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dashboard import theme
+from dashboard.figure import GREY, LOW, figure_of, layout
 from dashboard.theme import faded
 from fercore.metrics import Reliability, accuracy_interval
 from fercore.records import LogRow, SplitResult
 
 Metric = Literal["accuracy", "loss", "gap", "learning_rate"]
 XAxis = Literal["epoch", "time"]
-Scale = Literal["share", "counts"]
 
 METRICS: dict[str, str] = {
     "accuracy": "Accuracy",
@@ -26,12 +22,6 @@ METRICS: dict[str, str] = {
     "gap": "Generalisation gap",
     "learning_rate": "Learning rate",
 }
-
-_CLEAR = "rgba(0, 0, 0, 0)"
-# Grey that shows on light and dark alike, for lines that belong to no run.
-_GREY = "#7d8794"
-# Automatic margins give too little room below a figure that is hardly higher than its axis.
-_LOW = {"l": 8, "r": 12, "t": 8, "b": 34}
 
 
 @dataclass(frozen=True)
@@ -46,6 +36,29 @@ class Curve:
     color: str
     rows: Sequence[LogRow]
     checkpoint: int | None = None
+
+
+@dataclass(frozen=True)
+class Band:
+    """The logs of one experiment's seeds, drawn as their mean within their range."""
+
+    label: str
+    color: str
+    seeds: Sequence[Sequence[LogRow]]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A run's accuracy beside something that it costs.
+
+    Attributes:
+        value: parameters, or milliseconds.
+    """
+
+    label: str
+    color: str
+    value: float
+    result: SplitResult
 
 
 def smoothed(values: Sequence[float], weight: float) -> list[float]:
@@ -65,14 +78,20 @@ def smoothed(values: Sequence[float], weight: float) -> list[float]:
 
 
 def training_curves(
-    curves: Sequence[Curve], metric: Metric, x: XAxis = "epoch", smoothing: float = 0.0
+    curves: Sequence[Curve],
+    metric: Metric,
+    x: XAxis = "epoch",
+    smoothing: float = 0.0,
+    bands: Sequence[Band] = (),
+    *,
+    log_loss: bool = False,
 ) -> go.Figure:
     """One metric of several runs over epochs or time.
 
     Validation is solid and training dotted; a diamond stands where the checkpoint was taken. With
-    smoothing, the raw line stays behind, faint.
+    smoothing, the raw line stays behind, faint. Bands are always over epochs.
     """
-    figure = _figure(height=340, hovermode="x unified", uirevision=f"{metric}-{x}")
+    figure = figure_of(height=340, hovermode="x unified", uirevision=f"{metric}-{x}")
     unit, per_unit = _time_unit(curves) if x == "time" else ("", 1.0)
     for curve in curves:
         if not curve.rows:
@@ -86,14 +105,19 @@ def training_curves(
             _add_line(figure, across, shown, curve.color, dash, label, 2.0, metric)
             if name != "training":
                 _add_checkpoint(figure, curve, across, shown)
+    for band in bands:
+        _add_band(figure, band, metric, smoothing)
     if x == "time":
         figure.update_xaxes(title_text=f"Training time ({unit})")
     else:
-        last = max((row.epoch for curve in curves for row in curve.rows), default=0)
+        logs = [curve.rows for curve in curves] + [log for band in bands for log in band.seeds]
+        last = max((row.epoch for log in logs for row in log), default=0)
         figure.update_xaxes(title_text="Epoch", dtick=1 if last <= 10 else None)
     figure.update_yaxes(title_text=_axis_title(metric), **_axis_format(metric))
+    if metric == "loss" and log_loss:
+        figure.update_yaxes(type="log", tickformat="~g")
     if metric == "gap":
-        figure.add_hline(0, line_width=1, line_dash="dash", line_color=_GREY)
+        figure.add_hline(0, line_width=1, line_dash="dash", line_color=GREY)
     return figure
 
 
@@ -106,7 +130,7 @@ def accuracy_forest(
         results: from top to bottom.
         published: a figure to draw as a dashed line, as a fraction.
     """
-    figure = _figure(height=56 + 34 * len(results), hovermode="closest", margin=_LOW)
+    figure = figure_of(height=56 + 34 * len(results), hovermode="closest", margin=LOW)
     for label, color, result in reversed(results):
         figure.add_scatter(
             x=[result.accuracy],
@@ -127,98 +151,58 @@ def accuracy_forest(
             ),
         )
     if published is not None:
-        figure.add_vline(published, line_dash="dash", line_width=2, line_color=_GREY)
+        figure.add_vline(published, line_dash="dash", line_width=2, line_color=GREY)
     figure.update_xaxes(tickformat=".1~%")
     figure.update_yaxes(showgrid=False, ticks="")
     return figure
 
 
-def confusion(
-    result: SplitResult,
-    class_names: Sequence[str],
-    mode: theme.Mode,
-    scale: Scale = "share",
-    top: float = 1.0,
-) -> go.Figure:
-    """A confusion matrix, rows true and columns predicted.
+def cost_scatter(costs: Sequence[Cost], title: str) -> go.Figure:
+    """Accuracy against a cost; a line joins the runs that no other beats on both.
 
     Args:
-        result: one evaluation.
-        class_names: of its rows and columns.
-        mode: light or dark.
-        scale: shares of each true class, or counts.
-        top: the value of the strongest cell, so that several matrices share one scale.
+        costs: one for each run.
+        title: of the cost, with its unit.
     """
-    names = list(class_names)
-    cells = [
-        _Cell(true, said, count, sum(row))
-        for true, row in zip(names, result.confusion, strict=True)
-        for said, count in zip(names, row, strict=True)
-        if sum(row)
-    ]
-    values = [cell.share if scale == "share" else cell.count for cell in cells]
-    figure = _figure(height=380, hovermode="closest")
-    figure.add_heatmap(
-        x=[cell.said for cell in cells],
-        y=[cell.true for cell in cells],
-        z=values,
-        hovertext=[cell.sentence for cell in cells],
-        hovertemplate="%{hovertext}<extra></extra>",
-        zmin=0,
-        zmax=top,
-        colorscale=_ramp(mode),
-        showscale=False,
-        xgap=1.5,
-        ygap=1.5,
-    )
-    # A heat map's own text has one colour; these stand out from the cell that each is on.
-    figure.add_scatter(
-        x=[cell.said for cell in cells],
-        y=[cell.true for cell in cells],
-        mode="text",
-        text=[
-            f"{cell.share * 100:.0f}" if scale == "share" else f"{cell.count:,}" for cell in cells
-        ],
-        textfont={
-            "size": 12,
-            "color": [theme.ink_on(theme.heat(value / top, mode)) for value in values],
-        },
-        hoverinfo="skip",
-    )
-    order = {"categoryorder": "array", "categoryarray": names, "range": [-0.5, len(names) - 0.5]}
-    figure.update_xaxes(title_text="Predicted", tickangle=-45, **order, **_CATEGORICAL)
-    order["range"] = [len(names) - 0.5, -0.5]
-    figure.update_yaxes(title_text="True", **order, **_CATEGORICAL)
-    return figure
-
-
-def confusion_top(results: Sequence[SplitResult], scale: Scale) -> float:
-    """The value of the strongest cell when these matrices are shown on one scale."""
-    if scale == "share":
-        return 1.0
-    return float(max((cell for r in results for row in r.confusion for cell in row), default=1))
-
-
-def color_scale(scale: Scale, top: float, mode: theme.Mode) -> go.Figure:
-    """The bar that says what the colours of `confusion` mean."""
-    steps = [top * step / 60 for step in range(61)]
-    figure = _figure(height=70, hovermode=False, margin=_LOW)
-    figure.add_heatmap(
-        z=[steps], x=steps, zmin=0, zmax=top, colorscale=_ramp(mode), showscale=False
-    )
-    figure.update_yaxes(visible=False)
-    figure.update_xaxes(
-        showgrid=False,
-        zeroline=False,
-        nticks=6,
-        tickformat=".1~%" if scale == "share" else ",d",
-    )
+    figure = figure_of(height=330, hovermode="closest")
+    best = _frontier(costs)
+    if len(best) > 1:
+        figure.add_scatter(
+            x=[cost.value for cost in best],
+            y=[cost.result.accuracy for cost in best],
+            mode="lines",
+            line={"color": GREY, "dash": "dot", "width": 1.5},
+            hoverinfo="skip",
+        )
+    for cost in costs:
+        result = cost.result
+        figure.add_scatter(
+            x=[cost.value],
+            y=[result.accuracy],
+            error_y={
+                "type": "data",
+                "array": [result.accuracy_high - result.accuracy],
+                "arrayminus": [result.accuracy - result.accuracy_low],
+                "color": cost.color,
+                "thickness": 1.5,
+                "width": 4,
+            },
+            mode="markers",
+            marker={"color": cost.color, "size": 11},
+            name=cost.label,
+            hovertemplate=f"{cost.label}<br>%{{x:,.4~g}}<br>%{{y:.2%}}<extra></extra>",
+        )
+    values = [cost.value for cost in costs]
+    # Half a step of the axis on either side, so that a single run does not stand on its edge.
+    ends = [float(np.log10(end)) for end in (min(values) / 1.6, max(values) * 1.6)]
+    figure.update_xaxes(type="log", title_text=title, range=ends, tickformat="~s", nticks=6)
+    figure.update_yaxes(tickformat=".1~%", title_text="Accuracy")
     return figure
 
 
 def recall_bars(results: Sequence[tuple[str, str, SplitResult]]) -> go.Figure:
     """Recall of each class with its 95% interval; one bar in each group for each run."""
-    figure = _figure(height=380, hovermode="closest", barmode="group", bargap=0.22)
+    figure = figure_of(height=380, hovermode="closest", barmode="group", bargap=0.22)
     for label, color, result in results:
         seen = [entry for entry in result.classes if entry.recall is not None]
         _add_recall(figure, seen, label, color)
@@ -230,7 +214,7 @@ def recall_bars(results: Sequence[tuple[str, str, SplitResult]]) -> go.Figure:
 
 def class_recall(result: SplitResult, colors: Mapping[str, str]) -> go.Figure:
     """Recall of each class of one run, in the colours of the classes."""
-    figure = _figure(height=330, hovermode="closest", bargap=0.35)
+    figure = figure_of(height=330, hovermode="closest", bargap=0.35)
     seen = [entry for entry in result.classes if entry.recall is not None]
     _add_recall(figure, seen, "", [colors[entry.name] for entry in seen])
     figure.update_xaxes(showgrid=False)
@@ -245,7 +229,7 @@ def class_distribution(
     names = list(class_names)
     true = [sum(row) for row in result.confusion]
     said = [sum(column) for column in zip(*result.confusion, strict=True)]
-    figure = _figure(height=330, hovermode="x unified", barmode="group", bargap=0.3)
+    figure = figure_of(height=330, hovermode="x unified", barmode="group", bargap=0.3)
     pale = [faded(colors[name], 0.4) for name in names]
     full = [colors[name] for name in names]
     for label, values, fill in (("occurs", true, pale), ("predicted", said, full)):
@@ -266,7 +250,7 @@ def reliability_diagram(points: Reliability, color: str, muted: str) -> go.Figur
     figure = make_subplots(
         rows=2, shared_xaxes=True, row_heights=[0.76, 0.24], vertical_spacing=0.05
     )
-    figure.update_layout(**_layout(height=380, hovermode="closest"))
+    figure.update_layout(**layout(height=380, hovermode="closest"))
     centres = [(a + b) / 2 for a, b in zip(points.edges[:-1], points.edges[1:], strict=True)]
     bins = [
         (float(points.confidence[i]), float(points.accuracy[i]), int(count))
@@ -314,31 +298,6 @@ def reliability_diagram(points: Reliability, color: str, muted: str) -> go.Figur
     return figure
 
 
-_CATEGORICAL: dict[str, Any] = {
-    "type": "category",
-    "showgrid": False,
-    "ticks": "",
-    "zeroline": False,
-}
-
-
-def _layout(height: int, **more: Any) -> dict[str, Any]:
-    return {
-        "height": height,
-        "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
-        "paper_bgcolor": _CLEAR,
-        "plot_bgcolor": _CLEAR,
-        "showlegend": False,
-        "xaxis": {"automargin": True},
-        "yaxis": {"automargin": True},
-        "title": None,
-    } | more
-
-
-def _figure(height: int, **more: Any) -> go.Figure:
-    return go.Figure(layout=_layout(height, **more))
-
-
 def _lines(rows: Sequence[LogRow], metric: Metric) -> list[tuple[str, str, list[float]]]:
     match metric:
         case "accuracy":
@@ -381,6 +340,40 @@ def _add_line(
     )
 
 
+def _add_band(figure: go.Figure, band: Band, metric: Metric, smoothing: float) -> None:
+    values: dict[str, dict[int, list[float]]] = {}
+    dashes: dict[str, str] = {}
+    for rows in band.seeds:
+        for name, dash, line in _lines(rows, metric):
+            dashes[name] = dash
+            for row, value in zip(rows, smoothed(line, smoothing), strict=True):
+                values.setdefault(name, {}).setdefault(row.epoch, []).append(value)
+    for name, by_epoch in values.items():
+        epochs = sorted(by_epoch)
+        # Where seeds have stopped early, the rest speak for them, as long as there are two.
+        several = [epoch for epoch in epochs if len(by_epoch[epoch]) > 1]
+        figure.add_scatter(
+            x=[*several, *reversed(several)],
+            y=[max(by_epoch[e]) for e in several] + [min(by_epoch[e]) for e in reversed(several)],
+            fill="toself",
+            fillcolor=faded(band.color, 0.18),
+            mode="none",
+            hoverinfo="skip",
+        )
+        label = f"{band.label}, {name}" if name else band.label
+        mean = [sum(by_epoch[epoch]) / len(by_epoch[epoch]) for epoch in epochs]
+        _add_line(figure, epochs, mean, band.color, dashes[name], label, 2.0, metric)
+
+
+def _frontier(costs: Sequence[Cost]) -> list[Cost]:
+    """The runs that none beats: cheapest first, each better than all that cost less."""
+    best: list[Cost] = []
+    for cost in sorted(costs, key=lambda cost: (cost.value, -cost.result.accuracy)):
+        if not best or cost.result.accuracy > best[-1].result.accuracy:
+            best.append(cost)
+    return best
+
+
 def _add_checkpoint(
     figure: go.Figure, curve: Curve, x: Sequence[float], y: Sequence[float]
 ) -> None:
@@ -413,7 +406,7 @@ def _add_recall(figure: go.Figure, classes: Sequence[Any], label: str, color: An
             "arrayminus": [entry.recall - (entry.recall_low or 0.0) for entry in classes],
             "thickness": 1.2,
             "width": 3,
-            "color": _GREY,
+            "color": GREY,
         },
         customdata=[
             (entry.recall_low or 0.0, entry.recall_high or 0.0, entry.support) for entry in classes
@@ -423,28 +416,6 @@ def _add_recall(figure: go.Figure, classes: Sequence[Any], label: str, color: An
             "(%{customdata[0]:.1%} to %{customdata[1]:.1%}), n = %{customdata[2]:,d}<extra></extra>"
         ),
     )
-
-
-@dataclass(frozen=True)
-class _Cell:
-    true: str
-    said: str
-    count: int
-    total: int
-
-    @property
-    def share(self) -> float:
-        return self.count / self.total
-
-    @property
-    def sentence(self) -> str:
-        counted = f"{self.count:,} of {self.total:,} ({self.share:.1%})"
-        return f"true {self.true}, predicted {self.said}<br>{counted}"
-
-
-def _ramp(mode: theme.Mode) -> list[tuple[float, str]]:
-    colors = theme.HEAT[mode]
-    return [(i / (len(colors) - 1), color) for i, color in enumerate(colors)]
 
 
 def _time_unit(curves: Sequence[Curve]) -> tuple[str, float]:

@@ -41,6 +41,16 @@ def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
         ),
         "n": config.NumberColumn("n", format="localized", help="Images that the accuracy is of."),
         "Seed": config.NumberColumn("Seed", format="%d", width=56),
+        "Runs": config.NumberColumn("Runs", format="%d", width=56, help="Seeds and folds."),
+        "Spread": config.NumberColumn(
+            "±", format="%.2f", width=56, help="Standard deviation over the runs, in points."
+        ),
+        "Delta": config.NumberColumn(
+            "To baseline", format="%+.2f", help="Points, on the samples that both have judged."
+        ),
+        "Delta interval": config.TextColumn(
+            "Its 95 % interval", help="From 10,000 paired bootstrap draws."
+        ),
         "All classes": percent(
             "All classes", "Accuracy on every test image: an image of a dropped class is an error."
         ),
@@ -52,6 +62,10 @@ def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
         "Worst recall": percent("Its recall"),
         "Parameters": config.NumberColumn("Parameters", format="localized"),
         "model.onnx": config.NumberColumn("model.onnx", format="bytes"),
+        "Face ms": config.NumberColumn(
+            "ms a face", format="%.2f", help="One face at a time on one core, ONNX Runtime."
+        ),
+        "Tags": config.ListColumn("Tags"),
         "Training time": config.NumberColumn("Training time", format="compact"),
         "Started": config.DatetimeColumn("Started", format="distance"),
         "Note": config.TextColumn("Note", width="large"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from dashboard import cached, charts, columns, facts, formats, linked, pieces, tables, theme
-from fercore.records import SplitResult
+from fercore.records import Layer, SplitResult
 from fercore.runs import Run
 
 
@@ -60,7 +60,7 @@ def cautions(view: Compared) -> None:
             f"“{facts.split_titles(runs).get('test_all', facts.SPLITS['test_all'])}” above, "
             "which counts every test image."
         )
-    faulty = [view.labels[run.id] for run in runs if run.config and not facts.is_honest(run)]
+    faulty = [view.labels[run.id] for run in runs if run.experiment and not facts.is_honest(run)]
     if faulty:
         _caution(
             f"Under a published protocol that lets tested images into the training: "
@@ -90,45 +90,76 @@ def headline(view: Compared) -> None:
 
 def curves(view: Compared) -> None:
     """Training curves over each other; they grow while one of the runs trains."""
+    if not any(run.experiment for run in view.runs):
+        return
     st.subheader("Training", anchor=False)
-    metrics, x, smoothing = pieces.curve_controls()
-    pieces.legend(view.labels, view.colors)
+    shown = pieces.curve_controls()
+    groups = facts.by_recipe(view.runs)
+    grouped = any(len(group) > 1 for group in groups) and linked.toggle(
+        "Seeds as a band", key="bands", help="Seeds of one experiment as their mean and range."
+    )
+    if grouped:
+        leaders = {group[0].id: facts.title(group[0]) for group in groups}
+        pieces.legend(leaders, view.colors)
+    else:
+        pieces.legend(view.labels, view.colors)
     running = any(run.state == "running" for run in view.runs)
     known = [(run.id, run.state) for run in view.runs]
 
     @st.fragment(run_every=pieces.REFRESH_SECONDS if running else None)
     def drawn() -> None:
-        now = [cached.find_run(run.id) or run for run in view.runs]
-        if [(run.id, run.state) for run in now] != known:
+        now = {run.id: cached.find_run(run.id) or run for run in view.runs}
+        if [(run_id, run.state) for run_id, run in now.items()] != known:
             st.rerun()
-        lines = [pieces.curve_of(run, view.labels[run.id], view.colors[run.id]) for run in now]
-        pieces.training_curves(lines, metrics, x, smoothing)
+        lines, bands = [], []
+        for group in groups if grouped else [[run] for run in view.runs]:
+            first = now[group[0].id]
+            if len(group) == 1:
+                line = pieces.curve_of(first, view.labels[first.id], view.colors[first.id])
+                lines.append(line)
+                continue
+            logs = [cached.log(now[run.id]) for run in group]
+            bands.append(charts.Band(facts.title(first), view.colors[first.id], logs))
+        pieces.training_curves(lines, shown, bands)
 
     drawn()
 
 
-def confusions(view: Compared) -> None:
-    """One confusion matrix a run, all on one scale."""
-    st.subheader("Confusion", anchor=False)
-    scale: charts.Scale = (
-        "counts"
-        if linked.choice("Cells", {"share": "% of true class", "counts": "Counts"}, key="cells")
-        == "counts"
-        else "share"
+def costs(view: Compared) -> None:
+    """Accuracy against what a network costs: its size, and its time on a machine."""
+    by_size, by_time = cost_points(view)
+    if len(by_size) < 2 and len(by_time) < 2:
+        return
+    st.subheader("Accuracy against cost", anchor=False)
+    pieces.legend({run.id: view.labels[run.id] for run, _ in view.evaluated}, view.colors)
+    with st.grid(2, min_column_width=340, gap="medium"):
+        if by_size:
+            figure = charts.cost_scatter(by_size, "Parameters")
+            pieces.plot(figure, "parameters", "Accuracy against parameters")
+        if by_time:
+            figure = charts.cost_scatter(by_time, "Milliseconds a face")
+            pieces.plot(figure, "latency", "Accuracy against latency")
+    machines = sorted({facts.latency(run).device for run, _ in view.evaluated if run.latency})
+    unmeasured = [run.id for run, _ in view.evaluated if not run.latency and run.onnx_path]
+    st.caption(
+        "The dotted line joins the runs that no other beats on both."
+        + (f" Time of one face on one core of {' and '.join(machines)}." if machines else "")
     )
-    top = charts.confusion_top([result for _, result in view.evaluated], scale)
-    with st.grid(min(4, max(2, len(view.evaluated))), min_column_width=260, gap="medium"):
-        for run, result in view.evaluated:
-            with st.container(gap="xsmall"):
-                pieces.legend({run.id: view.labels[run.id]}, view.colors)
-                names = run.results.class_names if run.results else []
-                figure = charts.confusion(result, names, pieces.mode(), scale, top)
-                pieces.plot(figure, f"confusion-{run.id}", f"Confusion of {view.labels[run.id]}")
-    with st.container(width=420, gap="xxsmall"):
-        st.caption("Share of the true class" if scale == "share" else "Images")
-        pieces.plot(
-            charts.color_scale(scale, top, pieces.mode()), "confusion-scale", "Colour scale"
-        )
+    if unmeasured:
+        st.caption("Not timed on any machine yet:")
+        st.code(f"fercore bench inference {' '.join(unmeasured)}", language="bash", wrap_lines=True)
+
+
+def cost_points(view: Compared) -> tuple[list[charts.Cost], list[charts.Cost]]:
+    """The runs by parameters, and by milliseconds a face, where these are known."""
+    by_size, by_time = [], []
+    for run, result in view.evaluated:
+        label, color = view.labels[run.id], view.colors[run.id]
+        if run.results and run.results.parameters:
+            by_size.append(charts.Cost(label, color, run.results.parameters, result))
+        if run.latency:
+            by_time.append(charts.Cost(label, color, facts.latency(run).face_ms, result))
+    return by_size, by_time
 
 
 def recalls(view: Compared) -> None:
@@ -138,8 +169,8 @@ def recalls(view: Compared) -> None:
     pieces.plot(charts.recall_bars(view.drawn), "recall", "Recall by class with 95% intervals")
 
 
-def networks(view: Compared) -> None:
-    """Parameters and layer tables side by side."""
+def networks(view: Compared, baseline: Run | None) -> None:
+    """Parameters and layer tables side by side, or against those of the baseline."""
     st.subheader("Networks", anchor=False)
     layers = {run.id: cached.layers(run) for run in view.runs}
     st.dataframe(
@@ -148,18 +179,31 @@ def networks(view: Compared) -> None:
         column_config=columns.figures(),
         placeholder=formats.DASH,
     )
-    with (
-        st.expander("Layer tables", icon=":material/layers:"),
-        st.grid(2, min_column_width=340, gap="medium"),
-    ):
-        for run in view.runs:
-            with st.container(gap="xsmall"):
-                pieces.legend({run.id: view.labels[run.id]}, view.colors)
-                if layers[run.id]:
-                    table = tables.layer_table(layers[run.id])
-                    st.dataframe(table, hide_index=True, column_config=columns.layers())
-                else:
-                    st.caption("no layer table")
+    if not any(layers.values()):
+        return
+    with st.expander("Layer by layer", icon=":material/layers:"):
+        against = linked.toggle("Only what differs from the baseline", key="layer_diff")
+        first = baseline or view.runs[0]
+        with st.grid(2, min_column_width=340, gap="medium"):
+            for run in view.runs:
+                if not against or run.id != first.id:
+                    with st.container(gap="xsmall"):
+                        pieces.legend({run.id: view.labels[run.id]}, view.colors)
+                        _layers(layers[run.id], layers[first.id] if against else None)
+
+
+def _layers(own: Sequence[Layer], baseline: Sequence[Layer] | None) -> None:
+    if not own:
+        st.caption("no layer table")
+        return
+    if baseline is None:
+        st.dataframe(tables.layer_table(own), hide_index=True, column_config=columns.layers())
+        return
+    table = tables.layer_differences(baseline, own)
+    if table.empty:
+        st.caption("The same layers.")
+    else:
+        st.dataframe(table, hide_index=True, column_config=columns.layers())
 
 
 def differences(view: Compared) -> None:

@@ -1,11 +1,13 @@
 """What follows from a run's records: pure functions, no Streamlit."""
 
+import json
 import statistics
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fercore.records import ClassResult, LogRow, SplitResult
+from fercore.records import ClassResult, Latency, LogRow, SplitResult
 from fercore.runs import Run
 
 # The splits in the order in which a page offers them, with a name for data that has none.
@@ -73,8 +75,11 @@ def honest_result(run: Run) -> SplitResult | None:
 
 
 def is_honest(run: Run) -> bool:
-    """Whether nothing that is tested was trained on or chose the checkpoint."""
-    return run.config is not None and run.config.protocol.honest
+    """Whether nothing that is tested was trained on or chose the checkpoint.
+
+    Of an imported run nobody here knows.
+    """
+    return run.experiment is not None and run.experiment.protocol.honest
 
 
 def best(runs: Sequence[Run]) -> tuple[Run, SplitResult] | None:
@@ -112,8 +117,36 @@ def title(run: Run) -> str:
 def labels(runs: Sequence[Run]) -> dict[str, str]:
     """A short label for each run, unique among them, by run id."""
     short = {run.id: _short(run) for run in runs}
-    taken = list(short.values())
-    return {run_id: label if taken.count(label) == 1 else run_id for run_id, label in short.items()}
+    taken = Counter(short.values())
+    return {run_id: label if taken[label] == 1 else run_id for run_id, label in short.items()}
+
+
+def by_recipe(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs of one experiment together, whatever their seed and fold, in order."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(_recipe(run), []).append(run)
+    return list(groups.values())
+
+
+def latency(run: Run) -> Latency:
+    """The latest measurement of the run's network; it has one."""
+    return max(run.latency, key=lambda entry: entry.measured)
+
+
+def protocol_words(run: Run) -> str | None:
+    """How the run's dataset was divided: `official`, `5 folds by subject`, `random 15 %`."""
+    if run.config is None:
+        return None
+    protocol = run.config.protocol
+    words = {
+        "official": "official",
+        "random": f"random {protocol.test_fraction:.0%}",
+        "subjects": f"{protocol.folds} folds by subject",
+    }[protocol.split]
+    if protocol.test == "merged":
+        words += ", tests merged"
+    return words
 
 
 def split_titles(runs: Sequence[Run]) -> dict[str, str]:
@@ -164,6 +197,15 @@ def resume_command(run: Run) -> str | None:
 def silent_for(run: Run) -> float | None:
     """Seconds since the run last said anything."""
     return time.time() - run.status.heartbeat if run.status else None
+
+
+def _recipe(run: Run) -> str:
+    if run.experiment is None:
+        return run.id
+    fields = run.experiment.model_dump(mode="json", exclude={"seed", "precision"})
+    for name in ("fold", "split_seed"):
+        fields["protocol"].pop(name)
+    return json.dumps(fields)
 
 
 def _short(run: Run) -> str:

@@ -4,6 +4,8 @@ import html
 import re
 from collections.abc import Mapping
 
+from fercore.metrics import PairedDifference
+
 # A thin no-break space: a figure never leaves its unit at the end of a line.
 THIN = "\u202f"
 DASH = "\u2013"
@@ -28,6 +30,12 @@ def points(difference: float, digits: int = 2) -> str:
     text = f"{abs(difference) * 100:.{digits}f}"
     sign = "" if float(text) == 0 else ("+" if difference > 0 else "\u2212")
     return f"{sign}{text} points"
+
+
+def delta_interval(found: PairedDifference) -> str:
+    """The ends of a difference's interval in points: `−0.40 to +1.93`."""
+    ends = (points(end).removesuffix(" points") for end in (found.low, found.high))
+    return " to ".join(ends)
 
 
 def size(number: int | None) -> str:

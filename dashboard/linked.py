@@ -25,11 +25,13 @@ class _Link:
         seen: the last address that came from the browser.
         sent: what was written since.
         ahead: whether the address of this run is one that a callback has just written.
+        assigned: whether the widget is still to take its value from there.
     """
 
     seen: list[str] | None = None
     sent: list[list[str]] = field(default_factory=list)
     ahead: bool = False
+    assigned: bool = False
 
     def comes_from_outside(self, address: list[str]) -> bool:
         """Whether someone else changed the address; takes note of it."""
@@ -160,6 +162,30 @@ def toggle(label: str, key: str, **kwargs: Any) -> bool:
     return value
 
 
+def page(count: int, key: str) -> int:
+    """The number of a page, from 1."""
+
+    def parse(given: list[str]) -> int:
+        wanted = int(given[0]) if given and given[0].isdecimal() else 1
+        return min(max(wanted, 1), count)
+
+    value, new = _sync(key, 1, parse)
+    st.pagination(count, default=1 if new else value, key=key, on_change=_publish, args=(key, 1))
+    return value
+
+
+def assign(values: Mapping[str, str]) -> None:
+    """Give linked widgets other values, from the callback of something else.
+
+    Args:
+        values: by key. The empty text stands for a widget's default.
+    """
+    for key, value in values.items():
+        link: _Link = st.session_state.setdefault(f"link:{key}", _Link())
+        _write(key, [value] if value else [], link)
+        link.ahead = link.assigned = True
+
+
 def _sync(key: str, default: Any, parse: Callable[[list[str]], _ValueT]) -> tuple[_ValueT, bool]:
     """The value that the widget is to show, and whether the address has just changed it.
 
@@ -170,7 +196,8 @@ def _sync(key: str, default: Any, parse: Callable[[list[str]], _ValueT]) -> tupl
     """
     link: _Link = st.session_state.setdefault(f"link:{key}", _Link())
     address = st.query_params.get_all(key)
-    outside = link.comes_from_outside(address)
+    outside = link.comes_from_outside(address) or link.assigned
+    link.assigned = False
     if key not in st.session_state:
         return parse(address), False
     if outside:

@@ -1,18 +1,22 @@
 """What several pages draw: badges, charts, legends, empty states, links between pages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import cached, charts, facts, formats, linked, theme
+from fercore import metrics
+from fercore.metrics.checks import Probabilities
 from fercore.records import LogRow
 from fercore.roots import runs_root
 from fercore.runs import Run
 
 RUNS_PAGE = "app_pages/runs.py"
 COMPARE_PAGE = "app_pages/compare.py"
+CONFUSION_PAGE = "app_pages/confusion.py"
 RUN_PAGE = "app_pages/run.py"
 REFRESH_SECONDS = 2.0
 
@@ -34,16 +38,60 @@ def choose(run_ids: Sequence[str]) -> None:
     st.session_state[_CHOSEN] = list(run_ids)
 
 
-def plot(figure: go.Figure, key: str, alt: str) -> None:
-    """Draw a figure at the width of its column; `alt` says what it shows."""
+def pick_runs(readable: Mapping[str, Run]) -> list[str]:
+    """Let the reader pick up to eight runs; those ticked elsewhere, unless the address says."""
+    if "runs" not in st.query_params and (remembered := chosen()):
+        kept = [run_id for run_id in remembered if run_id in readable]
+        st.query_params["runs"] = kept[: theme.MAX_COMPARED]
+    picked = linked.picks(
+        "Runs",
+        facts.labels(list(readable.values())),
+        key="runs",
+        limit=theme.MAX_COMPARED,
+        placeholder="Choose up to eight runs",
+    )
+    choose(picked)
+    return picked
+
+
+def plot(
+    figure: go.Figure, key: str, alt: str, on_click: Callable[[list[Any]], None] | None = None
+) -> None:
+    """Draw a figure at the width of its column.
+
+    Args:
+        figure: from `dashboard.charts` or `dashboard.matrix`.
+        key: of the element, and the name of the file that it is saved as.
+        alt: what it shows, in words.
+        on_click: called with the custom data of the point that was clicked.
+    """
+
+    def clicked() -> None:
+        points = st.session_state[key]["selection"]["points"]
+        if on_click and points:
+            on_click(points[0]["customdata"])
+
     st.plotly_chart(
         figure,
         width="stretch",
         theme="streamlit",
         key=key,
         alt=alt,
-        config={"displayModeBar": False, "scrollZoom": False, "doubleClick": "reset"},
+        on_select=clicked if on_click else "ignore",
+        selection_mode="points",
+        config={
+            "displaylogo": False,
+            "modeBarButtons": [["toImage"]],
+            "toImageButtonOptions": {"format": image_format(), "filename": key, "scale": 2},
+            "scrollZoom": False,
+            "doubleClick": "reset",
+        },
     )
+
+
+def image_format() -> str:
+    """What the camera above a chart saves: `"svg"` or `"png"`."""
+    return "png" if st.query_params.get("image") == "png" else "svg"
 
 
 def legend(labels: Mapping[str, str], colors: Mapping[str, str]) -> None:
@@ -58,7 +106,16 @@ def badges(run: Run) -> None:
         st.badge(run.state, icon=look.icon, color=look.badge, help=look.meaning)
         if facts.is_synthetic(run):
             st.badge("synthetic faces", icon=":material/draw:", color="violet")
-        if run.config and not facts.is_honest(run):
+        if run.config and run.experiment is None:
+            st.badge(
+                "imported",
+                icon=":material/input:",
+                color="violet",
+                help="Judged here; what it was trained on is not known.",
+            )
+        for tag in run.notes.tags:
+            st.badge(formats.markdown(tag), icon=":material/sell:", color="blue")
+        if run.experiment and not facts.is_honest(run):
             st.badge(
                 "tested images in training",
                 icon=":material/warning:",
@@ -90,17 +147,26 @@ def no_runs() -> None:
     st.caption(f"Runs are read from `{runs_root()}`; set `FERCORE_RUNS` to read another folder.")
 
 
-def curve_controls(
-    default: Sequence[str] = ("accuracy", "loss"),
-) -> tuple[list[str], charts.XAxis, float]:
-    """What the training curves show: the metrics, the x axis, the smoothing."""
+@dataclass(frozen=True)
+class CurveView:
+    """What the training curves show."""
+
+    metrics: list[str]
+    x: charts.XAxis
+    smoothing: float
+    log_loss: bool
+
+
+def curve_controls(default: Sequence[str] = ("accuracy", "loss")) -> CurveView:
+    """Let the reader choose what the training curves show."""
     with st.container(horizontal=True, gap="medium"):
         metrics = linked.choices("Curves", charts.METRICS, key="curves", default=default)
         x = linked.choice("Against", {"epoch": "Epoch", "time": "Time"}, key="x")
         smoothing = linked.choice(
             "Smoothing", {"0": "Off", "0.5": "Some", "0.8": "Strong"}, key="smooth"
         )
-    return metrics, "time" if x == "time" else "epoch", float(smoothing)
+        log_loss = linked.toggle("Logarithmic loss", key="log")
+    return CurveView(metrics, "time" if x == "time" else "epoch", float(smoothing), log_loss)
 
 
 def curve_of(run: Run, label: str, color: str) -> charts.Curve:
@@ -110,23 +176,51 @@ def curve_of(run: Run, label: str, color: str) -> charts.Curve:
 
 
 def training_curves(
-    curves: Sequence[charts.Curve], metrics: Sequence[Any], x: charts.XAxis, smoothing: float
+    curves: Sequence[charts.Curve], view: CurveView, bands: Sequence[charts.Band] = ()
 ) -> None:
     """The curves, as many side by side as fit."""
-    if not any(curve.rows for curve in curves):
+    if not any(curve.rows for curve in curves) and not bands:
         st.info("No whole epoch has been logged yet.", icon=":material/hourglass_empty:")
         return
-    if not metrics:
+    if not view.metrics:
         st.info("Choose at least one curve above.", icon=":material/show_chart:")
         return
-    with st.grid(min(len(metrics), 3), min_column_width=340, gap="medium"):
-        for metric in metrics:
-            figure = charts.training_curves(curves, metric, x, smoothing)
-            plot(figure, f"curve-{metric}", f"{charts.METRICS[metric]} over {x}")
+    with st.grid(min(len(view.metrics), 3), min_column_width=340, gap="medium"):
+        for metric in view.metrics:
+            figure = charts.training_curves(
+                curves,
+                metric,  # type: ignore[arg-type]
+                view.x,
+                view.smoothing,
+                bands,
+                log_loss=view.log_loss,
+            )
+            plot(figure, f"curve-{metric}", f"{charts.METRICS[metric]} over {view.x}")
     st.caption(
         "Solid: validation. Dotted: training, as trained on (augmented, weighted, with dropout). "
         "Diamond: the epoch whose weights were kept."
+        + (" Band: from the lowest to the highest seed, around their mean." if bands else "")
     )
+
+
+def reliability(run: Run, split: str, color: str, scaled: bool) -> None:
+    """Accuracy against confidence; at the run's own temperature if `scaled`."""
+    judged = cached.judged_samples(run, split)
+    if judged is None:
+        st.caption("No predictions are stored for this evaluation.")
+        return
+    temperature = cached.temperature(run) if scaled else None
+    probabilities: Probabilities = judged.probabilities
+    if temperature is not None:
+        probabilities = metrics.apply_temperature(probabilities, temperature)
+    points = metrics.reliability(probabilities, judged.labels)
+    figure = charts.reliability_diagram(points, color, theme.MUTED[mode()])
+    plot(figure, f"reliability-{run.id}", "Accuracy against confidence")
+    if run.experiment and run.experiment.loss == "l2_svm":
+        st.caption(
+            "Trained with the SVM's loss: what stands for probabilities here is the softmax of its "
+            "scores, whose order is right and whose size means nothing."
+        )
 
 
 def eta(run: Run, log: Sequence[LogRow]) -> str:

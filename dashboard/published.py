@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import cached, charts, columns, facts, formats, pieces
+from dashboard import cached, columns, facts, formats, matrix, pieces
 from fercore import papers
 from fercore.metrics import predictive_value
 from fercore.papers import Comparison, Ours, System
@@ -213,7 +213,7 @@ def _matrix(title: str, ours: Ours, view: str) -> None:
         return
     with st.container(gap="xsmall"):
         st.markdown(f"**{formats.markdown(title)}**")
-        figure = charts.confusion(result, run.results.class_names, pieces.mode())
+        figure = matrix.confusion(result, run.results.class_names, pieces.mode())
         pieces.plot(figure, f"matrix-{title}", f"Confusion matrix: {title}")
         st.page_link(
             pieces.RUN_PAGE,

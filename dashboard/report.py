@@ -1,17 +1,9 @@
 """The sections of the Run page."""
 
-import numpy as np
 import streamlit as st
 
-from dashboard import cached, charts, columns, facts, formats, linked, pieces, tables, theme
-from fercore.labels import index_of
-from fercore.metrics import (
-    apply_temperature,
-    expected_calibration_error,
-    fit_temperature,
-    reliability,
-)
-from fercore.metrics.checks import Labels, Probabilities, probabilities_and_labels
+from dashboard import cached, charts, columns, facts, formats, linked, matrix, pieces, tables, theme
+from fercore.metrics import apply_temperature, expected_calibration_error
 from fercore.runs import Run
 
 
@@ -36,7 +28,7 @@ def header(run: Run) -> None:
 def training(run: Run) -> None:
     """Progress and curves, drawn anew every two seconds while the run trains."""
     st.subheader("Training", anchor=False)
-    metrics, x, smoothing = pieces.curve_controls(("accuracy", "loss", "learning_rate"))
+    curves = pieces.curve_controls(("accuracy", "loss", "learning_rate"))
     color = theme.RUN_COLORS[pieces.mode()][0]
 
     @st.fragment(run_every=pieces.REFRESH_SECONDS if run.state == "running" else None)
@@ -46,7 +38,7 @@ def training(run: Run) -> None:
             st.rerun()
         if now.state == "running":
             st.progress(facts.progress(now), text=pieces.eta(now, cached.log(now)))
-        pieces.training_curves([pieces.curve_of(now, "", color)], metrics, x, smoothing)
+        pieces.training_curves([pieces.curve_of(now, "", color)], curves)
 
     drawn()
 
@@ -129,15 +121,15 @@ def classes(run: Run) -> None:
         cells = linked.choice(
             "Cells", {"share": "% of true class", "counts": "Counts"}, key="cells"
         )
-    scale: charts.Scale = "counts" if cells == "counts" else "share"
+    scale: matrix.Scale = "counts" if cells == "counts" else "share"
     result, names = run.results.splits[split], run.results.class_names
     colors = theme.class_colors(names, pieces.mode())
     with st.grid(2, min_column_width=340, gap="medium"):
         with st.container(gap="xsmall"):
             st.markdown("**Confusion**")
-            top = charts.confusion_top([result], scale)
+            top = matrix.strongest([result], scale)
             pieces.plot(
-                charts.confusion(result, names, pieces.mode(), scale, top), "confusion", "Confusion"
+                matrix.confusion(result, names, pieces.mode(), scale, top), "confusion", "Confusion"
             )
         with st.container(gap="xsmall"):
             st.markdown("**Recall with 95 % interval**")
@@ -185,8 +177,8 @@ def details(run: Run) -> None:
 
 
 def _calibration(run: Run, split: str) -> None:
-    judged = _scored(run, split)
-    if judged is None:
+    judged = cached.judged_samples(run, split)
+    if judged is None or split == "test_unique":
         unknown = "which images repeat is not stored with the predictions"
         st.caption(
             f"Not known for this split: {unknown}."
@@ -194,48 +186,20 @@ def _calibration(run: Run, split: str) -> None:
             else "No predictions are stored for this split."
         )
         return
-    probabilities, labels = judged
+    temperature = cached.temperature(run)
     scaled = linked.toggle("After temperature scaling", key="scaled")
-    chosen_on = _scored(run, "validation")
-    if chosen_on is not None:
-        temperature = fit_temperature(*chosen_on)
-        after = apply_temperature(probabilities, temperature)
+    if temperature is not None:
+        after = apply_temperature(judged.probabilities, temperature)
         before_ece, after_ece = (
-            formats.percent(expected_calibration_error(p, labels)) for p in (probabilities, after)
+            formats.percent(expected_calibration_error(p, judged.labels))
+            for p in (judged.probabilities, after)
         )
         title = facts.split_titles([run]).get("validation", "validation")
         st.caption(
             f"ECE {before_ece}, {after_ece} at the temperature {temperature:.2f}, "
             f"fitted on {formats.markdown(title)}."
         )
-        if scaled:
-            probabilities = after
-    color = theme.RUN_COLORS[pieces.mode()][0]
-    points = reliability(probabilities, labels)
-    figure = charts.reliability_diagram(points, color, theme.MUTED[pieces.mode()])
-    pieces.plot(figure, "reliability", "Accuracy against confidence")
-    if run.experiment and run.experiment.loss == "l2_svm":
-        st.caption(
-            "Trained with the SVM's loss: what stands for probabilities here is the softmax of its "
-            "scores, whose order is right and whose size means nothing."
-        )
-
-
-def _scored(run: Run, split: str) -> tuple[Probabilities, Labels] | None:
-    """Probabilities and labels behind one evaluation; `None` where they are not stored."""
-    if split == "test_unique":
-        return None
-    found = cached.predictions(run, "validation" if split == "validation" else "test")
-    if found is None or run.results is None:
-        return None
-    left_out = () if split == "test_all" else facts.dropped_classes(run)
-    try:
-        dropped = [index_of(name, run.results.class_names) for name in left_out]
-        keep = ~np.isin(found.labels, dropped)
-        probabilities_and_labels(found.probabilities[keep], found.labels[keep])
-    except ValueError:
-        return None
-    return found.probabilities[keep], found.labels[keep]
+    pieces.reliability(run, split, theme.RUN_COLORS[pieces.mode()][0], scaled)
 
 
 def _tile(label: str, value: str, below: str) -> None:

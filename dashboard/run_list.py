@@ -1,10 +1,24 @@
 """The pieces of the Runs page: headline tiles, what trains now, the table with its selection."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import pandas as pd
 import streamlit as st
 
-from dashboard import cached, columns, facts, formats, linked, pieces, tables, theme
+from dashboard import (
+    cached,
+    care,
+    columns,
+    exports,
+    facts,
+    formats,
+    linked,
+    pieces,
+    tables,
+    theme,
+)
+from fercore.metrics import PairedDifference
 from fercore.runs import Run
 
 _OPEN = ":material/open_in_full:"
@@ -64,17 +78,37 @@ def stamp(runs: Sequence[Run]) -> tuple[tuple[str, str], ...]:
     return tuple((run.id, run.state) for run in runs)
 
 
-def filters(runs: Sequence[Run]) -> list[Run]:
-    """The runs that the filters leave."""
+@dataclass(frozen=True)
+class Listing:
+    """What the table of runs shows.
+
+    Attributes:
+        runs: those that the filters leave.
+        grouped: whether the seeds of an experiment share a row.
+        sort: one of `dashboard.tables.SORTS`.
+        reverse: the last first.
+        baseline: what the others are compared with, if anything.
+    """
+
+    runs: list[Run]
+    grouped: bool
+    sort: str
+    reverse: bool
+    baseline: Run | None
+
+
+def controls(runs: Sequence[Run]) -> Listing:
+    """Let the reader filter, group and sort, and choose a baseline."""
     datasets = sorted({run.config.dataset for run in runs if run.config})
     present = [state for state in theme.STATES if any(run.state == state for run in runs)]
-    with st.container(horizontal=True, gap="medium"):
+    archived = any(run.notes.archived for run in runs)
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         text = linked.text(
             "Search",
             key="q",
-            placeholder="title, model, device, s1 …",
+            placeholder="title, model, tag, note, s1 …",
             icon=":material/search:",
-            width=300,
+            width=260,
         )
         dataset = ""
         if len(datasets) > 1:
@@ -82,51 +116,99 @@ def filters(runs: Sequence[Run]) -> list[Run]:
                 "Dataset", {"": "All"} | {name: name for name in datasets}, key="dataset"
             )
         states = linked.choices("State", {state: state for state in present}, key="state")
-    return tables.select_runs(runs, text, dataset, states)
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        labels = {key: sort.label for key, sort in tables.SORTS.items()}
+        sort = linked.pick("Sort by", labels, key="sort", implied=True, width=230) or "newest"
+        judged = [run for run in runs if facts.result_of(run, "test")]
+        options = {"": "none"} | facts.labels(judged)
+        chosen = linked.pick("Baseline", options, key="baseline", implied=True, width=300)
+        reverse = linked.toggle("Reverse", key="reverse")
+        grouped = linked.toggle(
+            "Group seeds", key="group", help="One row an experiment: mean and spread of its runs."
+        )
+        hidden = not (archived and linked.toggle("Archived too", key="archived"))
+    shown = tables.select_runs(runs, text, dataset, states)
+    if hidden:
+        shown = [run for run in shown if not run.notes.archived]
+    baseline = next((run for run in judged if run.id == chosen), None)
+    return Listing(shown, grouped, sort, reverse, baseline)
 
 
-def selectable(runs: Sequence[Run], key: str, test_title: str) -> list[str]:
-    """The table of these runs; the ids of the rows that are ticked."""
-    ids = [run.id for run in runs]
-    chosen = pieces.chosen()
-    st.session_state[f"{key}-ids"] = ids
-    table = tables.runs_table(runs)
-    table.insert(1, "Open", _OPEN)
+def table_of(runs: Sequence[Run], listing: Listing) -> tuple[list[Sequence[Run]], pd.DataFrame]:
+    """The rows of the table, in order, and the table."""
+    groups = facts.by_recipe(runs) if listing.grouped else [[run] for run in runs]
+    deltas = _deltas(runs, listing.baseline)
+    ordered = tables.sorted_groups(groups, listing.sort, deltas, reverse=listing.reverse)
+    return ordered, tables.runs_table(ordered, deltas)
+
+
+def selectable(
+    groups: Sequence[Sequence[Run]], table: pd.DataFrame, key: str, test_title: str
+) -> list[str]:
+    """The table of these runs; the ids of the runs whose rows are ticked."""
+    ids = [[run.id for run in group] for group in groups]
+    chosen = set(pieces.chosen())
+    st.session_state[f"{key}-ids"] = [group[0] for group in ids]
+    shown = table.copy()
+    shown.insert(1, "Open", _OPEN)
     # A new key where the rows change: ticks are kept by run, not by the place of a row.
     event = st.dataframe(
-        table.dropna(axis="columns", how="all"),
+        shown.dropna(axis="columns", how="all"),
         hide_index=True,
         column_config=columns.runs(test_title, f"{key}-open", _open_row),
-        key=f"{key}-{hash(tuple(ids))}",
+        key=f"{key}-{hash(tuple(map(tuple, ids)))}",
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={
-            "selection": {"rows": [i for i, name in enumerate(ids) if name in chosen]}
+            "selection": {"rows": [i for i, group in enumerate(ids) if chosen.issuperset(group)]}
         },
         placeholder=formats.DASH,
-        height="content" if len(runs) <= 15 else 560,
+        height="content" if len(groups) <= 15 else 560,
         alt="Training runs and their figures",
     )
-    return [ids[row] for row in event.selection.rows if row < len(ids)]
+    return [run_id for row in event.selection.rows if row < len(ids) for run_id in ids[row]]
 
 
-def actions(runs: Sequence[Run]) -> None:
-    """What can be done with the runs that are ticked."""
+def actions(runs: Sequence[Run], table: pd.DataFrame) -> None:
+    """What can be done with the runs that are ticked, and with the table."""
     names = facts.labels(runs)
     picked = [run_id for run_id in pieces.chosen() if run_id in names]
+    fit = 2 <= len(picked) <= theme.MAX_COMPARED
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         compare = st.button(
             f"Compare selected ({len(picked)})" if picked else "Compare selected",
             type="primary",
             icon=":material/compare_arrows:",
-            disabled=not 2 <= len(picked) <= theme.MAX_COMPARED,
+            disabled=not fit,
+        )
+        confusion = st.button(
+            "Confusion",
+            icon=":material/grid_on:",
+            disabled=not 1 <= len(picked) <= theme.MAX_COMPARED,
         )
         show = st.button("Open run", icon=":material/monitoring:", disabled=len(picked) != 1)
+        care.buttons([run for run in runs if run.id in picked])
+        exports.menu("runs", lambda: table)
         st.caption(_advice(len(picked)))
     if compare:
         st.switch_page(pieces.COMPARE_PAGE, query_params={"runs": picked})
+    if confusion:
+        st.switch_page(pieces.CONFUSION_PAGE, query_params={"runs": picked})
     if show:
         st.switch_page(pieces.RUN_PAGE, query_params={"run": picked[0]})
+
+
+def _deltas(runs: Sequence[Run], baseline: Run | None) -> dict[str, PairedDifference | None]:
+    if baseline is None or baseline.config is None:
+        return {}
+    dataset = baseline.config.dataset
+    comparable = [
+        run
+        for run in runs
+        if run.id != baseline.id and run.results and run.config and run.config.dataset == dataset
+    ]
+    with st.spinner(f"Pairing {len(comparable):,} runs with the baseline"):
+        return {run.id: cached.accuracy_delta(baseline, run) for run in comparable}
 
 
 def _advice(picked: int) -> str:

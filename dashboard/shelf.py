@@ -9,7 +9,10 @@ from fercore import runs
 from fercore.runs import STALE_SECONDS, Run
 
 # The files that `fercore.runs.read_run` reads.
-_RECORDS = ("config.json", "status.json", "environment.json", "results.json")
+_RECORDS = (
+    *("config.json", "status.json", "environment.json", "results.json"),
+    *("notes.json", "latency.json"),
+)
 
 Signature = tuple[tuple[str, int, int], ...]
 

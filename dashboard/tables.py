@@ -1,18 +1,68 @@
 """Runs as tables: pure functions from records to data frames, no Streamlit."""
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import SequenceMatcher
 from typing import Any
 
 import pandas as pd
 
 from dashboard import facts, formats
 from dashboard.theme import swatch
+from fercore.metrics import PairedDifference
 from fercore.records import Layer, SplitResult
 from fercore.runs import Run, started
 
 # Rows of the configuration that name a run and say nothing about how it differs from another.
 _NAMES = ("name", "title", "published")
+
+
+@dataclass(frozen=True)
+class Sort:
+    """An order of the table of runs.
+
+    Attributes:
+        label: for people.
+        value: of a run, given the differences from the baseline; `None` sorts last.
+        down: whether the highest comes first.
+    """
+
+    label: str
+    value: Callable[[Run, Mapping[str, PairedDifference | None]], float | None]
+    down: bool = True
+
+
+SORTS: dict[str, Sort] = {
+    "newest": Sort("Newest", lambda run, _: started(run)),
+    "accuracy": Sort("Accuracy", lambda run, _: _accuracy(_test(run))),
+    "unique": Sort(
+        "Accuracy without repeats", lambda run, _: _accuracy(facts.result_of(run, "test_unique"))
+    ),
+    "delta": Sort(
+        "Difference from the baseline",
+        lambda run, deltas: delta.difference if (delta := deltas.get(run.id)) else None,
+    ),
+    "f1": Sort("Macro-F1", lambda run, _: result.macro_f1 if (result := _test(run)) else None),
+    "worst": Sort(
+        "Recall of the worst class",
+        lambda run, _: worst.recall if (worst := facts.worst_class(_test(run))) else None,
+    ),
+    "parameters": Sort(
+        "Fewest parameters",
+        lambda run, _: run.results.parameters if run.results else None,
+        down=False,
+    ),
+    "latency": Sort(
+        "Fastest", lambda run, _: facts.latency(run).face_ms if run.latency else None, down=False
+    ),
+    "time": Sort(
+        "Shortest training",
+        lambda run, _: run.results.train_seconds if run.results else None,
+        down=False,
+    ),
+}
 
 
 def select_runs(
@@ -29,10 +79,36 @@ def select_runs(
     ]
 
 
-def runs_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a run, in the order given; shares in percent, sizes in bytes."""
-    rows = [_run_row(run) for run in runs]
-    table = pd.DataFrame(rows, index=[run.id for run in runs])
+def sorted_groups(
+    groups: Sequence[Sequence[Run]],
+    key: str,
+    deltas: Mapping[str, PairedDifference | None],
+    *,
+    reverse: bool = False,
+) -> list[Sequence[Run]]:
+    """Rows in the order of one of `SORTS`, the best first; pinned ones before all others."""
+    sort = SORTS[key]
+    known: list[tuple[list[float], Sequence[Run]]] = []
+    unknown: list[tuple[list[float], Sequence[Run]]] = []
+    for group in groups:
+        values = [value for run in group if (value := sort.value(run, deltas)) is not None]
+        (known if values else unknown).append((values, group))
+    known.sort(key=lambda entry: sum(entry[0]) / len(entry[0]), reverse=sort.down != reverse)
+    ordered = [group for _, group in (*known, *unknown)]
+    return sorted(ordered, key=lambda group: not any(run.notes.pinned for run in group))
+
+
+def runs_table(
+    groups: Sequence[Sequence[Run]], deltas: Mapping[str, PairedDifference | None] | None = None
+) -> pd.DataFrame:
+    """One row a group of runs, in the order given; shares in percent, sizes in bytes.
+
+    Args:
+        groups: one run, or the seeds of one experiment, whose figures are averaged.
+        deltas: accuracy less the baseline's by run id, where there is a baseline.
+    """
+    rows = [_group_row(runs, deltas or {}) for runs in groups]
+    table = pd.DataFrame(rows, index=[runs[0].id for runs in groups])
     if "Training time" in table:
         table["Training time"] = pd.to_timedelta(table["Training time"], unit="s").dt.round("s")
     return table
@@ -97,6 +173,27 @@ def layer_table(layers: Sequence[Layer]) -> pd.DataFrame:
             for layer in layers
         ]
     )
+
+
+def layer_differences(baseline: Sequence[Layer], other: Sequence[Layer]) -> pd.DataFrame:
+    """The layers that only one of two networks has, in order: `-` the baseline, `+` the other.
+
+    Names do not count, nor do layers that are equal in kind, detail, output and parameters.
+    """
+
+    def signature(layer: Layer) -> tuple[object, ...]:
+        return layer.kind, layer.detail, tuple(layer.output_shape), layer.parameters
+
+    matcher = SequenceMatcher(None, list(map(signature, baseline)), list(map(signature, other)))
+    kept: list[tuple[str, Layer]] = []
+    for what, start, end, other_start, other_end in matcher.get_opcodes():
+        if what != "equal":
+            kept += [("\u2212", layer) for layer in baseline[start:end]]
+            kept += [("+", layer) for layer in other[other_start:other_end]]
+    table = layer_table([layer for _, layer in kept])
+    if not table.empty:
+        table.insert(0, "", [sign for sign, _ in kept])
+    return table
 
 
 def network_table(
@@ -173,9 +270,9 @@ def provenance_table(run: Run) -> pd.DataFrame:
         if results.stopped_by:
             rows["Stopped by"] = f"{results.stopped_by}, after epoch {results.epochs_run}"
         if chosen:
+            why = "the last" if chosen.metric == "epoch" else f"highest {chosen.metric}"
             rows["Checkpoint"] = (
-                f"epoch {chosen.epoch}, highest {chosen.metric} on {chosen.split} "
-                f"({formats.percent(chosen.value)})"
+                f"epoch {chosen.epoch}, {why}; {formats.percent(chosen.value)} on {chosen.split}"
             )
         if results.train_seconds is not None:
             rows["Training time"] = formats.duration(results.train_seconds)
@@ -206,36 +303,57 @@ def counts_table(run: Run) -> pd.DataFrame:
     return table.rename_axis("Split").reset_index()
 
 
-def _run_row(run: Run) -> dict[str, Any]:
-    results, config, environment = run.results, run.config, run.environment
-    test = facts.result_of(run, "test")
-    everything = facts.all_classes_result(run)
+def _group_row(
+    runs: Sequence[Run], deltas: Mapping[str, PairedDifference | None]
+) -> dict[str, Any]:
+    first = runs[0]
+    several = len(runs) > 1
+    tests = [result for run in runs if (result := facts.result_of(run, "test"))]
+    # Of several runs the worst class is that of the first; everything else is a mean.
+    test = tests[0] if tests else None
     worst = facts.worst_class(test)
-    begun = started(run)
+    environment, config = first.environment, first.config
+    begun = max(map(started, runs))
+    found = [delta for run in runs if (delta := deltas.get(run.id))]
+
+    def mean(value: Callable[[Run], float | None]) -> float | None:
+        values = [number for run in runs if (number := value(run)) is not None]
+        return statistics.fmean(values) if values else None
+
+    accuracies = [100 * result.accuracy for result in tests]
+    parameters = mean(lambda run: run.results.parameters if run.results else None)
+    bytes_ = mean(lambda run: run.results.onnx.bytes if run.results and run.results.onnx else None)
     return {
-        "Experiment": facts.title(run),
-        "State": [run.state],
+        "Experiment": facts.title(first),
+        "State": list(dict.fromkeys(run.state for run in runs)),
         "Dataset": config.dataset if config else None,
-        "Seed": config.seed if config else None,
-        "Accuracy": _percent(test.accuracy if test else None),
+        "Protocol": facts.protocol_words(first),
+        "Seed": None if several or config is None else config.seed,
+        "Runs": len(runs) if several else None,
+        "Accuracy": statistics.fmean(accuracies) if accuracies else None,
+        "Spread": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
         "95% interval": formats.interval(test.accuracy_low, test.accuracy_high, 1)
-        if test
+        if test and not several
         else None,
-        "Scored": [_scored(run)] if test else None,
+        "Delta": 100 * statistics.fmean(delta.difference for delta in found) if found else None,
+        "Delta interval": formats.delta_interval(found[0]) if len(found) == 1 else None,
+        "Scored": [_scored(first)] if test else None,
         "n": test.n if test else None,
-        "All classes": _percent(everything.accuracy if everything else None),
-        "No repeats": _percent(_accuracy(facts.result_of(run, "test_unique"))),
-        "Macro-F1": _percent(test.macro_f1 if test else None),
+        "All classes": mean(lambda run: _percent(_accuracy(facts.all_classes_result(run)))),
+        "No repeats": mean(lambda run: _percent(_accuracy(facts.result_of(run, "test_unique")))),
+        "Macro-F1": mean(lambda run: _percent(r.macro_f1 if (r := _test(run)) else None)),
         "Worst class": worst.name if worst else None,
         "Worst recall": _percent(worst.recall if worst else None),
         "Model": config.model if config else None,
-        "Epochs": _epochs(run),
-        "Parameters": results.parameters if results else None,
-        "model.onnx": results.onnx.bytes if results and results.onnx else None,
-        "Training time": results.train_seconds if results else None,
+        "Epochs": formats.DASH if several else _epochs(first),
+        "Parameters": None if parameters is None else round(parameters),
+        "model.onnx": None if bytes_ is None else round(bytes_),
+        "Face ms": mean(lambda run: facts.latency(run).face_ms if run.latency else None),
+        "Training time": mean(lambda run: run.results.train_seconds if run.results else None),
         "Device": environment.device if environment else None,
         "Started": datetime.fromtimestamp(begun, UTC) if begun else None,
-        "Note": _note(run),
+        "Tags": _tags(runs) or None,
+        "Note": _note(first),
     }
 
 
@@ -279,12 +397,24 @@ def _epochs(run: Run) -> str:
 
 def _note(run: Run) -> str | None:
     said = run.status.message if run.status and run.state in {"failed", "interrupted"} else ""
-    return " ".join((run.problem or said).split()) or None
+    parts = [" ".join(text.split()) for text in (run.problem or said, run.notes.text)]
+    return " · ".join(filter(None, parts)) or None
+
+
+def _tags(runs: Sequence[Run]) -> list[str]:
+    own = dict.fromkeys(tag for run in runs for tag in run.notes.tags)
+    marks = [name for name in ("pinned", "archived") if any(getattr(r.notes, name) for r in runs)]
+    imported = ["imported"] if any(run.config and not run.experiment for run in runs) else []
+    return [*marks, *imported, *own]
+
+
+def _test(run: Run) -> SplitResult | None:
+    return facts.result_of(run, "test")
 
 
 def _searched(run: Run) -> str:
     config, environment = run.config, run.environment
-    parts = [run.id, run.state, facts.title(run)]
+    parts = [run.id, run.state, facts.title(run), run.notes.text, *_tags([run])]
     parts += [config.dataset, config.model] if config else []
     parts += [environment.device] if environment else []
     return " ".join(parts).lower()

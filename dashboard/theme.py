@@ -64,6 +64,12 @@ HEAT: dict[Mode, tuple[str, ...]] = {
     ),
 }
 
+# Less, no difference, more: the cells of a difference of two confusion matrices.
+DIVERGING: dict[Mode, tuple[str, str, str]] = {
+    "light": ("#a84300", "#f6f7f8", "#00628a"),
+    "dark": ("#f2975a", "#1a222c", "#57b9e0"),
+}
+
 
 @dataclass(frozen=True)
 class StateLook:
@@ -110,7 +116,15 @@ def swatch(color: str) -> str:
 
 def heat(level: float, mode: Mode) -> str:
     """The colour of a level in [0, 1]."""
-    ramp = HEAT[mode]
+    return _between(HEAT[mode], level)
+
+
+def diverging(level: float, mode: Mode) -> str:
+    """The colour of a level in [-1, 1]."""
+    return _between(DIVERGING[mode], (level + 1) / 2)
+
+
+def _between(ramp: Sequence[str], level: float) -> str:
     place = min(max(level, 0.0), 1.0) * (len(ramp) - 1)
     below = min(int(place), len(ramp) - 2)
     mixed = (

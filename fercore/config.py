@@ -290,6 +290,8 @@ class ExperimentConfig(RunConfig):
         optimizer: what moves the weights.
         schedule: how its learning rate moves.
         early_stopping: when to stop before `epochs`.
+        keep: the epoch whose weights are kept and judged: that with the highest accuracy on the
+            validation split, or the last.
         batch_size: images a step.
         epochs: at most.
         precision: `"auto"` computes in bfloat16 where the device gains from it (CPUs with AMX or
@@ -307,6 +309,7 @@ class ExperimentConfig(RunConfig):
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+    keep: Literal["best", "last"] = "best"
     batch_size: int = Field(default=64, ge=1)
     epochs: int = Field(ge=1)
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"

@@ -191,8 +191,8 @@ class Selection(_Record):
     Attributes:
         epoch: from 1.
         split: the split that chose it, by title.
-        metric: the highest of which won.
-        value: of that metric at that epoch, during training.
+        metric: the highest of which won: `"accuracy"`, or `"epoch"` where the last is kept.
+        value: accuracy on that split at that epoch, during training.
     """
 
     epoch: int = Field(ge=1)

@@ -188,7 +188,7 @@ def _train(
             with device.interrupts_deferred():
                 run.append_log(row)
                 log.append(row)
-                if schedule.best_epoch(log) is row:
+                if config.keep == "last" or schedule.best_epoch(log) is row:
                     checkpoints.save(best_path, network.variables, epoch)
                 checkpoints.save(last_path, trainee.state(), epoch)
             run.set_status(epoch=epoch, step=0)
@@ -234,7 +234,7 @@ def _train(
         selection=Selection(
             epoch=best.epoch,
             split=protocol.views["validation"].title,
-            metric="accuracy",
+            metric="accuracy" if config.keep == "best" else "epoch",
             value=best.val_accuracy,
         ),
         stopped_by=stopped_by,

@@ -67,6 +67,20 @@ def test_the_checkpoint_is_the_best_epoch_on_validation(finished):
     assert results.splits["validation"].accuracy == pytest.approx(best, abs=0.03)
 
 
+def test_the_last_epoch_is_kept_where_the_config_says_so(tmp_path):
+    from tests.tiny import make_splits
+
+    # At this rate the validation accuracy falls in the last epoch.
+    config = tiny_config(keep="last", optimizer={"learning_rate": 0.02}, epochs=3, seed=1)
+    writer = RunWriter.create(tmp_path, config)
+    results = train(config, make_splits(), writer)
+    log = read_run(writer.path).log()
+    assert (results.selection.epoch, results.selection.metric) == (3, "epoch")
+    assert results.selection.value == log[-1].val_accuracy
+    close = pytest.approx(log[-1].val_accuracy, abs=0.03)
+    assert results.splits["validation"].accuracy == close
+
+
 def test_the_exported_network_says_what_keras_says(finished):
     import keras
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import cached, comparison, facts, linked, pieces, theme, versus
+from dashboard import cached, comparison, pieces, versus
 
 st.title("Compare", anchor=False)
 readable = {run.id: run for run in cached.list_runs() if run.config}
@@ -10,14 +10,7 @@ if not readable:
     pieces.no_runs()
     st.stop()
 
-# What was ticked on the Runs page, where the address does not say otherwise.
-if "runs" not in st.query_params and (remembered := pieces.chosen()):
-    st.query_params["runs"] = remembered[: theme.MAX_COMPARED]
-names = facts.labels(list(readable.values()))
-picked = linked.picks(
-    "Runs", names, key="runs", limit=theme.MAX_COMPARED, placeholder="Choose two to eight runs"
-)
-pieces.choose(picked)
+picked = pieces.pick_runs(readable)
 if len(picked) < 2:
     missing = "two runs" if not picked else "one more run"
     st.info(
@@ -30,10 +23,10 @@ if len(picked) < 2:
 view = comparison.compared([readable[run_id] for run_id in picked])
 comparison.cautions(view)
 comparison.headline(view)
-versus.section(view)
+baseline = versus.section(view)
 comparison.curves(view)
 if view.evaluated:
-    comparison.confusions(view)
     comparison.recalls(view)
-comparison.networks(view)
+    comparison.costs(view)
+comparison.networks(view, baseline)
 comparison.differences(view)

@@ -18,7 +18,13 @@ from fercore.metrics.counts import (
     uar,
 )
 from fercore.metrics.evaluation import Evaluation, summarise
-from fercore.metrics.paired import McNemar, PairedDifference, mcnemar, paired_bootstrap
+from fercore.metrics.paired import (
+    McNemar,
+    PairedDifference,
+    PairedMetric,
+    mcnemar,
+    paired_bootstrap,
+)
 from fercore.metrics.probabilistic import (
     ECE_BINS,
     Reliability,
@@ -34,6 +40,7 @@ __all__ = [
     "Evaluation",
     "McNemar",
     "PairedDifference",
+    "PairedMetric",
     "PerClass",
     "Reliability",
     "accuracy",

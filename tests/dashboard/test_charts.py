@@ -67,38 +67,6 @@ def test_one_epoch_is_a_point(curve: Curve):
 def test_every_metric_draws(curve: Curve, metric):
     figure = charts.training_curves([curve], metric)
     assert figure.data
-    assert figure.layout.paper_bgcolor == "rgba(0, 0, 0, 0)"
-
-
-def test_confusion_cells(runs: dict[str, Run]):
-    result = runs["le2019-deep"].results.splits["test"]
-    figure = charts.confusion(result, FER2013, "light")
-    heat, text = figure.data
-    place = list(zip(heat.y, heat.x, strict=True)).index(("fear", "sad"))
-    count = result.confusion[2][4]
-    assert heat.z[place] == pytest.approx(count / 528)
-    assert text.text[place] == f"{count / 528 * 100:.0f}"
-    assert f"{count:,} of 528" in heat.hovertext[place]
-    assert len(heat.z) == 49
-    assert (heat.zmin, heat.zmax) == (0, 1)
-    assert list(figure.layout.yaxis.range) == [6.5, -0.5]
-
-
-def test_confusion_counts_share_a_scale(runs: dict[str, Run]):
-    results = [runs[n].results.splits["test"] for n in ("le2019-deep", "le2019-shallow")]
-    top = charts.confusion_top(results, "counts")
-    assert top == max(max(map(max, result.confusion)) for result in results)
-    assert charts.confusion_top(results, "share") == 1
-    heat, text = charts.confusion(results[0], FER2013, "dark", "counts", top).data
-    assert heat.zmax == top
-    assert text.text[0] == f"{results[0].confusion[0][0]:,}"
-
-
-def test_confusion_leaves_out_classes_without_samples(runs: dict[str, Run]):
-    result = runs["katkar2021-model1-original"].results.splits["test"]
-    heat, _ = charts.confusion(result, FER2013, "light").data
-    assert "disgust" not in heat.y
-    assert "disgust" in heat.x
 
 
 def test_recall_bars_carry_their_intervals(runs: dict[str, Run]):
@@ -142,7 +110,37 @@ def test_reliability_diagram_counts_every_sample(runs: dict[str, Run]):
     assert np.all(np.array(bins.error_y.array) >= 0)
 
 
-def test_color_scale_spans_the_matrices():
-    figure = charts.color_scale("counts", 700, "light")
-    assert figure.data[0].zmax == 700
-    assert figure.data[0].x[-1] == 700
+def test_seeds_become_a_band_around_their_mean(curve: Curve):
+    shorter = curve.rows[:10]
+    band = charts.Band("A", "#0059a1", [curve.rows, shorter])
+    figure = charts.training_curves([], "gap", bands=[band])
+    area, mean = figure.data
+    assert area.fill == "toself"
+    # Where one seed alone is left there is no range.
+    assert max(area.x) == 10
+    assert mean.x[-1] == curve.rows[-1].epoch
+    gaps = [row.accuracy - row.val_accuracy for row in curve.rows]
+    assert list(mean.y) == pytest.approx(gaps)
+
+
+def test_a_logarithmic_loss_changes_the_loss_alone(curve: Curve):
+    for metric, kind in (("loss", "log"), ("accuracy", None)):
+        figure = charts.training_curves([curve], metric, log_loss=True)
+        assert figure.layout.yaxis.type == kind
+
+
+def test_the_frontier_joins_what_nothing_beats(runs: dict[str, Run]):
+    result = runs["le2019-deep"].results.splits["test"]
+
+    def cost(name: str, value: float, accuracy: float) -> charts.Cost:
+        return charts.Cost(name, "#0059a1", value, result.model_copy(update={"accuracy": accuracy}))
+
+    costs = [
+        cost("small", 1e5, 0.60),
+        cost("beaten", 2e5, 0.58),
+        cost("large", 1e6, 0.66),
+        cost("same but dearer", 2e6, 0.66),
+    ]
+    frontier, *points = charts.cost_scatter(costs, "Parameters").data
+    assert list(frontier.x) == [1e5, 1e6]
+    assert [point.name for point in points] == [entry.label for entry in costs]

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import formats, versus
+from dashboard import formats
 from fercore import metrics, papers
-from fercore.runs import Predictions, Run, list_runs
+from fercore.runs import Run, list_runs
 from tests.dashboard import make_runs
 
 APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
-PAGES = ("runs", "compare", "run", "papers")
+PAGES = ("runs", "compare", "confusion", "run", "papers")
 
 
 def open_page(name: str, **query: str | list[str]) -> AppTest:
@@ -138,8 +138,8 @@ def test_compare_two_runs(root: Path, runs: dict[str, Run]):
     assert list(headline["Run"]) == ["le2019-deep · s1", "le2019-shallow · s0"]
     assert list(headline["n"]) == [3589, 3589]
     assert not app.warning
-    # A forest, two curves, two matrices and their scale, the recall bars.
-    assert charts(app) == 7
+    # A forest, two curves, the recall bars, accuracy against parameters.
+    assert charts(app) == 5
 
 
 def test_compare_says_that_class_sets_differ(root: Path, runs: dict[str, Run]):
@@ -159,7 +159,6 @@ def test_compare_view_comes_from_the_address(root: Path, runs: dict[str, Run]):
         "compare",
         runs=pair,
         split="validation",
-        cells="counts",
         x="time",
         smooth="0.8",
         curves=["loss", "gap", "learning_rate"],
@@ -168,7 +167,7 @@ def test_compare_view_comes_from_the_address(root: Path, runs: dict[str, Run]):
     assert "Figures on PublicTest" in words(app)
     assert app.toggle(key="equal").value is True
     assert "model" in set(app.dataframe[-1].value["Field"])
-    assert charts(app) == 1 + 3 + 2 + 1
+    assert charts(app) == 1 + 3 + 1
 
 
 def test_compare_shrugs_off_a_bad_address(root: Path, runs: dict[str, Run]):
@@ -323,20 +322,6 @@ def test_runs_are_set_against_a_baseline(runs: dict[str, Run]):
         runs[n].results.splits["test"].accuracy for n in ("le2019-deep", "le2019-shallow")
     ]
     assert one["Accuracy"] == pytest.approx(100 * (accuracies[1] - accuracies[0]))
-
-
-def test_runs_without_common_samples_are_not_compared(tmp_path: Path):
-    def predictions(prefix: str) -> Predictions:
-        ids = np.array([f"{prefix}-{n}" for n in range(5)])
-        probabilities = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1]]
-        return Predictions(ids, np.array([0, 1, 2, 1, 1], np.uint8), probabilities)
-
-    assert versus.compare(predictions("a"), predictions("b"), []) is None
-    same = versus.compare(predictions("a"), predictions("a"), [2])
-    assert same.n == 4
-    assert same.test.p == 1
-    assert same.verdict == "not told apart"
-    assert versus.compare(predictions("a"), predictions("a"), [0, 1, 2]) is None
 
 
 def test_markup_in_a_title_stays_text(root: Path):

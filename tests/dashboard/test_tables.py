@@ -7,7 +7,7 @@ from fercore.runs import Run
 
 def test_runs_table_holds_the_figures(runs: dict[str, Run]):
     run, dropped = runs["le2019-deep"], runs["katkar2021-model1-original"]
-    table = tables.runs_table([run, dropped, runs["failed-run"]])
+    table = tables.runs_table([[run], [dropped], [runs["failed-run"]]])
     test = run.results.splits["test"]
     row = table.loc[run.id]
     assert row["Accuracy"] == pytest.approx(test.accuracy * 100)
@@ -28,7 +28,7 @@ def test_runs_table_holds_the_figures(runs: dict[str, Run]):
 
 
 def test_every_run_has_a_row(runs: dict[str, Run]):
-    table = tables.runs_table(list(runs.values()))
+    table = tables.runs_table([[run] for run in runs.values()])
     assert list(table.index) == [run.id for run in runs.values()]
     assert tables.runs_table([]).empty
 

@@ -1,0 +1,139 @@
+"""Notes, tags, pins, the archive and deletion, from the Runs page."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard import formats
+from fercore import curation
+from fercore.errors import UserError
+from fercore.roots import runs_root
+from fercore.runs import Run
+
+_DELETED = "deleted_runs"
+
+
+def buttons(runs: Sequence[Run]) -> None:
+    """What can be done with the runs that are ticked, in a menu."""
+    with st.popover("Edit", icon=":material/edit:", disabled=not runs):
+        if not runs:
+            return
+        what = formats.markdown(runs[0].id) if len(runs) == 1 else f"{len(runs)} runs"
+        st.caption(what)
+        if st.button("Note and tags", icon=":material/sell:", width="stretch"):
+            _edit(runs)
+        pinned = all(run.notes.pinned for run in runs)
+        st.button(
+            "Unpin" if pinned else "Pin",
+            icon=":material/keep_off:" if pinned else ":material/keep:",
+            on_click=_annotate,
+            args=(runs,),
+            kwargs={"pinned": not pinned},
+            width="stretch",
+        )
+        archived = all(run.notes.archived for run in runs)
+        st.button(
+            "Take out of the archive" if archived else "Archive",
+            icon=":material/unarchive:" if archived else ":material/archive:",
+            on_click=_annotate,
+            args=(runs,),
+            kwargs={"archived": not archived},
+            width="stretch",
+        )
+        if st.button("Delete", icon=":material/delete:", width="stretch"):
+            _confirm(runs)
+
+
+def undo() -> None:
+    """After a deletion: how to take it back, and what else can be restored."""
+    lately: list[str] = st.session_state.get(_DELETED, [])
+    root = runs_root()
+    gone = [run.id for run in curation.deleted(root)]
+    still = [run_id for run_id in lately if run_id in gone]
+    if still:
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            count = "1 run" if len(still) == 1 else f"{len(still)} runs"
+            st.markdown(f":material/delete: Deleted {count}: {formats.markdown(', '.join(still))}")
+            st.button("Undo", icon=":material/undo:", on_click=_restore, args=(still,))
+
+
+def deleted() -> None:
+    """The deleted runs, each with a button that brings it back."""
+    gone = curation.deleted(runs_root())
+    if not gone:
+        return
+    with st.expander(f"Deleted runs ({len(gone)})", icon=":material/delete:"):
+        st.caption("They take room until `fercore runs purge` removes them for good.")
+        for run in gone:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(formats.markdown(run.id))
+                st.button(
+                    "Restore",
+                    icon=":material/undo:",
+                    key=f"restore-{run.id}",
+                    on_click=_restore,
+                    args=([run.id],),
+                )
+
+
+@st.dialog("Note and tags")
+def _edit(runs: Sequence[Run]) -> None:
+    first = runs[0].notes
+    alone = len(runs) == 1
+    st.caption(formats.markdown(", ".join(run.id for run in runs)))
+    with st.form("notes", border=False):
+        text = st.text_area(
+            "Note" if alone else "Note (empty leaves each as it is)",
+            first.text if alone else "",
+            max_chars=10_000,
+        )
+        tags = st.text_input(
+            "Tags" if alone else "Tags to add",
+            " ".join(first.tags) if alone else "",
+            help="Words, parted by spaces or commas.",
+        )
+        if st.form_submit_button("Save", type="primary"):
+            for run in runs:
+                wanted = curation.parse_tags(tags)
+                if alone:
+                    _annotate([run], text=text, tags=wanted)
+                    continue
+                changes: dict[str, object] = {"text": text} if text else {}
+                _annotate([run], tags=(*run.notes.tags, *wanted), **changes)
+            st.rerun()
+
+
+@st.dialog("Delete runs")
+def _confirm(runs: Sequence[Run]) -> None:
+    for run in runs:
+        st.markdown(f"- {formats.markdown(run.id)}")
+    st.caption("They can be restored from the foot of the Runs page.")
+    with st.container(horizontal=True):
+        if st.button("Delete", type="primary", icon=":material/delete:", key="delete-for-sure"):
+            done = []
+            for run in runs:
+                try:
+                    curation.delete(run)
+                    done.append(run.id)
+                except UserError as error:
+                    st.toast(formats.markdown(str(error)), icon=":material/error:")
+            st.session_state[_DELETED] = done
+            st.rerun()
+        if st.button("Keep"):
+            st.rerun()
+
+
+def _annotate(runs: Sequence[Run], **changes: object) -> None:
+    for run in runs:
+        try:
+            curation.annotate(run, **changes)
+        except UserError as error:
+            st.toast(formats.markdown(str(error)), icon=":material/error:")
+
+
+def _restore(run_ids: Sequence[str]) -> None:
+    for run_id in run_ids:
+        try:
+            curation.restore(runs_root(), run_id)
+        except UserError as error:
+            st.toast(formats.markdown(str(error)), icon=":material/error:")

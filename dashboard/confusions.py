@@ -1,0 +1,252 @@
+"""The sections of the Confusion page."""
+
+from collections.abc import Callable
+from typing import get_args
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import cached, columns, facts, formats, gallery, judged, linked, matrix, pieces
+from dashboard.comparison import Compared
+from dashboard.gallery import Face
+from dashboard.judged import Judged, Outcome
+from dashboard.theme import swatch
+from fercore.metrics import apply_temperature, expected_calibration_error
+from fercore.runs import Run
+
+ANY = "any class"
+_OUTCOMES: dict[str, str] = {"wrong": "Mistakes", "right": "Hits", "all": "All"}
+_SPLITS: dict[str, str] = {
+    "first": "Only the first is right",
+    "second": "Only the second is right",
+    "neither": "Neither is right",
+}
+
+
+def scale() -> matrix.Scale:
+    """Whether cells are shares of the true class or counts, as the reader chooses."""
+    cells = {"share": "% of true class", "counts": "Counts"}
+    return "counts" if linked.choice("Cells", cells, key="cells") == "counts" else "share"
+
+
+def matrices(view: Compared, shown: matrix.Scale) -> None:
+    """One confusion matrix a run, all on one scale; a click on a cell opens its faces."""
+    top = matrix.strongest([result for _, result in view.evaluated], shown)
+    whose, cell = _cell(view)
+    with st.grid(min(4, max(2, len(view.evaluated))), min_column_width=300, gap="medium"):
+        for run, result in view.evaluated:
+            with st.container(gap="xsmall"):
+                pieces.legend({run.id: view.labels[run.id]}, view.colors)
+                names = run.results.class_names if run.results else []
+                framed = cell if run.id == whose else None
+                figure = matrix.confusion(result, names, pieces.mode(), shown, top, framed)
+                pieces.plot(
+                    figure,
+                    # Another key where another cell is framed: a click never finds it selected.
+                    f"confusion-{run.id}-{framed}",
+                    f"Confusion of {view.labels[run.id]}",
+                    _opener(run.id),
+                )
+    with st.container(width=420, gap="xxsmall"):
+        st.caption("Share of the true class" if shown == "share" else "Images")
+        figure = matrix.color_scale(shown, top, pieces.mode())
+        pieces.plot(figure, "confusion-scale", "Colour scale")
+
+
+def faces(view: Compared) -> None:
+    """The faces of one cell, or of many, the most confident first."""
+    st.subheader("The faces behind it", anchor="faces")
+    judged_runs = {run.id: run for run, _ in view.evaluated}
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        whose = linked.pick(
+            "Run",
+            {run_id: view.labels[run_id] for run_id in judged_runs},
+            key="of",
+            implied=True,
+            width=280,
+        )
+        run = judged_runs[whose or next(iter(judged_runs))]
+        names = run.results.class_names if run.results else []
+        options = {"": ANY} | {name: name for name in names}
+        true = linked.pick("True class", options, key="true", implied=True, width=150)
+        said = linked.pick("Predicted class", options, key="said", implied=True, width=150)
+        outcome = linked.choice("Show", _OUTCOMES, key="show", disabled=bool(true and said))
+    found = cached.judged_samples(run, view.split)
+    if found is None:
+        st.caption("No predictions are stored for this evaluation.")
+        return
+    assert outcome in get_args(Outcome)
+    places = judged.chosen(
+        found,
+        names.index(true) if true else None,
+        names.index(said) if said else None,
+        outcome,  # type: ignore[arg-type]
+    )
+    what = f"true {true or ANY}, predicted {said or ANY}"
+    kind = "" if true and said else f"{_OUTCOMES[outcome].lower()}, "
+    st.caption(
+        f"{formats.markdown(view.labels[run.id])}: {kind}{formats.markdown(what)}: "
+        f"{len(places):,} of {len(found):,} images, the most confident first."
+        + _repeats(view.split)
+    )
+    gallery.show(
+        run,
+        [
+            Face(
+                str(found.ids[place]),
+                names[found.labels[place]],
+                {"predicted": (names[found.predicted[place]], float(found.confidence[place]))},
+            )
+            for place in places
+        ],
+        key="faces",
+    )
+
+
+def quality(view: Compared) -> None:
+    """Calibration before and after temperature scaling, and how often the second guess is right."""
+    st.subheader("Confidence", anchor=False)
+    rows = []
+    for run, result in view.evaluated:
+        found = cached.judged_samples(run, view.split)
+        temperature = cached.temperature(run)
+        after = None
+        if found and temperature:
+            cooled = apply_temperature(found.probabilities, temperature)
+            after = 100 * expected_calibration_error(cooled, found.labels)
+        rows.append(
+            {
+                "Color": swatch(view.colors[run.id]),
+                "Run": view.labels[run.id],
+                "Accuracy": 100 * result.accuracy,
+                "Top-2": 100 * result.top2,
+                "ECE": 100 * result.ece,
+                "ECE after": after,
+                "Temperature": temperature,
+                "NLL": result.nll,
+            }
+        )
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        column_config=columns.figures()
+        | {
+            "ECE after": columns.percent("ECE, scaled", "After temperature scaling."),
+            "Temperature": st.column_config.NumberColumn(
+                "Temperature", format="%.2f", help="Fitted on the validation split."
+            ),
+        },
+        placeholder=formats.DASH,
+    )
+    scaled = linked.toggle("After temperature scaling", key="scaled")
+    with st.grid(min(4, max(2, len(view.evaluated))), min_column_width=300, gap="medium"):
+        for run, _ in view.evaluated:
+            with st.container(gap="xsmall"):
+                pieces.legend({run.id: view.labels[run.id]}, view.colors)
+                pieces.reliability(run, view.split, view.colors[run.id], scaled)
+
+
+def pair(view: Compared, shown: matrix.Scale) -> None:
+    """Two of the runs: where they differ, how surely, and on which faces."""
+    runs = {run.id: run for run, _ in view.evaluated}
+    if len(runs) < 2:
+        return
+    st.subheader("One against another", anchor="pair")
+    labels = {run_id: view.labels[run_id] for run_id in runs}
+    reordered = {run_id: labels[run_id] for run_id in [*list(runs)[1:], next(iter(runs))]}
+    with st.container(horizontal=True, gap="medium"):
+        a = linked.pick("First", labels, key="a", implied=True, width=280) or ""
+        b = linked.pick("Second", reordered, key="b", implied=True, width=280) or ""
+    if a == b:
+        st.info("Choose two different runs.", icon=":material/compare_arrows:")
+        return
+    first, second = runs[a], runs[b]
+    names = first.results.class_names if first.results else []
+    results = [facts.result_of(run, view.split) for run in (first, second)]
+    if results[0] is None or results[1] is None or not _same_classes(first, second):
+        st.caption("They know different classes: nothing can be paired.")
+        return
+    difference_column, faces_column = st.columns([2, 3], gap="medium")
+    with difference_column:
+        st.markdown("**Second less first**")
+        figure = matrix.difference(results[1], results[0], names, pieces.mode(), shown)
+        pieces.plot(figure, f"difference-{a}-{b}", "Difference of the two matrices", _opener(b))
+        unit = "points of the true class" if shown == "share" else "images"
+        st.caption(f"In {unit}. On the diagonal more is better, elsewhere worse.")
+    with faces_column:
+        _disagreement(view, first, second, names)
+
+
+def _disagreement(view: Compared, first: Run, second: Run, names: list[str]) -> None:
+    left_out = (*facts.dropped_classes(first), *facts.dropped_classes(second))
+    found = [cached.judged_samples(run, view.split, left_out) for run in (first, second)]
+    one, other = found
+    shared = judged.both(one, other) if one and other else None
+    if one is None or other is None or shared is None:
+        st.caption("They have judged no samples in common.")
+        return
+    test = shared.test()
+    first_right, second_right = (said == shared.labels for said in (shared.first, shared.second))
+    groups = {
+        "first": first_right & ~second_right,
+        "second": second_right & ~first_right,
+        "neither": ~first_right & ~second_right,
+    }
+    told = "" if test.p < judged.SURE else ", which does not tell them apart"
+    st.markdown(
+        f"On {len(shared.labels):,} images: only the first is right on **{test.only_a:,}**, only "
+        f"the second on **{test.only_b:,}**; McNemar's p = **{test.p:.3g}**{told}."
+    )
+    titles = {key: f"{title} ({groups[key].sum():,})" for key, title in _SPLITS.items()}
+    group = linked.choice("Faces", titles, key="split_by")
+    places = groups[group].nonzero()[0]
+    by = one if group == "first" else other
+    rows = (shared.places if group == "first" else shared.others)[places]
+    ordered = places[(-by.confidence[rows]).argsort(kind="stable")]
+    gallery.show(
+        first,
+        [
+            Face(
+                str(one.ids[shared.places[place]]),
+                names[shared.labels[place]],
+                {
+                    "first": _said(one, int(shared.places[place]), names),
+                    "second": _said(other, int(shared.others[place]), names),
+                },
+            )
+            for place in ordered
+        ],
+        key="pair_faces",
+    )
+
+
+def _said(found: Judged, place: int, names: list[str]) -> tuple[str, float]:
+    return names[found.predicted[place]], float(found.confidence[place])
+
+
+def _cell(view: Compared) -> tuple[str, matrix.Cell | None]:
+    """Whose cell is open, and which, as the address has it."""
+    query = st.query_params
+    ids = [run.id for run, _ in view.evaluated]
+    whose = query.get("of", "")
+    cell = (query.get("true", ""), query.get("said", ""))
+    return whose if whose in ids else (ids or [""])[0], cell if all(cell) else None
+
+
+def _opener(run_id: str) -> Callable[[list[str]], None]:
+    def open_cell(cell: list[str]) -> None:
+        linked.assign({"of": run_id, "true": cell[0], "said": cell[1], "faces": ""})
+
+    return open_cell
+
+
+def _same_classes(first: Run, second: Run) -> bool:
+    return bool(
+        first.results and second.results and first.results.class_names == second.results.class_names
+    )
+
+
+def _repeats(split: str) -> str:
+    if split != "test_unique":
+        return ""
+    return " Which images repeat is not stored with the predictions: they are among these."

@@ -1,0 +1,125 @@
+"""Tables as files that other programs read, and the menu that offers them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import formats, linked
+
+# Columns that are no text: colour swatches and buttons.
+_PICTURES = ("Color", "Open")
+
+
+def menu(
+    name: str, table: Callable[[], pd.DataFrame], report: Callable[[], str] | None = None
+) -> None:
+    """A button that opens the downloads of a page.
+
+    Args:
+        name: of the files, without their ends.
+        table: what the page shows, made when it is asked for.
+        report: the page as one HTML file, likewise.
+    """
+    with st.popover("Export", icon=":material/download:"):
+        for label, end, mime, write in (
+            ("Table as CSV", "csv", "text/csv", as_csv),
+            ("Table as Markdown", "md", "text/markdown", as_markdown),
+            ("Table as LaTeX", "tex", "application/x-tex", as_latex),
+        ):
+            st.download_button(
+                label,
+                _made(write, table),
+                f"{name}.{end}",
+                mime,
+                on_click="ignore",
+                width="stretch",
+                key=f"export-{end}",
+            )
+        if report:
+            st.download_button(
+                "Report as HTML",
+                report,
+                f"{name}.html",
+                "text/html",
+                on_click="ignore",
+                width="stretch",
+                help="One file with every chart in it; it opens without a server.",
+                key="export-html",
+            )
+        linked.choice(
+            "The camera above a chart saves it as", {"svg": "SVG", "png": "PNG"}, key="image"
+        )
+
+
+def plain(table: pd.DataFrame) -> pd.DataFrame:
+    """A table without pictures, lists and durations: numbers and text alone."""
+    kept = table.drop(columns=[name for name in _PICTURES if name in table])
+    kept = kept.dropna(axis="columns", how="all")
+    for name in kept.select_dtypes("timedelta"):
+        kept[name] = kept[name].dt.total_seconds()
+    return kept.map(_plain)
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """Comma-separated, with a header, numbers in full."""
+    text: str = plain(table).to_csv(index=False)
+    return text
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """A table of GitHub's Markdown; numbers to two digits, to the right."""
+    found = plain(table)
+    numeric = [pd.api.types.is_numeric_dtype(found[name]) for name in found]
+    lines = [
+        list(map(str, found.columns)),
+        ["---:" if right else "---" for right in numeric],
+        *([_cell(value) for value in row] for row in found.itertuples(index=False)),
+    ]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def as_latex(table: pd.DataFrame) -> str:
+    """A `tabular` with the rules of booktabs; numbers to two digits."""
+    found = plain(table).map(_cell)
+    numeric = [pd.api.types.is_numeric_dtype(column) for _, column in plain(table).items()]
+    lines = [
+        rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in numeric)}}}",
+        r"\toprule",
+        " & ".join(map(_escaped, map(str, found.columns))) + r" \\",
+        r"\midrule",
+        *(" & ".join(map(_escaped, row)) + r" \\" for row in found.itertuples(index=False)),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _made(write: Callable[[pd.DataFrame], str], table: Callable[[], pd.DataFrame]) -> Any:
+    return lambda: write(table())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat(timespec="seconds")
+    return value
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return formats.DASH
+    if isinstance(value, float):
+        return f"{value:,.2f}" if value % 1 else f"{value:,.0f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return " ".join(str(value).splitlines()).replace("|", "\\|")
+
+
+def _escaped(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special |= {sign: "\\" + sign for sign in "&%$#_{}"}
+    special |= {formats.THIN: r"\,", formats.DASH: "--", "±": r"$\pm$", "\u2212": "$-$"}
+    return "".join(special.get(sign, sign) for sign in text)

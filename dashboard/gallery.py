@@ -1,0 +1,121 @@
+"""Faces behind a figure, drawn from the user's own dataset."""
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard import cached, columns, formats, linked, pieces, theme
+from fercore.runs import Run
+
+PAGE = 24
+_STYLE = (
+    "display:grid;grid-template-columns:repeat(auto-fill,minmax(92px,1fr));gap:.9rem .7rem;"
+    "margin:.2rem 0"
+)
+
+
+@dataclass(frozen=True)
+class Face:
+    """One sample, and what runs say of it.
+
+    Attributes:
+        id: of the sample.
+        true: its class.
+        said: by run label: the predicted class and its probability.
+    """
+
+    id: str
+    true: str
+    said: dict[str, tuple[str, float]]
+
+
+def show(run: Run, faces: Sequence[Face], key: str) -> None:
+    """A page of faces, or their ids and how to add the dataset if it is not installed.
+
+    Args:
+        run: whose dataset they are of.
+        faces: in order.
+        key: of the page's number in the address.
+    """
+    if not faces:
+        st.caption("None.")
+        return
+    pages = -(-len(faces) // PAGE)
+    number = linked.page(pages, key) if pages > 1 else 1
+    shown = faces[(number - 1) * PAGE : number * PAGE]
+    dataset = run.config.dataset if run.config else ""
+    found = cached.images(dataset) if dataset else None
+    if found is None:
+        _without_images(dataset, shown)
+        return
+    if run.environment and found.fingerprint != run.environment.dataset_fingerprint:
+        st.warning(
+            f"The {formats.markdown(dataset)} that is installed is not the one that this run "
+            "judged: a face may be another one's.",
+            icon=":material/warning:",
+        )
+    st.html(
+        f'<div class="faces" style="{_STYLE}">{"".join(_figure(f, found) for f in shown)}</div>'
+    )
+
+
+def png_address(image: NDArray[np.uint8]) -> str:
+    """A grey image as the address of a PNG."""
+    import cv2
+
+    done, content = cv2.imencode(".png", image)
+    assert done
+    return "data:image/png;base64," + base64.b64encode(content.tobytes()).decode()
+
+
+def _figure(face: Face, found: cached.Images) -> str:
+    colors = theme.class_colors(
+        list(dict.fromkeys([face.true, *(name for name, _ in face.said.values())])), pieces.mode()
+    )
+    said = "; ".join(f"{label}: {name}" for label, (name, _) in face.said.items())
+    alt = html.escape(f"{face.id}: true {face.true}; {said}")
+    name = face.id.partition("#")[0]
+    picture = (
+        f'<img src="{png_address(found[name])}" alt="{alt}" title="{alt}" loading="lazy" '
+        'style="width:100%;aspect-ratio:1;border-radius:.4rem;display:block">'
+        if name in found
+        else f'<div title="{alt}" style="aspect-ratio:1;border:1px dashed currentColor;'
+        'border-radius:.4rem;opacity:.5"></div>'
+    )
+    lines = [_line(face.true, colors[face.true], "true")] + [
+        _line(name, colors[name], f"{share:.0%}") for name, share in face.said.values()
+    ]
+    return f'<figure style="margin:0">{picture}{"".join(lines)}</figure>'
+
+
+def _line(name: str, color: str, note: str) -> str:
+    return (
+        '<figcaption style="font-size:.78rem;line-height:1.35;display:flex;gap:.35em;'
+        'align-items:center;white-space:nowrap;overflow:hidden">'
+        f'<span style="flex:none;width:.65em;height:.65em;border-radius:50%;background:{color}">'
+        f'</span><span style="overflow:hidden;text-overflow:ellipsis">{html.escape(name)}</span>'
+        f'<span style="opacity:.65;margin-left:auto">{html.escape(note)}</span></figcaption>'
+    )
+
+
+def _without_images(dataset: str, faces: Sequence[Face]) -> None:
+    st.info(
+        f"The faces are not shown because {formats.markdown(dataset)} is not installed here. Add "
+        f"it with `fercore data add {dataset} PATH`; until then, these are their ids.",
+        icon=":material/no_photography:",
+    )
+    rows: list[dict[str, Any]] = []
+    for face in faces:
+        row: dict[str, Any] = {"Sample": face.id, "True": face.true}
+        for label, (name, share) in face.said.items():
+            row |= {label: name, f"{label}, confidence": 100 * share}
+        rows.append(row)
+    config = {name: columns.percent(name) for name in rows[0] if str(name).endswith(", confidence")}
+    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=config)

@@ -1,0 +1,148 @@
+"""Which samples a run got right and wrong: pure functions on stored predictions, no Streamlit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fercore import metrics
+from fercore.metrics import McNemar, PairedDifference, PairedMetric
+from fercore.runs import Predictions
+
+Outcome = Literal["wrong", "right", "all"]
+
+# Below this, McNemar's test is taken to tell two runs apart.
+SURE = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The samples of one split that a run's figure is of, and what it said of them.
+
+    Attributes:
+        ids: `(n,)` unicode.
+        labels: `(n,)` int64.
+        probabilities: `(n, k)` float32.
+        predicted: `(n,)` int64.
+        confidence: `(n,)` float32, of the predicted class.
+    """
+
+    ids: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    predicted: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Both:
+    """What two runs said of the samples that both have judged.
+
+    Attributes:
+        places: `(n,)` positions in the first run's samples.
+        others: `(n,)` positions of the same in the second's.
+        labels: `(n,)` int64.
+        first: `(n,)` int64, what the first predicts.
+        second: `(n,)` int64, what the second does.
+    """
+
+    places: NDArray[np.intp]
+    others: NDArray[np.intp]
+    labels: NDArray[np.int64]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+
+    def test(self) -> McNemar:
+        """McNemar's test on the errors."""
+        return metrics.mcnemar(self.labels, self.first, self.second)
+
+    def difference(self, num_classes: int, metric: PairedMetric = "accuracy") -> PairedDifference:
+        """The second's figure less the first's, with its interval."""
+        return metrics.paired_bootstrap(self.labels, self.first, self.second, num_classes, metric)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """How another run differs from a baseline on the samples they share.
+
+    Attributes:
+        n: samples.
+        accuracy: of the other run less that of the baseline, as fractions.
+        uar: the same of the unweighted average recall.
+        test: on the errors, the baseline first.
+    """
+
+    n: int
+    accuracy: PairedDifference
+    uar: PairedDifference
+    test: McNemar
+
+    @property
+    def verdict(self) -> str:
+        """Which of the two the test prefers, if it does."""
+        if self.test.p >= SURE:
+            return "not told apart"
+        return "better" if self.accuracy.difference > 0 else "worse"
+
+
+def judge(predictions: Predictions, dropped: Sequence[int] = ()) -> Judged | None:
+    """The samples of the classes that count; `None` if none is left or the file is not sound."""
+    keep = ~np.isin(predictions.labels, list(dropped))
+    labels = predictions.labels[keep].astype(np.int64)
+    probabilities = predictions.probabilities[keep]
+    sound = len(labels) > 0 and np.isfinite(probabilities).all()
+    if not sound or labels.max() >= probabilities.shape[1]:
+        return None
+    predicted = probabilities.argmax(axis=1)
+    confidence = probabilities[np.arange(len(labels)), predicted]
+    return Judged(predictions.ids[keep], labels, probabilities, predicted, confidence)
+
+
+def chosen(
+    judged: Judged, true: int | None, said: int | None, outcome: Outcome = "wrong"
+) -> NDArray[np.intp]:
+    """Positions of the samples of a cell, the most confident first.
+
+    Args:
+        judged: by one run.
+        true: only samples of that class.
+        said: only samples that were predicted so.
+        outcome: only mistakes, only hits, or both; a cell that names both classes has but one.
+    """
+    keep = np.ones(len(judged), bool)
+    if true is not None:
+        keep &= judged.labels == true
+    if said is not None:
+        keep &= judged.predicted == said
+    if outcome != "all" and (true is None or said is None):
+        keep &= (judged.predicted == judged.labels) == (outcome == "right")
+    places = np.flatnonzero(keep)
+    return places[np.argsort(-judged.confidence[places], kind="stable")]
+
+
+def both(first: Judged, second: Judged) -> Both | None:
+    """Pair two runs by sample; `None` where they share none, or disagree on what is true."""
+    _, places, others = np.intersect1d(first.ids, second.ids, return_indices=True)
+    labels = first.labels[places]
+    if not len(labels) or not np.array_equal(labels, second.labels[others]):
+        return None
+    return Both(places, others, labels, first.predicted[places], second.predicted[others])
+
+
+def compare(baseline: Judged, other: Judged) -> Pair | None:
+    """How another run differs from the baseline; `None` if they have nothing in common."""
+    shared = both(baseline, other)
+    if shared is None:
+        return None
+    k = baseline.probabilities.shape[1]
+    return Pair(
+        n=len(shared.labels),
+        accuracy=shared.difference(k),
+        uar=shared.difference(k, "uar"),
+        test=shared.test(),
+    )

@@ -1,0 +1,42 @@
+import io
+
+import pandas as pd
+
+from dashboard import exports
+from dashboard.formats import DASH, THIN
+
+TABLE = pd.DataFrame(
+    {
+        "Color": ["data:image/svg+xml,a", "data:image/svg+xml,b"],
+        "Experiment": ["A | B", "50 % & more_"],
+        "Accuracy": [61.234567, None],
+        "n": [3589, 3589],
+        "State": [["finished"], ["running", "failed"]],
+        "Interval": [f"60.1{DASH}62.3{THIN}%", None],
+        "Training time": pd.to_timedelta([90.0, None], unit="s"),
+        "Nothing": [None, None],
+    }
+)
+
+
+def test_csv_keeps_every_digit_and_no_pictures():
+    back = pd.read_csv(io.StringIO(exports.as_csv(TABLE)))
+    assert list(back.columns) == list(TABLE.columns[1:-1])
+    assert back["Accuracy"][0] == 61.234567
+    assert back["State"][1] == "running, failed"
+    assert back["Training time"][0] == 90.0
+
+
+def test_markdown_is_a_table_of_as_many_columns():
+    lines = exports.as_markdown(TABLE).splitlines()
+    assert lines[1] == "| --- | ---: | ---: | --- | --- | ---: |"
+    assert lines[2].startswith("| A \\| B | 61.23 | 3,589 | finished |")
+    assert lines[3].split(" | ")[1] == DASH
+
+
+def test_latex_escapes_what_it_would_read():
+    text = exports.as_latex(TABLE)
+    assert r"\begin{tabular}{lrrllr}" in text
+    assert r"50 \% \& more\_ & -- & 3,589 & running, failed" in text
+    assert r"60.1--62.3\,\%" in text
+    assert text.count(r"\\") == 3
