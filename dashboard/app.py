@@ -7,11 +7,14 @@ from pathlib import Path
 
 import streamlit as st
 
+from dashboard import linked
+
 # A file, because Streamlit's own icons would be fetched from elsewhere for the browser's tab.
 LOGO = Path(__file__).with_name("logo.svg")
 st.set_page_config(page_title="fercore", page_icon=LOGO, layout="wide")
 st.logo(LOGO)
 
+linked.begin()
 page = st.navigation(
     [
         st.Page(

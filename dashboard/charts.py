@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from dashboard.figure import GREY, LOW, figure_of, layout
 from dashboard.theme import faded
-from fercore.metrics import Reliability, accuracy_interval
+from fercore.metrics import Reliability, accuracy_interval, predictive_value
 from fercore.records import LogRow, SplitResult
 
 Metric = Literal["accuracy", "loss", "gap", "learning_rate"]
@@ -195,7 +195,7 @@ def cost_scatter(costs: Sequence[Cost], title: str) -> go.Figure:
     values = [cost.value for cost in costs]
     # Half a step of the axis on either side, so that a single run does not stand on its edge.
     ends = [float(np.log10(end)) for end in (min(values) / 1.6, max(values) * 1.6)]
-    figure.update_xaxes(type="log", title_text=title, range=ends, tickformat="~s", nticks=6)
+    figure.update_xaxes(type="log", title_text=title, range=ends, tickformat="~s", dtick="D2")
     figure.update_yaxes(tickformat=".1~%", title_text="Accuracy")
     return figure
 
@@ -219,6 +219,40 @@ def class_recall(result: SplitResult, colors: Mapping[str, str]) -> go.Figure:
     _add_recall(figure, seen, "", [colors[entry.name] for entry in seen])
     figure.update_xaxes(showgrid=False)
     figure.update_yaxes(range=[0, 1], tickformat=".1~%", title_text="Recall")
+    return figure
+
+
+def trust_curves(
+    rates: Sequence[tuple[str, float, float]], colors: Mapping[str, str], chosen: float
+) -> go.Figure:
+    """How often a detection of a class is right, by how common the class is.
+
+    Args:
+        rates: name, sensitivity and specificity of each class.
+        colors: of the classes.
+        chosen: a prevalence to mark, as a fraction.
+    """
+    figure = figure_of(height=340, hovermode="x unified")
+    prevalences = np.geomspace(0.001, 0.5, 60).tolist()
+    for name, sensitivity, specificity in rates:
+        figure.add_scatter(
+            x=prevalences,
+            y=[predictive_value(sensitivity, specificity, share) for share in prevalences],
+            name=name,
+            mode="lines",
+            line={"color": colors[name], "width": 2},
+            hovertemplate="%{y:.1%}",
+        )
+    figure.add_vline(chosen, line_dash="dash", line_width=1.5, line_color=GREY)
+    ticks = [0.001, 0.01, 0.1, 0.5]
+    figure.update_xaxes(
+        type="log",
+        title_text="Share of faces that show the class",
+        tickvals=ticks,
+        ticktext=["0.1%", "1%", "10%", "50%"],
+        hoverformat=".1%",
+    )
+    figure.update_yaxes(range=[0, 1], tickformat=".1~%", title_text="Detections that are right")
     return figure
 
 

@@ -106,6 +106,20 @@ def classes() -> dict[str, Any]:
     }
 
 
+def trust(prevalence: float) -> dict[str, Any]:
+    """The columns of the table of predictive values."""
+    config = st.column_config
+    return {
+        "Found": config.NumberColumn("Found", format="%.1f %%", help="Recall: sensitivity."),
+        "False alarms": config.NumberColumn(
+            "False alarms", format="%.1f %%", help="Of faces that show something else."
+        ),
+        "Share here": config.NumberColumn("Share here", format="%.1f %%"),
+        "Right here": config.NumberColumn("Right here", format="%.1f %%", help="Precision."),
+        "Right there": config.NumberColumn(f"Right at {prevalence:.1%}", format="%.1f %%"),
+    }
+
+
 def layers() -> dict[str, Any]:
     """The columns of a layer table."""
     config = st.column_config

@@ -40,32 +40,42 @@ def compared(runs: Sequence[Run]) -> Compared:
     return Compared(runs, facts.labels(runs), colors, split, titles[split])
 
 
-def cautions(view: Compared) -> None:
+def caution_texts(view: Compared) -> list[str]:
     """What makes the figures of these runs not comparable, in plain words."""
-    runs = view.runs
+    runs, found = view.runs, []
     if len({facts.is_synthetic(run) for run in runs}) > 1:
-        _caution("Real and synthetic faces: these figures say nothing about each other.")
+        found.append("Real and synthetic faces: these figures say nothing about each other.")
     datasets = sorted({run.config.dataset for run in runs if run.config})
     if len(datasets) > 1:
-        _caution(f"Different datasets ({', '.join(datasets)}): do not rank these figures.")
+        found.append(f"Different datasets ({', '.join(datasets)}): do not rank these figures.")
     elif len({str(run.config.protocol) for run in runs if run.config}) > 1:
-        _caution("The same dataset, divided in different ways: these are not the same test images.")
+        found.append(
+            "The same dataset, divided in different ways: these are not the same test images."
+        )
     elif len({run.environment.dataset_fingerprint for run in runs if run.environment}) > 1:
-        _caution("The same dataset by name, but not the same images: the fingerprints differ.")
+        found.append("The same dataset by name, but not the same images: the fingerprints differ.")
     scored = {facts.scored_classes(run, view.split) for run, _ in view.evaluated}
     if len(scored) > 1 and len(datasets) == 1:
         sizes = " and ".join(str(size) for size in sorted({len(names) for names in scored}))
-        _caution(
+        found.append(
             f"These runs are scored on different numbers of classes here ({sizes}): choose "
             f"“{facts.split_titles(runs).get('test_all', facts.SPLITS['test_all'])}” above, "
             "which counts every test image."
         )
     faulty = [view.labels[run.id] for run in runs if run.experiment and not facts.is_honest(run)]
     if faulty:
-        _caution(
+        found.append(
             f"Under a published protocol that lets tested images into the training: "
-            f"{formats.markdown(', '.join(faulty))}."
+            f"{', '.join(faulty)}."
         )
+    return found
+
+
+def cautions(view: Compared) -> None:
+    """Say what makes the figures of these runs not comparable."""
+    for text in caution_texts(view):
+        st.warning(formats.markdown(text), icon=":material/warning:")
+    runs = view.runs
     missing = [view.labels[run.id] for run in runs if facts.result_of(run, view.split) is None]
     if missing and len(missing) < len(runs):
         st.caption(
@@ -215,7 +225,3 @@ def differences(view: Compared) -> None:
         st.caption("Nothing: the same configuration, machine and commit.")
     else:
         st.dataframe(table, hide_index=True)
-
-
-def _caution(text: str) -> None:
-    st.warning(text, icon=":material/warning:")

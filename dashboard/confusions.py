@@ -45,7 +45,7 @@ def matrices(view: Compared, shown: matrix.Scale) -> None:
                     # Another key where another cell is framed: a click never finds it selected.
                     f"confusion-{run.id}-{framed}",
                     f"Confusion of {view.labels[run.id]}",
-                    _opener(run.id),
+                    _opener(view, run.id),
                 )
     with st.container(width=420, gap="xxsmall"):
         st.caption("Share of the true class" if shown == "share" else "Images")
@@ -170,7 +170,9 @@ def pair(view: Compared, shown: matrix.Scale) -> None:
     with difference_column:
         st.markdown("**Second less first**")
         figure = matrix.difference(results[1], results[0], names, pieces.mode(), shown)
-        pieces.plot(figure, f"difference-{a}-{b}", "Difference of the two matrices", _opener(b))
+        pieces.plot(
+            figure, f"difference-{a}-{b}", "Difference of the two matrices", _opener(view, b)
+        )
         unit = "points of the true class" if shown == "share" else "images"
         st.caption(f"In {unit}. On the diagonal more is better, elsewhere worse.")
     with faces_column:
@@ -233,9 +235,12 @@ def _cell(view: Compared) -> tuple[str, matrix.Cell | None]:
     return whose if whose in ids else (ids or [""])[0], cell if all(cell) else None
 
 
-def _opener(run_id: str) -> Callable[[list[str]], None]:
+def _opener(view: Compared, run_id: str) -> Callable[[list[str]], None]:
+    # The first run is what the address implies.
+    whose = "" if run_id == view.evaluated[0][0].id else run_id
+
     def open_cell(cell: list[str]) -> None:
-        linked.assign({"of": run_id, "true": cell[0], "said": cell[1], "faces": ""})
+        linked.assign({"of": whose, "true": cell[0], "said": cell[1], "faces": ""})
 
     return open_cell
 

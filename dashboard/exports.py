@@ -75,14 +75,14 @@ def as_markdown(table: pd.DataFrame) -> str:
     lines = [
         list(map(str, found.columns)),
         ["---:" if right else "---" for right in numeric],
-        *([_cell(value) for value in row] for row in found.itertuples(index=False)),
+        *([cell(value) for value in row] for row in found.itertuples(index=False)),
     ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def as_latex(table: pd.DataFrame) -> str:
     """A `tabular` with the rules of booktabs; numbers to two digits."""
-    found = plain(table).map(_cell)
+    found = plain(table).map(cell)
     numeric = [pd.api.types.is_numeric_dtype(column) for _, column in plain(table).items()]
     lines = [
         rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in numeric)}}}",
@@ -108,7 +108,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value for people: numbers to two digits, a dash for none."""
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return formats.DASH
     if isinstance(value, float):

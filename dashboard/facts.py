@@ -109,6 +109,17 @@ def worst_class(result: SplitResult | None) -> ClassResult | None:
     return min(seen, key=lambda entry: entry.recall or 0.0, default=None)
 
 
+def rates(result: SplitResult) -> list[tuple[str, float, float]]:
+    """Name, sensitivity and specificity of each class that has samples."""
+    found = []
+    for place, entry in enumerate(result.classes):
+        others = result.n - entry.support
+        if entry.support and others:
+            alarms = sum(row[place] for row in result.confusion) - result.confusion[place][place]
+            found.append((entry.name, entry.recall or 0.0, 1 - alarms / others))
+    return found
+
+
 def title(run: Run) -> str:
     """What people call the run: the experiment's title, or the folder's name."""
     return run.config.title if run.config else run.id
@@ -127,6 +138,11 @@ def by_recipe(runs: Sequence[Run]) -> list[list[Run]]:
     for run in runs:
         groups.setdefault(_recipe(run), []).append(run)
     return list(groups.values())
+
+
+def checkpoint(run: Run) -> int | None:
+    """The epoch whose weights were kept, from 1, if one was."""
+    return run.results.selection.epoch if run.results and run.results.selection else None
 
 
 def latency(run: Run) -> Latency:

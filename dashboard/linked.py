@@ -11,15 +11,17 @@ from typing import Any, TypeVar
 import streamlit as st
 
 _ValueT = TypeVar("_ValueT")
+_USED, _NOW_USED = "linked:used", "linked:now used"
 
 
 @dataclass
 class _Link:
     """What one session knows of the address under one key.
 
-    A page may run with an address that is behind: the browser sent it before it heard of the last
-    changes. Only an address that is neither the last one it is known to have had, nor one that
-    this session wrote since, comes from outside, by a link or the back button.
+    A page may run with an address that is behind: someone has clicked before the browser heard of
+    the last changes. An address that this session wrote comes from itself. The last one that the
+    browser is known to have had is behind if a widget was used in this run; else the browser has
+    heard of what came later and has gone back.
 
     Attributes:
         seen: the last address that came from the browser.
@@ -38,6 +40,13 @@ class _Link:
         if self.ahead:
             self.ahead = False
             return False
+        if address == self.seen and self.sent and not st.session_state.get(_USED):
+            self.sent.clear()
+            return True
+        return self.heard(address)
+
+    def heard(self, address: list[str]) -> bool:
+        """Take note of an address that the browser sent; whether someone else changed it."""
         if address == self.seen:
             return False
         self.seen = address
@@ -46,6 +55,11 @@ class _Link:
             return False
         self.sent.clear()
         return True
+
+
+def begin() -> None:
+    """Tell this run of the app from the one before; the entry point calls it first."""
+    st.session_state[_USED] = st.session_state.pop(_NOW_USED, False)
 
 
 def text(label: str, key: str, **options: Any) -> str:
@@ -180,10 +194,16 @@ def assign(values: Mapping[str, str]) -> None:
     Args:
         values: by key. The empty text stands for a widget's default.
     """
+    st.session_state[_NOW_USED] = True
+    address = {key: st.query_params.get_all(key) for key in st.query_params}
     for key, value in values.items():
         link: _Link = st.session_state.setdefault(f"link:{key}", _Link())
-        _write(key, [value] if value else [], link)
+        link.heard(address.get(key, []))
+        address[key] = [value] if value else []
+        link.sent.append(address[key])
         link.ahead = link.assigned = True
+    # All at once: one step back undoes the whole.
+    st.query_params.from_dict({key: given for key, given in address.items() if given})
 
 
 def _sync(key: str, default: Any, parse: Callable[[list[str]], _ValueT]) -> tuple[_ValueT, bool]:
@@ -212,7 +232,9 @@ def _sync(key: str, default: Any, parse: Callable[[list[str]], _ValueT]) -> tupl
 
 def _publish(key: str, default: Any) -> None:
     """Write a widget's new value to the address, before the page runs with it."""
+    st.session_state[_NOW_USED] = True
     link: _Link = st.session_state[f"link:{key}"]
+    link.heard(st.query_params.get_all(key))
     _write(key, _encode(st.session_state[key], default), link)
     link.ahead = True
 

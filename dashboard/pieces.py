@@ -171,8 +171,7 @@ def curve_controls(default: Sequence[str] = ("accuracy", "loss")) -> CurveView:
 
 def curve_of(run: Run, label: str, color: str) -> charts.Curve:
     """A run's log as a curve, with its checkpoint if it has one."""
-    kept = run.results.selection.epoch if run.results and run.results.selection else None
-    return charts.Curve(label, color, cached.log(run), kept)
+    return charts.Curve(label, color, cached.log(run), facts.checkpoint(run))
 
 
 def training_curves(

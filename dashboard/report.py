@@ -2,9 +2,28 @@
 
 import streamlit as st
 
-from dashboard import cached, charts, columns, facts, formats, linked, matrix, pieces, tables, theme
+from dashboard import (
+    cached,
+    charts,
+    columns,
+    exports,
+    facts,
+    formats,
+    gallery,
+    linked,
+    matrix,
+    pieces,
+    reports,
+    tables,
+    theme,
+)
+from dashboard.gallery import Face
+from dashboard.judged import chosen
 from fercore.metrics import apply_temperature, expected_calibration_error
 from fercore.runs import Run
+
+# Shares of faces that show an emotion; the first is the default.
+_PREVALENCES = (0.01, 0.001, 0.002, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 def header(run: Run) -> None:
@@ -147,6 +166,78 @@ def classes(run: Run) -> None:
         column_config=columns.classes(),
         placeholder=formats.DASH,
     )
+
+
+def trust(run: Run) -> None:
+    """How far to trust a detection, given how rare the emotion is where the network is to work."""
+    result = facts.result_of(run, _split(run))
+    if result is None or run.results is None:
+        return
+    st.subheader("How far to trust a detection", anchor=False)
+    st.markdown(
+        "The faces of a test set are no sample of the world. Where an emotion is rare, most of its "
+        "detections are false alarms, however good the network. Choose how many faces show it "
+        "where yours is to work:"
+    )
+    shares = {str(share): f"{share:.1%}" for share in _PREVALENCES}
+    share = linked.pick("Share of faces", shares, key="prevalence", implied=True, width=200)
+    prevalence = float(share or _PREVALENCES[0])
+    colors = theme.class_colors(run.results.class_names, pieces.mode())
+    rates = facts.rates(result)
+    with st.grid(2, min_column_width=340, gap="medium"):
+        with st.container(gap="xsmall"):
+            pieces.legend({name: name for name, *_ in rates}, colors)
+            figure = charts.trust_curves(rates, colors, prevalence)
+            pieces.plot(figure, "trust", "Detections that are right, by how common the class is")
+        st.dataframe(
+            tables.trust_table(result, prevalence),
+            hide_index=True,
+            column_config=columns.trust(prevalence),
+            placeholder=formats.DASH,
+        )
+    st.caption(
+        "By Bayes' rule from each class's recall and false alarms on this split, which are taken "
+        "to stay the same; the appendix of rath2021 works one example."
+    )
+
+
+def mistakes(run: Run) -> None:
+    """The most confident mistakes."""
+    judged = cached.judged_samples(run, _split(run))
+    if judged is None or run.results is None:
+        return
+    st.subheader("Worst mistakes", anchor=False)
+    names = run.results.class_names
+    gallery.show(
+        run,
+        [
+            Face(
+                str(judged.ids[place]),
+                names[judged.labels[place]],
+                {"predicted": (names[judged.predicted[place]], float(judged.confidence[place]))},
+            )
+            for place in chosen(judged, None, None)
+        ],
+        key="faces",
+    )
+    st.page_link(
+        pieces.CONFUSION_PAGE,
+        label="All faces, cell by cell",
+        icon=":material/grid_on:",
+        query_params={"runs": run.id},
+    )
+
+
+def export(run: Run) -> None:
+    """The figures as a table, and the page as one file."""
+    if run.results:
+        exports.menu(run.id, lambda: tables.splits_table(run), reports.of_run(run, _split(run)))
+
+
+def _split(run: Run) -> str:
+    titles = facts.split_titles([run])
+    wanted = st.query_params.get("split", "")
+    return wanted if wanted in titles else next(iter(titles), "test")
 
 
 def details(run: Run) -> None:

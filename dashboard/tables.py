@@ -11,7 +11,7 @@ import pandas as pd
 
 from dashboard import facts, formats
 from dashboard.theme import swatch
-from fercore.metrics import PairedDifference
+from fercore.metrics import PairedDifference, predictive_value
 from fercore.records import Layer, SplitResult
 from fercore.runs import Run, started
 
@@ -156,6 +156,24 @@ def class_table(result: SplitResult) -> pd.DataFrame:
             for entry in result.classes
         ]
     )
+
+
+def trust_table(result: SplitResult, prevalence: float) -> pd.DataFrame:
+    """One row a class: how often a detection of it is right, here and where it is rarer."""
+    rows = []
+    for name, sensitivity, specificity in facts.rates(result):
+        entry = next(entry for entry in result.classes if entry.name == name)
+        rows.append(
+            {
+                "Class": name,
+                "Found": 100 * sensitivity,
+                "False alarms": 100 * (1 - specificity),
+                "Share here": 100 * entry.support / result.n,
+                "Right here": _percent(entry.precision),
+                "Right there": 100 * predictive_value(sensitivity, specificity, prevalence),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def layer_table(layers: Sequence[Layer]) -> pd.DataFrame:

@@ -21,28 +21,39 @@ def section(view: Compared) -> Run | None:
     chosen = linked.pick("Baseline", judged, key="baseline", implied=True)
     runs = {run.id: run for run in view.runs}
     baseline = runs[chosen or next(iter(judged))]
-    rows = []
-    for run_id, label in judged.items():
-        if run_id != baseline.id:
-            pair = cached.paired(baseline, runs[run_id], view.split)
-            rows.append({"Color": swatch(view.colors[run_id]), "Run": label} | _row(pair))
     st.dataframe(
-        pd.DataFrame(rows),
+        table(view, baseline),
         hide_index=True,
         column_config=_columns(),
         placeholder=formats.DASH,
         alt="Differences from the baseline",
     )
-    if view.split == "test_unique":
-        st.caption("Which images repeat is not stored with the predictions: they count here.")
-    which = "" if view.split == "test_all" else ", without the classes that either leaves out"
-    st.caption(
-        f"On the samples that both have judged{which}. "
+    st.caption(explanation(view.split))
+    return baseline
+
+
+def table(view: Compared, baseline: Run) -> pd.DataFrame:
+    """One row for each run but the baseline."""
+    rows = []
+    for run, _ in view.evaluated:
+        if run.id != baseline.id:
+            pair = cached.paired(baseline, run, view.split)
+            names = {"Color": swatch(view.colors[run.id]), "Run": view.labels[run.id]}
+            rows.append(names | _row(pair))
+    return pd.DataFrame(rows)
+
+
+def explanation(split: str) -> str:
+    """What the columns mean."""
+    which = "" if split == "test_all" else ", without the classes that either leaves out"
+    repeats = "Which images repeat is not stored with the predictions: they count here. "
+    return (
+        (repeats if split == "test_unique" else "")
+        + f"On the samples that both have judged{which}. "
         "Differences in points with 95 % intervals from 10,000 paired bootstrap draws; p is "
         "McNemar's, exact and two-sided. With many runs, one in twenty such tests at 0.05 finds a "
         "difference where there is none."
     )
-    return baseline
 
 
 def _row(pair: Pair | None) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import cached, comparison, pieces, versus
+from dashboard import cached, comparison, exports, pieces, reports, tables, versus
 
 st.title("Compare", anchor=False)
 readable = {run.id: run for run in cached.list_runs() if run.config}
@@ -22,8 +22,21 @@ if len(picked) < 2:
 
 view = comparison.compared([readable[run_id] for run_id in picked])
 comparison.cautions(view)
+menu = st.container()
 comparison.headline(view)
 baseline = versus.section(view)
+with menu, st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+    exports.menu(
+        "comparison",
+        lambda: tables.headline_table(view.runs, view.labels, view.colors, view.split),
+        reports.of_comparison(view, baseline),
+    )
+    st.page_link(
+        pieces.CONFUSION_PAGE,
+        label="Confusion matrices and faces",
+        icon=":material/grid_on:",
+        query_params={"runs": picked, "split": view.split},
+    )
 comparison.curves(view)
 if view.evaluated:
     comparison.recalls(view)

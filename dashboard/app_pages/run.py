@@ -24,8 +24,11 @@ if run is None:
     st.stop()
 
 report.header(run)
+report.export(run)
 if run.config:
     report.figures(run)
     report.training(run)
     report.classes(run)
+    report.mistakes(run)
+    report.trust(run)
     report.details(run)

@@ -31,8 +31,8 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def server(runs: Path) -> Iterator[str]:
-    """A dashboard over these runs; yields its address."""
+def server(runs: Path, data: Path | None = None) -> Iterator[str]:
+    """A dashboard over these runs and datasets; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -41,7 +41,9 @@ def server(runs: Path) -> Iterator[str]:
     process = subprocess.Popen(
         command,
         cwd=ROOT,
-        env=os.environ | {"FERCORE_RUNS": str(runs)},
+        env=os.environ
+        | {"FERCORE_RUNS": str(runs)}
+        | ({"FERCORE_DATA": str(data)} if data else {}),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

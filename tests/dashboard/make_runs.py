@@ -16,6 +16,9 @@ from typing import Any
 import numpy as np
 
 from fercore.config import ExperimentConfig, PublishedFigure
+from fercore.data import store
+from fercore.data.audit import audit
+from fercore.data.splits import Split
 from fercore.labels import FER2013
 from fercore.metrics import accuracy_interval, summarise
 from fercore.recorder import RunWriter
@@ -292,6 +295,25 @@ def full_root(root: Path) -> RunWriter:
     return alive
 
 
+def faces(data_root: Path, runs_root: Path) -> None:
+    """Install a FER2013 of noise with the samples that the made runs have judged."""
+    rng = np.random.default_rng(0)
+    titles = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
+    parts = {}
+    for role, title in titles.items():
+        counts = COUNTS[title] if role != "train" else (2,) * 7
+        n = sum(counts)
+        labels = np.repeat(np.arange(7), counts).astype(np.uint8)
+        images = rng.integers(0, 256, (n, 48, 48)).astype(np.uint8)
+        parts[role] = Split(images, labels, np.array([f"{role}-{i:05d}" for i in range(n)]))
+    installed = store.write(
+        data_root, "fer2013", FER2013, parts, (), held_out=False, audit=audit(parts)
+    )
+    for path in runs_root.glob("*/environment.json"):
+        fields = json.loads(path.read_bytes()) | {"dataset_fingerprint": installed.fingerprint}
+        path.write_text(json.dumps(fields))
+
+
 def split_result(title: str, probabilities: np.ndarray, labels: np.ndarray) -> SplitResult:
     """The record of an evaluation."""
     fields = summarise(probabilities, labels).to_json()
@@ -404,7 +426,8 @@ def _predictions(
     recall = np.clip(accuracy + 0.02 + EASE, 0.05, 0.98)
     transition = MISTAKES / MISTAKES.sum(axis=1, keepdims=True) * (1 - recall[:, None])
     transition[np.arange(7), np.arange(7)] = recall
-    said = np.array([rng.choice(7, p=transition[label]) for label in labels])
+    draws = rng.random((len(labels), 1))
+    said = (draws < transition.cumsum(axis=1)[labels]).argmax(axis=1)
     right = said == labels
     weight = np.where(right, rng.beta(3, 1.6, len(labels)), rng.beta(2, 3, len(labels)))
     probabilities = rng.dirichlet(np.full(7, 2.0), len(labels)) * (1 - weight[:, None])

@@ -9,7 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from fercore.labels import FER2013
 from fercore.recorder import RunWriter
+from fercore.runs import read_run
 from tests.dashboard import browser, make_runs
 
 REQUIRED = os.environ.get("FERCORE_REQUIRE_BROWSER") == "1"
@@ -21,7 +23,7 @@ pytestmark = [
 ]
 
 # On a page that is not the first, Streamlit's client tries its endpoints below that page first.
-PROBES = re.compile(r"/(compare|run|papers)/_stcore/(health|host-config)$")
+PROBES = re.compile(r"/(compare|confusion|run|papers)/_stcore/(health|host-config)$")
 TROUBLE = (
     '[data-testid="stException"], [data-testid="stAlertContentError"], '
     '[data-testid="stConnectionStatus"]'
@@ -39,8 +41,10 @@ def root(running: RunWriter) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(root: Path) -> Iterator[str]:
-    with browser.server(root) as found:
+def address(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    data = tmp_path_factory.mktemp("data")
+    make_runs.faces(data, root)
+    with browser.server(root, data) as found:
         yield found
 
 
@@ -118,6 +122,8 @@ def test_every_page_at_every_width(chromium, address, root, running, width, heig
         "/": "Runs",
         "/compare": "Compare",
         f"/compare?{pair}": "Compare",
+        "/confusion": "Confusion",
+        f"/confusion?{pair}&true=fear&said=sad": "Confusion",
         f"/run?run={run_id(root, 'katkar2021-model1-original')}": "Katkar 2021",
         f"/run?run={running.path.name}": "Khopkar 2021",
         "/run?run=holiday-pictures": "holiday-pictures",
@@ -144,21 +150,22 @@ def test_from_runs_to_a_link_that_opens_fresh(visitor, chromium, address, root):
     pair = [run_id(root, "le2019-deep"), run_id(root, "le2019-shallow")]
     expect(page.get_by_text("Figures on PrivateTest", exact=True)).to_be_visible()
     page.get_by_role("radio", name="PublicTest").click()
-    page.get_by_role("radio", name="Counts").click()
     expect(page.get_by_text("Figures on PublicTest", exact=True)).to_be_visible()
+    page.get_by_role("radio", name="Time").click()
+    expect(page.get_by_text("Training time").first).to_be_visible()
     browser.settle(page)
     link = page.url
     assert parse_qs(urlsplit(link).query) == {
         "runs": pair,
         "split": ["validation"],
-        "cells": ["counts"],
+        "x": ["time"],
     }
 
     other = Visitor(chromium, address)
     fresh = other.open(link.removeprefix(address))
     expect(fresh.get_by_text("Figures on PublicTest", exact=True)).to_be_visible()
-    expect(fresh.get_by_role("radio", name="Counts")).to_be_checked()
-    expect(fresh.locator('[data-testid="stPlotlyChart"]')).to_have_count(7)
+    expect(fresh.get_by_role("radio", name="Time")).to_be_checked()
+    expect(fresh.locator('[data-testid="stPlotlyChart"]')).to_have_count(5)
     chosen = '[data-testid="stMultiSelect"]'
     assert fresh.locator(chosen).inner_text() == page.locator(chosen).inner_text()
     other.leave()
@@ -218,3 +225,137 @@ def test_runs_page_follows_a_run_to_its_end(visitor, running, root):
     expect(page.locator('[data-testid="stProgress"]')).to_have_count(0, timeout=10_000)
     expect(page.get_by_text("nothing trains")).to_be_visible()
     assert page.evaluate("performance.timeOrigin") == born
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Pick an option of a list that can be searched."""
+    page.get_by_role("combobox", name=label).click()
+    page.get_by_role("option", name=option, exact=True).click()
+    browser.settle(page)
+
+
+def click_cell(page: Page, chart: int, true: str, said: str) -> None:
+    """Click a cell of a confusion matrix, counted from 0."""
+    drawn = page.locator('[data-testid="stPlotlyChart"]').nth(chart)
+    drawn.scroll_into_view_if_needed()
+    area = drawn.locator(".nsewdrag").first.bounding_box()
+    assert area
+    column, row = FER2013.index(said) + 0.5, FER2013.index(true) + 0.5
+    page.mouse.move(area["x"] + area["width"] * column / 7, area["y"] + area["height"] * row / 7)
+    page.mouse.down()
+    page.mouse.up()
+    browser.settle(page)
+
+
+def faces(page: Page) -> list[str]:
+    """What the faces that are shown say."""
+    page.wait_for_selector(".faces img")
+    return page.locator(".faces").first.locator("img").evaluate_all("all => all.map(i => i.alt)")
+
+
+def test_the_whole_story(visitor, chromium, address, root):
+    """Sort, pick two runs, set a baseline, click a cell, see its faces, share the view."""
+    page = visitor.open("/")
+    choose(page, "Sort by", "Accuracy")
+    # The best first: Le's deep network, Katkar's runs below it are of fewer classes.
+    tick(page, 0, 1)
+    page.get_by_role("button", name="Compare selected (2)").click()
+    expect(page.locator("h1")).to_have_text("Compare")
+    pair = [run_id(root, "le2019-deep"), run_id(root, "le2019-shallow")]
+    choose(page, "Baseline", "le2019-shallow · s0")
+    expect(page).to_have_url(re.compile("baseline=le2019-shallow"))
+
+    page.get_by_role("link", name="Confusion matrices and faces").click()
+    expect(page.locator("h1")).to_have_text("Confusion")
+    browser.settle(page)
+    click_cell(page, 1, "fear", "sad")
+    expect(page).to_have_url(re.compile("true=fear"))
+    browser.settle(page)
+    query = parse_qs(urlsplit(page.url).query)
+    assert query["runs"] == pair
+    assert (query["of"], query["true"], query["said"]) == ([pair[1]], ["fear"], ["sad"])
+    shown = faces(page)
+    assert len(shown) == 24
+    assert all("true fear; predicted: sad" in alt for alt in shown)
+
+    other = Visitor(chromium, address)
+    fresh = other.open(page.url.removeprefix(address))
+    assert faces(fresh) == shown
+    other.leave()
+
+    # Another cell, then back: the first cell again.
+    click_cell(page, 0, "angry", "angry")
+    expect(page).to_have_url(re.compile("true=angry"))
+    browser.settle(page)
+    assert all("true angry; predicted: angry" in alt for alt in faces(page))
+    page.go_back()
+    expect(page.get_by_role("combobox", name="True class")).to_have_value("fear")
+    browser.settle(page)
+    assert faces(page) == shown
+
+
+def test_a_run_is_tagged_deleted_and_brought_back(visitor, root):
+    plan = make_runs.Plan("passing-by", "A run that comes and goes", done=2, hours_ago=0.01)
+    path = make_runs.ended(root, plan, "interrupted", "stopped")
+    page = visitor.open("/?q=comes+and+goes")
+    tick(page, 0)
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_role("button", name="Note and tags").click()
+    page.get_by_role("textbox", name="Note").fill("never trust this one")
+    page.get_by_role("textbox", name="Tags").fill("ablation, throwaway")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    browser.settle(page)
+    assert read_run(path).notes.tags == ("ablation", "throwaway")
+    assert read_run(path).notes.text == "never trust this one"
+
+    page = visitor.open("/?q=throwaway")
+    tick(page, 0)
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("Deleted 1 run")).to_be_visible()
+    assert not path.exists()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Deleted 1 run")).to_have_count(0)
+    assert read_run(path).notes.tags == ("ablation", "throwaway")
+
+
+@pytest.mark.parametrize(
+    ("button", "end", "says"),
+    [
+        ("Table as CSV", ".csv", "Le 2019, Deep CNN"),
+        ("Table as LaTeX", ".tex", r"\begin{tabular}"),
+    ],
+)
+def test_the_table_of_runs_can_be_downloaded(visitor, button, end, says):
+    page = visitor.open("/")
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as found:
+        page.get_by_role("button", name=button).click()
+    assert found.value.suggested_filename == f"runs{end}"
+    assert says in Path(found.value.path()).read_text()
+
+
+def test_a_comparison_becomes_a_file_that_opens_without_a_server(visitor, chromium, root, tmp_path):
+    pair = f"runs={run_id(root, 'le2019-deep')}&runs={run_id(root, 'le2019-shallow')}"
+    page = visitor.open(f"/compare?{pair}")
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as found:
+        page.get_by_role("button", name="Report as HTML").click()
+    path = tmp_path / "comparison.html"
+    found.value.save_as(path)
+
+    context = chromium.new_context(offline=True)
+    report = context.new_page()
+    troubles: list[str] = []
+    report.on("pageerror", lambda error: troubles.append(str(error)))
+    report.on("requestfailed", lambda request: troubles.append(request.url))
+    report.goto(path.as_uri())
+    expect(report.locator("h1")).to_have_text("Comparison of 2 runs")
+    # A forest, two curves, two matrices, the recalls, accuracy against parameters.
+    expect(report.locator(".plotly-graph-div .main-svg").first).to_be_visible()
+    assert report.locator(".plotly-graph-div").count() == 7
+    assert "Only baseline" in report.content()
+    context.close()
+    assert troubles == []
