@@ -313,7 +313,7 @@ def test_a_run_is_tagged_deleted_and_brought_back(visitor, root):
     tick(page, 0)
     page.get_by_role("button", name="Edit").click()
     page.get_by_role("button", name="Delete").click()
-    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.get_by_test_id("stDialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_text("Deleted 1 run")).to_be_visible()
     assert not path.exists()
     page.get_by_role("button", name="Undo").click()
