@@ -1,5 +1,6 @@
 """Runs read once and kept until their files change: pure, thread-safe, no Streamlit."""
 
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -39,7 +40,8 @@ class Shelf:
     def all(self) -> list[Run]:
         """Every folder under the root, newest first, as `fercore.runs.list_runs` has them."""
         try:
-            names = [entry.name for entry in self.root.iterdir() if not entry.name.startswith(".")]
+            with os.scandir(self.root) as entries:
+                names = [entry.name for entry in entries if not entry.name.startswith(".")]
         except OSError:
             names = []
         found = [run for name in names if (run := self._read(name)) is not None]
@@ -57,9 +59,9 @@ class Shelf:
     def _read(self, name: str) -> Run | None:
         path = self.root / name
         try:
-            if not path.is_dir():
-                return None
             signature = signature_of(path, *_RECORDS)
+            if not signature and not path.is_dir():
+                return None
             fresh = _changed_lately(signature)
             with self._lock:
                 kept = self._kept.get(name)
@@ -75,11 +77,12 @@ class Shelf:
 
 def signature_of(folder: Path, *names: str) -> Signature:
     """Name, time stamp and size of each of the files that is there."""
-    found = []
+    # Plain strings: with a thousand runs, pathlib would take longer than the disk.
+    base, found = str(folder), []
     for name in names:
         try:
-            stat = (folder / name).stat()
-        except FileNotFoundError:
+            stat = os.stat(f"{base}/{name}")
+        except (FileNotFoundError, NotADirectoryError):
             continue
         found.append((name, stat.st_mtime_ns, stat.st_size))
     return tuple(found)

@@ -1,16 +1,22 @@
 """Every page in every state: no exception, and the figures that matter are there."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import formats
-from fercore import metrics, papers
+from fercore import curation, metrics, papers
+from fercore.config import RunConfig
+from fercore.data import load
+from fercore.foreign import import_predictions
+from fercore.labels import FER2013
 from fercore.runs import Run, list_runs
 from tests.dashboard import make_runs
 
@@ -375,3 +381,171 @@ def test_pages_are_thin():
     for file in (Path(APP).parent / "app_pages").glob("*.py"):
         assert len(file.read_text().splitlines()) < 130
         assert "numpy" not in file.read_text()
+
+
+def test_a_cell_opens_from_the_address(
+    root: Path, runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
+    run = runs["le2019-deep"]
+    count = run.results.splits["test"].confusion[FER2013.index("fear")][FER2013.index("sad")]
+    query = {"runs": run.id, "true": "fear", "said": "sad"}
+    app = open_page("confusion", **query)
+    said = words(app)
+    assert f"true fear, predicted sad: {count:,} of 3,589 images" in said
+    # Without the dataset: the ids, and how to add it.
+    assert "fercore data add fer2013 PATH" in said
+    (table,) = (frame.value for frame in app.dataframe if "Sample" in frame.value)
+    assert set(table["True"]) == {"fear"}
+    assert set(table["predicted"]) == {"sad"}
+    assert table["predicted, confidence"].is_monotonic_decreasing
+
+    make_runs.faces(tmp_path / "data", root)
+    shown = words(open_page("confusion", **query))
+    assert shown.count("<img ") == min(24, count)
+    assert "fercore data add" not in shown
+
+
+def test_another_dataset_of_the_same_name_is_warned_of(
+    root: Path, runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
+    make_runs.faces(tmp_path / "data", tmp_path / "nowhere")
+    app = open_page("confusion", runs=runs["le2019-deep"].id)
+    assert "not the one that this run judged" in app.warning[0].value
+
+
+def test_two_runs_are_told_apart_on_their_faces(root: Path, runs: dict[str, Run]):
+    pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
+    said = words(open_page("confusion", runs=pair))
+    compared = open_page("compare", runs=pair)
+    (against,) = (frame.value for frame in compared.dataframe if "Only baseline" in frame.value)
+    row = against.iloc[0]
+    assert f"only the first is right on **{row['Only baseline']:,}**" in said
+    assert f"the second on **{row['Only this']:,}**" in said
+    assert f"p = **{row['p']:.3g}**" in said
+
+
+def test_runs_of_other_classes_are_not_paired(root: Path, runs: dict[str, Run]):
+    other = root / "other-classes"
+    shutil.copytree(runs["le2019-shallow"].path, other)
+    results = json.loads((other / "results.json").read_bytes())
+    results["class_names"][0] = "bored"
+    (other / "results.json").write_text(json.dumps(results))
+    said = words(open_page("confusion", runs=[runs["le2019-deep"].id, other.name]))
+    assert "They know different classes" in said
+
+
+def test_seeds_share_a_row_with_mean_and_spread(root: Path):
+    app = open_page("runs", group="1")
+    (real, *_) = (frame.value for frame in app.dataframe)
+    seeds = [
+        run.results.splits["test"].accuracy
+        for run in list_runs(root)
+        if run.config and run.config.name == "katkar2021-model1-original"
+    ]
+    row = real[real["Experiment"] == "Katkar 2021, Model 1, original data"].iloc[0]
+    assert row["Runs"] == len(seeds) == 2
+    assert row["Accuracy"] == pytest.approx(100 * np.mean(seeds))
+    assert row["Spread"] == pytest.approx(100 * np.std(seeds, ddof=1))
+
+
+def test_the_table_is_sorted_and_set_against_a_baseline(root: Path, runs: dict[str, Run]):
+    baseline = runs["le2019-shallow"].id
+    app = open_page("runs", sort="accuracy", baseline=baseline)
+    (real, *_) = (frame.value for frame in app.dataframe)
+    known = real["Accuracy"].dropna()
+    assert known.is_monotonic_decreasing
+    assert real["Accuracy"].isna().iloc[len(known) :].all()
+    deep = real.loc[runs["le2019-deep"].id]
+    accuracies = [
+        runs[name].results.splits["test"].accuracy for name in ("le2019-deep", "le2019-shallow")
+    ]
+    assert deep["Delta"] == pytest.approx(100 * (accuracies[0] - accuracies[1]))
+    assert " to " in deep["Delta interval"]
+    assert np.isnan(real.loc[baseline, "Delta"])
+
+
+def test_pins_tags_and_the_archive(root: Path, runs: dict[str, Run]):
+    pinned, archived = runs["le2019-shallow"], runs["le2019-deep"]
+    curation.annotate(pinned, pinned=True, tags=("gold",), text="the one to beat")
+    curation.annotate(archived, archived=True)
+    app = open_page("runs")
+    (real, *_) = (frame.value for frame in app.dataframe)
+    assert real.index[0] == pinned.id
+    assert list(real.loc[pinned.id, "Tags"]) == ["pinned", "gold"]
+    assert real.loc[pinned.id, "Note"] == "the one to beat"
+    assert archived.id not in real.index
+    everything = open_page("runs", archived="1").dataframe[0].value
+    assert archived.id in everything.index
+    for word in ("gold", "beat"):
+        found = open_page("runs", q=word).dataframe[0].value
+        assert list(found.index) == [pinned.id]
+
+
+def test_a_deleted_run_can_be_restored_from_the_page(root: Path, runs: dict[str, Run]):
+    curation.delete(runs["le2019-shallow"])
+    app = open_page("runs")
+    (button,) = (b for b in app.button if b.label == "Restore")
+    button.click().run()
+    assert not app.exception
+    assert runs["le2019-shallow"].path.is_dir()
+
+
+def test_an_imported_run_stands_beside_our_own(root: Path, runs: dict[str, Run], tmp_path: Path):
+    data = tmp_path / "data"
+    make_runs.faces(data, root)
+    splits = load("fer2013", data)
+    names = splits.class_names
+    table = pd.DataFrame(np.full((3589, 7), 0.1), columns=list(names))
+    table[names[3]] = 0.4
+    table.insert(0, "id", splits["test"].ids)
+    (tmp_path / "theirs.csv").write_text(table.to_csv(index=False))
+    config = RunConfig(name="theirs", title="Theirs", dataset="fer2013", model="theirs")
+    path = import_predictions({"test": tmp_path / "theirs.csv"}, config, splits, root, "import")
+    real = open_page("runs").dataframe[0].value
+    assert list(real.loc[path.name, "Tags"]) == ["imported"]
+    assert real.loc[path.name, "Accuracy"] == pytest.approx(100 * 879 / 3589)
+    pair = [runs["le2019-deep"].id, path.name]
+    for page in ("compare", "confusion"):
+        app = open_page(page, runs=pair)
+        assert "They have judged no samples in common" not in words(app)
+    app = open_page("run", run=path.name)
+    assert "Theirs" in words(app)
+    assert "No run" not in words(app)
+
+
+def test_trust_follows_from_the_matrix(root: Path, runs: dict[str, Run]):
+    run = runs["le2019-deep"]
+    app = open_page("run", run=run.id, prevalence="0.001")
+    (table,) = (frame.value for frame in app.dataframe if "Right there" in frame.value)
+    result = run.results.splits["test"]
+    place = FER2013.index("disgust")
+    hits = result.confusion[place][place]
+    alarms = sum(row[place] for row in result.confusion) - hits
+    sensitivity, specificity = hits / 55, 1 - alarms / (3589 - 55)
+    row = table[table["Class"] == "disgust"].iloc[0]
+    expected = metrics.predictive_value(sensitivity, specificity, 0.001)
+    assert row["Right there"] == pytest.approx(100 * expected)
+    assert row["Right here"] == pytest.approx(100 * hits / (hits + alarms))
+
+
+def test_latency_is_shown_where_it_was_measured(root: Path, runs: dict[str, Run]):
+    run = runs["le2019-deep"]
+    pair = [run.id, runs["le2019-shallow"].id]
+    assert charts(open_page("compare", runs=pair)) == 5
+    entry = {
+        "device": "A small processor",
+        "cores": 2,
+        "onnxruntime": "1.0",
+        "face_ms": 1.25,
+        "face_p95_ms": 1.5,
+        "faces_per_second": 900.0,
+        "measured": "2026-01-01T00:00:00+00:00",
+    }
+    (run.path / "latency.json").write_text(json.dumps([entry]))
+    app = open_page("compare", runs=pair)
+    assert charts(app) == 6
+    assert "A small processor" in words(app)
+    real = open_page("runs").dataframe[0].value
+    assert real.loc[run.id, "Face ms"] == 1.25
