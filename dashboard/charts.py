@@ -195,7 +195,8 @@ def cost_scatter(costs: Sequence[Cost], title: str) -> go.Figure:
     values = [cost.value for cost in costs]
     # Half a step of the axis on either side, so that a single run does not stand on its edge.
     ends = [float(np.log10(end)) for end in (min(values) / 1.6, max(values) * 1.6)]
-    figure.update_xaxes(type="log", title_text=title, range=ends, tickformat="~s", dtick="D2")
+    ticks = "~s" if max(values) >= 1000 else "~g"
+    figure.update_xaxes(type="log", title_text=title, range=ends, tickformat=ticks, dtick="D2")
     figure.update_yaxes(tickformat=".1~%", title_text="Accuracy")
     return figure
 

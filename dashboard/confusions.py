@@ -43,7 +43,7 @@ def matrices(view: Compared, shown: matrix.Scale) -> None:
                 pieces.plot(
                     figure,
                     # Another key where another cell is framed: a click never finds it selected.
-                    f"confusion-{run.id}-{framed}",
+                    "-".join(("confusion", run.id, *(framed or ()))),
                     f"Confusion of {view.labels[run.id]}",
                     _opener(view, run.id),
                 )

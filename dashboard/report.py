@@ -45,7 +45,7 @@ def header(run: Run) -> None:
 
 
 def training(run: Run) -> None:
-    """Progress and curves, drawn anew every two seconds while the run trains."""
+    """Progress and curves, drawn anew every second while the run trains."""
     st.subheader("Training", anchor=False)
     curves = pieces.curve_controls(("accuracy", "loss", "learning_rate"))
     color = theme.RUN_COLORS[pieces.mode()][0]

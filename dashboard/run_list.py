@@ -59,7 +59,7 @@ def tiles(runs: Sequence[Run]) -> None:
 
 
 def live(known: tuple[tuple[str, str], ...]) -> None:
-    """What trains now, twice a second's worth of news; a new or changed run redraws the page."""
+    """What trains now; a new or changed run redraws the page."""
 
     @st.fragment(run_every=pieces.REFRESH_SECONDS)
     def watch() -> None:
