@@ -14,7 +14,6 @@ LOGO = Path(__file__).with_name("logo.svg")
 st.set_page_config(page_title="fercore", page_icon=LOGO, layout="wide")
 st.logo(LOGO)
 
-linked.begin()
 page = st.navigation(
     [
         st.Page(
@@ -51,4 +50,5 @@ page = st.navigation(
     ],
     position="top",
 )
+linked.begin(page.url_path)
 page.run()

@@ -12,6 +12,7 @@ import streamlit as st
 
 _ValueT = TypeVar("_ValueT")
 _USED, _NOW_USED = "linked:used", "linked:now used"
+_PAGE, _ARRIVED = "linked:page", "linked:arrived"
 
 
 @dataclass
@@ -57,9 +58,16 @@ class _Link:
         return True
 
 
-def begin() -> None:
-    """Tell this run of the app from the one before; the entry point calls it first."""
+def begin(page: str) -> None:
+    """Tell this run of the app from the one before; the entry point calls it before the page."""
     st.session_state[_USED] = st.session_state.pop(_NOW_USED, False)
+    st.session_state[_ARRIVED] = st.session_state.get(_PAGE) != page
+    st.session_state[_PAGE] = page
+
+
+def arrived() -> bool:
+    """Whether this is the first run of a page since another one was open."""
+    return bool(st.session_state.get(_ARRIVED, True))
 
 
 def text(label: str, key: str, **options: Any) -> str:
@@ -186,6 +194,28 @@ def page(count: int, key: str) -> int:
     value, new = _sync(key, 1, parse)
     st.pagination(count, default=1 if new else value, key=key, on_change=_publish, args=(key, 1))
     return value
+
+
+def follow(key: str) -> list[str] | None:
+    """What the address says under a key that no widget is bound to, if it has just changed there.
+
+    For choices that a page keeps by itself; it says `publish` when one is made, from a callback,
+    and `write` in every run.
+    """
+    link: _Link = st.session_state.setdefault(f"link:{key}", _Link())
+    address = st.query_params.get_all(key)
+    return address if link.comes_from_outside(address) else None
+
+
+def publish(key: str) -> None:
+    """Note, in a callback, that the choice under a key was changed on the page."""
+    st.session_state[_NOW_USED] = True
+    st.session_state.setdefault(f"link:{key}", _Link()).heard(st.query_params.get_all(key))
+
+
+def write(key: str, values: list[str]) -> None:
+    """Bring the address up to date."""
+    _write(key, values, st.session_state[f"link:{key}"])
 
 
 def assign(values: Mapping[str, str]) -> None:

@@ -90,6 +90,14 @@ def overall_table(rows: Sequence[Comparison]) -> pd.DataFrame:
     )
 
 
+def exported(rows: Sequence[Comparison]) -> pd.DataFrame:
+    """Every figure that is shown, those of single classes included, each with its system."""
+    table = overall_table(rows)
+    table.insert(0, "System", [row.row.system for row in rows])
+    table.insert(2, "Class", [row.row.class_name or None for row in rows])
+    return table
+
+
 def class_table(rows: Sequence[Comparison]) -> pd.DataFrame:
     """Classes as columns; the paper's line and ours, in percent."""
     lines: dict[str, dict[str, float | None]] = {

@@ -22,6 +22,7 @@ from fercore.metrics import PairedDifference
 from fercore.runs import Run
 
 _OPEN = ":material/open_in_full:"
+_VISIT = "runs page visit"
 
 
 def tiles(runs: Sequence[Run]) -> None:
@@ -149,6 +150,7 @@ def selectable(
     ids = [[run.id for run in group] for group in groups]
     chosen = set(pieces.chosen())
     st.session_state[f"{key}-ids"] = [group[0] for group in ids]
+    visit = st.session_state.get(_VISIT, 0)
     shown = table.copy()
     shown.insert(1, "Open", _OPEN)
     # A new key where the rows change: ticks are kept by run, not by the place of a row.
@@ -156,8 +158,8 @@ def selectable(
         shown.dropna(axis="columns", how="all"),
         hide_index=True,
         column_config=columns.runs(test_title, f"{key}-open", _open_row),
-        key=f"{key}-{hash(tuple(map(tuple, ids)))}",
-        on_select="rerun",
+        key=f"{key}-{visit}-{hash(tuple(map(tuple, ids)))}",
+        on_select=_ticked,
         selection_mode="multi-row",
         selection_default={
             "selection": {"rows": [i for i, group in enumerate(ids) if chosen.issuperset(group)]}
@@ -167,6 +169,17 @@ def selectable(
         alt="Training runs and their figures",
     )
     return [run_id for row in event.selection.rows if row < len(ids) for run_id in ids[row]]
+
+
+def ticks_from_address() -> None:
+    """Take the ticked runs from the address, where a link or the back button changed it."""
+    wanted = linked.follow("runs")
+    # What was ticked before a visit to another page stays, unless the address says otherwise.
+    if wanted is None or wanted == pieces.chosen() or (not wanted and linked.arrived()):
+        return
+    pieces.choose(wanted)
+    # Another table: one that is there already keeps its own ticks.
+    st.session_state[_VISIT] = st.session_state.get(_VISIT, 0) + 1
 
 
 def actions(runs: Sequence[Run], table: pd.DataFrame) -> None:
@@ -196,6 +209,10 @@ def actions(runs: Sequence[Run], table: pd.DataFrame) -> None:
         st.switch_page(pieces.CONFUSION_PAGE, query_params={"runs": picked})
     if show:
         st.switch_page(pieces.RUN_PAGE, query_params={"run": picked[0]})
+
+
+def _ticked() -> None:
+    linked.publish("runs")
 
 
 def _deltas(runs: Sequence[Run], baseline: Run | None) -> dict[str, PairedDifference | None]:

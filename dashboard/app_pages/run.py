@@ -27,7 +27,8 @@ report.header(run)
 report.export(run)
 if run.config:
     report.figures(run)
-    report.training(run)
+    if run.experiment:
+        report.training(run)
     report.classes(run)
     report.mistakes(run)
     report.trust(run)

@@ -3,11 +3,12 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import cached, care, facts, formats, pieces, run_list, tables
+from dashboard import cached, care, facts, formats, linked, pieces, run_list, tables
 
 runs = cached.list_runs()
 run_list_stamp = run_list.stamp(runs)
 
+run_list.ticks_from_address()
 st.title("Runs", anchor=False)
 if not runs:
     care.undo()
@@ -60,6 +61,7 @@ if synthetic:
 visible = {run.id for run in shown}
 kept = [run_id for run_id in pieces.chosen() if run_id not in visible or run_id in ticked]
 pieces.choose([*kept, *(run_id for run_id in ticked if run_id not in kept)])
+linked.write("runs", pieces.chosen())
 with bar:
     run_list.actions(readable, exported)
 

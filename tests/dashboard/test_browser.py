@@ -183,6 +183,23 @@ def test_ticks_outlive_a_visit_to_another_page(visitor, root):
     assert run_id(root, "le2019-deep") in page.url
 
 
+def test_ticks_are_in_the_address_and_go_back(visitor, chromium, address, root):
+    page = visitor.open("/")
+    tick(page, 1)
+    expect(page).to_have_url(re.compile("runs=le2019-deep"))
+    tick(page, 3)
+    expect(page.get_by_role("button", name="Compare selected (2)")).to_be_enabled()
+    expect(page).to_have_url(re.compile("runs=le2019-shallow"))
+    other = Visitor(chromium, address)
+    fresh = other.open(page.url.removeprefix(address))
+    expect(fresh.get_by_role("button", name="Compare selected (2)")).to_be_enabled()
+    other.leave()
+    page.go_back()
+    expect(page.get_by_role("button", name="Compare selected (1)")).to_be_visible()
+    tick(page, 3)
+    expect(page.get_by_role("button", name="Compare selected (2)")).to_be_enabled()
+
+
 def test_open_a_run_by_its_row(visitor):
     page = visitor.open("/")
     tick(page, 1)
