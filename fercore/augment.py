@@ -1,7 +1,8 @@
 """Random changes of training images, on whole batches, on the device that trains.
 
-One affine map per image holds flip, rotation, shear, shift and zoom together, so that an image is
-resampled once. The operations are `keras.ops` alone: TensorFlow and JAX run the same code.
+One affine map per image holds flip, rotation, shear, shift, zoom and crop together, so that an
+image is resampled once; what changes grey levels follows. The operations are `keras.ops` alone:
+TensorFlow and JAX run the same code.
 """
 
 import math
@@ -16,13 +17,21 @@ from numpy.typing import NDArray
 from fercore.config import AugmentationConfig
 from fercore.data.splits import Split
 
+WHITE = 255.0
+# Share of the image that is erased, and how far the rectangle's sides may differ.
+ERASED = (0.02, 0.2)
+ERASED_ASPECT = 3.3
+# What sets the generators of augmentation apart from those of dropout under one seed.
+_OWN = 1_000_003
+
 
 class Augment(keras.layers.Layer):  # type: ignore[misc]
-    """Draw and apply one random affine map per image.
+    """Draw and apply one random affine map per image, then its changes of grey levels.
 
     The composition (rotation, then shear, then zoom, about the image's centre, then shift, then
     flip) is that of Keras's `ImageDataGenerator`, and so are the ranges: each strength is the
-    half-width of a uniform draw.
+    half-width of a uniform draw. A crop is a smaller zoom whose window may lie anywhere. Then
+    contrast, brightness, blur, noise and erasing, in that order.
 
     Args:
         config: which operations, how strong.
@@ -41,18 +50,33 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, images: Any) -> Any:
         """Change a batch: `(n, height, width, 1)` float32 in, the same out."""
-        if not self.config.active:
-            return images
+        config = self.config
+        n = ops.shape(images)[0]
         height, width = images.shape[1:3]
-        transforms = self.draw(ops.shape(images)[0], height, width)
-        return ops.image.affine_transform(
-            images,
-            transforms,
-            interpolation="bilinear",
-            fill_mode=self.config.fill,
-            fill_value=0.0,
-            data_format="channels_last",
-        )
+        if config.moves:
+            images = ops.image.affine_transform(
+                images,
+                self.draw(n, height, width),
+                interpolation="bilinear",
+                fill_mode=config.fill,
+                fill_value=0.0,
+                data_format="channels_last",
+            )
+        before = images
+        if config.contrast:
+            mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
+            images = mean + (images - mean) * (1 + _each(self._uniform(n, config.contrast)))
+        if config.brightness:
+            images = images + WHITE * _each(self._uniform(n, config.brightness))
+        if config.blur:
+            images = self._blurred(images, n)
+        if config.noise:
+            deviation = WHITE * self._share(n) * config.noise
+            drawn = keras.random.normal(ops.shape(images), seed=self.seed_generator)
+            images = images + _each(deviation) * drawn
+        if config.erasing:
+            images = self._erased(images, n)
+        return images if images is before else ops.clip(images, 0.0, WHITE)
 
     def draw(self, n: Any, height: int, width: int) -> Any:
         """Random maps from an output pixel to an input pixel: `(n, 8)` float32.
@@ -65,8 +89,15 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         shear = self._uniform(n, math.radians(config.shear))
         zoom_x = 1 + self._uniform(n, config.zoom)
         zoom_y = 1 + self._uniform(n, config.zoom)
+        shift_x, shift_y = ops.zeros((n,)), ops.zeros((n,))
         shift_x = self._uniform(n, config.width_shift * width)
         shift_y = self._uniform(n, config.height_shift * height)
+        if config.crop:
+            side = 1 - config.crop * self._share(n)
+            zoom_x, zoom_y = zoom_x * side, zoom_y * side
+            # The window's centre, as far from the image's as keeps it inside.
+            shift_x = shift_x + self._uniform(n, 1.0) * (1 - side) / 2 * width
+            shift_y = shift_y + self._uniform(n, 1.0) * (1 - side) / 2 * height
         if config.horizontal_flip:
             coin = keras.random.uniform((n,), seed=self.seed_generator)
             flip = ops.where(coin < 0.5, -1.0, 1.0)
@@ -86,10 +117,79 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         zero = ops.zeros((n,))
         return ops.stack([a, b, t_x, c, d, t_y, zero, zero], axis=1)
 
+    def reseed(self, seed: int, epoch: int) -> None:
+        """Set the generator to its state for one epoch, whatever network is trained with it."""
+        sequence = np.random.SeedSequence([seed, epoch, _OWN])
+        self.seed_generator.state.assign(sequence.generate_state(2))
+
+    def _blurred(self, images: Any, n: Any) -> Any:
+        radius = math.ceil(2 * self.config.blur)
+        deviation = ops.maximum(self._share(n) * self.config.blur, 1e-3)
+        offsets = ops.arange(-radius, radius + 1, dtype="float32")
+        weights = ops.exp(-ops.square(offsets)[None] / (2 * ops.square(deviation)[:, None]))
+        weights = weights / ops.sum(weights, axis=1, keepdims=True)
+        height, width = images.shape[1:3]
+        for axis, size in ((1, height), (2, width)):
+            pad = [(0, 0)] * 4
+            pad[axis] = (radius, radius)
+            padded = ops.pad(images, pad, mode="symmetric")
+            parts = []
+            for place in range(2 * radius + 1):
+                window = slice(place, place + size)
+                part = padded[:, window] if axis == 1 else padded[:, :, window]
+                parts.append(part * _each(weights[:, place]))
+            images = sum(parts[1:], parts[0])
+        return images
+
+    def _erased(self, images: Any, n: Any) -> Any:
+        height, width = images.shape[1:3]
+        area = ERASED[0] + (ERASED[1] - ERASED[0]) * self._share(n)
+        aspect = ops.exp(self._uniform(n, math.log(ERASED_ASPECT)))
+        inside = rectangle(
+            ops.sqrt(area * aspect), ops.sqrt(area / aspect), self._share, n, height, width
+        )
+        hit = _each(ops.cast(self._share(n) < self.config.erasing, "float32")) * inside
+        noise = WHITE * keras.random.uniform(ops.shape(images), seed=self.seed_generator)
+        return images * (1 - hit) + noise * hit
+
+    def _share(self, n: Any) -> Any:
+        return keras.random.uniform((n,), seed=self.seed_generator)
+
     def _uniform(self, n: Any, half_width: float) -> Any:
         if half_width == 0:
             return ops.zeros((n,))
         return keras.random.uniform((n,), -half_width, half_width, seed=self.seed_generator)
+
+
+def rectangle(
+    rows: Any, columns: Any, share: Callable[[Any], Any], n: Any, height: int, width: int
+) -> Any:
+    """Masks of one rectangle each, anywhere inside the image.
+
+    Args:
+        rows: `(n,)` height as a fraction of the image's, at most 1 is used.
+        columns: `(n,)` width, likewise.
+        share: draws `(n,)` from [0, 1).
+        n: images.
+        height: pixels.
+        width: pixels.
+
+    Returns:
+        `(n, height, width, 1)` float32, 1 inside.
+    """
+    sides = []
+    for fraction, size in ((rows, height), (columns, width)):
+        length = ops.round(ops.minimum(fraction, 1.0) * size)
+        start = ops.floor(share(n) * (size - length + 1))
+        places = ops.arange(size, dtype="float32")[None]
+        inside = (places >= start[:, None]) & (places < (start + length)[:, None])
+        sides.append(ops.cast(inside, "float32"))
+    return (sides[0][:, :, None] * sides[1][:, None, :])[..., None]
+
+
+def _each(values: Any) -> Any:
+    """`(n,)` so that it multiplies whole images."""
+    return values[:, None, None, None]
 
 
 def augment_array(

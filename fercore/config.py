@@ -108,9 +108,10 @@ class ProtocolConfig(_Frozen):
 
 
 class AugmentationConfig(_Frozen):
-    """Random geometric changes of a training image; zero or false switches one off.
+    """Random changes of a training image; zero or false switches one off.
 
-    Each strength is the half-width of a uniform draw, as in Keras's `ImageDataGenerator`.
+    Each strength is the half-width of a uniform draw about no change, as in Keras's
+    `ImageDataGenerator`, unless it says otherwise.
 
     Attributes:
         mode: `"online"` draws anew for every image in every epoch; `"doubled"` draws one changed
@@ -125,7 +126,19 @@ class AugmentationConfig(_Frozen):
         width_shift: fraction of the image's width.
         height_shift: fraction of the image's height.
         zoom: fraction: 0.1 scales by 0.9 to 1.1.
+        crop: fraction of the side: a window of at least `1 - crop` anywhere in the image, scaled
+            to its size.
         fill: what stands where the moved image ends: its last pixels, their mirror, or black.
+        brightness: fraction of the range of grey levels that is added.
+        contrast: fraction by which the distance from the image's mean grows or shrinks.
+        blur: pixels: a Gaussian whose standard deviation is drawn from 0 to this.
+        noise: fraction of the range: normal noise whose standard deviation is drawn from 0 to this.
+        erasing: probability that a rectangle of 2 to 20% of the image becomes noise (Zhong et al.,
+            2020).
+        mixup: both parameters of the beta distribution by which an image and its label are blended
+            with another's (Zhang et al., 2018).
+        cutmix: the same for a rectangle that is replaced with another image's (Yun et al., 2019).
+            Where both are switched on, each image takes one of them, by lot.
     """
 
     mode: Literal["online", "doubled", "balanced"] = "online"
@@ -136,7 +149,15 @@ class AugmentationConfig(_Frozen):
     width_shift: float = Field(default=0.0, ge=0, lt=1)
     height_shift: float = Field(default=0.0, ge=0, lt=1)
     zoom: float = Field(default=0.0, ge=0, lt=1)
+    crop: float = Field(default=0.0, ge=0, lt=1)
     fill: Literal["nearest", "reflect", "constant"] = "nearest"
+    brightness: float = Field(default=0.0, ge=0, le=1)
+    contrast: float = Field(default=0.0, ge=0, le=1)
+    blur: float = Field(default=0.0, ge=0, le=4)
+    noise: float = Field(default=0.0, ge=0, le=1)
+    erasing: float = Field(default=0.0, ge=0, le=1)
+    mixup: float = Field(default=0.0, ge=0, le=10)
+    cutmix: float = Field(default=0.0, ge=0, le=10)
 
     @model_validator(mode="after")
     def _copies_need_changes(self) -> "AugmentationConfig":
@@ -144,15 +165,28 @@ class AugmentationConfig(_Frozen):
             raise ValueError("times belongs to mode = 'balanced', which needs it")
         if any(times < 1 for times in self.times.values()):
             raise ValueError(f"received times = {self.times}, expected 1 or more of each class")
+        if self.mode != "online" and self.mixes:
+            raise ValueError(f"mixup and cutmix need mode = 'online', received {self.mode!r}")
         if self.mode != "online" and not self.active:
             raise ValueError(f"mode = {self.mode!r} makes changed copies: switch on an operation")
         return self
 
     @property
-    def active(self) -> bool:
-        """Whether any operation is switched on."""
+    def moves(self) -> bool:
+        """Whether pixels change their places."""
         strengths = (self.rotation, self.shear, self.width_shift, self.height_shift, self.zoom)
-        return self.horizontal_flip or any(strengths)
+        return self.horizontal_flip or any(strengths) or self.crop > 0
+
+    @property
+    def active(self) -> bool:
+        """Whether any operation on single images is switched on."""
+        strengths = (self.brightness, self.contrast, self.blur, self.noise, self.erasing)
+        return self.moves or any(strengths)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are blended with each other."""
+        return self.mixup > 0 or self.cutmix > 0
 
 
 class OptimizerConfig(_Frozen):

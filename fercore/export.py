@@ -18,6 +18,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+import fercore.layers  # noqa: F401  # Keras finds our layers in a checkpoint by their names.
 from fercore.errors import UserError
 from fercore.onnx_session import OnnxNetwork
 from fercore.recorder import RunWriter

@@ -13,6 +13,7 @@ from fercore import device
 from fercore.augment import Augment
 from fercore.config import AugmentationConfig, ExperimentConfig, OptimizerConfig
 from fercore.losses import build_loss
+from fercore.mixing import Mix
 from fercore.recorder import RunWriter
 from fercore.records import Layer, LogRow
 
@@ -63,9 +64,11 @@ class Trainee(keras.Model):  # type: ignore[misc]
         # Copies were changed once, before training.
         online = config.augmentation.mode == "online"
         self.augment = Augment(config.augmentation if online else AugmentationConfig())
+        self.mix = Mix(config.augmentation) if config.augmentation.mixes else None
+        self.sample_loss = build_loss(config)
         self.compile(
             optimizer=build_optimizer(config.optimizer),
-            loss=build_loss(config),
+            loss=self.sample_loss,
             metrics=[
                 keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
                 keras.metrics.SparseCategoricalCrossentropy(name="nll", from_logits=True),
@@ -74,6 +77,8 @@ class Trainee(keras.Model):  # type: ignore[misc]
             steps_per_execution=config.steps_per_execution,
         )
         self.augment.build(network.input_shape)
+        if self.mix is not None:
+            self.mix.build(network.input_shape)
         self(np.zeros(1, np.int32))
         self.optimizer.build(self.trainable_variables)
 
@@ -82,7 +87,29 @@ class Trainee(keras.Model):  # type: ignore[misc]
         pixels = ops.cast(ops.take(self.images, positions, axis=0), "float32")
         if training:
             pixels = self.augment(pixels)
+            if self.mix is not None:
+                # For the loss, which follows in the same trace.
+                pixels, *self._mixed = self.mix(pixels)
         return self.network(pixels, training=training)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The loss of a batch; of mixed images in the shares of both labels."""
+        if self.mix is None or not training:
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        partner, share = self._mixed
+        own = self.sample_loss.call(y, y_pred)
+        other = self.sample_loss.call(ops.take(y, partner, axis=0), y_pred)
+        if sample_weight is not None:
+            own = own * sample_weight
+            other = other * ops.take(sample_weight, partner, axis=0)
+        return ops.mean(share * own + (1 - share) * other)
 
     def state(self) -> list[keras.Variable]:
         """Everything that a resumption needs: the weights and what the optimizer remembers."""
@@ -90,10 +117,13 @@ class Trainee(keras.Model):  # type: ignore[misc]
 
     def reseed(self, seed: int, epoch: int) -> None:
         """Set every generator, of dropout and of augmentation, to its state for one epoch."""
-        generators = [v for v in self.variables if v.path.endswith("seed_generator_state")]
+        generators = [v for v in self.network.variables if v.path.endswith("seed_generator_state")]
         for number, variable in enumerate(generators):
             sequence = np.random.SeedSequence([seed, epoch, number])
             variable.assign(sequence.generate_state(2))
+        self.augment.reseed(seed, epoch)
+        if self.mix is not None:
+            self.mix.reseed(seed, epoch)
 
 
 def build_optimizer(config: OptimizerConfig) -> keras.optimizers.Optimizer:

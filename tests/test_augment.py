@@ -132,3 +132,164 @@ def test_whole_arrays_come_back_as_grey_levels(faces):
     assert seen == [(10, 16), (16, 16)]
     assert np.array_equal(changed, augment_array(faces, KATKAR, 0, batch_size=10))
     assert (changed != faces).any(axis=(1, 2)).all()
+
+
+def test_a_crop_is_a_window_inside_the_image():
+    from fercore.augment import Augment
+
+    maps = np.asarray(Augment(AugmentationConfig(crop=0.3), 0).draw(4000, 48, 48))
+    scale = maps[:, 0]
+    assert np.allclose(scale, maps[:, 4])
+    assert 0.7 <= scale.min() < 0.71
+    assert 0.99 < scale.max() <= 1
+    # Where the first and the last column come from.
+    first, last = maps[:, 2], maps[:, 2] + 47 * scale
+    assert first.min() > -0.51
+    assert last.max() < 47.51
+    assert first.max() > 10
+
+
+def test_brightness_and_contrast_do_what_they_say():
+    grey = np.full((64, 48, 48), 120, np.uint8)
+    grey[:, ::2] = 100
+    brighter = apply(grey, AugmentationConfig(brightness=0.2))
+    steps = brighter - grey
+    assert np.allclose(steps, steps[:, :1, :1], atol=1e-3)
+    assert 40 < np.abs(steps).max() <= 51
+    contrast = apply(grey, AugmentationConfig(contrast=0.5))
+    assert np.allclose(contrast.mean(axis=(1, 2)), 110, atol=1e-3)
+    factor = (contrast[:, 1, 0] - contrast[:, 0, 0]) / 20
+    assert 0.5 <= factor.min() < 0.6
+    assert 1.4 < factor.max() <= 1.5
+
+
+def test_blur_is_a_gaussian(faces, monkeypatch):
+    from fercore.augment import Augment
+
+    augment = Augment(AugmentationConfig(blur=1.2), 0)
+    monkeypatch.setattr(augment, "_share", lambda n: np.ones(n, np.float32))
+    got = np.asarray(augment(faces[..., None].astype(np.float32)))[..., 0]
+    expected = ndimage.gaussian_filter(
+        faces.astype(float), (0, 1.2, 1.2), mode="reflect", radius=(0, 3, 3)
+    )
+    assert np.abs(got - expected).max() < 0.01
+
+
+def test_noise_has_at_most_its_deviation():
+    grey = np.full((200, 48, 48), 128, np.uint8)
+    noise = apply(grey, AugmentationConfig(noise=0.1)) - 128
+    deviations = noise.std(axis=(1, 2))
+    assert deviations.max() < 1.05 * 25.5
+    assert deviations.min() < 1
+    assert np.abs(noise.mean(axis=(1, 2))).max() < 3
+
+
+def test_erasing_hits_a_rectangle_of_its_share_of_the_images():
+    grey = np.full((1000, 48, 48), 77, np.uint8)
+    changed = apply(grey, AugmentationConfig(erasing=0.4)) != 77
+    hit = changed.any(axis=(1, 2))
+    assert 0.35 < hit.mean() < 0.45
+    for mask in changed[hit][:50]:
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        box = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+        # But for noise that happens to have the old grey level.
+        assert mask.sum() >= 0.97 * box
+        assert 0.015 < box / 48**2 < 0.23
+
+
+def test_grey_levels_stay_in_their_range(faces):
+    everything = AugmentationConfig(brightness=1, contrast=1, noise=1, erasing=1, rotation=45)
+    changed = apply(faces, everything)
+    assert changed.min() >= 0
+    assert changed.max() <= 255
+
+
+def mixed(config, images, seed=0):
+    from fercore.mixing import Mix
+
+    outputs = Mix(config, seed)(images[..., None].astype(np.float32))
+    blended, partner, share = (np.asarray(part) for part in outputs)
+    return blended[..., 0], partner, share
+
+
+def test_mixup_blends_two_images_in_the_share_of_their_labels(faces):
+    blended, partner, share = mixed(AugmentationConfig(mixup=1.0), faces)
+    assert sorted(partner) == list(range(16))
+    own = share[:, None, None]
+    assert np.allclose(blended, faces * own + faces[partner] * (1 - own), atol=1e-3)
+    assert 0 <= share.min() < 0.3
+    assert 0.7 < share.max() <= 1
+
+
+def test_cutmix_pastes_a_rectangle_in_the_share_of_its_area():
+    labels = np.arange(200, dtype=np.uint8)
+    images = np.broadcast_to(labels[:, None, None], (200, 48, 48)).copy()
+    blended, partner, share = mixed(AugmentationConfig(cutmix=1.0), images)
+    other = partner != np.arange(200)
+    own_pixels = (blended == images).mean(axis=(1, 2))
+    assert np.allclose(own_pixels[other], share[other], atol=1e-6)
+    assert np.isin(blended[other], images).all()
+    pasted = blended[other][0] == images[partner[other][0]]
+    rows, columns = np.flatnonzero(pasted.any(axis=1)), np.flatnonzero(pasted.any(axis=0))
+    assert pasted.sum() == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+
+
+def test_with_both_each_image_takes_one(faces):
+    many = np.repeat(faces, 20, axis=0)
+    blended, partner, share = mixed(AugmentationConfig(mixup=1.0, cutmix=1.0), many)
+    own = share[:, None, None]
+    up = np.isclose(blended, many * own + many[partner] * (1 - own), atol=1e-3).all(axis=(1, 2))
+    assert 0.35 < up.mean() < 0.65
+    rest = ~up
+    from_either = (blended[rest] == many[rest]) | (blended[rest] == many[partner[rest]])
+    assert from_either.all()
+
+
+def test_the_loss_of_mixed_images_is_that_of_both_labels(faces):
+    import keras
+
+    from fercore.trainee import Trainee
+    from tests.tiny import tiny_config
+
+    config = tiny_config(augmentation={"mixup": 1.0})
+    flat = keras.Sequential(
+        [keras.Input((48, 48, 1)), keras.layers.Flatten(), keras.layers.Dense(7)]
+    )
+    trainee = Trainee(flat, config, faces)
+    positions = np.arange(16, dtype=np.int32)
+    labels = (positions % 7).astype(np.int32)
+    weights = np.linspace(0.5, 2, 16).astype(np.float32)
+    logits = np.asarray(trainee(positions, training=True), np.float64)
+    partner, share = (np.asarray(part) for part in trainee._mixed)
+    log_p = logits - np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1, keepdims=True))
+    log_p -= logits.max(1, keepdims=True)
+    each = -log_p[positions, labels] * weights
+    other = -log_p[positions, labels[partner]] * weights[partner]
+    expected = np.mean(share * each + (1 - share) * other)
+    got = trainee.compute_loss(y=labels, y_pred=logits.astype(np.float32), sample_weight=weights)
+    assert float(got) == pytest.approx(expected, rel=1e-5)
+    # Judging mixes nothing.
+    judged = trainee.compute_loss(
+        y=labels, y_pred=logits.astype(np.float32), sample_weight=weights, training=False
+    )
+    assert float(judged) == pytest.approx(np.mean(each), rel=1e-5)
+
+
+def test_an_epoch_is_the_same_for_every_network(faces):
+    """What a page shows for a seed and an epoch is what any trainer feeds then."""
+    from fercore import models
+    from fercore.augment import Augment
+    from fercore.trainee import Trainee
+    from tests.tiny import tiny_config
+
+    seen = []
+    for variant in ("model1", "model2"):
+        config = tiny_config(augmentation=KATKAR.model_dump(), model_options={"variant": variant})
+        network = models.build("katkar2021", (48, 48, 1), 7, {"variant": variant})
+        trainee = Trainee(network, config, faces)
+        trainee.reseed(3, 5)
+        seen.append(np.asarray(trainee.augment(faces[..., None].astype(np.float32))))
+    alone = Augment(KATKAR)
+    alone.reseed(3, 5)
+    assert np.array_equal(seen[0], seen[1])
+    assert np.array_equal(seen[0], np.asarray(alone(faces[..., None].astype(np.float32))))

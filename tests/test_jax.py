@@ -42,6 +42,13 @@ config = tiny_config(augmentation=changes, steps_per_execution=2)
 writer = RunWriter.create(Path(sys.argv[1]), config)
 results = train(config, make_splits(), writer, command="test")
 outcome = {"path": str(writer.path), "onnx": bool(results.onnx)}
+
+# Every operation there is.
+everything = {"crop": 0.1, "brightness": 0.1, "contrast": 0.1, "blur": 0.5, "noise": 0.02}
+everything |= {"erasing": 0.3, "mixup": 0.2, "cutmix": 1.0, "rotation": 5}
+config = tiny_config(name="all", augmentation=everything, steps_per_execution=2, epochs=3)
+mixed = train(config, make_splits(), RunWriter.create(Path(sys.argv[1]), config), command="test")
+outcome["mixed"] = mixed.splits["test"].accuracy
 print(json.dumps(outcome))
 """
 
@@ -67,6 +74,7 @@ def test_training_on_jax_needs_no_tensorflow(tmp_path):
     assert run.environment.backend == "jax"
     assert run.results.splits["test"].accuracy > 0.5
     assert run.onnx_path is None
+    assert outcome["mixed"] > 0.25
 
     # Exported afterwards, on TensorFlow, from the checkpoint that JAX wrote.
     from fercore.export import export_finished

@@ -67,6 +67,20 @@ def test_the_checkpoint_is_the_best_epoch_on_validation(finished):
     assert results.splits["validation"].accuracy == pytest.approx(best, abs=0.03)
 
 
+def test_mixed_images_are_learnt_from_and_a_seed_repeats_it(tmp_path):
+    from tests.tiny import make_splits
+
+    policy = {"mixup": 0.2, "cutmix": 1.0, "erasing": 0.2, "noise": 0.02, "crop": 0.05}
+    config = tiny_config(augmentation=policy, class_weights=True, epochs=4)
+    logs = []
+    for _ in range(2):
+        writer = RunWriter.create(tmp_path, config)
+        results = train(config, make_splits(), writer)
+        logs.append([(row.loss, row.val_accuracy) for row in read_run(writer.path).log()])
+        assert results.splits["test"].accuracy > 0.3
+    assert logs[0] == logs[1]
+
+
 def test_the_last_epoch_is_kept_where_the_config_says_so(tmp_path):
     from tests.tiny import make_splits
 
