@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from fercore.cli import bench, data, experiments, papers, runs
+from fercore.cli import augment, bench, data, experiments, papers, runs
 from fercore.errors import UserError
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ def _options(
 
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
+app.add_typer(augment.app, name="augment")
 app.add_typer(bench.app, name="bench")
 experiments.register(app)
 papers.register(app)

@@ -1,0 +1,68 @@
+"""`fercore augment`: see what training makes of images."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fercore.cli.experiments import parse_request
+from fercore.cli.options import DataRoot
+from fercore.cli.quiet import native_notes_silenced
+from fercore.config import load_config
+from fercore.errors import UserError
+from fercore.roots import data_root
+
+app = typer.Typer(help="See what augmentation does.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `preview` a command of its own while it is the only one."""
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def preview(
+    request: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CONFIG [--augmentation.FIELD VALUE]...",
+            help="A name that `fercore configs` lists or a TOML file, and any of its fields.",
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("preview.png"),
+    count: Annotated[int, typer.Option(min=1, max=256, help="Faces.")] = 16,
+    epoch: Annotated[int, typer.Option(min=1, help="Of the training.")] = 1,
+    data: DataRoot = None,
+) -> None:
+    """Write training faces before and after augmentation, and what has changed, as one PNG.
+
+    The faces are drawn by the config's seed, and changed by the layers that train. Each band holds
+    the originals, the changed faces and the differences about mid-grey.
+
+    Example: fercore augment preview katkar2021-model1-generated --augmentation.rotation 45
+    """
+    name, overrides = parse_request(request or [])
+    if name is None:
+        raise UserError(
+            "expected an experiment, such as `fercore augment preview katkar2021-model1-generated`"
+        )
+    config = load_config(name, overrides)
+    import cv2
+    import numpy as np
+
+    from fercore.data import load
+    from fercore.protocol import plan
+
+    images = plan(config, load(config.dataset, data_root(data))).train.images
+    chosen = np.random.default_rng(config.seed).permutation(len(images))[:count]
+    with native_notes_silenced():
+        from fercore.preview import grid
+        from fercore.preview import preview as change
+    sheet = grid(change(images[np.sort(chosen)], config.augmentation, config.seed, epoch))
+    done, content = cv2.imencode(".png", sheet)
+    assert done
+    try:
+        out.write_bytes(content.tobytes())
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}") from None
+    typer.echo(f"{out}: {len(chosen)} faces of {config.dataset}, seed {config.seed}, epoch {epoch}")
