@@ -47,6 +47,12 @@ page = st.navigation(
             icon=":material/menu_book:",
             help="Every published figure beside ours, by the paper's protocol and an honest one.",
         ),
+        st.Page(
+            "app_pages/augmentation.py",
+            title="Augmentation",
+            icon=":material/auto_fix_high:",
+            help="What training sees, drawn by the layers that train.",
+        ),
     ],
     position="top",
 )

@@ -1,10 +1,11 @@
 """What pages read from disk, kept until it changes there. The only home of `st.cache_*`."""
 
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -14,13 +15,18 @@ from dashboard import facts, judged
 from dashboard.judged import Judged, Pair
 from dashboard.shelf import Shelf, Signature, signature_of
 from fercore import metrics
+from fercore.config import AugmentationConfig
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.labels import index_of
 from fercore.metrics import PairedDifference
+from fercore.onnx_session import OnnxNetwork
 from fercore.records import Layer, LogRow
 from fercore.roots import data_root, runs_root
 from fercore.runs import Predictions, Run, read_log
+
+if TYPE_CHECKING:
+    from fercore.preview import Preview
 
 
 def list_runs() -> list[Run]:
@@ -85,16 +91,49 @@ def images(dataset: str) -> "Images | None":
     return _images(dataset, root, signature_of(root / dataset, "dataset.json"))
 
 
+def installed_datasets() -> list[str]:
+    """The datasets that can be read: FER2013 first, faces drawn by code last."""
+    from fercore.data import list_datasets, list_own, status
+
+    root = data_root()
+    names = [*list_datasets(), *list_own(root)]
+    found = [status(name, root) for name in names]
+    ready = [entry for entry in found if entry.installed]
+    order = {"fer2013": 0, "synthetic": 2}
+    return sorted((entry.name for entry in ready), key=lambda name: order.get(name, 1))
+
+
+def keras_is_loaded() -> bool:
+    """Whether augmentation answers at once."""
+    return "keras" in sys.modules
+
+
+def preview(
+    images: NDArray[np.uint8], policy: AugmentationConfig, seed: int, epoch: int = 1
+) -> "Preview":
+    """What training makes of these images, by the layers that train."""
+    return _preview(images, images.tobytes(), policy.model_dump_json(), seed, epoch)
+
+
+def probabilities(run: Run, images: NDArray[Any]) -> NDArray[np.float32] | None:
+    """What a run's exported network says of images; `None` if it cannot."""
+    network = _network(run.path, signature_of(run.path, "model.onnx"))
+    if network is None or images.shape[1:] != network.image_shape:
+        return None
+    return network(images)
+
+
 class Images(Mapping[str, Any]):
     """Faces by sample id: `(height, width)` uint8.
 
     Attributes:
         fingerprint: of the dataset.
+        splits: the dataset.
     """
 
     def __init__(self, splits: Splits):
         self.fingerprint = splits.fingerprint
-        self._splits = splits
+        self.splits = splits
         self._places = {
             name: (role, place)
             for role, part in splits.parts.items()
@@ -103,7 +142,7 @@ class Images(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> NDArray[np.uint8]:
         role, place = self._places[name]
-        image: NDArray[np.uint8] = self._splits[role].images[place]
+        image: NDArray[np.uint8] = self.splits[role].images[place]
         return image
 
     def __iter__(self) -> Iterator[str]:
@@ -175,6 +214,23 @@ def _images(dataset: str, root: Path, signature: Signature) -> Images | None:
 
     try:
         return Images(load(dataset, root))
+    except UserError:
+        return None
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _preview(
+    _images: NDArray[np.uint8], pixels: bytes, policy: str, seed: int, epoch: int
+) -> "Preview":
+    from fercore.preview import preview
+
+    return preview(_images, AugmentationConfig.model_validate_json(policy), seed, epoch)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _network(path: Path, signature: Signature) -> OnnxNetwork | None:
+    try:
+        return OnnxNetwork(path / "model.onnx", threads=0)
     except UserError:
         return None
 

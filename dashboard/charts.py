@@ -257,6 +257,64 @@ def trust_curves(
     return figure
 
 
+def strength_curve(
+    values: Sequence[float], correct: Sequence[int], n: int, title: str, color: str
+) -> go.Figure:
+    """Accuracy with its 95% interval as one strength grows.
+
+    Args:
+        values: of the strength.
+        correct: images that are right at each.
+        n: images.
+        title: of the strength, with its unit.
+        color: of the line.
+    """
+    ends = [accuracy_interval(count, n) for count in correct]
+    shares = [count / n for count in correct]
+    figure = figure_of(height=320, hovermode="closest")
+    figure.add_scatter(
+        x=list(values),
+        y=shares,
+        mode="lines+markers",
+        line={"color": color, "width": 2},
+        marker={"size": 8},
+        error_y={
+            "type": "data",
+            "array": [high - share for share, (_, high) in zip(shares, ends, strict=True)],
+            "arrayminus": [share - low for share, (low, _) in zip(shares, ends, strict=True)],
+            "color": color,
+            "thickness": 1.5,
+            "width": 4,
+        },
+        hovertemplate="%{x:~g}: %{y:.1%}<extra></extra>",
+    )
+    figure.update_xaxes(title_text=title)
+    figure.update_yaxes(tickformat=".0~%", title_text="Accuracy", rangemode="tozero")
+    return figure
+
+
+def before_and_after(
+    before: Sequence[int],
+    after: Sequence[int],
+    class_names: Sequence[str],
+    colors: Mapping[str, str],
+) -> go.Figure:
+    """Images of each class, before (pale) and after (full)."""
+    figure = figure_of(height=320, hovermode="x unified", barmode="group", bargap=0.3)
+    for label, values, alpha in (("before", before, 0.4), ("after", after, 1.0)):
+        fill = [faded(colors[name], alpha) for name in class_names]
+        figure.add_bar(
+            x=list(class_names),
+            y=list(values),
+            name=label,
+            marker={"color": fill, "line": {"width": 0}},
+            hovertemplate="%{y:,d}",
+        )
+    figure.update_xaxes(showgrid=False)
+    figure.update_yaxes(title_text="Images", tickformat=",d")
+    return figure
+
+
 def class_distribution(
     result: SplitResult, class_names: Sequence[str], colors: Mapping[str, str]
 ) -> go.Figure:

@@ -184,6 +184,34 @@ def toggle(label: str, key: str, **kwargs: Any) -> bool:
     return value
 
 
+def number(
+    label: str, key: str, low: float, high: float, step: float, default: float, **kwargs: Any
+) -> float:
+    """A number on a scale."""
+
+    def parse(given: list[str]) -> float:
+        try:
+            wanted = float(given[0]) if given else default
+        except ValueError:
+            return default
+        # What is no number compares with nothing.
+        return min(max(wanted, low), high) if wanted == wanted else default
+
+    value, new = _sync(key, default, parse)
+    st.slider(
+        label,
+        low,
+        high,
+        None if new else value,
+        step,
+        key=key,
+        on_change=_publish,
+        args=(key, default),
+        **kwargs,
+    )
+    return value
+
+
 def page(count: int, key: str) -> int:
     """The number of a page, from 1."""
 

@@ -53,6 +53,8 @@ def pages(root: Path) -> dict[str, str]:
     picked = "&".join(f"runs={run.id}" for run in done[:4])
     found = {"runs": "/", "compare": f"/compare?{picked}", "compare-empty": "/compare"}
     found["papers"] = "/papers"
+    found["confusion"] = f"/confusion?{picked}&true=fear&said=sad"
+    found["augmentation"] = "/augmentation?cutmix=1&erasing=0.3"
     by_state = {run.state: run.id for run in runs}
     for state in ("running", "stalled", "broken"):
         if state in by_state:

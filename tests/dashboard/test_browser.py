@@ -23,7 +23,7 @@ pytestmark = [
 ]
 
 # On a page that is not the first, Streamlit's client tries its endpoints below that page first.
-PROBES = re.compile(r"/(compare|confusion|run|papers)/_stcore/(health|host-config)$")
+PROBES = re.compile(r"/(augmentation|compare|confusion|run|papers)/_stcore/(health|host-config)$")
 TROUBLE = (
     '[data-testid="stException"], [data-testid="stAlertContentError"], '
     '[data-testid="stConnectionStatus"]'
@@ -128,6 +128,7 @@ def test_every_page_at_every_width(chromium, address, root, running, width, heig
         f"/run?run={running.path.name}": "Khopkar 2021",
         "/run?run=holiday-pictures": "holiday-pictures",
         "/papers": "Papers",
+        "/augmentation?rotation=10": "Augmentation",
         "/papers?system=rath2021": "Papers",
         "/run?run=gone": "Khopkar 2021",
     }

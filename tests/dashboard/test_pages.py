@@ -1,11 +1,15 @@
 """Every page in every state: no exception, and the figures that matter are there."""
 
+import base64
 import json
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import formats
 from fercore import curation, metrics, papers
-from fercore.config import RunConfig
+from fercore.config import AugmentationConfig, RunConfig, load_config
 from fercore.data import load
 from fercore.foreign import import_predictions
 from fercore.labels import FER2013
@@ -21,7 +25,7 @@ from fercore.runs import Run, list_runs
 from tests.dashboard import make_runs
 
 APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
-PAGES = ("runs", "compare", "confusion", "run", "papers")
+PAGES = ("runs", "compare", "confusion", "run", "papers")  # those of runs alone
 
 
 def open_page(name: str, **query: str | list[str]) -> AppTest:
@@ -549,3 +553,62 @@ def test_latency_is_shown_where_it_was_measured(root: Path, runs: dict[str, Run]
     assert "A small processor" in words(app)
     real = open_page("runs").dataframe[0].value
     assert real.loc[run.id, "Face ms"] == 1.25
+
+
+@pytest.mark.keras
+def test_the_augmentation_page_shows_what_training_feeds(
+    empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from fercore.preview import preview
+
+    monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
+    policy = {"rotation": "20", "shear": "0", "horizontal_flip": "0", "cutmix": "1", "seed": "3"}
+    app = open_page("augmentation", **policy)
+    shown = app.get("html")[0].value
+    pictures = [
+        cv2.imdecode(np.frombuffer(base64.b64decode(found), np.uint8), cv2.IMREAD_GRAYSCALE)
+        for found in re.findall(r"data:image/png;base64,([^\"]+)", shown)
+    ]
+    assert len(pictures) == 3 * 16
+    originals = np.stack(pictures[::3])
+    config = AugmentationConfig(rotation=20, cutmix=1)
+    expected = preview(originals, config, seed=3)
+    assert np.array_equal(np.stack(pictures[1::3]), expected.shown)
+    assert np.array_equal(np.stack(pictures[2::3]), expected.difference)
+    assert app.code[0].value == "[augmentation]\nrotation = 20.0\ncutmix = 1.0"
+    tables = tomllib.loads(app.code[0].value)
+    assert AugmentationConfig(**tables["augmentation"]) == config
+
+
+@pytest.mark.keras
+def test_a_preset_sets_every_strength(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
+    app = open_page("augmentation", noise="0.2")
+    (button,) = (b for b in app.button if b.label == "Ranjan 2023")
+    button.click().run()
+    assert not app.exception
+    wanted = load_config("ranjan2023-model2-fer2013").augmentation
+    assert AugmentationConfig(**tomllib.loads(app.code[0].value)["augmentation"]) == wanted
+    (button,) = (b for b in app.button if b.label == "Nothing")
+    button.click().run()
+    assert app.code[0].value == "[augmentation]"
+
+
+@pytest.mark.keras
+def test_copies_and_a_run_on_changed_faces(
+    root: Path, runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
+    make_runs.faces(tmp_path / "data", root)
+    run = next(
+        run
+        for run in list_runs(Path(__file__).parents[2] / "runs")
+        if run.onnx_path and run.config.name == "katkar2021-model1-original"
+    )
+    shutil.copytree(run.path, root / run.id)
+    app = open_page("augmentation", run=run.id, operation="noise")
+    said = words(app)
+    assert "14 become 24" in said  # two of seven classes, disgust dropped, doubled
+    assert "on 256 faces of PublicTest" in said
+    assert "→" in app.get("html")[0].value
+    assert charts(app) == 2

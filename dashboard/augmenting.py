@@ -1,0 +1,274 @@
+"""The sections of the Augmentation page: what training sees, drawn by the layers that train."""
+
+import html
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard import cached, charts, facts, formats, gallery, linked, pieces, theme
+from fercore.config import AugmentationConfig, ExperimentConfig, list_configs, load_config
+from fercore.data.splits import POOL, Split, Splits
+from fercore.runs import Run
+
+FACES = 16
+_SAMPLE = 256
+_STEPS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+@dataclass(frozen=True)
+class Strength:
+    """One operation's slider.
+
+    Attributes:
+        label: with its unit.
+        high: the end of the scale, from 0.
+        step: of the slider.
+    """
+
+    label: str
+    high: float
+    step: float
+
+
+GROUPS: Mapping[str, Mapping[str, Strength]] = {
+    "Places": {
+        "rotation": Strength("Rotation, degrees", 60.0, 1.0),
+        "shear": Strength("Shear, degrees", 45.0, 0.1),
+        "width_shift": Strength("Shift across, share of the width", 0.5, 0.01),
+        "height_shift": Strength("Shift down, share of the height", 0.5, 0.01),
+        "zoom": Strength("Zoom, share", 0.5, 0.01),
+        "crop": Strength("Crop, share of the side", 0.5, 0.01),
+    },
+    "Grey levels": {
+        "brightness": Strength("Brightness, share of the range", 0.5, 0.01),
+        "contrast": Strength("Contrast, share", 1.0, 0.01),
+        "blur": Strength("Blur, pixels", 3.0, 0.1),
+        "noise": Strength("Noise, share of the range", 0.3, 0.01),
+    },
+    "Parts and labels": {
+        "erasing": Strength("Erasing, share of the images", 1.0, 0.05),
+        "mixup": Strength("MixUp, beta's parameter", 2.0, 0.05),
+        "cutmix": Strength("CutMix, beta's parameter", 2.0, 0.05),
+    },
+}
+_ALL = {name: strength for group in GROUPS.values() for name, strength in group.items()}
+_FILLS = {"nearest": "Last pixels", "reflect": "Mirror", "constant": "Black"}
+# Whose augmentation stands for a paper's.
+_PRESETS = {
+    "Katkar 2021": "katkar2021-model1-generated",
+    "Ranjan 2023": "ranjan2023-model2-fer2013",
+    "Rath 2021": "rath2021-balanced",
+}
+_START = load_config(_PRESETS["Katkar 2021"]).augmentation
+
+
+def presets() -> None:
+    """Buttons that set every strength to a paper's."""
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        for title, experiment in _PRESETS.items():
+            policy = load_config(experiment).augmentation
+            st.button(title, on_click=_set, args=(policy,), key=f"preset-{experiment}")
+        st.button("Nothing", on_click=_set, args=(AugmentationConfig(),), key="preset-nothing")
+        st.caption("The augmentation of a paper, or of no one.")
+
+
+def controls() -> AugmentationConfig:
+    """Every operation with its strength; 0 switches one off."""
+    fields: dict[str, Any] = {}
+    for title, group in GROUPS.items():
+        with st.expander(title, expanded=title == "Places"):
+            for name, strength in group.items():
+                fields[name] = linked.number(
+                    strength.label,
+                    name,
+                    0.0,
+                    strength.high,
+                    strength.step,
+                    float(min(getattr(_START, name), strength.high)),
+                )
+            if title == "Places":
+                on = {"1": "On", "0": "Off"}
+                flip = linked.choice("Horizontal flip", on, key="horizontal_flip")
+                fields["horizontal_flip"] = flip == "1"
+                fields["fill"] = linked.choice("Where the moved image ends", _FILLS, key="fill")
+    return AugmentationConfig(**fields)
+
+
+def samples(splits: Splits) -> Split:
+    """The images that a training on this dataset draws from."""
+    return splits[POOL if POOL in splits.parts else "train"]
+
+
+def chosen_faces(splits: Splits) -> NDArray[np.intp]:
+    """Which faces are shown, as the reader chooses."""
+    pool = samples(splits)
+    options = {"": "any class"} | {name: name for name in splits.class_names}
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        wanted = linked.pick("Class", options, key="class", implied=True, width=150)
+        places = np.arange(len(pool))
+        if wanted:
+            places = np.flatnonzero(pool.labels == splits.class_names.index(wanted))
+        pages = max(1, len(places) // FACES)
+        # A fixed order that shows every class early.
+        order = np.random.default_rng(0).permutation(places)
+        number = linked.page(pages, "sheet")
+    return order[(number - 1) * FACES : number * FACES]
+
+
+def sheet(
+    splits: Splits, places: NDArray[np.intp], policy: AugmentationConfig, run: Run | None
+) -> None:
+    """Original, augmented and difference of every chosen face."""
+    pool = samples(splits)
+    seed = int(linked.number("Seed", "seed", 0.0, 99.0, 1.0, 0.0, width=260, format="%d"))
+    images = pool.images[places]
+    began = time.perf_counter()
+    if cached.keras_is_loaded():
+        found = cached.preview(images, policy, seed)
+    else:
+        with st.spinner("Loading Keras for the first time since the server started: ten seconds"):
+            found = cached.preview(images, policy, seed)
+    took = time.perf_counter() - began
+    names = splits.class_names
+    before, after = _judged(run, found.originals), _judged(run, found.changed)
+    figures = []
+    for number, place in enumerate(places):
+        label = names[pool.labels[place]]
+        partner = names[pool.labels[places[found.partner[number]]]]
+        share = float(found.share[number])
+        text = label if share >= 1 else f"{share:.0%} {label}, {1 - share:.0%} {partner}"
+        said = None
+        if before is not None and after is not None and run and run.results:
+            outputs = run.results.class_names
+            said = [
+                f"{outputs[row.argmax()]} {row.max():.0%}"
+                for row in (before[number], after[number])
+            ]
+        pictures = (found.originals[number], found.shown[number], found.difference[number])
+        figures.append(_triple(pictures, text, said))
+    st.html(
+        '<div class="triples" style="display:grid;gap:.8rem 1.2rem;'
+        'grid-template-columns:repeat(auto-fill,minmax(250px,1fr))">' + "".join(figures) + "</div>"
+    )
+    st.caption(
+        f"Original, augmented, difference about mid-grey: what training with seed {seed} would "
+        f"feed if these {len(places)} faces were the first batch of its first epoch. {took:.2f} s."
+    )
+
+
+def runs_for(splits: Splits) -> dict[str, Run]:
+    """The runs whose exported network takes these faces, by id."""
+    return {
+        run.id: run
+        for run in cached.list_runs()
+        if run.results
+        and run.onnx_path
+        and run.config
+        and run.config.dataset == splits.name
+        and tuple(run.results.class_names) == splits.class_names
+    }
+
+
+def robustness(splits: Splits, policy: AugmentationConfig, run: Run) -> None:
+    """How far a run's accuracy falls as one strength grows."""
+    st.subheader("What one strength costs", anchor=False)
+    titles = {name: strength.label.partition(",")[0] for name, strength in _ALL.items()}
+    titles = {name: title for name, title in titles.items() if name not in {"mixup", "cutmix"}}
+    name = linked.pick("Operation", titles, key="operation", implied=True, width=220) or "rotation"
+    strength = _ALL[name]
+    role = POOL if POOL in splits.parts else "validation"
+    pool = splits[role]
+    some = np.sort(np.random.default_rng(0).permutation(len(pool))[:_SAMPLE])
+    images, labels = pool.images[some], pool.labels[some]
+    values, accuracies = [], []
+    with st.spinner("Judging changed faces"):
+        for step in _STEPS:
+            value = step * strength.high
+            alone = AugmentationConfig(**{name: value, "fill": policy.fill})
+            probabilities = _judged(run, cached.preview(images, alone, 0).changed)
+            if probabilities is None:
+                st.caption("This network takes images of another size.")
+                return
+            values.append(value)
+            accuracies.append(int((probabilities.argmax(axis=1) == labels).sum()))
+    color = theme.RUN_COLORS[pieces.mode()][0]
+    figure = charts.strength_curve(values, accuracies, len(some), strength.label, color)
+    pieces.plot(figure, f"strength-{name}", "Accuracy as one strength grows")
+    st.caption(
+        f"{formats.markdown(facts.title(run))} on {len(some)} faces of {splits.title(role)}, each "
+        "changed once at every strength, with 95 % intervals."
+    )
+
+
+def balance(splits: Splits) -> None:
+    """How the classes are distributed once an experiment has made its copies."""
+    configs = {name: load_config(name) for name in list_configs()}
+    copying = {
+        name: config
+        for name, config in configs.items()
+        if config.augmentation.mode != "online" and config.dataset == splits.name
+    }
+    if not copying:
+        return
+    st.subheader("Copies", anchor=False)
+    titles = {name: config.title for name, config in copying.items()}
+    name = linked.pick("Experiment", titles, key="copies", implied=True, width=360)
+    config = copying[name or next(iter(copying))]
+    before = np.bincount(samples(splits).labels, minlength=len(splits.class_names))
+    after = [count * _times(config, c) for count, c in zip(before, splits.class_names, strict=True)]
+    colors = theme.class_colors(splits.class_names, pieces.mode())
+    figure = charts.before_and_after(before.tolist(), after, splits.class_names, colors)
+    pieces.plot(figure, "classes-with-copies", "Images of each class before and after copying")
+    st.caption(
+        f"Images of each class before (pale) and after copies are made (full): "
+        f"{int(before.sum()):,} become {int(sum(after)):,}."
+    )
+
+
+def toml(policy: AugmentationConfig) -> str:
+    """The policy as a config has it, without what is switched off."""
+    default = AugmentationConfig()
+    lines = ["[augmentation]"]
+    for name, value in policy.model_dump().items():
+        if value != getattr(default, name):
+            shown = str(value).lower() if isinstance(value, bool) else value
+            lines.append(f"{name} = {f'{shown!r}' if isinstance(value, str) else shown}")
+    return "\n".join(lines).replace("'", '"') + "\n"
+
+
+def _times(config: ExperimentConfig, name: str) -> int:
+    if config.augmentation.mode == "doubled":
+        return 0 if name in config.drop_classes else 2
+    return config.augmentation.times.get(name, 1)
+
+
+def _judged(run: Run | None, images: NDArray[Any]) -> NDArray[np.float32] | None:
+    return cached.probabilities(run, images) if run else None
+
+
+def _set(policy: AugmentationConfig) -> None:
+    values = {name: f"{getattr(policy, name):g}" for name in _ALL}
+    values["horizontal_flip"] = "1" if policy.horizontal_flip else "0"
+    values["fill"] = policy.fill
+    linked.assign(values)
+
+
+def _triple(pictures: Sequence[NDArray[np.uint8]], text: str, said: Sequence[str] | None) -> str:
+    titles = ("original", "augmented", "difference")
+    images = "".join(
+        f'<img src="{gallery.png_address(picture)}" alt="{title}: {html.escape(text)}" '
+        'style="width:32%;aspect-ratio:1;border-radius:.35rem">'
+        for picture, title in zip(pictures, titles, strict=True)
+    )
+    below = html.escape(text)
+    if said:
+        below += f'<br><span style="opacity:.7">{html.escape(" → ".join(said))}</span>'
+    return (
+        f'<figure style="margin:0"><div style="display:flex;justify-content:space-between">{images}'
+        f'</div><figcaption style="font-size:.8rem">{below}</figcaption></figure>'
+    )
