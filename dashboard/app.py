@@ -48,6 +48,12 @@ page = st.navigation(
             help="Every published figure beside ours, by the paper's protocol and an honest one.",
         ),
         st.Page(
+            "app_pages/data.py",
+            title="Data",
+            icon=":material/dataset:",
+            help="Which datasets are here, what they look like, and what is wrong with them.",
+        ),
+        st.Page(
             "app_pages/augmentation.py",
             title="Augmentation",
             icon=":material/auto_fix_high:",

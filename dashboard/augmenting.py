@@ -161,19 +161,6 @@ def sheet(
     )
 
 
-def runs_for(splits: Splits) -> dict[str, Run]:
-    """The runs whose exported network takes these faces, by id."""
-    return {
-        run.id: run
-        for run in cached.list_runs()
-        if run.results
-        and run.onnx_path
-        and run.config
-        and run.config.dataset == splits.name
-        and tuple(run.results.class_names) == splits.class_names
-    }
-
-
 def robustness(splits: Splits, policy: AugmentationConfig, run: Run) -> None:
     """How far a run's accuracy falls as one strength grows."""
     st.subheader("What one strength costs", anchor=False)

@@ -5,7 +5,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import streamlit as st
@@ -123,6 +123,36 @@ def probabilities(run: Run, images: NDArray[Any]) -> NDArray[np.float32] | None:
     return network(images)
 
 
+def runs_on(splits: Splits) -> dict[str, Run]:
+    """The runs whose exported network takes these faces and knows these classes, by id."""
+    return {
+        run.id: run
+        for run in list_runs()
+        if run.results
+        and run.onnx_path
+        and run.config
+        and run.config.dataset == splits.name
+        and tuple(run.results.class_names) == splits.class_names
+    }
+
+
+def inspected(dataset: str, what: str, role: str = "") -> Any:
+    """What `fercore.data.inspection` finds in an installed dataset."""
+    found = images(dataset)
+    assert found is not None
+    return _inspected(found.splits, found.fingerprint, dataset, what, role)
+
+
+def embedded(
+    run: Run, dataset: str, role: str, method: Literal["pca", "tsne"]
+) -> NDArray[np.float32] | None:
+    """A run's features of one part of a dataset, in two dimensions; `None` if it has none."""
+    found = images(dataset)
+    assert found is not None
+    stamp = signature_of(run.path, "model.onnx")
+    return _embedded(found.splits[role].images, run.path, stamp, found.fingerprint, role, method)
+
+
 class Images(Mapping[str, Any]):
     """Faces by sample id: `(height, width)` uint8.
 
@@ -231,6 +261,43 @@ def _preview(
 def _network(path: Path, signature: Signature) -> OnnxNetwork | None:
     try:
         return OnnxNetwork(path / "model.onnx", threads=0)
+    except UserError:
+        return None
+
+
+@st.cache_resource(max_entries=64, show_spinner="Looking through the images")
+def _inspected(_splits: Splits, fingerprint: str, dataset: str, what: str, role: str) -> Any:
+    from fercore.data import inspection
+
+    match what:
+        case "mean":
+            return inspection.mean_faces(_splits[role], len(_splits.class_names))
+        case "brightness":
+            return inspection.brightness(_splits[role].images)
+        case "sharpness":
+            return inspection.sharpness(_splits[role].images)
+        case "groups":
+            return inspection.equal_groups(_splits.parts)
+        case "constant":
+            return inspection.constant(_splits.parts)
+        case "near":
+            return inspection.near_duplicates(_splits.parts)
+    raise ValueError(what)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _embedded(
+    _images: NDArray[np.uint8],
+    path: Path,
+    signature: Signature,
+    fingerprint: str,
+    role: str,
+    method: Literal["pca", "tsne"],
+) -> NDArray[np.float32] | None:
+    from fercore.embedding import penultimate, project
+
+    try:
+        return project(penultimate(path / "model.onnx", _images), method)
     except UserError:
         return None
 

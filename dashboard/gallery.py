@@ -61,9 +61,41 @@ def show(run: Run, faces: Sequence[Face], key: str) -> None:
             "judged: a face may be another one's.",
             icon=":material/warning:",
         )
-    st.html(
-        f'<div class="faces" style="{_STYLE}">{"".join(_figure(f, found) for f in shown)}</div>'
+    _grid(shown, found)
+
+
+def show_of(dataset: str, faces: Sequence[Face], key: str) -> None:
+    """A page of faces of an installed dataset."""
+    pages = max(1, -(-len(faces) // PAGE))
+    number = linked.page(pages, key) if pages > 1 else 1
+    found = cached.images(dataset)
+    if found is not None:
+        _grid(faces[(number - 1) * PAGE : number * PAGE], found)
+
+
+def pictures(entries: Sequence[tuple[NDArray[np.uint8], str]], note: str = "") -> None:
+    """Images side by side, each with a line below it."""
+    figures = "".join(
+        f'<figure style="margin:0;width:92px"><img src="{png_address(image)}" '
+        f'alt="{html.escape(text)}" style="width:100%;border-radius:.4rem">'
+        f'<figcaption style="font-size:.78rem;line-height:1.3">{html.escape(text)}</figcaption>'
+        "</figure>"
+        for image, text in entries
     )
+    after = f'<span style="font-size:.8rem;opacity:.7">{html.escape(note)}</span>' if note else ""
+    st.html(
+        '<div class="pictures" style="display:flex;flex-wrap:wrap;gap:.7rem;align-items:center">'
+        f"{figures}{after}</div>"
+    )
+
+
+def jpeg_address(image: NDArray[np.uint8]) -> str:
+    """A grey image as the address of a small JPEG."""
+    import cv2
+
+    done, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])
+    assert done
+    return "data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode()
 
 
 def png_address(image: NDArray[np.uint8]) -> str:
@@ -73,6 +105,11 @@ def png_address(image: NDArray[np.uint8]) -> str:
     done, content = cv2.imencode(".png", image)
     assert done
     return "data:image/png;base64," + base64.b64encode(content.tobytes()).decode()
+
+
+def _grid(faces: Sequence[Face], found: cached.Images) -> None:
+    figures = "".join(_figure(face, found) for face in faces)
+    st.html(f'<div class="faces" style="{_STYLE}">{figures}</div>')
 
 
 def _figure(face: Face, found: cached.Images) -> str:

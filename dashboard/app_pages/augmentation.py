@@ -22,7 +22,7 @@ augmenting.presets()
 left, right = st.columns([1, 2.4], gap="large")
 with left:
     policy = augmenting.controls()
-    judges = augmenting.runs_for(splits)
+    judges = cached.runs_on(splits)
     titles = {"": "none"} | facts.labels(list(judges.values()))
     chosen = linked.pick("What a run makes of them", titles, key="run", implied=True)
     run = judges.get(chosen or "")
