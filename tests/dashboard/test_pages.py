@@ -18,7 +18,8 @@ from streamlit.testing.v1 import AppTest
 from dashboard import formats
 from fercore import curation, metrics, papers
 from fercore.config import AugmentationConfig, RunConfig, load_config
-from fercore.data import load
+from fercore.data import load, store
+from fercore.data.audit import Audit
 from fercore.foreign import import_predictions
 from fercore.labels import FER2013
 from fercore.runs import Run, list_runs
@@ -612,3 +613,53 @@ def test_copies_and_a_run_on_changed_faces(
     assert "on 256 faces of PublicTest" in said
     assert "→" in app.get("html")[0].value
     assert charts(app) == 2
+
+
+def test_the_data_page_counts_weighs_and_shows(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
+    make_runs.faces(tmp_path / "data", root)
+    app = open_page("data", part="test", **{"class": "disgust"})
+    listed, counted = (frame.value for frame in app.dataframe)
+    ready = {row["Dataset"]: list(row["State"]) for _, row in listed.iterrows()}
+    assert ready["fer2013"] == ready["synthetic"] == ["ready"]
+    assert ready["ckplus"] == ["not installed"]
+    row = counted[counted["Class"] == "disgust"].iloc[0]
+    assert (row["Training"], row["PublicTest"], row["PrivateTest"]) == (2, 56, 55)
+    assert row["Weight"] == pytest.approx(1)
+    said = words(app)
+    assert "55 images of PrivateTest" in said
+    assert "fercore data add" in said
+    gallery, *_ = app.get("html")[1:]
+    assert gallery.value.count("<img ") == 24
+    assert "true disgust" in gallery.value
+    assert charts(app) == 3
+
+
+def test_the_data_page_shows_flaws(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
+    make_runs.faces(tmp_path / "data", root)
+    clean = words(open_page("data"))
+    assert "Nothing of what is looked for" in clean
+
+    splits = load("fer2013", tmp_path / "data")
+    parts = {role: splits[role].take(np.arange(len(splits[role]))) for role in splits}
+    parts["test"].images[0] = parts["train"].images[4]  # angry and fear
+    parts["test"].images[1] = 0
+    store.write(tmp_path / "data", "fer2013", FER2013, parts, (), held_out=False, audit=Audit())
+    app = open_page("data")
+    labels = app.get("button_group")
+    assert "Equal images, different labels (1)" in str(labels)
+    shown = "".join(element.value for element in app.get("html"))
+    assert "angry, PrivateTest" in shown
+    assert "fear, Training" in shown
+
+
+def test_without_a_dataset_the_pages_show_faces_drawn_by_code(
+    empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
+    app = open_page("data")
+    assert app.selectbox(key="dataset").value == "synthetic"
+    assert "No run on this dataset has a network here" in words(app)
