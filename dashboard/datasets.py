@@ -21,6 +21,7 @@ from fercore.runs import Run
 
 _UPLOAD_MB = 512
 _SHOWN = 1500
+_ADDED = "added dataset"
 _FLAWS = {
     "conflicts": "Equal images, different labels",
     "across": "Equal images in two parts",
@@ -32,6 +33,8 @@ _FLAWS = {
 
 def installed() -> None:
     """Every dataset: what is there, and how to add what is not."""
+    for text in st.session_state.pop(_ADDED, []):
+        st.success(formats.markdown(text), icon=":material/check:")
     root = data_root()
     rows = []
     for name in (*list_datasets(), *list_own(root)):
@@ -300,9 +303,7 @@ def _adding() -> None:
             bar.empty()
             st.error(formats.markdown(str(error)), icon=":material/error:")
             return
-    bar.empty()
     total = sum(sum(classes.values()) for classes in report.counts.values())
-    st.success(f"{total:,} images of {name} are ready.", icon=":material/check:")
-    for note in report.notes:
-        st.caption(formats.markdown(note))
-    st.button("Show them")
+    st.session_state[_ADDED] = [f"{total:,} images of {name} are ready.", *report.notes]
+    linked.assign({"dataset": name})
+    st.rerun()

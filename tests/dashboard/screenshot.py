@@ -54,6 +54,7 @@ def pages(root: Path) -> dict[str, str]:
     found = {"runs": "/", "compare": f"/compare?{picked}", "compare-empty": "/compare"}
     found["papers"] = "/papers"
     found["confusion"] = f"/confusion?{picked}&true=fear&said=sad"
+    found["data"] = "/data"
     found["augmentation"] = "/augmentation?cutmix=1&erasing=0.3"
     by_state = {run.state: run.id for run in runs}
     for state in ("running", "stalled", "broken"):

@@ -2,10 +2,13 @@
 
 import os
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import cv2
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -23,7 +26,9 @@ pytestmark = [
 ]
 
 # On a page that is not the first, Streamlit's client tries its endpoints below that page first.
-PROBES = re.compile(r"/(augmentation|compare|confusion|run|papers)/_stcore/(health|host-config)$")
+PROBES = re.compile(
+    r"/(augmentation|compare|confusion|data|run|papers)/_stcore/(health|host-config)$"
+)
 TROUBLE = (
     '[data-testid="stException"], [data-testid="stAlertContentError"], '
     '[data-testid="stConnectionStatus"]'
@@ -128,6 +133,7 @@ def test_every_page_at_every_width(chromium, address, root, running, width, heig
         f"/run?run={running.path.name}": "Khopkar 2021",
         "/run?run=holiday-pictures": "holiday-pictures",
         "/papers": "Papers",
+        "/data": "Data",
         "/augmentation?rotation=10": "Augmentation",
         "/papers?system=rath2021": "Papers",
         "/run?run=gone": "Khopkar 2021",
@@ -377,3 +383,28 @@ def test_a_comparison_becomes_a_file_that_opens_without_a_server(visitor, chromi
     assert "Only baseline" in report.content()
     context.close()
     assert troubles == []
+
+
+def test_a_dataset_is_added_by_dropping_a_file(visitor, tmp_path):
+    (tmp_path / "torn.zip").write_bytes(b"PK\x03\x04 torn")
+    archive = tmp_path / "ck.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        rng = np.random.default_rng(0)
+        for number, kind in enumerate(("anger", "contempt")):
+            for subject in range(4):
+                face = rng.integers(0, 256, (48, 48)).astype(np.uint8)
+                name = f"CK+48/{kind}/S{subject:03}_00{number}_00000017.png"
+                file.writestr(name, cv2.imencode(".png", face)[1].tobytes())
+    page = visitor.open("/data")
+    page.get_by_text("Add a dataset").click()
+    uploaded = page.locator("input[type=file]")
+    uploaded.set_input_files(tmp_path / "torn.zip")
+    page.get_by_role("button", name="Add", exact=True).click()
+    # One line says what is wrong, and nothing is installed.
+    expect(page.get_by_text(re.compile("torn.zip.*(damaged|broken|read)"))).to_be_visible()
+    visitor.open("/data")
+    page.get_by_text("Add a dataset").click()
+    uploaded.set_input_files(archive)
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_text("8 images of ckplus are ready.")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("8 images of All.")).to_be_visible()
