@@ -1,5 +1,6 @@
 """What pages read from disk, kept until it changes there. The only home of `st.cache_*`."""
 
+import gc
 import sys
 import zipfile
 import zlib
@@ -252,9 +253,21 @@ def _images(dataset: str, root: Path, signature: Signature) -> Images | None:
 def _preview(
     _images: NDArray[np.uint8], pixels: bytes, policy: str, seed: int, epoch: int
 ) -> "Preview":
+    preview = _preview_function()
+    found: Preview = preview(_images, AugmentationConfig.model_validate_json(policy), seed, epoch)
+    return found
+
+
+@st.cache_resource(show_spinner=False)
+def _preview_function() -> Any:
     from fercore.preview import preview
 
-    return preview(_images, AugmentationConfig.model_validate_json(policy), seed, epoch)
+    preview(np.zeros((2, 48, 48), np.uint8), AugmentationConfig(rotation=1), 0)
+    # Streamlit collects garbage after every run of every page; with a framework's million objects
+    # to walk through, each would take a second from then on.
+    gc.collect()
+    gc.freeze()
+    return preview
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
