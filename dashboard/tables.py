@@ -299,13 +299,10 @@ def provenance_table(run: Run) -> pd.DataFrame:
         if results.peak_memory_bytes:
             rows["Peak memory"] = formats.size(results.peak_memory_bytes)
         if results.onnx:
-            rows["model.onnx"] = (
-                f"{formats.size(results.onnx.bytes)}, {results.onnx.weights} weights, opset "
-                f"{results.onnx.opset}"
-            )
-            if run.experiment:
+            rows["model.onnx"] = f"{formats.size(results.onnx.bytes)}, opset {results.onnx.opset}"
+            if results.onnx.max_difference is not None:
                 rows["model.onnx"] += (
-                    f"; probabilities within {results.onnx.max_difference:.1e} of Keras over "
+                    f", {results.onnx.weights} weights; probabilities within {results.onnx.max_difference:.1e} of Keras over "
                     f"{results.onnx.n:,} samples"
                 )
     if environment:

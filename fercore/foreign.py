@@ -355,13 +355,7 @@ def _write(
         trainable_parameters=sum(layer.trainable for layer in layers) if layers else None,
         onnx=None
         if content is None
-        else Onnx(
-            bytes=len(content),
-            weights="float32",
-            opset=network.opset if network else 0,
-            max_difference=0.0,
-            n=len(predictions["test"].ids),
-        ),
+        else Onnx(bytes=len(content), opset=network.opset if network else 0),
     )
     environment = describe(
         command,

@@ -206,17 +206,19 @@ class Onnx(_Record):
 
     Attributes:
         bytes: size of `model.onnx`.
-        weights: how the large kernels are stored.
         opset: ONNX operator set.
+        weights: how the large kernels are stored.
         max_difference: largest difference of a probability from Keras's, over `n` samples.
         n: samples compared.
+
+    Of an imported network, which was compared with nothing, the last three are null.
     """
 
     bytes: int = Field(ge=1)
-    weights: Literal["float16", "float32"]
     opset: int
-    max_difference: float = Field(ge=0)
-    n: int = Field(ge=1)
+    weights: Literal["float16", "float32"] | None = None
+    max_difference: float | None = Field(default=None, ge=0)
+    n: int | None = Field(default=None, ge=1)
 
 
 class Results(_Record):

@@ -116,6 +116,8 @@ def test_an_onnx_network_becomes_a_run_like_our_own(tmp_path, splits):
     assert (run.state, run.problem, check_run(made)) == ("finished", "", [])
     assert run.experiment is None
     assert source.output == "logits"
+    # Compared with nothing, and it does not say otherwise.
+    assert (run.results.onnx.max_difference, run.results.onnx.n) == (None, None)
     assert set(tried) == {"0-255", "0-1", "-1-1"}
     assert run.results.parameters == weights.size + bias.size
     assert sum(layer.parameters for layer in run.layers()) == run.results.parameters
