@@ -302,8 +302,8 @@ def provenance_table(run: Run) -> pd.DataFrame:
             rows["model.onnx"] = f"{formats.size(results.onnx.bytes)}, opset {results.onnx.opset}"
             if results.onnx.max_difference is not None:
                 rows["model.onnx"] += (
-                    f", {results.onnx.weights} weights; probabilities within {results.onnx.max_difference:.1e} of Keras over "
-                    f"{results.onnx.n:,} samples"
+                    f", {results.onnx.weights} weights; probabilities within "
+                    f"{results.onnx.max_difference:.1e} of Keras over {results.onnx.n:,} samples"
                 )
     if environment:
         rows |= {f"Package {name}": version for name, version in environment.packages.items()}
