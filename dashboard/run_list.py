@@ -59,24 +59,20 @@ def tiles(runs: Sequence[Run]) -> None:
         )
 
 
-def live(known: tuple[tuple[str, str], ...]) -> None:
+def live(runs: Sequence[Run]) -> None:
     """What trains now; a new or changed run redraws the page."""
+    known, just_read = _stamp(runs), [runs]
 
     @st.fragment(run_every=pieces.REFRESH_SECONDS)
     def watch() -> None:
-        runs = cached.list_runs()
-        if stamp(runs) != known:
+        runs = just_read.pop() if just_read else cached.list_runs()
+        if _stamp(runs) != known:
             st.rerun()
         for run in runs:
             if run.state == "running":
                 _live_card(run)
 
     watch()
-
-
-def stamp(runs: Sequence[Run]) -> tuple[tuple[str, str], ...]:
-    """What, if it changes, changes the table: which runs there are, and their states."""
-    return tuple((run.id, run.state) for run in runs)
 
 
 @dataclass(frozen=True)
@@ -243,6 +239,11 @@ def _open_row(key: str) -> None:
     row = st.session_state[key].row
     if row < len(ids):
         st.switch_page(pieces.RUN_PAGE, query_params={"run": ids[row]})
+
+
+def _stamp(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    # What, if it changes, changes the table.
+    return [(run.id, run.state) for run in runs]
 
 
 def _tile(label: str, value: str, below: str) -> None:

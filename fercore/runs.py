@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -45,9 +46,11 @@ class Predictions:
     probabilities: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One run directory, read. Parts that are absent or unreadable are `None`.
+
+    A run equals none but itself: what follows from it can be kept by it, until it is read anew.
 
     Attributes:
         path: the folder.
@@ -68,7 +71,7 @@ class Run:
     notes: Notes = field(default_factory=Notes)
     latency: tuple[Latency, ...] = ()
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The folder's name."""
         return self.path.name

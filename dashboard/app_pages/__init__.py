@@ -1,1 +1,1 @@
-"""One screen each; `dashboard/app.py` lists them."""
+"""One screen each; `dashboard/main.py` lists them."""

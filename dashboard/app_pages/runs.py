@@ -6,7 +6,6 @@ import streamlit as st
 from dashboard import cached, care, facts, formats, linked, pieces, run_list, tables
 
 runs = cached.list_runs()
-run_list_stamp = run_list.stamp(runs)
 
 run_list.ticks_from_address()
 st.title("Runs", anchor=False)
@@ -14,12 +13,12 @@ if not runs:
     care.undo()
     pieces.no_runs()
     care.deleted()
-    run_list.live(run_list_stamp)
+    run_list.live(runs)
     st.stop()
 
 care.undo()
 run_list.tiles(runs)
-run_list.live(run_list_stamp)
+run_list.live(runs)
 
 readable = [run for run in runs if run.config]
 unreadable = [run for run in runs if not run.config]

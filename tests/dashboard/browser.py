@@ -31,11 +31,9 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def server(runs: Path, data: Path | None = None) -> Iterator[str]:
+def server(runs: Path, data: Path | None = None, port: int | None = None) -> Iterator[str]:
     """A dashboard over these runs and datasets; yields its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = port or free_port()
     command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py"]
     command += ["--server.headless=true", f"--server.port={port}", "--server.fileWatcherType=none"]
     process = subprocess.Popen(
@@ -54,6 +52,14 @@ def server(runs: Path, data: Path | None = None) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(timeout=20)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from fercore.labels import FER2013
 from fercore.runs import Run, list_runs
 from tests.dashboard import make_runs
 
-APP = str(Path(__file__).parents[2] / "dashboard" / "app.py")
+APP = str(Path(__file__).parents[2] / "dashboard" / "main.py")
 PAGES = ("runs", "compare", "confusion", "run", "papers")  # those of runs alone
 
 
