@@ -150,15 +150,22 @@ def latency(run: Run) -> Latency:
     return max(run.latency, key=lambda entry: entry.measured)
 
 
-def protocol_words(run: Run) -> str | None:
-    """How the run's dataset was divided: `official`, `5 folds by subject`, `random 15 %`."""
+def protocol_words(run: Run, *, fold: bool = False) -> str | None:
+    """How the run's dataset was divided: `official`, `5 folds by subject`, `random 15 %`.
+
+    Args:
+        run: any.
+        fold: say which of the folds it is, `fold 2 of 5 by subject`.
+    """
     if run.config is None:
         return None
     protocol = run.config.protocol
     words = {
         "official": "official",
         "random": f"random {protocol.test_fraction:.0%}",
-        "subjects": f"{protocol.folds} folds by subject",
+        "subjects": f"fold {protocol.fold + 1} of {protocol.folds} by subject"
+        if fold
+        else f"{protocol.folds} folds by subject",
     }[protocol.split]
     if protocol.test == "merged":
         words += ", tests merged"

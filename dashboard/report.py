@@ -242,29 +242,35 @@ def _split(run: Run) -> str:
 
 def details(run: Run) -> None:
     """The network, the configuration and where the numbers come from."""
-    network, config, provenance = st.tabs(["Network", "Configuration", "Provenance"])
-    with network:
-        layers = cached.layers(run)
-        if layers:
-            total = sum(layer.parameters for layer in layers)
-            trainable = sum(layer.trainable for layer in layers)
-            st.caption(
-                f"{len(layers)} layers, {total:,} parameters, {trainable:,} of them trainable"
-            )
-            table = tables.layer_table(layers)
-            st.dataframe(table, hide_index=True, column_config=columns.layers(), height="content")
-        else:
-            st.caption("No layer table.")
-    with config:
-        st.dataframe(tables.config_table(run), hide_index=True, height="content")
-    with provenance:
-        if run.environment:
-            st.markdown("This command starts the run again:")
-            st.code(run.environment.command, language="bash", wrap_lines=True)
-        st.dataframe(tables.provenance_table(run), hide_index=True, height="content")
-        if run.environment and run.environment.dataset_counts:
-            st.markdown("Samples, as trained and evaluated:")
-            st.dataframe(tables.counts_table(run), hide_index=True)
+    parts = {"network": "Network", "config": "Configuration", "provenance": "Provenance"}
+    shown = linked.choice("Details", parts, key="details", label_visibility="collapsed")
+    {"network": _network, "config": _configuration, "provenance": _provenance}[shown](run)
+
+
+def _network(run: Run) -> None:
+    layers = cached.layers(run)
+    if not layers:
+        st.caption("No layer table.")
+        return
+    total = sum(layer.parameters for layer in layers)
+    trainable = sum(layer.trainable for layer in layers)
+    st.caption(f"{len(layers)} layers, {total:,} parameters, {trainable:,} of them trainable")
+    table = tables.layer_table(layers)
+    st.dataframe(table, hide_index=True, column_config=columns.layers(), height="content")
+
+
+def _configuration(run: Run) -> None:
+    st.dataframe(tables.config_table(run), hide_index=True, height="content")
+
+
+def _provenance(run: Run) -> None:
+    if run.environment:
+        st.markdown("This command starts the run again:")
+        st.code(run.environment.command, language="bash", wrap_lines=True)
+    st.dataframe(tables.provenance_table(run), hide_index=True, height="content")
+    if run.environment and run.environment.dataset_counts:
+        st.markdown("Samples, as trained and evaluated:")
+        st.dataframe(tables.counts_table(run), hide_index=True)
 
 
 def _calibration(run: Run, split: str) -> None:

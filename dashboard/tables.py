@@ -354,7 +354,7 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
         "Experiment": facts.title(first),
         "State": list(dict.fromkeys(run.state for run in runs)),
         "Dataset": config.dataset if config else None,
-        "Protocol": facts.protocol_words(first),
+        "Protocol": facts.protocol_words(first, fold=not several),
         "Seed": None if several or config is None else config.seed,
         "Runs": len(runs) if several else None,
         "Accuracy": statistics.fmean(accuracies) if accuracies else None,

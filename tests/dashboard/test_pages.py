@@ -245,7 +245,21 @@ def test_run_page_figures(root: Path, runs: dict[str, Run]):
     assert f"Difference {formats.points(test.accuracy - 0.5406)}" in said
     assert "Scored without disgust" in said
     assert "On all 3,589 test images" in said
-    assert "fercore train katkar2021-model1-original --seed" in said
+
+
+@pytest.mark.parametrize(
+    ("details", "shown"),
+    [
+        ("network", "of them trainable"),
+        ("config", "published.test_accuracy"),
+        ("provenance", "fercore train katkar2021-model1-original --seed"),
+    ],
+)
+def test_run_page_details_come_from_the_address(
+    root: Path, runs: dict[str, Run], details: str, shown: str
+):
+    app = open_page("run", run=runs["katkar2021-model1-original"].id, details=details)
+    assert shown in words(app) + "".join(frame.value.to_string() for frame in app.dataframe)
 
 
 def test_run_page_resumes(root: Path, runs: dict[str, Run]):
