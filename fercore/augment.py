@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fercore.config import AugmentationConfig
 from fercore.data.splits import Split
+from fercore.resample import resample
 
 WHITE = 255.0
 # Share of the image that is erased, and how far the rectangle's sides may differ.
@@ -54,14 +55,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         n = ops.shape(images)[0]
         height, width = images.shape[1:3]
         if config.moves:
-            images = ops.image.affine_transform(
-                images,
-                self.draw(n, height, width),
-                interpolation="bilinear",
-                fill_mode=config.fill,
-                fill_value=0.0,
-                data_format="channels_last",
-            )
+            images = resample(images, self.draw(n, height, width), config.fill)
         before = images
         if config.contrast:
             mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
@@ -79,11 +73,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         return images if images is before else ops.clip(images, 0.0, WHITE)
 
     def draw(self, n: Any, height: int, width: int) -> Any:
-        """Random maps from an output pixel to an input pixel: `(n, 8)` float32.
-
-        In the order that `keras.ops.image.affine_transform` takes: `x_in = t0 x + t1 y + t2` and
-        `y_in = t3 x + t4 y + t5`; `t6` and `t7` are zero.
-        """
+        """Random maps from an output pixel to an input pixel, as `fercore.resample` takes them."""
         config = self.config
         angle = self._uniform(n, math.radians(config.rotation))
         shear = self._uniform(n, math.radians(config.shear))
@@ -114,8 +104,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
         t_x = centre_x + shift_x - a * centre_x - b * centre_y
         t_y = centre_y + shift_y - c * centre_x - d * centre_y
-        zero = ops.zeros((n,))
-        return ops.stack([a, b, t_x, c, d, t_y, zero, zero], axis=1)
+        return ops.stack([a, b, t_x, c, d, t_y], axis=1)
 
     def reseed(self, seed: int, epoch: int) -> None:
         """Set the generator to its state for one epoch, whatever network is trained with it."""

@@ -82,6 +82,29 @@ def test_pixels_are_those_of_scipy_under_the_same_maps(faces):
         assert np.abs(got - expected).max() < 0.05
 
 
+@pytest.mark.parametrize(
+    ("fill", "mode"),
+    [("nearest", "nearest"), ("reflect", "reflect"), ("constant", "grid-constant")],
+)
+@pytest.mark.parametrize("shape", [(16, 48, 48), (3, 20, 31), (2, 1, 1)])
+def test_every_border_is_that_of_scipy(fill, mode, shape):
+    from fercore.resample import resample
+
+    mode = "grid-constant" if fill == "constant" else fill
+    rng = np.random.default_rng(1)
+    images = rng.uniform(0, 255, shape).astype(np.float32)
+    linear = np.eye(2) + rng.normal(0, 0.5, (shape[0], 2, 2))
+    shift = rng.normal(0, max(shape), (shape[0], 2))
+    maps = np.concatenate([linear, shift[..., None]], axis=2).reshape(-1, 6).astype(np.float32)
+    moved = np.asarray(resample(images[..., None], maps, fill))[..., 0]
+    for image, got, row in zip(images, moved, maps, strict=True):
+        a, b, t_x, c, d, t_y = row.astype(float)
+        expected = ndimage.affine_transform(
+            image.astype(float), [[d, c], [b, a]], [t_y, t_x], order=1, mode=mode
+        )
+        assert np.abs(got - expected).max() < 0.05
+
+
 def test_the_composition_is_that_of_the_papers_generator():
     """Rotation, shear and zoom against the matrices of Keras's ImageDataGenerator."""
     from fercore.augment import Augment
