@@ -44,10 +44,13 @@ class ImageConfig(_Frozen):
         fit: `"resize"` scales the whole image (area averaging where it shrinks, linear where it
             grows); `"crop_or_pad"` keeps the scale, cuts what juts out of the centre and fills
             what is missing with black.
+        margin: fraction of the face's square (`fercore.faces`) that the dataset's images show
+            beyond it on each side; what is cut from photos is framed so. Training does not use it.
     """
 
     size: int | None = Field(default=None, ge=8, le=512)
     fit: Literal["resize", "crop_or_pad"] = "resize"
+    margin: float = Field(default=0.0, ge=-0.3, le=2)
 
 
 class ProtocolConfig(_Frozen):

@@ -31,7 +31,7 @@ from fercore.recorder import RunWriter
 from fercore.records import Onnx, Results
 from fercore.runs import Predictions
 
-ROW_ORDER = ("id", "sample_id", "sample id", "name")
+IDS = ("id", "sample_id", "sample id", "name")
 LABEL = ("label", "emotion", "true", "truth")
 _SAMPLE = 1000
 
@@ -114,14 +114,14 @@ def read_table(
         UserError: if samples or classes are missing, labels differ, or values are no probabilities.
     """
     try:
-        table = pd.read_csv(path, dtype={name: str for name in ROW_ORDER})
+        table = pd.read_csv(path, dtype={name: str for name in IDS})
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, UnicodeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"{path.name} is not a readable CSV file ({reason})") from None
     table.columns = [str(name).strip().lower() for name in table.columns]
-    ids = next((table[name] for name in ROW_ORDER if name in table), None)
+    ids = next((table[name] for name in IDS if name in table), None)
     labels = next((table[name] for name in LABEL if name in table), None)
     if ids is None and labels is None:
         raise UserError(

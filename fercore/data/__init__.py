@@ -27,6 +27,7 @@ __all__ = [
     "list_datasets",
     "list_own",
     "load",
+    "native_size",
     "status",
 ]
 
@@ -58,6 +59,12 @@ def load(name: str, root: Path) -> Splits:
         return pool.load(root, name)
     splits: Splits = _module(name, root).load(root)
     return splits
+
+
+def native_size(name: str) -> int | None:
+    """Pixels of a side of a dataset's images; `None` for one of the user's own: those vary."""
+    size = getattr(_module(name, Path()), "SIZE", None) if name in list_datasets() else None
+    return size[0] if size else None
 
 
 def add(

@@ -1,0 +1,247 @@
+"""`fercore predict`: expressions in photos and films."""
+
+import csv
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fercore.cli.options import AsJson, RunsRoot, percent, plain_table, print_json, print_table
+from fercore.errors import UserError
+
+if TYPE_CHECKING:
+    from fercore.predict import Prediction, Predictor
+
+FILMS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".y4m", ".m4v", ".mpg", ".mpeg")
+
+
+class Finder(StrEnum):
+    """What finds the faces."""
+
+    auto = "auto"
+    haar = "haar"
+    yunet = "yunet"
+    mtcnn = "mtcnn"
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One face that was judged."""
+
+    file: str
+    frame: int | None
+    number: int
+    prediction: "Prediction"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(predict)
+
+
+def predict(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Photos, films, folders of photos.")
+    ],
+    run: Annotated[
+        list[str] | None,
+        typer.Option("--run", metavar="RUN", help="Run to ask; may stand several times [required]"),
+    ] = None,
+    finder: Annotated[
+        Finder, typer.Option(help="Of faces; auto is YuNet where its file is, else haar.")
+    ] = Finder.auto,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Take each image as one face, cut already.")
+    ] = False,
+    least: Annotated[
+        float, typer.Option(min=0, max=1, help="Say “unsure” below this probability.")
+    ] = 0.0,
+    every: Annotated[int, typer.Option(min=1, help="Of a film, each N-th frame.")] = 1,
+    table: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write every face to a table.")
+    ] = None,
+    annotate: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write copies with boxes and labels.")
+    ] = None,
+    root: RunsRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Name the expression of every face in photos and films.
+
+    Probabilities are calibrated on the run's validation split. Nothing leaves this machine.
+
+    Example: fercore predict party.jpg holiday/ --run RUN --csv faces.csv
+    """
+    from fercore.faces import load_finder
+    from fercore.predict import Predictor
+
+    if not run:
+        raise UserError(
+            "received no run to ask; expected --run RUN (`fercore runs list` shows what is there)"
+        )
+    for target in (table, annotate):
+        if target is not None and not target.absolute().parent.is_dir():
+            raise UserError(f"received {target}, but there is no folder {target.absolute().parent}")
+    files = _files(paths)
+    predictor = Predictor(run, load_finder(finder.value), threads=0, root=root)
+    if annotate is not None:
+        annotate.mkdir(exist_ok=True)
+    seen: list[_Seen] = []
+    failed: list[str] = []
+    empty = 0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        bar = progress.add_task("faces", total=len(files))
+        for file in files:
+            progress.update(bar, description=file.name[:40])
+            try:
+                found = list(_judged(file, predictor, whole, every, least, annotate))
+            except UserError as error:
+                failed.append(str(error))
+            else:
+                seen += found
+                empty += not found
+            progress.advance(bar)
+    for message in failed:
+        print(f"fercore: {message}", file=sys.stderr)
+    _report(seen, predictor, least, table, as_json)
+    if not as_json:
+        said = f"{len(seen):,} faces in {len(files) - len(failed):,} files"
+        said += f", none in {empty:,} of them" if empty else ""
+        typer.echo(said + (f"; {len(failed):,} could not be read" if failed else ""))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    from fercore.photos import photos_under
+
+    files: list[Path] = []
+    for path in paths:
+        found = [path] if path.suffix.lower() in FILMS and path.is_file() else photos_under(path)
+        if not found:
+            raise UserError(f"{path} holds no image")
+        files += found
+    return files
+
+
+def _judged(
+    file: Path,
+    predictor: "Predictor",
+    whole: bool,
+    every: int,
+    least: float,
+    annotate: Path | None,
+) -> Iterator[_Seen]:
+    from fercore import faces
+    from fercore.photos import decode_photo
+
+    def judge(image: NDArray[np.uint8]) -> list["Prediction"]:
+        return predictor.predict(image, [faces.whole(image)] if whole else None)
+
+    if file.suffix.lower() in FILMS:
+        from fercore.films import annotated, frames
+
+        with annotated(annotate / file.name if annotate else None, file) as write:
+            for number, image in frames(file):
+                if number % every == 0:
+                    found = judge(image)
+                    for place, prediction in enumerate(found):
+                        yield _Seen(str(file), number, place, prediction)
+                if write:
+                    write(_drawn(image, found, predictor, least))
+        return
+    image = decode_photo(_content(file), file.name)
+    found = judge(image)
+    for place, prediction in enumerate(found):
+        yield _Seen(str(file), None, place, prediction)
+    if annotate:
+        import cv2
+
+        _, encoded = cv2.imencode(".png", _drawn(image, found, predictor, least))
+        (annotate / f"{file.stem}.png").write_bytes(encoded.tobytes())
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from None
+
+
+def _drawn(
+    image: NDArray[np.uint8], found: Sequence["Prediction"], predictor: "Predictor", least: float
+) -> NDArray[np.uint8]:
+    from fercore.drawing import draw_face
+
+    copy = image.copy()
+    for prediction in found:
+        lines = [
+            f"{prediction.label(run, least) or 'unsure'} {prediction.top(run)[1]:.0%}"
+            for run in predictor.ids
+        ]
+        draw_face(copy, prediction.face, lines)
+    return copy
+
+
+def _report(
+    seen: Sequence[_Seen], predictor: "Predictor", least: float, table: Path | None, as_json: bool
+) -> None:
+    rows = [_row(entry, run, least) for entry in seen for run in predictor.ids]
+    if table is not None:
+        names = list(dict.fromkeys(name for net in predictor.networks for name in net.class_names))
+        header = [*_COLUMNS, *(f"p_{name}" for name in names)]
+        with table.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, header, restval="")
+            writer.writeheader()
+            for row in rows:
+                shares = {f"p_{name}": f"{p:.5f}" for name, p in row["probabilities"].items()}
+                writer.writerow({name: row[name] for name in _COLUMNS} | shares)
+    if as_json:
+        print_json(rows)
+    elif table is None and rows:
+        shown = plain_table("file", ">frame", ">face", "box", "run", "expression", ">probability %")
+        for row in rows:
+            shown.add_row(
+                Path(row["file"]).name,
+                "" if row["frame"] is None else str(row["frame"]),
+                str(row["face"]),
+                f"{row['left']},{row['top']} {row['side']}x{row['side']}",
+                row["run"],
+                row["expression"] or "unsure",
+                percent(row["probability"]),
+            )
+        print_table(shown)
+
+
+_COLUMNS = (
+    *("file", "frame", "face", "left", "top", "side", "angle", "run"),
+    *("expression", "probability"),
+)
+
+
+def _row(entry: _Seen, run: str, least: float) -> dict[str, Any]:
+    prediction = entry.prediction
+    face = prediction.face
+    names, shares = prediction.class_names[run], prediction.probabilities[run].tolist()
+    return {
+        "file": entry.file,
+        "frame": entry.frame,
+        "face": entry.number,
+        "left": round(face.left),
+        "top": round(face.top),
+        "side": round(face.side),
+        "angle": round(float(np.degrees(face.angle)), 1),
+        "run": run,
+        "expression": prediction.label(run, least),
+        "probability": round(prediction.top(run)[1], 5),
+        "probabilities": {n: round(p, 5) for n, p in zip(names, shares, strict=True)},
+    }

@@ -1,0 +1,138 @@
+import cv2
+import numpy as np
+import pytest
+
+from fercore import faces
+from fercore.errors import UserError
+from fercore.faces import Face
+from tests.photos import ASTRONAUT, astronaut, scene
+
+
+@pytest.fixture(scope="module")
+def haar():
+    return faces.HaarFinder()
+
+
+def centre(face):
+    return face.left + face.side / 2, face.top + face.side / 2
+
+
+def test_the_cascade_finds_the_face_of_a_portrait_and_nothing_else(haar):
+    found = haar.find(astronaut())
+    assert len(found) == 1
+    assert np.hypot(*np.subtract(centre(found[0]), ASTRONAUT[:2])) < 15
+    assert 80 < found[0].side < 140
+    assert found[0].landmarks is None
+
+
+def test_grey_and_colour_are_searched_alike(haar):
+    grey = cv2.cvtColor(astronaut(), cv2.COLOR_BGR2GRAY)
+    assert haar.find(grey)[0].box == haar.find(astronaut())[0].box
+
+
+def test_a_size_that_is_not_wanted_is_not_found(haar):
+    assert haar.find(astronaut(), smallest=200) == []
+    assert haar.find(astronaut(), largest=50) == []
+
+
+def test_large_photos_are_searched_reduced_and_answered_in_their_own_pixels(haar):
+    large = cv2.resize(astronaut(), None, fx=5, fy=5)
+    found = faces.find_in_photo(haar, large, longest=512)
+    assert len(found) == 1
+    assert np.hypot(*np.subtract(centre(found[0]), np.multiply(ASTRONAUT[:2], 5))) < 75
+
+
+def test_nothing_is_found_where_nobody_is(haar):
+    rng = np.random.default_rng(0)
+    assert haar.find(rng.integers(0, 256, (240, 320, 3), dtype=np.uint8)) == []
+    assert haar.find(np.zeros((10, 10), np.uint8)) == []
+
+
+@pytest.mark.parametrize(("angle", "side"), [(0.0, 100.0), (0.4, 60.0), (-0.7, 250.0)])
+def test_landmarks_that_lie_as_in_training_give_the_square_they_lie_in(angle, side):
+    turn = side * np.exp(1j * angle)
+    points = 300 + 200j + turn * (faces.REFERENCE @ [1, 1j] - (0.5 + 0.5j))
+    face = faces.from_landmarks(np.stack([points.real, points.imag], axis=1), 0.9)
+    assert centre(face) == pytest.approx((300, 200), abs=1e-3)
+    assert face.side == pytest.approx(side, rel=1e-5)
+    assert face.angle == pytest.approx(angle, abs=1e-5)
+    assert face.score == 0.9
+
+
+def test_a_turned_face_is_cut_upright():
+    rng = np.random.default_rng(1)
+    upright = cv2.GaussianBlur(rng.integers(0, 256, (300, 300), dtype=np.uint8), (0, 0), 6)
+    expected = faces.cut(upright, Face(100, 100, 96), 48).astype(int)
+    for degrees in (-30, 20):
+        # OpenCV turns counter-clockwise, about the centre of a pixel.
+        matrix = cv2.getRotationMatrix2D((147.5, 147.5), -degrees, 1)
+        turned = cv2.warpAffine(upright, matrix, (300, 300))
+        got = faces.cut(turned, Face(100, 100, 96, float(np.radians(degrees))), 48)
+        assert np.abs(got - expected).max() < 6
+
+
+def test_an_image_that_is_a_face_is_cut_as_it_is():
+    image = np.random.default_rng(2).integers(0, 256, (48, 48), dtype=np.uint8)
+    assert np.array_equal(faces.cut(image, faces.whole(image), 48), image)
+
+
+def test_a_cut_averages_the_pixels_that_it_merges():
+    image = np.random.default_rng(3).integers(0, 256, (192, 192), dtype=np.uint8)
+    expected = cv2.resize(image, (48, 48), interpolation=cv2.INTER_AREA)
+    got = faces.cut(image, faces.whole(image), 48)
+    assert np.abs(got.astype(int) - expected).max() <= 1
+
+
+def test_a_face_at_the_edge_goes_on_with_the_last_pixels():
+    image = np.full((100, 100), 50, np.uint8)
+    image[:, :10] = 200
+    got = faces.cut(image, Face(-40, 20, 60), 48)
+    assert set(np.unique(got[:, :30])) == {200}
+
+
+def test_a_margin_shows_more():
+    image = np.zeros((200, 200), np.uint8)
+    image[60:140, 60:140] = 255
+    assert faces.cut(image, Face(60, 60, 80), 48)[1:-1, 1:-1].min() == 255
+    wide = faces.cut(image, Face(60, 60, 80), 48, margin=0.5)
+    assert (wide > 127).mean() == pytest.approx(0.25, abs=0.03)
+
+
+def test_faces_are_moved_with_their_landmarks():
+    face = faces.from_landmarks(faces.REFERENCE * 50).moved(10, 20, 2)
+    assert face.side == pytest.approx(100, rel=1e-5)
+    assert face.landmarks[0] == pytest.approx(faces.REFERENCE[0] * 100 + [10, 20], rel=1e-5)
+
+
+def test_of_two_hits_on_one_face_the_surer_stays():
+    one, two, far = Face(0, 0, 50, score=1), Face(5, 5, 48, score=2), Face(200, 0, 30, score=0)
+    assert faces._apart([one, two, far]) == [two, far]
+
+
+def test_overlap_is_intersection_over_union():
+    assert faces.overlap(Face(0, 0, 10), Face(0, 0, 10)) == 1
+    assert faces.overlap(Face(0, 0, 10), Face(5, 0, 10)) == pytest.approx(50 / 150)
+    assert faces.overlap(Face(0, 0, 10), Face(20, 20, 10)) == 0
+
+
+def test_a_finder_that_is_not_there_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("FERCORE_DATA", str(tmp_path))
+    monkeypatch.delenv("FERCORE_YUNET", raising=False)
+    assert faces.load_finder().kind == "haar"
+    with pytest.raises(UserError, match=faces.YUNET_NAME):
+        faces.load_finder("yunet")
+    (tmp_path / faces.YUNET_NAME).write_bytes(b"no network")
+    with pytest.raises(UserError, match="cannot be loaded as YuNet"):
+        faces.load_finder()
+
+
+@pytest.mark.skipif(faces.yunet_file() is None, reason="FERCORE_YUNET names no file of YuNet")
+def test_yunet_follows_the_turn_of_a_face():
+    """Of 20 degrees it tells 17: its landmarks lag behind, the more the smaller the face."""
+    finder = faces.load_finder("yunet")
+    straight = finder.find(scene(320, 240, 2))
+    assert len(straight) == 1
+    matrix = cv2.getRotationMatrix2D((320, 240), -20, 1)
+    turned = finder.find(cv2.warpAffine(scene(320, 240, 2), matrix, (640, 480)))
+    assert len(turned) == 1
+    assert 12 < np.degrees(turned[0].angle - straight[0].angle) < 24
