@@ -1,6 +1,7 @@
 """What pages read from disk, kept until it changes there. The only home of `st.cache_*`."""
 
 import gc
+import importlib.util
 import sys
 import zipfile
 import zlib
@@ -19,9 +20,11 @@ from fercore import metrics
 from fercore.config import AugmentationConfig
 from fercore.data.splits import Splits
 from fercore.errors import UserError
+from fercore.faces import FaceFinder, Kind, load_finder, yunet_file
 from fercore.labels import index_of
 from fercore.metrics import PairedDifference
 from fercore.onnx_session import OnnxNetwork
+from fercore.predict import Network
 from fercore.records import Layer, LogRow
 from fercore.roots import data_root, runs_root
 from fercore.runs import Predictions, Run, read_log
@@ -122,6 +125,27 @@ def probabilities(run: Run, images: NDArray[Any]) -> NDArray[np.float32] | None:
     if network is None or images.shape[1:] != network.image_shape:
         return None
     return network(images)
+
+
+def network(run: Run) -> Network:
+    """A finished run's network, loaded once for all visitors; many threads may ask it at once.
+
+    Raises:
+        UserError: if it cannot be loaded.
+    """
+    return _predicting(run, run.path, signature_of(run.path, "model.onnx", "config.json"))
+
+
+def finder(kind: Kind) -> FaceFinder:
+    """A finder of faces, shared by all visitors."""
+    return _finder(kind, str(yunet_file()))
+
+
+def finder_kinds() -> list[Kind]:
+    """The finders that are here, the one to begin with first."""
+    kinds: list[Kind] = ["yunet"] if yunet_file() else []
+    kinds.append("haar")
+    return [*kinds, "mtcnn"] if importlib.util.find_spec("mtcnn") else kinds
 
 
 def runs_on(splits: Splits) -> dict[str, Run]:
@@ -268,6 +292,16 @@ def _preview_function() -> Any:
     gc.collect()
     gc.freeze()
     return preview
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _predicting(_run: Run, path: Path, signature: Signature) -> Network:
+    return Network(_run)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _finder(kind: Kind, yunet: str) -> FaceFinder:
+    return load_finder(kind)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -148,13 +148,20 @@ def choices(
     return [option for option in options if option in value]
 
 
-def picks(label: str, options: Mapping[str, str], key: str, limit: int, **kwargs: Any) -> list[str]:
+def picks(
+    label: str,
+    options: Mapping[str, str],
+    key: str,
+    limit: int,
+    default: Sequence[str] = (),
+    **kwargs: Any,
+) -> list[str]:
     """Several of many, in the order in which they were picked, at most `limit`."""
-    value, new = _sync(
-        key,
-        [],
-        lambda given: [option for option in dict.fromkeys(given) if option in options][:limit],
-    )
+
+    def parse(given: list[str]) -> list[str]:
+        return [option for option in dict.fromkeys(given or default) if option in options][:limit]
+
+    value, new = _sync(key, list(default), parse)
     st.multiselect(
         label,
         list(options),
@@ -164,7 +171,7 @@ def picks(label: str, options: Mapping[str, str], key: str, limit: int, **kwargs
         select_all=False,
         key=key,
         on_change=_publish,
-        args=(key, []),
+        args=(key, list(default)),
         **kwargs,
     )
     return value

@@ -42,6 +42,12 @@ page = st.navigation(
             help="One run in full, live while it trains.",
         ),
         st.Page(
+            "app_pages/photo.py",
+            title="Photo",
+            icon=":material/add_a_photo:",
+            help="Every face of a photo, and what one or several networks say of it.",
+        ),
+        st.Page(
             "app_pages/papers.py",
             title="Papers",
             icon=":material/menu_book:",

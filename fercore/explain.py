@@ -19,7 +19,7 @@ def occlusion(
 
     Soft patches of two sizes are moved over the image; what lies under one gives way to the same
     image without detail, which, unlike a grey square, adds no edges of its own (after Zeiler &
-    Fergus, "Visualizing and Understanding Convolutional Networks", 2014). 242 calls' worth of faces.
+    Fergus, "Visualizing and Understanding Convolutional Networks", 2014). It takes 243 images.
 
     Args:
         network: images `(n, height, width)` uint8 to probabilities `(n, classes)`.
@@ -47,7 +47,8 @@ def occlusion(
 def _masks(height: int, width: int, share: float) -> NDArray[np.float32]:
     """Gaussian bumps on a grid, `(n, height, width)` float32 in [0, 1]."""
     rows, columns = (_bumps(size, share) for size in (height, width))
-    return np.einsum("ai,bj->abij", rows, columns).reshape(-1, height, width)
+    masks: NDArray[np.float32] = np.einsum("ai,bj->abij", rows, columns)
+    return masks.reshape(-1, height, width)
 
 
 def _bumps(size: int, share: float) -> NDArray[np.float32]:

@@ -138,10 +138,7 @@ class Predictor:
     ):
         if not runs:
             raise UserError("expected at least one run to predict with")
-        read = [
-            run if isinstance(run, Run) else find_run(runs_root(root), str(run)) for run in runs
-        ]
-        self.networks = [Network(run, threads) for run in read]
+        self.networks = [_loaded(run, threads, root) for run in runs]
         self.finder = finder or faces.load_finder()
         self.calibrate = calibrate
 
