@@ -20,7 +20,7 @@ from fercore import metrics
 from fercore.config import AugmentationConfig
 from fercore.data.splits import Splits
 from fercore.errors import UserError
-from fercore.faces import FaceFinder, Kind, load_finder, yunet_file
+from fercore.faces import FaceFinder, Kind, load_finder, whole, yunet_file
 from fercore.labels import index_of
 from fercore.metrics import PairedDifference
 from fercore.onnx_session import OnnxNetwork
@@ -134,6 +134,13 @@ def network(run: Run) -> Network:
         UserError: if it cannot be loaded.
     """
     return _predicting(run, run.path, signature_of(run.path, "model.onnx", "config.json"))
+
+
+def warm_network(run: Run) -> Network:
+    """The same, asked once already: a first call takes longer than a camera can wait."""
+    loaded = network(run)
+    loaded(loaded.crops(np.zeros((64, 64), np.uint8), [whole(np.zeros((64, 64), np.uint8))]))
+    return loaded
 
 
 def finder(kind: Kind) -> FaceFinder:

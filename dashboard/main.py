@@ -48,6 +48,12 @@ page = st.navigation(
             help="Every face of a photo, and what one or several networks say of it.",
         ),
         st.Page(
+            "app_pages/live.py",
+            title="Live",
+            icon=":material/videocam:",
+            help="The camera's faces, followed and judged by one network or two.",
+        ),
+        st.Page(
             "app_pages/papers.py",
             title="Papers",
             icon=":material/menu_book:",

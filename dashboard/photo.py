@@ -26,11 +26,8 @@ _KEPT, _MOST_KEPT = "photo:kept", 600
 _SHOWN_SIDE = 1100
 # Blue, green, red: what speaks for the class, and against it.
 _FOR, _AGAINST = np.array([30.0, 90.0, 240.0]), np.array([220.0, 120.0, 20.0])
-_FINDERS = {
-    "haar": "Haar cascade",
-    "yunet": "YuNet",
-    "mtcnn": "MTCNN",
-}
+# Pictures that the Live page took: name and file.
+SHOTS = "photo:shots"
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ def controls(runs: Mapping[str, Run]) -> View:
         placeholder=f"Choose up to {MAX_NETWORKS} networks",
     )
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        kinds: dict[str, str] = {kind: _FINDERS[kind] for kind in cached.finder_kinds()}
+        kinds: dict[str, str] = {kind: faces.TITLES[kind] for kind in cached.finder_kinds()}
         kind = linked.choice("Faces are found by", kinds, key="finder")
         least = linked.number(
             "Unsure below", "least", 0.0, 1.0, 0.05, 0.5, format="percent", width=220
@@ -141,6 +138,7 @@ def photos() -> list[Given]:
             given += [_given(name, data) for name, data in photos_in_zip(content, file.name)]
         except UserError as error:
             st.error(formats.markdown(str(error)), icon=":material/folder_zip:")
+    given += [_given(name, content) for name, content in st.session_state.get(SHOTS, [])]
     if linked.toggle("Take one with the camera", key="camera"):
         taken = st.camera_input("Camera", label_visibility="collapsed")
         if taken:
@@ -272,6 +270,27 @@ def nothing_yet() -> None:
     )
 
 
+def bars(label: str, names: Sequence[str], shares: NDArray[np.float32], said: str | None) -> str:
+    """What a network says of a face, as HTML: its name, its answer, the four likeliest classes."""
+    colors = theme.class_colors(list(names), pieces.mode())
+    order = np.argsort(-shares, kind="stable")[:4]
+    rows = "".join(
+        '<div style="display:grid;grid-template-columns:5.2em 1fr 3.2em;gap:.4em;'
+        'align-items:center;font-size:.8rem;line-height:1.45">'
+        f"<span>{html.escape(names[place])}</span>"
+        '<span style="height:.55em;border-radius:.3em;background:color-mix(in srgb,currentColor '
+        '10%,transparent)"><span style="display:block;height:100%;border-radius:.3em;'
+        f'width:{100 * shares[place]:.1f}%;background:{colors[names[place]]}"></span></span>'
+        f'<span style="text-align:right">{formats.percent(float(shares[place]), 0)}</span></div>'
+        for place in order
+    )
+    verdict = html.escape(said) if said else _chip("unsure")
+    return (
+        '<div style="margin-bottom:.35rem"><div style="font-size:.8rem;opacity:.75">'
+        f'{html.escape(label)}: <b style="opacity:1">{verdict}</b></div>{rows}</div>'
+    )
+
+
 def _given(name: str, content: bytes) -> Given:
     return Given(name, content, hashlib.sha256(content).hexdigest())
 
@@ -320,7 +339,15 @@ def _card(number: int, entry: Prediction, view: View) -> str:
         for picture, alt in pictures
     )
     labels = facts.labels(list(view.runs.values()))
-    bars = "".join(_bars(labels[run_id], entry, run_id, view.least) for run_id in view.runs)
+    said = "".join(
+        bars(
+            labels[run_id],
+            entry.class_names[run_id],
+            entry.probabilities[run_id],
+            entry.label(run_id, view.least),
+        )
+        for run_id in view.runs
+    )
     disagree = "" if entry.agree else _chip("networks disagree")
     return (
         '<section class="face" style="border:1px solid color-mix(in srgb,currentColor 18%,'
@@ -328,30 +355,8 @@ def _card(number: int, entry: Prediction, view: View) -> str:
         '<div style="display:flex;gap:.8rem;flex-wrap:wrap;align-items:flex-start">'
         f'<div style="display:flex;gap:.4rem">{shown}</div>'
         '<div style="flex:1;min-width:230px">'
-        f'<div style="font-weight:600;margin-bottom:.2rem">Face {number} {disagree}</div>{bars}'
+        f'<div style="font-weight:600;margin-bottom:.2rem">Face {number} {disagree}</div>{said}'
         "</div></div></section>"
-    )
-
-
-def _bars(label: str, entry: Prediction, run_id: str, least: float) -> str:
-    names, shares = entry.class_names[run_id], entry.probabilities[run_id]
-    colors = theme.class_colors(list(names), pieces.mode())
-    said = entry.label(run_id, least)
-    order = np.argsort(-shares, kind="stable")[:4]
-    rows = "".join(
-        '<div style="display:grid;grid-template-columns:5.2em 1fr 3.2em;gap:.4em;'
-        'align-items:center;font-size:.8rem;line-height:1.45">'
-        f"<span>{html.escape(names[place])}</span>"
-        '<span style="height:.55em;border-radius:.3em;background:color-mix(in srgb,currentColor '
-        '10%,transparent)"><span style="display:block;height:100%;border-radius:.3em;'
-        f'width:{100 * shares[place]:.1f}%;background:{colors[names[place]]}"></span></span>'
-        f'<span style="text-align:right">{formats.percent(float(shares[place]), 0)}</span></div>'
-        for place in order
-    )
-    verdict = html.escape(said) if said else _chip("unsure")
-    return (
-        '<div style="margin-bottom:.35rem"><div style="font-size:.8rem;opacity:.75">'
-        f'{html.escape(label)}: <b style="opacity:1">{verdict}</b></div>{rows}</div>'
     )
 
 

@@ -18,6 +18,7 @@ RUNS_PAGE = "app_pages/runs.py"
 COMPARE_PAGE = "app_pages/compare.py"
 CONFUSION_PAGE = "app_pages/confusion.py"
 RUN_PAGE = "app_pages/run.py"
+PHOTO_PAGE = "app_pages/photo.py"
 REFRESH_SECONDS = 1.0
 
 _CHOSEN = "chosen_runs"

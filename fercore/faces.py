@@ -21,7 +21,7 @@ from fercore.roots import data_root
 
 Image = NDArray[np.uint8]
 Kind = Literal["haar", "yunet", "mtcnn"]
-KINDS: tuple[Kind, ...] = ("haar", "yunet", "mtcnn")
+TITLES: dict[Kind, str] = {"haar": "Haar cascade", "yunet": "YuNet", "mtcnn": "MTCNN"}
 
 # Where a training image has eyes, nose and mouth corners (those on the viewer's left first), as
 # fractions of its sides: the medians of the three sets, which differ by 1% at most.

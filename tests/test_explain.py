@@ -28,7 +28,9 @@ def test_the_map_shows_the_part_that_a_network_looks_at(rows, columns):
     inside = found[rows, columns].mean()
     assert inside > 5 * np.abs(found).mean()
     # What speaks for one class speaks against the other.
-    assert occlusion(network_that_looks_at(rows, columns), image, 0) == pytest.approx(-found)
+    assert occlusion(network_that_looks_at(rows, columns), image, 0) == pytest.approx(
+        -found, abs=1e-7
+    )
 
 
 def test_an_image_without_detail_has_nothing_to_hide():

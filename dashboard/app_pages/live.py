@@ -1,0 +1,28 @@
+"""Live: the camera's faces, followed and judged by one network or two."""
+
+import streamlit as st
+
+from dashboard import cached, camera, photo, pieces
+
+st.title("Live", anchor=False)
+runs = photo.networks(cached.list_runs())
+if not runs:
+    pieces.no_runs()
+    st.stop()
+
+view = camera.controls(runs)
+if not view.networks:
+    st.info("Choose at least one network above.", icon=":material/hub:")
+    st.stop()
+
+left, right = st.columns([3, 2], gap="medium")
+with left:
+    stream, playing = camera.video(view)
+    st.caption(
+        "Pictures go from the browser to this machine and nowhere else. A camera needs this "
+        "machine's own address (localhost), or HTTPS."
+    )
+with right:
+    camera.watch(view, stream, playing)
+camera.keep(view, stream)
+camera.history(view, stream, playing)
