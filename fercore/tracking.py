@@ -36,7 +36,7 @@ class Track:
     """A face over time.
 
     Attributes:
-        number: of the face, from 1; never given to another one.
+        number: of the face, from 1, never given to another one; negative until it is believed.
         face: where it is, steadied.
         finds: frames in which the finder saw it.
         seen: time of the last of them, in seconds.
@@ -61,7 +61,7 @@ class FaceTracker:
         self.finder = finder
         self._tracks: list[Track] = []
         self._pictures: dict[int, NDArray[np.uint8]] = {}
-        self._numbers = itertools.count(1)
+        self._numbers, self._unsure = itertools.count(1), itertools.count(-1, -1)
         self._searched = -np.inf
 
     def update(self, image: Image, now: float) -> list[Track]:
@@ -110,7 +110,7 @@ class FaceTracker:
             elif (followed := self._followed(track, image, grey, now)) is not None:
                 tracks.append(followed)
         for face in left:
-            new = Track(next(self._numbers), face, 0, now, now)
+            new = Track(next(self._unsure), face, 0, now, now)
             tracks.append(self._seen(new, face, grey, now))
         return tracks
 
@@ -160,13 +160,16 @@ class FaceTracker:
     def _seen(self, track: Track, face: Face, grey: Image, now: float) -> Track:
         import cv2
 
+        number, finds = track.number, track.finds + 1
+        if finds == _BELIEVED:
+            number = next(self._numbers)
         left, top, right, bottom = face.box
         part = grey[max(top, 0) : bottom, max(left, 0) : right]
         if min(part.shape) >= _PICTURE // 2:
             picture = cv2.resize(part, (_PICTURE, _PICTURE), interpolation=cv2.INTER_AREA)
-            self._pictures[track.number] = np.asarray(picture, np.uint8)
+            self._pictures[number] = np.asarray(picture, np.uint8)
         shown = _steadied(track.face, face) if track.finds else face
-        return replace(track, face=shown, finds=track.finds + 1, seen=now, sought=now)
+        return replace(track, number=number, face=shown, finds=finds, seen=now, sought=now)
 
 
 def _around(face: Face, image: Image) -> tuple[int, int, Image]:

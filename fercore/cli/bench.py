@@ -1,20 +1,17 @@
 """`fercore bench`: how fast things are on this machine."""
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fercore.cli.options import AsJson, RunsRoot, plain_table, print_json, print_table
+from fercore.cli.options import AsJson, DataRoot, RunsRoot, plain_table, print_json, print_table
 from fercore.errors import UserError
-from fercore.roots import runs_root
+from fercore.roots import data_root, runs_root
 from fercore.runs import find_run, list_runs
 
 app = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `inference` a command of its own while it is the only one."""
 
 
 @app.command()
@@ -54,5 +51,69 @@ def inference(
             f"{entry.face_ms:.2f}",
             f"{entry.face_p95_ms:.2f}",
             f"{entry.faces_per_second:,.0f}",
+        )
+    print_table(table)
+
+
+@app.command()
+def live(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="Runs [default: Katkar's Model 2 and Le's Deep]"),
+    ] = None,
+    film: Annotated[
+        Path | None, typer.Option(help="Frames of this film instead of a dataset's face.")
+    ] = None,
+    frames: Annotated[int, typer.Option(min=50, max=5000, help="How many.")] = 600,
+    root: RunsRoot = None,
+    data: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Time a 640x480 frame through the Live page's pipeline: find, cut, ask, draw.
+
+    Each run is timed with every finder that is here, and beside them the package fer of PyPI, where
+    it is installed, on the same frames.
+
+    Example: fercore bench live RUN --film party.mp4
+    """
+    from fercore import bench_live
+    from fercore.faces import TITLES, yunet_file
+    from fercore.predict import Network
+
+    folder = runs_root(root)
+    if runs:
+        chosen = [find_run(folder, run) for run in runs]
+    else:
+        here = [run for run in list_runs(folder) if run.onnx_path and run.experiment]
+        usual = ("katkar2021-model2-original", "le2019-deep")
+        found = {run.experiment.name: run for run in reversed(here) if run.experiment}
+        chosen = [found[name] for name in usual if name in found] or here[:1]
+    if not chosen:
+        raise UserError(f"no run under {folder} has a model.onnx; train one first")
+    networks = [Network(run) for run in chosen]
+    if film is not None:
+        source, pictures = film.name, bench_live.film(film, frames)
+    else:
+        name, pictures = bench_live.scenes(data_root(data), frames)
+        source = f"a face of {name}"
+    rows = []
+    for kind in ("yunet", "haar") if yunet_file() else ("haar",):
+        for network in networks:
+            times = bench_live.live_times([network], kind, pictures)
+            rows.append({"way": network.id, "finder": TITLES[kind]} | asdict(times))
+    if (theirs := bench_live.fer_times(pictures)) is not None:
+        rows.append({"way": "fer (PyPI)", "finder": "its own"} | asdict(theirs))
+    if as_json:
+        print_json({"machine": bench_live.where(), "frames": source, "results": rows})
+        return
+    typer.echo(f"{bench_live.where()}; {len(pictures)} frames of {source}")
+    table = plain_table(
+        *("way", "finder", ">p50 ms", ">p95 ms", ">most ms", ">answered %", ">extra faces %")
+    )
+    for row in rows:
+        table.add_row(
+            *(str(row["way"]), str(row["finder"])),
+            *(f"{row[name]:.1f}" for name in ("p50", "p95", "most")),
+            *(f"{100 * float(row[name]):.1f}" for name in ("shown", "extra")),
         )
     print_table(table)

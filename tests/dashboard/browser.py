@@ -63,10 +63,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium."""
+def chromium(film: Path | None = None) -> Iterator[Browser]:
+    """A headless Chromium; the film, in Y4M, stands for its camera."""
+    camera = [
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-video-capture={film}",
+    ]
+    arguments = [*ARGUMENTS, *(camera if film else [])]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=arguments)
         try:
             yield browser
         finally:

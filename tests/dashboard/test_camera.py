@@ -1,0 +1,163 @@
+"""The Photo and Live pages in Chromium, with a real face and the committed networks."""
+
+import io
+import itertools
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.dashboard import browser
+from tests.photos import astronaut, encoded, film, huge_png, scene
+
+pytestmark = pytest.mark.browser
+
+RUNS = Path(__file__).parents[2] / "runs"
+KATKAR = "katkar2021-model2-original-s0-20261121T024609"
+RANJAN = "ranjan2023-model1-fer2013-s0-20261121T064611"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with browser.server(RUNS, tmp_path_factory.mktemp("data")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory, address):
+    path = film(tmp_path_factory.mktemp("film") / "face.y4m", frames=50)
+    with browser.chromium(path) as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def page(window):
+    context = window.new_context(viewport={"width": 1280, "height": 900}, permissions=["camera"])
+    page = context.new_page()
+    # Nobody else is asked for anything.
+    elsewhere: list[str] = []
+    page.on(
+        "request",
+        lambda request: (
+            elsewhere.append(request.url)
+            if not request.url.startswith(("http://127.0.0.1", "data:", "blob:", "ws://127.0.0.1"))
+            else None
+        ),
+    )
+    yield page
+    context.close()
+    assert elsewhere == []
+
+
+def hand_in(page: Page, **files: bytes) -> None:
+    page.set_input_files(
+        "input[type=file]",
+        [
+            {"name": name, "mimeType": "application/octet-stream", "buffer": content}
+            for name, content in files.items()
+        ],
+    )
+
+
+def faces(page: Page) -> list[str]:
+    return [card.inner_text() for card in page.locator("section.face").all()]
+
+
+def test_a_photo_is_judged_by_two_networks_and_explained(page, address):
+    page.goto(f"{address}/photo?networks={KATKAR}&networks={RANJAN}&heat=1")
+    browser.settle(page)
+    hand_in(page, **{"portrait.jpg": encoded(astronaut())})
+    page.wait_for_selector("section.face", timeout=30_000)
+    browser.settle(page)
+    (said,) = faces(page)
+    assert said.count("happy") == 4  # the answer and the first bar of each
+    assert "disagree" not in said
+    assert page.locator("section.face img").count() == 2
+    assert page.locator(".photo img").get_attribute("alt") == "portrait.jpg with 1 faces boxed"
+    box = page.locator(".photo > div").bounding_box()
+    photo = page.locator(".photo").bounding_box()
+    assert (box["x"] + box["width"] / 2 - photo["x"]) / photo["width"] == pytest.approx(
+        222 / 512, abs=0.03
+    )
+    expect(page.get_by_text("The networks say the same of 1 of 1 faces")).to_be_visible()
+
+
+def test_what_is_no_photo_takes_nothing_from_the_others(page, address):
+    page.goto(f"{address}/photo?networks={KATKAR}")
+    browser.settle(page)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as content:
+        content.writestr("../../portrait.jpg", encoded(astronaut()))
+    files = {
+        "fake.jpg": b"\xff\xd8 no photo",
+        "empty.png": b"",
+        "huge.png": huge_png(),
+        "drawing.png": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        "wall.png": encoded(np.full((200, 300, 3), 120, np.uint8), ".png"),
+        "broken.zip": b"PK no archive",
+        "photos.zip": archive.getvalue(),
+    }
+    hand_in(page, **files)
+    for name in ("fake.jpg", "huge.png", "drawing.png", "broken.zip"):
+        expect(page.get_by_text(name).last).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("cannot decode fake.jpg")).to_be_visible()
+    expect(page.get_by_text("huge.png has too many pixels")).to_be_visible()
+    expect(page.get_by_text("No face was found")).to_be_visible()
+    page.get_by_text("2", exact=True).first.click()
+    page.wait_for_selector("section.face", timeout=30_000)
+    assert "happy" in faces(page)[0]
+    assert page.locator("[data-testid=stException]").count() == 0
+
+
+def test_many_faces_are_paged(page, address):
+    page.goto(f"{address}/photo?networks={KATKAR}")
+    browser.settle(page)
+    small = scene(40, 46, 0.55, (90, 80))
+    crowd = np.tile(small, (4, 5, 1))
+    hand_in(page, **{"crowd.png": encoded(crowd, ".png")})
+    page.wait_for_selector("section.face", timeout=30_000)
+    browser.settle(page)
+    assert page.locator(".photo > div").count() >= 15
+    assert len(faces(page)) == 12
+
+
+def test_the_camera_s_face_is_followed_and_a_network_is_swapped(page, address):
+    page.goto(f"{address}/live?networks={KATKAR}")
+    browser.settle(page)
+    page.frame_locator("iframe").first.get_by_role("button", name="START").click(timeout=30_000)
+    page.wait_for_selector("section.live-face", timeout=60_000)
+    counts, lags = [], []
+    ends = time.monotonic() + 20
+    while time.monotonic() < ends:
+        page.wait_for_timeout(2000)
+        counts.append(number(page, "Frames"))
+        lags.append(number(page, "Behind ms"))
+        assert "happy" in page.locator("section.live-face").first.inner_text()
+    assert all(later > earlier for earlier, later in itertools.pairwise(counts))
+    # What lags more and more would end far above.
+    assert max(lags) < 2000
+    shown = page.frame_locator("iframe").first.locator("video")
+    before = shown.evaluate("v => v.getVideoPlaybackQuality().totalVideoFrames")
+
+    # The list is drawn as far as it is seen: what is typed narrows it down.
+    page.get_by_role("combobox", name="Networks").fill("ranjan2023-model1-fer2013")
+    page.get_by_role("option", name="ranjan2023-model1-fer2013 · s0").click()
+    page.wait_for_selector("section.live-face:has-text('ranjan2023-model1-fer2013')")
+    assert "happy" in page.locator("section.live-face").first.inner_text()
+    assert number(page, "Frames") > counts[-1]
+    page.wait_for_timeout(1500)
+    assert shown.evaluate("v => v.getVideoPlaybackQuality().totalVideoFrames") > before
+    expect(page.locator("img.timeline")).to_have_count(2)
+
+    page.get_by_role("button", name="Snapshot").click()
+    page.get_by_role("link", name="Snapshots on the Photo page").click()
+    page.wait_for_selector("section.face", timeout=30_000)
+    assert "happy" in faces(page)[0]
+
+
+def number(page: Page, label: str) -> int:
+    metric = page.locator("[data-testid=stMetric]", has_text=label).first
+    return int(metric.inner_text().splitlines()[-1].replace(",", ""))
