@@ -12,6 +12,8 @@ import streamlit as st
 
 from dashboard import cached
 
+# libsrtp, which video streams need, crashes the process if TensorFlow was loaded before it.
+import_module("pylibsrtp")
 for _module in ("dashboard.run_list", "dashboard.report", "pyarrow.pandas_compat", "PIL.Image"):
     import_module(_module)
 cached.list_runs()

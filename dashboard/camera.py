@@ -133,7 +133,8 @@ def history(view: View, stream: LiveStream, playing: bool) -> None:
         if not moments:
             return
         st.subheader("The last minute", anchor=False)
-        people = sorted({moment.face for moment in moments})
+        # Whoever was seen last comes first.
+        people = list(dict.fromkeys(moment.face for moment in reversed(moments)))
         face = people[0]
         if len(people) > 1:
             options = {str(number): f"Face {number}" for number in people}

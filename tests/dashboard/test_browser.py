@@ -136,6 +136,8 @@ def test_every_page_at_every_width(chromium, address, root, running, width, heig
         "/data": "Data",
         "/augmentation?rotation=10": "Augmentation",
         "/papers?system=rath2021": "Papers",
+        "/photo": "Photo",
+        "/live": "Live",
         "/run?run=gone": "Khopkar 2021",
     }
     for path, heading in pages.items():
