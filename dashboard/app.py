@@ -14,7 +14,10 @@ from dashboard import cached
 
 # libsrtp, which video streams need, crashes the process if TensorFlow was loaded before it.
 import_module("pylibsrtp")
-for _module in ("dashboard.run_list", "dashboard.report", "pyarrow.pandas_compat", "PIL.Image"):
+for _module in (
+    *("dashboard.run_list", "dashboard.report", "dashboard.photo"),
+    *("pyarrow.pandas_compat", "PIL.Image", "cv2", "onnxruntime"),
+):
     import_module(_module)
 cached.list_runs()
 # Streamlit collects garbage after every run of a page: these objects stay.

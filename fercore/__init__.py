@@ -1,1 +1,17 @@
 """Train, log and compare small networks for facial-expression recognition."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fercore.predict import Predictor
+
+__all__ = ["Predictor"]
+
+
+def __getattr__(name: str) -> Any:
+    # On demand: `import fercore.labels` is to load nothing else.
+    if name == "Predictor":
+        from fercore.predict import Predictor
+
+        return Predictor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fercore import faces
+from fercore import Predictor, faces
 from fercore.cli import main
 from fercore.errors import UserError
 from fercore.foreign import OnnxOptions, import_onnx
 from fercore.metrics import apply_temperature
-from fercore.predict import Predictor
 from fercore.runs import read_run
 from tests.photos import astronaut, encoded, film, scene
 from tests.test_foreign import CONFIG, foreign_network
