@@ -159,14 +159,45 @@ def test_the_camera_s_face_is_followed_and_a_network_is_swapped(page, address):
     assert "happy" in faces(page)[0]
 
 
-def test_the_camera_works_in_a_server_that_has_loaded_keras(page, address):
-    """TensorFlow and the library that encrypts video do not get on in every order."""
-    page.goto(f"{address}/augmentation?rotation=10")
-    page.wait_for_selector("figure img", timeout=90_000)
+def start(page: Page, address: str) -> None:
     page.goto(f"{address}/live?networks={KATKAR}")
     browser.settle(page)
     page.frame_locator("iframe").first.get_by_role("button", name="START").click(timeout=30_000)
     page.wait_for_selector("section.live-face", timeout=60_000)
+
+
+def test_viewers_come_and_go_without_troubling_one_another(page, window, address):
+    start(page, address)
+    other = window.new_context(permissions=["camera"])
+    start(other.new_page(), address)
+    before = number(page, "Frames")
+    page.wait_for_timeout(2000)
+    assert number(page, "Frames") > before
+    # A tab that is closed while its camera runs.
+    other.close()
+    before = number(page, "Frames")
+    page.wait_for_timeout(2000)
+    assert number(page, "Frames") > before
+    # Another page while the camera runs, and back: it is off, and can be started again.
+    page.get_by_role("link", name="Runs", exact=True).first.click()
+    expect(page.locator("h1")).to_have_text("Runs")
+    page.get_by_role("link", name="Live", exact=True).first.click()
+    expect(page.locator("h1")).to_have_text("Live")
+    page.frame_locator("iframe").first.get_by_role("button", name="START").click(timeout=30_000)
+    page.wait_for_selector("section.live-face", timeout=60_000)
+    page.frame_locator("iframe").first.get_by_role("button", name="STOP").click()
+    page.wait_for_timeout(3000)
+    before = number(page, "Frames")
+    page.wait_for_timeout(2000)
+    assert number(page, "Frames") == before
+    assert page.locator("[data-testid=stAlertContentWarning]").count() == 0
+
+
+def test_the_camera_works_in_a_server_that_has_loaded_keras(page, address):
+    """TensorFlow and the library that encrypts video do not get on in every order."""
+    page.goto(f"{address}/augmentation?rotation=10")
+    page.wait_for_selector("figure img", timeout=90_000)
+    start(page, address)
 
 
 def number(page: Page, label: str) -> int:
