@@ -128,7 +128,7 @@ def test_a_finder_that_is_not_there_says_how_to_get_it(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(faces.yunet_file() is None, reason="FERCORE_YUNET names no file of YuNet")
 def test_yunet_follows_the_turn_of_a_face():
-    """Of 20 degrees it tells 17: its landmarks lag behind, the more the smaller the face."""
+    """Of 20 degrees it tells 17 here: its landmarks lag behind, the more the smaller the face."""
     finder = faces.load_finder("yunet")
     straight = finder.find(scene(320, 240, 2))
     assert len(straight) == 1
