@@ -16,7 +16,7 @@ from streamlit_webrtc import WebRtcMode, webrtc_streamer
 
 from dashboard import cached, facts, formats, linked, pieces, theme
 from dashboard.photo import SHOTS, bars
-from dashboard.stream import STALLED, Health, LiveStream, Moment
+from dashboard.stream import MOST_SEEN, STALLED, Health, LiveStream, Moment
 from fercore import faces
 from fercore.errors import UserError
 from fercore.live import Settings
@@ -166,6 +166,7 @@ def keep(view: View, stream: LiveStream) -> None:
             "text/csv",
             icon=":material/download:",
             on_click="ignore",
+            help=f"A row a face, network and frame: the last {MOST_SEEN:,}.",
         )
         if st.session_state.get(SHOTS):
             st.page_link(

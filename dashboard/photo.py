@@ -170,7 +170,7 @@ def judge(given: Sequence[Given], view: View) -> dict[str, list[Prediction]]:
                 bar.progress((number + 1) / len(missing), photo.name)
         if bar:
             bar.empty()
-        while len(kept) > _MOST_KEPT:
+        while len(kept) > max(_MOST_KEPT, len(given)):
             del kept[next(iter(kept))]
     return {
         photo.digest: kept[photo.digest, *setting]

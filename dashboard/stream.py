@@ -18,7 +18,7 @@ from fercore.predict import Network
 
 # Frames whose times are kept, and seconds of what was said.
 _TIMES, _MEMORY = 300, 180.0
-_MOST_SEEN = 20_000
+MOST_SEEN = 20_000
 # Seconds without a frame after which the stream is said to stall.
 STALLED = 2.0
 
@@ -94,7 +94,7 @@ class LiveStream:
         self._spent: deque[float] = deque(maxlen=_TIMES)
         self._arrived: deque[float] = deque(maxlen=_TIMES)
         self._lags: deque[float] = deque(maxlen=_TIMES)
-        self._seen: deque[Moment] = deque(maxlen=_MOST_SEEN)
+        self._seen: deque[Moment] = deque(maxlen=MOST_SEEN)
         self._picture: NDArray[np.uint8] | None = None
         self._last: list[LiveFace] = []
         self._frames, self._skipped, self._error = 0, 0, ""
@@ -201,6 +201,12 @@ class LiveStream:
         self._arrived.append(now)
         if media_time is None:
             return
+        if media_time < self._pts:
+            # The camera was started again: its clock began anew.
+            self._least_lag, self._pts = np.inf, -1.0
+            for times in (self._lags, self._steps, self._arrived):
+                times.clear()
+            self._arrived.append(now)
         # The clocks' difference is that of the frame that came fastest: what is more, is waiting.
         lag = now - media_time
         self._least_lag = min(self._least_lag, lag)

@@ -124,9 +124,11 @@ class LivePipeline:
             for place, network in enumerate(self._networks):
                 if network.id not in face.probabilities:
                     continue
-                share = float(face.probabilities[network.id].max())
-                said = face.labels[network.id] or "unsure"
-                lines.append(f"{'AB'[place] + ' ' if titles else ''}{said} {share:.0%}")
+                said, shares = face.labels[network.id], face.probabilities[network.id]
+                # The shown class may trail the likeliest one: the figure is that of the word.
+                share = shares[network.class_names.index(said)] if said else shares.max()
+                mark = "AB"[place] + " " if titles else ""
+                lines.append(f"{mark}{said or 'unsure'} {float(share):.0%}")
             draw_face(image, face.face, lines)
 
     def _ask(

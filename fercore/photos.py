@@ -16,6 +16,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 MAX_BYTES = 64 << 20
 MAX_PIXELS = 64_000_000
 MAX_PHOTOS = 500
+MAX_ARCHIVE_BYTES = 256 << 20
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 _EXPECTED = "expected a whole JPEG, PNG, WebP, BMP, GIF or TIFF image"
 
@@ -85,8 +86,8 @@ def photos_in_zip(content: bytes, where: str) -> Iterator[tuple[str, bytes]]:
     Hidden files and folders are passed over. A name is only ever read as text.
 
     Raises:
-        UserError: if it is no whole ZIP, holds no image or more than 500, or a file in it is
-            longer than 64 MB once inflated.
+        UserError: if it is no whole ZIP, holds no image or more than 500, or its images are longer
+            than 256 MB once inflated: no more than that is ever read, whatever its lists say.
     """
     with readable(where):
         archive = zipfile.ZipFile(io.BytesIO(content))
@@ -95,10 +96,17 @@ def photos_in_zip(content: bytes, where: str) -> Iterator[tuple[str, bytes]]:
         raise UserError(f"{where} holds no image; {_EXPECTED} in it")
     if len(entries) > MAX_PHOTOS:
         raise UserError(f"{where} holds {len(entries):,} images, expected {MAX_PHOTOS} at most")
+    left = MAX_ARCHIVE_BYTES
     for entry in entries:
         name = PurePosixPath(entry.filename).name
         with readable(f"{name} in {where}"), archive.open(entry) as stream:
-            found = stream.read(MAX_BYTES + 1)
+            found = stream.read(min(MAX_BYTES, left) + 1)
+        left -= len(found)
+        if left < 0:
+            raise UserError(
+                f"{where} holds images of more than {MAX_ARCHIVE_BYTES >> 20} MB once inflated; "
+                "expected a smaller one, or several"
+            )
         yield name, found
 
 

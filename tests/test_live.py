@@ -149,6 +149,37 @@ def test_a_stream_says_how_far_it_is_behind(katkar, haar, monkeypatch):
     assert stream.health().behind > 3000
 
 
+def test_a_camera_that_is_started_again_is_not_behind(katkar, haar, monkeypatch):
+    clock = iter([*np.arange(0, 4, 0.02), *np.arange(60, 64, 0.02)])
+    monkeypatch.setattr("dashboard.stream.time.monotonic", lambda: float(next(clock)))
+    stream = LiveStream([katkar], haar, Settings())
+    for _ in range(2):
+        for number in range(100):
+            stream.frame(np.zeros((48, 64, 3), np.uint8), number / 25)
+    monkeypatch.setattr("dashboard.stream.time.monotonic", lambda: 64.0)
+    health = stream.health()
+    assert health.behind < 100
+    assert health.skipped == 0
+    assert health.fps == pytest.approx(25, rel=0.05)
+
+
+def test_the_drawn_figure_is_that_of_the_drawn_word(haar, monkeypatch):
+    written = []
+    monkeypatch.setattr("fercore.live.draw_face", lambda image, face, lines: written.extend(lines))
+    fickle = Fickle([(0.5, 0.1, 0.4)] * 3 + [(0.4, 0.1, 0.5)] * 100)
+    pipeline = LivePipeline([fickle], haar, Settings(smoothing=0.01, least=0))
+    found = through(pipeline, 30)[-1]
+    pipeline.draw(scene(320, 240), found)
+    sad = found[0].probabilities["fickle"][2]
+    assert written == [f"sad {sad:.0%}"]
+    # Barely likelier is not shown: the word stays, with its own figure.
+    slightly = Fickle([(0.47, 0.1, 0.43)] * 3 + [(0.43, 0.1, 0.47)] * 100)
+    pipeline = LivePipeline([slightly], faces.HaarFinder(1.2), Settings(smoothing=0.01, least=0))
+    written.clear()
+    pipeline.draw(scene(320, 240), through(pipeline, 30)[-1])
+    assert written == ["angry 43%"]
+
+
 def test_frames_that_gave_way_are_counted(katkar, haar):
     stream = LiveStream([katkar], haar, Settings())
     for number in [*range(10), 13, 14, 15, 19]:

@@ -132,6 +132,16 @@ def test_a_zip_bomb_is_inflated_to_the_bound_and_refused():
         decode_photo(content, "a.png")
 
 
+def test_many_small_bombs_are_refused_together():
+    bombs = zipped(**{f"{n}.png": b"\0" * (40 << 20) for n in range(12)})
+    assert len(bombs) < 1_000_000
+    photos = photos_in_zip(bombs, "holiday.zip")
+    read = sum(len(next(photos)[1]) for _ in range(6))
+    assert read == 240 << 20
+    with pytest.raises(UserError, match="more than 256 MB"):
+        next(photos)
+
+
 def test_folders_give_their_photos_sorted(tmp_path):
     (tmp_path / "sub").mkdir()
     for name in ("b.png", "a.JPG", "sub/c.webp", "notes.txt", ".d.png"):
