@@ -21,6 +21,7 @@ from fercore.config import AugmentationConfig
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.faces import FaceFinder, Kind, load_finder, whole, yunet_file
+from fercore.gradcam import GradCam
 from fercore.labels import index_of
 from fercore.metrics import PairedDifference
 from fercore.onnx_session import OnnxNetwork
@@ -134,6 +135,15 @@ def network(run: Run) -> Network:
         UserError: if it cannot be loaded.
     """
     return _predicting(run, run.path, signature_of(run.path, "model.onnx", "config.json"))
+
+
+def grad_cam(run: Run) -> GradCam:
+    """Grad-CAM of a finished run's network, cut once for all visitors.
+
+    Raises:
+        UserError: if the network has no feature map to weigh.
+    """
+    return _grad_cam(run, run.path, signature_of(run.path, "model.onnx"))
 
 
 def warm_network(run: Run) -> Network:
@@ -304,6 +314,11 @@ def _preview_function() -> Any:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _predicting(_run: Run, path: Path, signature: Signature) -> Network:
     return Network(_run)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _grad_cam(_run: Run, path: Path, signature: Signature) -> GradCam:
+    return GradCam(path / "model.onnx")
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -14,8 +14,8 @@ import pandas as pd
 import streamlit as st
 from streamlit_webrtc import WebRtcMode, webrtc_streamer
 
-from dashboard import cached, facts, formats, linked, pieces, theme
-from dashboard.photo import SHOTS, bars
+from dashboard import asking, cached, facts, formats, linked, pieces, theme
+from dashboard.photo import SHOTS
 from dashboard.stream import MOST_SEEN, STALLED, Health, LiveStream, Moment
 from fercore import faces
 from fercore.errors import UserError
@@ -48,20 +48,11 @@ class View:
 
 def controls(runs: Mapping[str, Run]) -> View:
     """Let the reader choose networks, the finder, and how calm the answer is."""
-    labels = facts.labels(list(runs.values()))
-    picked = linked.picks(
-        "Networks",
-        labels,
-        key="networks",
-        limit=MAX_NETWORKS,
-        default=list(runs)[:1],
-        placeholder="Choose one network, or two on the same frames",
+    picked = asking.pick_networks(
+        runs, MAX_NETWORKS, "Choose one network, or two on the same frames"
     )
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        kinds: dict[str, str] = {
-            kind: faces.TITLES[kind] for kind in cached.finder_kinds() if kind != "mtcnn"
-        }
-        kind = linked.choice("Faces are found by", kinds, key="finder")
+        kind = asking.pick_finder(without=("mtcnn",))
         smoothing = linked.number(
             "Averaged over", "calm", 0.0, 2.0, 0.1, 0.4, format="%.1f s", width=200
         )
@@ -76,7 +67,7 @@ def controls(runs: Mapping[str, Run]) -> View:
             st.error(formats.markdown(str(error)), icon=":material/error:")
         else:
             chosen[run_id] = runs[run_id]
-    return View(chosen, networks, kind, Settings(smoothing, least))  # type: ignore[arg-type]
+    return View(chosen, networks, kind, Settings(smoothing, least))
 
 
 def video(view: View) -> tuple[LiveStream, bool]:
@@ -316,7 +307,7 @@ def _now(view: View, stream: LiveStream) -> None:
     cards = []
     for face in seen[:6]:
         said = "".join(
-            bars(
+            asking.bars(
                 f"{'AB'[place] + ' ' if len(names) > 1 else ''}{labels.get(run_id, run_id)}",
                 names[run_id],
                 shares,

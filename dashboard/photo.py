@@ -10,22 +10,30 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from dashboard import cached, columns, exports, facts, formats, linked, pieces, theme
+from dashboard import asking, cached, columns, exports, facts, formats, linked
 from dashboard.gallery import png_address
 from fercore import faces
 from fercore.errors import UserError
+from fercore.explain import occlusion
 from fercore.photos import SUFFIXES, decode_photo, photos_in_zip
 from fercore.predict import Prediction, Predictor
-from fercore.roots import data_root
 from fercore.runs import Run
 
 MAX_NETWORKS = 4
 _FACES_A_PAGE = 12
-_KEPT, _MOST_KEPT = "photo:kept", 600
-_SHOWN_SIDE = 1100
+_READ, _KEPT, _MAPS = "photo:read", "photo:kept", "photo:maps"
+_MOST_KEPT = 600
+_SHOWN_SIDE, _CROWD = 1100, 30
 # Blue, green, red: what speaks for the class, and against it.
 _FOR, _AGAINST = np.array([30.0, 90.0, 240.0]), np.array([220.0, 120.0, 20.0])
+_EXPLAINED = {"off": "Off", "occlusion": "Occlusion", "grad-cam": "Grad-CAM"}
+_EXPLAINED_HELP = (
+    "Occlusion: where the probability of the answer falls (red) or rises (blue) when the image is "
+    "blurred there. Grad-CAM: which places of the last feature map speak for the answer; coarse, "
+    "for that map has few places."
+)
 # Pictures that the Live page took: name and file.
 SHOTS = "photo:shots"
 
@@ -55,6 +63,7 @@ class View:
         whole: each photo is one face.
         least: probability below which a network is unsure.
         explained: the run whose answer is explained, if any.
+        how: `"occlusion"`, `"grad-cam"` or `"off"`.
     """
 
     runs: dict[str, Run]
@@ -62,59 +71,38 @@ class View:
     whole: bool
     least: float
     explained: str | None
-
-
-def networks(runs: Sequence[Run]) -> dict[str, Run]:
-    """The runs that can be asked, by id: finished, with a network, the best first."""
-    found = [run for run in runs if run.results and run.onnx_path and run.config]
-    real = [run for run in found if not facts.is_synthetic(run)]
-    best = facts.best(real)
-    first = [best[0]] if best else []
-    return {run.id: run for run in (*first, *(run for run in found if run not in first))}
+    how: str
 
 
 def controls(runs: Mapping[str, Run]) -> View:
     """Let the reader choose networks, the finder, and when a network is unsure."""
-    labels = facts.labels(list(runs.values()))
-    picked = linked.picks(
-        "Networks",
-        labels,
-        key="networks",
-        limit=MAX_NETWORKS,
-        default=list(runs)[:1],
-        placeholder=f"Choose up to {MAX_NETWORKS} networks",
-    )
+    picked = asking.pick_networks(runs, MAX_NETWORKS, f"Choose up to {MAX_NETWORKS} networks")
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        kinds: dict[str, str] = {kind: faces.TITLES[kind] for kind in cached.finder_kinds()}
-        kind = linked.choice("Faces are found by", kinds, key="finder")
+        kind = asking.pick_finder()
         least = linked.number(
             "Unsure below", "least", 0.0, 1.0, 0.05, 0.5, format="percent", width=220
         )
         whole = linked.toggle(
             "Each photo is one face", key="whole", help="For images that are cut already."
         )
-        explain = linked.toggle(
-            "What it looked at",
-            key="heat",
-            help="Where the probability of the class falls when the image is blurred there.",
-        )
+        explain = linked.choice("What it looked at", _EXPLAINED, key="heat", help=_EXPLAINED_HELP)
         explained = None
-        if explain and len(picked) > 1:
-            options = {run_id: labels[run_id] for run_id in picked}
-            explained = linked.pick("Of", options, key="of", implied=True, width=260)
-        elif explain and picked:
+        if explain != "off" and picked:
             explained = picked[0]
-    if "yunet" not in kinds:
-        st.caption(
-            f"YuNet finds turned faces too: put `{faces.YUNET_NAME}` of OpenCV's model zoo into "
-            f"`{data_root()}`, or name it in `FERCORE_YUNET`."
-        )
+            if len(picked) > 1:
+                labels = facts.labels(list(runs.values()))
+                options = {run_id: labels[run_id] for run_id in picked}
+                explained = linked.pick("Of", options, key="of", implied=True, width=260)
+        if explained and explain == "grad-cam" and not _can_be_weighed(runs[explained]):
+            explained = None
+    asking.how_to_add_yunet()
     return View(
         {run_id: runs[run_id] for run_id in picked},
-        kind,  # type: ignore[arg-type]
+        kind,
         whole,
         least,
         explained,
+        explain,
     )
 
 
@@ -128,16 +116,16 @@ def photos() -> list[Given]:
         key="photos",
         help="They stay in this machine's memory: nothing is stored, nothing is sent on.",
     )
+    # An archive is not inflated again at every click; what is taken away is forgotten.
+    known: dict[str, list[Given] | str] = st.session_state.get(_READ, {})
+    read = {file.file_id: known.get(file.file_id) or _read(file) for file in files or []}
+    st.session_state[_READ] = read
     given: list[Given] = []
-    for file in files or []:
-        content = file.getvalue()
-        if not file.name.lower().endswith(".zip"):
-            given.append(_given(file.name, content))
-            continue
-        try:
-            given += [_given(name, data) for name, data in photos_in_zip(content, file.name)]
-        except UserError as error:
-            st.error(formats.markdown(str(error)), icon=":material/folder_zip:")
+    for found in read.values():
+        if isinstance(found, str):
+            st.error(formats.markdown(found), icon=":material/folder_zip:")
+        else:
+            given += found
     given += [_given(name, content) for name, content in st.session_state.get(SHOTS, [])]
     if linked.toggle("Take one with the camera", key="camera"):
         taken = st.camera_input("Camera", label_visibility="collapsed")
@@ -201,7 +189,9 @@ def show(photo: Given, said: Sequence[Prediction], view: View) -> None:
         place = linked.page(pages, "faces") if pages > 1 else 1
         start = (place - 1) * _FACES_A_PAGE
         shown = list(enumerate(said, start=1))[start : start + _FACES_A_PAGE]
-        st.html("".join(_card(number, entry, view) for number, entry in shown))
+        with st.spinner("Looking at what the answers rest on", show_time=True):
+            cards = [_card(number, entry, view) for number, entry in shown]
+        st.html("".join(cards))
 
 
 def table(
@@ -270,25 +260,15 @@ def nothing_yet() -> None:
     )
 
 
-def bars(label: str, names: Sequence[str], shares: NDArray[np.float32], said: str | None) -> str:
-    """What a network says of a face, as HTML: its name, its answer, the four likeliest classes."""
-    colors = theme.class_colors(list(names), pieces.mode())
-    order = np.argsort(-shares, kind="stable")[:4]
-    rows = "".join(
-        '<div style="display:grid;grid-template-columns:5.2em 1fr 3.2em;gap:.4em;'
-        'align-items:center;font-size:.8rem;line-height:1.45">'
-        f"<span>{html.escape(names[place])}</span>"
-        '<span style="height:.55em;border-radius:.3em;background:color-mix(in srgb,currentColor '
-        '10%,transparent)"><span style="display:block;height:100%;border-radius:.3em;'
-        f'width:{100 * shares[place]:.1f}%;background:{colors[names[place]]}"></span></span>'
-        f'<span style="text-align:right">{formats.percent(float(shares[place]), 0)}</span></div>'
-        for place in order
-    )
-    verdict = html.escape(said) if said else _chip("unsure")
-    return (
-        '<div style="margin-bottom:.35rem"><div style="font-size:.8rem;opacity:.75">'
-        f'{html.escape(label)}: <b style="opacity:1">{verdict}</b></div>{rows}</div>'
-    )
+def _read(file: UploadedFile) -> list[Given] | str:
+    """The photos of a file; of an archive that cannot be read, why."""
+    content = file.getvalue()
+    if not file.name.lower().endswith(".zip"):
+        return [_given(file.name, content)]
+    try:
+        return [_given(name, data) for name, data in photos_in_zip(content, file.name)]
+    except UserError as error:
+        return str(error)
 
 
 def _given(name: str, content: bytes) -> Given:
@@ -307,6 +287,8 @@ def _boxed(image: NDArray[np.uint8], said: Sequence[Prediction], name: str) -> s
     scale = max(1.0, max(height, width) / _SHOWN_SIDE)
     size = (max(1, round(width / scale)), max(1, round(height / scale)))
     reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    # In a crowd the numbers would hide the faces.
+    letters = 0.75 if len(said) <= _CROWD else 0.5
     boxes = "".join(
         f'<div style="position:absolute;left:{100 * entry.face.left / width:.2f}%;'
         f"top:{100 * entry.face.top / height:.2f}%;width:{100 * entry.face.side / width:.2f}%;"
@@ -314,7 +296,8 @@ def _boxed(image: NDArray[np.uint8], said: Sequence[Prediction], name: str) -> s
         "border:2px solid #0b84b0;border-radius:3px;"
         'box-shadow:0 0 0 1px rgba(255,255,255,.6)">'
         '<span style="position:absolute;left:-2px;top:-1.45em;background:#0b84b0;color:#fff;'
-        f'font-size:.75rem;line-height:1.4;padding:0 .4em;border-radius:3px">{number}</span></div>'
+        f'font-size:{letters}rem;line-height:1.4;padding:0 .4em;border-radius:3px">'
+        f"{number}</span></div>"
         for number, entry in enumerate(said, start=1)
     )
     alt = html.escape(f"{name} with {len(said)} faces boxed")
@@ -330,7 +313,7 @@ def _card(number: int, entry: Prediction, view: View) -> str:
     first = next(iter(view.runs))
     pictures = [(entry.crops[first], "what the network sees")]
     if view.explained:
-        pictures.append((_heat(entry, view.explained), "what it rests on"))
+        pictures.append((_heat(entry, view), "what it rests on"))
     shown = "".join(
         f'<figure style="margin:0"><img src="{png_address(picture)}" alt="{alt}" '
         'style="width:104px;aspect-ratio:1;image-rendering:pixelated;border-radius:.4rem;'
@@ -340,7 +323,7 @@ def _card(number: int, entry: Prediction, view: View) -> str:
     )
     labels = facts.labels(list(view.runs.values()))
     said = "".join(
-        bars(
+        asking.bars(
             labels[run_id],
             entry.class_names[run_id],
             entry.probabilities[run_id],
@@ -348,7 +331,7 @@ def _card(number: int, entry: Prediction, view: View) -> str:
         )
         for run_id in view.runs
     )
-    disagree = "" if entry.agree else _chip("networks disagree")
+    disagree = "" if entry.agree else asking.chip("networks disagree")
     return (
         '<section class="face" style="border:1px solid color-mix(in srgb,currentColor 18%,'
         'transparent);border-radius:.5rem;padding:.7rem .8rem;margin-bottom:.7rem">'
@@ -360,27 +343,41 @@ def _card(number: int, entry: Prediction, view: View) -> str:
     )
 
 
-def _chip(text: str) -> str:
-    return (
-        '<span style="font-size:.72rem;font-weight:500;border:1px solid currentColor;opacity:.75;'
-        f'border-radius:.8em;padding:0 .5em">{text}</span>'
-    )
-
-
-def _heat(entry: Prediction, run_id: str) -> NDArray[np.uint8]:
+def _heat(entry: Prediction, view: View) -> NDArray[np.uint8]:
     import cv2
 
-    from fercore.explain import occlusion
-
-    network = cached.network(cached.find_run(run_id))  # type: ignore[arg-type]
+    run_id = view.explained or ""
     crop = entry.crops[run_id]
-    rests = occlusion(network, crop, int(entry.probabilities[run_id].argmax()))
+    rests = _rests_on(view, crop, int(entry.probabilities[run_id].argmax()))
     size = (208, 208)
     grey = cv2.resize(crop, size, interpolation=cv2.INTER_NEAREST).astype(np.float32)[..., None]
     strength = cv2.resize(rests / max(float(np.abs(rests).max()), 1e-6), size)[..., None]
     tint = np.where(strength > 0, _FOR, _AGAINST)
     weight = 0.65 * np.abs(strength)
     return np.asarray(grey * (1 - weight) + tint * weight, np.uint8)
+
+
+def _can_be_weighed(run: Run) -> bool:
+    try:
+        cached.grad_cam(run)
+    except UserError as error:
+        st.warning(formats.markdown(str(error)), icon=":material/blur_off:")
+        return False
+    return True
+
+
+def _rests_on(view: View, crop: NDArray[np.uint8], class_index: int) -> NDArray[np.float32]:
+    kept: dict[tuple[Any, ...], NDArray[np.float32]] = st.session_state.setdefault(_MAPS, {})
+    key = (view.explained, view.how, class_index, hashlib.sha256(crop.tobytes()).digest())
+    if key not in kept:
+        run = view.runs[view.explained or ""]
+        if view.how == "grad-cam":
+            kept[key] = cached.grad_cam(run)(crop, class_index)
+        else:
+            kept[key] = occlusion(cached.network(run), crop, class_index)
+        while len(kept) > _MOST_KEPT:
+            del kept[next(iter(kept))]
+    return kept[key]
 
 
 def jpeg_address(image: NDArray[np.uint8]) -> str:

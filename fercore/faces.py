@@ -262,15 +262,28 @@ def yunet_file() -> Path | None:
 
 
 def find_in_photo(finder: FaceFinder, image: Image, longest: int = 1280) -> list[Face]:
-    """The faces of a photo of any size, searched at `longest` pixels at most."""
+    """The faces of a photo of any size, in reading order, searched at `longest` pixels at most."""
     import cv2
 
     scale = max(1.0, max(image.shape[:2]) / longest)
     if scale == 1.0:
-        return finder.find(image)
+        return in_reading_order(finder.find(image))
     size = (round(image.shape[1] / scale), round(image.shape[0] / scale))
     reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return [face.moved(0, 0, scale) for face in finder.find(np.asarray(reduced, np.uint8))]
+    found = finder.find(np.asarray(reduced, np.uint8))
+    return in_reading_order([face.moved(0, 0, scale) for face in found])
+
+
+def in_reading_order(found: Sequence[Face]) -> list[Face]:
+    """Faces row by row, each row from the left; a row is as deep as half its first face."""
+    rows: list[list[Face]] = []
+    for face in sorted(found, key=lambda face: face.top + face.side / 2):
+        first = rows[-1][0] if rows else None
+        if first and face.top + face.side / 2 - first.top - first.side / 2 < first.side / 2:
+            rows[-1].append(face)
+        else:
+            rows.append([face])
+    return [face for row in rows for face in sorted(row, key=lambda face: face.left)]
 
 
 def whole(image: Image) -> Face:

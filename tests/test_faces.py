@@ -42,6 +42,19 @@ def test_large_photos_are_searched_reduced_and_answered_in_their_own_pixels(haar
     assert np.hypot(*np.subtract(centre(found[0]), np.multiply(ASTRONAUT[:2], 5))) < 75
 
 
+def test_faces_are_told_row_by_row():
+    """Two rows that sway, the second's faces larger."""
+    rows = [[(10, 14), (80, 4), (150, 12)], [(5, 96), (100, 110)]]
+    found = [
+        Face(float(left), float(top), 60.0 if number else 40.0)
+        for number, row in enumerate(rows)
+        for left, top in row
+    ]
+    shuffled = [found[place] for place in (3, 1, 4, 0, 2)]
+    assert faces.in_reading_order(shuffled) == found
+    assert faces.in_reading_order([]) == []
+
+
 def test_nothing_is_found_where_nobody_is(haar):
     rng = np.random.default_rng(0)
     assert haar.find(rng.integers(0, 256, (240, 320, 3), dtype=np.uint8)) == []

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from dashboard import cached, camera, photo, pieces
+from dashboard import asking, cached, camera, pieces
 
 st.title("Live", anchor=False)
-runs = photo.networks(cached.list_runs())
+runs = asking.networks(cached.list_runs())
 if not runs:
     pieces.no_runs()
     st.stop()

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import re
 import time
 import zipfile
 from pathlib import Path
@@ -67,7 +68,7 @@ def faces(page: Page) -> list[str]:
 
 
 def test_a_photo_is_judged_by_two_networks_and_explained(page, address):
-    page.goto(f"{address}/photo?networks={KATKAR}&networks={RANJAN}&heat=1")
+    page.goto(f"{address}/photo?networks={KATKAR}&networks={RANJAN}&heat=occlusion")
     browser.settle(page)
     hand_in(page, **{"portrait.jpg": encoded(astronaut())})
     page.wait_for_selector("section.face", timeout=30_000)
@@ -76,6 +77,12 @@ def test_a_photo_is_judged_by_two_networks_and_explained(page, address):
     assert said.count("happy") == 4  # the answer and the first bar of each
     assert "disagree" not in said
     assert page.locator("section.face img").count() == 2
+    occluded = page.locator("section.face img").last.get_attribute("src")
+    page.get_by_text("Grad-CAM", exact=True).click()
+    expect(page.locator("section.face img").last).not_to_have_attribute("src", occluded or "")
+    assert "heat=grad-cam" in page.url
+    page.get_by_text("Off", exact=True).click()
+    expect(page.locator("section.face img")).to_have_count(1)
     assert page.locator(".photo img").get_attribute("alt") == "portrait.jpg with 1 faces boxed"
     box = page.locator(".photo > div").bounding_box()
     photo = page.locator(".photo").bounding_box()
@@ -112,16 +119,21 @@ def test_what_is_no_photo_takes_nothing_from_the_others(page, address):
     assert page.locator("[data-testid=stException]").count() == 0
 
 
-def test_many_faces_are_paged(page, address):
+def test_two_hundred_faces_are_paged(page, address):
     page.goto(f"{address}/photo?networks={KATKAR}")
     browser.settle(page)
     small = scene(40, 46, 0.55, (90, 80))
-    crowd = np.tile(small, (4, 5, 1))
+    crowd = np.tile(small, (10, 20, 1))
     hand_in(page, **{"crowd.png": encoded(crowd, ".png")})
     page.wait_for_selector("section.face", timeout=30_000)
     browser.settle(page)
-    assert page.locator(".photo > div").count() >= 15
+    assert page.locator(".photo > div").count() == 200
     assert len(faces(page)) == 12
+    page.get_by_role("button", name="Page 17").click()
+    browser.settle(page)
+    assert [re.search(r"Face (\d+)", said)[1] for said in faces(page)] == [
+        str(number) for number in range(193, 201)
+    ]
 
 
 def test_the_camera_s_face_is_followed_and_a_network_is_swapped(page, address):
@@ -191,6 +203,36 @@ def test_viewers_come_and_go_without_troubling_one_another(page, window, address
     page.wait_for_timeout(2000)
     assert number(page, "Frames") == before
     assert page.locator("[data-testid=stAlertContentWarning]").count() == 0
+
+
+# The component asks for the camera in its frame; the page's own code cannot reach what it got.
+KEEP_THE_CAMERA = """
+const ask = navigator.mediaDevices?.getUserMedia.bind(navigator.mediaDevices);
+if (ask) navigator.mediaDevices.getUserMedia = async wanted => (window.camera = await ask(wanted));
+"""
+
+
+def test_a_camera_that_vanishes_is_said_and_another_can_be_started(page, address):
+    page.add_init_script(KEEP_THE_CAMERA)
+    start(page, address)
+    inside = page.frame_locator("iframe").first.locator("body")
+    # As when it is unplugged: the picture ends, and so the browser says.
+    inside.evaluate(
+        "() => window.camera.getTracks().forEach("
+        "track => { track.stop(); track.dispatchEvent(new Event('ended')); })"
+    )
+    said = page.get_by_text("the camera is gone or the connection is")
+    expect(said).to_be_visible(timeout=20_000)
+    assert page.locator("[data-testid=stException]").count() == 0
+    # What was seen before is kept.
+    assert number(page, "Frames") > 0
+    page.frame_locator("iframe").first.get_by_role("button", name="STOP").click()
+    page.frame_locator("iframe").first.get_by_role("button", name="START").click(timeout=30_000)
+    expect(said).to_be_hidden(timeout=20_000)
+    before = number(page, "Frames")
+    page.wait_for_timeout(3000)
+    assert number(page, "Frames") > before
+    assert "happy" in page.locator("section.live-face").first.inner_text()
 
 
 def test_the_camera_works_in_a_server_that_has_loaded_keras(page, address):

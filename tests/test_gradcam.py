@@ -1,0 +1,87 @@
+"""Grad-CAM without gradients agrees with that of TensorFlow's gradients."""
+
+import cv2
+import numpy as np
+import pytest
+
+from fercore.errors import UserError
+from fercore.gradcam import GradCam
+
+keras = pytest.importorskip("keras")
+tensorflow = pytest.importorskip("tensorflow")
+
+CLASSES = ("angry", "happy", "neutral")
+
+
+def plain():
+    """Convolutions, pooling, and hidden layers with normalisation: as the papers' networks."""
+    pixels = keras.Input((24, 20, 1))
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(pixels / 255)
+    x = keras.layers.MaxPooling2D()(x)
+    x = keras.layers.Conv2D(12, 3, padding="same")(x)
+    x = keras.layers.BatchNormalization()(x)
+    features = keras.layers.ReLU()(x)
+    x = keras.layers.MaxPooling2D()(features)
+    x = keras.layers.Dense(16, activation="relu")(keras.layers.Flatten()(x))
+    return pixels, features, keras.layers.Dense(3)(x)
+
+
+def residual():
+    """A shortcut, a gate over the channels, and a mean over the places."""
+    layers = keras.layers
+    pixels = keras.Input((24, 24, 1))
+    x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(pixels / 255)
+    y = layers.Conv2D(8, 3, padding="same", activation="relu")(x)
+    y = layers.Conv2D(8, 3, padding="same")(y)
+    gate = layers.Dense(8, activation="sigmoid")(layers.GlobalAveragePooling2D()(y))
+    y = layers.Multiply()([y, layers.Reshape((1, 1, 8))(gate)])
+    features = layers.ReLU()(layers.Add()([x, y]))
+    return pixels, features, layers.Dense(3)(layers.GlobalAveragePooling2D()(features))
+
+
+def by_gradients(pixels, features, logits, image, class_index):
+    both = keras.Model(pixels, [features, logits])
+    with tensorflow.GradientTape() as tape:
+        maps, scores = both(image[None, :, :, None].astype(np.float32))
+        score = scores[0, class_index]
+    weights = tape.gradient(score, maps).numpy()[0].mean(axis=(0, 1))
+    found = np.maximum(maps.numpy()[0] @ weights, 0)
+    return cv2.resize(found, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+@pytest.mark.parametrize("make", [plain, residual])
+def test_it_equals_that_of_gradients(make):
+    from fercore.export import export_onnx
+
+    keras.utils.set_random_seed(3)
+    pixels, features, logits = make()
+    _, content = export_onnx(keras.Model(pixels, logits), CLASSES)
+    explain = GradCam(content)
+    assert explain.map_shape == features.shape[1:3]
+    images = np.random.default_rng(5).integers(0, 256, (4, *pixels.shape[1:3]), dtype=np.uint8)
+    seen = 0.0
+    for image in images:
+        for class_index in range(len(CLASSES)):
+            expected = by_gradients(pixels, features, logits, image, class_index)
+            found = explain(image, class_index)
+            assert found.shape == image.shape
+            assert found.dtype == np.float32
+            assert found == pytest.approx(expected, abs=0.01 * float(expected.max()) + 1e-6)
+            seen += float(found.max())
+    assert seen > 0
+
+
+def test_a_network_without_a_feature_map_is_refused():
+    from fercore.export import export_onnx
+
+    pixels = keras.Input((24, 24, 1))
+    logits = keras.layers.Dense(3)(keras.layers.Flatten()(pixels))
+    _, content = export_onnx(keras.Model(pixels, logits), CLASSES)
+    with pytest.raises(UserError, match="no convolutional feature map"):
+        GradCam(content)
+
+
+def test_a_damaged_file_is_said_so(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"\x12nothing of the kind")
+    with pytest.raises(UserError, match="cannot be read as an ONNX network"):
+        GradCam(tmp_path / "model.onnx")
