@@ -17,6 +17,7 @@ from streamlit_webrtc import WebRtcMode, webrtc_streamer
 from dashboard import asking, cached, facts, formats, linked, pieces, theme
 from dashboard.photo import SHOTS
 from dashboard.stream import MOST_SEEN, STALLED, Health, LiveStream, Moment
+from dashboard.track import NewestFrameTrack
 from fercore import faces
 from fercore.errors import UserError
 from fercore.live import Settings
@@ -24,7 +25,7 @@ from fercore.predict import Network
 from fercore.runs import Run
 
 MAX_NETWORKS = 2
-_STREAM = "live:stream"
+_STREAM, _TRACK = "live:stream", "live:track"
 _REFRESH_SECONDS = 0.5
 _MOST_SHOTS = 6
 
@@ -74,12 +75,14 @@ def video(view: View) -> tuple[LiveStream, bool]:
     """The camera's picture with boxes and labels; the stream, and whether it plays."""
     stream = _stream(view)
 
-    def callback(frame: av.VideoFrame) -> av.VideoFrame:
+    def change(frame: av.VideoFrame) -> av.VideoFrame:
         image = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
-        shown = av.VideoFrame.from_ndarray(stream.frame(image, frame.time), format="bgr24")
-        shown.pts, shown.time_base = frame.pts, frame.time_base
-        return shown
+        return av.VideoFrame.from_ndarray(stream.frame(image, frame.time), format="bgr24")
 
+    track: NewestFrameTrack | None = st.session_state.get(_TRACK)
+    if track is None or track.readyState != "live":
+        track = st.session_state[_TRACK] = NewestFrameTrack(change)
+    track.change = change
     context = webrtc_streamer(
         key="camera",
         mode=WebRtcMode.SENDRECV,
@@ -89,8 +92,8 @@ def video(view: View) -> tuple[LiveStream, bool]:
             "video": {"width": {"ideal": 640}, "height": {"ideal": 480}},
             "audio": False,
         },
-        video_frame_callback=callback,
-        async_processing=True,
+        sink_video_track=track,
+        source_video_track=track,
         sendback_audio=False,
         video_html_attrs={
             "autoPlay": True,

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -59,8 +60,13 @@ def huge_png(width: int = 50_000, height: int = 50_000) -> bytes:
     )
 
 
-def film(path: Path, frames: int = 50, rate: int = 25) -> Path:
-    """The astronaut moving to and fro, in any format that the name says."""
+def film(
+    path: Path,
+    frames: int = 50,
+    rate: int = 25,
+    change: Callable[[np.ndarray, int], np.ndarray] = lambda image, number: image,
+) -> Path:
+    """The astronaut moving to and fro, in any format that the name says; 50 frames a turn."""
     import av
 
     with av.open(str(path), "w") as container:
@@ -68,8 +74,9 @@ def film(path: Path, frames: int = 50, rate: int = 25) -> Path:
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
         for number in range(frames):
-            turn = 2 * np.pi * number / frames
+            turn = 2 * np.pi * number / 50
             image = scene(320 + 60 * np.sin(turn), 230 + 20 * np.cos(turn), 1.3)
+            image = change(image, number)
             frame = av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format="yuv420p")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
