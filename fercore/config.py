@@ -68,6 +68,9 @@ class ProtocolConfig(_Frozen):
         select_on: `"test"` lets the tested images choose the checkpoint and steer the schedule.
         copies: where `augmentation.mode` makes copies: of training images, `"after_split"`, or
             `"before_split"`, of all images, so that copies of one face land on both sides.
+        leave_out: training images that are left out: `"constant"` ones of one grey level,
+            `"conflicts"`, equal ones of different labels, and `"repeats"`, equal ones but the
+            first. What is judged stays whole.
         honest: refuse a division in which an image, a sequence or a subject stands on two sides,
             or tested images steer the training. A published protocol that does so says false.
     """
@@ -81,6 +84,7 @@ class ProtocolConfig(_Frozen):
     test: Literal["own", "merged"] = "own"
     select_on: Literal["validation", "test"] = "validation"
     copies: Literal["after_split", "before_split"] = "after_split"
+    leave_out: tuple[Literal["constant", "conflicts", "repeats"], ...] = ()
     honest: bool = True
 
     @model_validator(mode="after")
@@ -200,16 +204,22 @@ class OptimizerConfig(_Frozen):
         learning_rate: the highest rate of the schedule.
         momentum: for `sgd` alone.
         nesterov: for `sgd` alone.
-        weight_decay: decoupled decay a step, 0 for none.
+        weight_decay: decoupled decay a step of all kernels, 0 for none.
         clip_norm: bound on each gradient's norm, 0 for none.
+        average: momentum of an exponential moving average of the weights, which is what is judged
+            and kept (Polyak & Juditsky, 1992), such as 0.998; 0 keeps the weights themselves.
+
+    Keras's `muon` orthogonalises the updates of matrices alone and leaves the kernels of
+    convolutions to AdamW.
     """
 
-    name: Literal["adam", "adamw", "sgd", "adadelta", "rmsprop"] = "adam"
+    name: Literal["adam", "adamw", "sgd", "adadelta", "rmsprop", "muon"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
     momentum: float = Field(default=0.0, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(default=0.0, ge=0)
     clip_norm: float = Field(default=0.0, ge=0)
+    average: float = Field(default=0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _momentum_needs_sgd(self) -> "OptimizerConfig":

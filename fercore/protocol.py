@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fercore import labels
 from fercore.config import RunConfig
+from fercore.data.audit import flawed
 from fercore.data.splits import Split, Splits, repeated_in
 from fercore.errors import UserError
 from fercore.partition import divide
@@ -89,9 +90,10 @@ def plan(config: RunConfig, splits: Splits) -> Protocol:
     if dropped:
         everything = np.ones(len(test), bool)
         views["test_all"] = View("test", f"{title}, all classes", everything)
+    wanted = kept["train"] & ~flawed(train, config.protocol.leave_out)
     return Protocol(
         class_names=splits.class_names,
-        train=train.take(kept["train"]) if dropped else train,
+        train=train if wanted.all() else train.take(wanted),
         validation=splits["validation"].take(kept["validation"]),
         judged={role: splits[role] for role in ("validation", "test")},
         views=views,

@@ -159,11 +159,12 @@ def _train(
                 callbacks=[Steps(run, on_progress, epoch, config.epochs, steps)],
             ).history
             trained = time.perf_counter()
-            scores = trainee.evaluate(
-                **batches(validation_positions, protocol.validation.labels, EVALUATION_BATCH),
-                verbose=0,
-                return_dict=True,
-            )
+            with trainee.averaged():
+                scores = trainee.evaluate(
+                    **batches(validation_positions, protocol.validation.labels, EVALUATION_BATCH),
+                    verbose=0,
+                    return_dict=True,
+                )
             ended = time.perf_counter()
 
             # Under the SVM's loss the softmax of the scores is no probability to take logs of.
@@ -189,7 +190,8 @@ def _train(
                 run.append_log(row)
                 log.append(row)
                 if config.keep == "last" or schedule.best_epoch(log) is row:
-                    checkpoints.save(best_path, network.variables, epoch)
+                    with trainee.averaged():
+                        checkpoints.save(best_path, network.variables, epoch)
                 checkpoints.save(last_path, trainee.state(), epoch)
             run.set_status(epoch=epoch, step=0)
             on_progress(Progress("training", epoch, config.epochs, row=row))

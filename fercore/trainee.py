@@ -1,6 +1,7 @@
 """What the trainer drives: the network with its images and augmentation, and its progress."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +116,24 @@ class Trainee(keras.Model):  # type: ignore[misc]
         """Everything that a resumption needs: the weights and what the optimizer remembers."""
         return [*self.network.variables, *self.optimizer.variables]
 
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """In the body, the network's weights are their moving average, if one is kept.
+
+        The statistics of batch normalisation stay those of the last batches.
+        """
+        if not self.optimizer.use_ema:
+            yield
+            return
+        weights = self.network.trainable_variables
+        trained = [ops.convert_to_numpy(weight.value) for weight in weights]
+        type(self.optimizer).finalize_variable_values(self.optimizer, weights)
+        try:
+            yield
+        finally:
+            for weight, value in zip(weights, trained, strict=True):
+                weight.assign(value)
+
     def reseed(self, seed: int, epoch: int) -> None:
         """Set every generator, of dropout and of augmentation, to its state for one epoch."""
         generators = [v for v in self.network.variables if v.path.endswith("seed_generator_state")]
@@ -133,9 +152,16 @@ def build_optimizer(config: OptimizerConfig) -> keras.optimizers.Optimizer:
         settings["weight_decay"] = config.weight_decay
     if config.clip_norm:
         settings["clipnorm"] = config.clip_norm
+    if config.average:
+        settings |= {"use_ema": True, "ema_momentum": config.average}
     if config.name == "sgd":
         settings |= {"momentum": config.momentum, "nesterov": config.nesterov}
-    return keras.optimizers.get({"class_name": config.name, "config": settings})
+    optimizer = keras.optimizers.get({"class_name": config.name, "config": settings})
+    # Keras puts the average in the weights' place at the end of `fit`, which here is every epoch's.
+    optimizer.finalize_variable_values = lambda weights: None
+    if config.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
 
 
 def batches(

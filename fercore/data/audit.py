@@ -1,7 +1,7 @@
 """What is wrong with a dataset: repeats across splits, conflicting labels, empty images."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,14 +51,43 @@ def audit(parts: Mapping[str, Split]) -> Audit:
         train_repeats=_beyond_first(train),
         repeats=_beyond_first(keys.get(POOL, [])),
         conflicting_groups=sum(len(labels) > 1 for labels in labels_of.values()),
-        constant=sum(_constant(part.images) for part in parts.values()),
+        constant=sum(int(_is_constant(part.images).sum()) for part in parts.values()),
     )
+
+
+def flawed(split: Split, flaws: Collection[str]) -> NDArray[np.bool_]:
+    """Which samples of a split have one of some flaws, `(n,)` bool.
+
+    Args:
+        split: any; copies that are to be changed are no repeats of their originals.
+        flaws: `"constant"`, images of one grey level; `"conflicts"`, equal images of different
+            labels, all of them; `"repeats"`, equal images but the first.
+    """
+    found = np.zeros(len(split), bool)
+    if "constant" in flaws:
+        found |= _is_constant(split.images)
+    if not {"conflicts", "repeats"} & set(flaws):
+        return found
+    originals = np.arange(len(split)) if split.copies is None else np.flatnonzero(~split.copies)
+    groups: defaultdict[bytes, list[int]] = defaultdict(list)
+    for place, key in zip(
+        originals.tolist(), image_keys(split.images[originals]).tolist(), strict=True
+    ):
+        groups[key].append(place)
+    for places in groups.values():
+        if "conflicts" in flaws and len(set(split.labels[places].tolist())) > 1:
+            found[places] = True
+        elif "repeats" in flaws:
+            found[places[1:]] = True
+    return found
 
 
 def _beyond_first(keys: list[bytes]) -> int:
     return sum(count - 1 for count in Counter(keys).values())
 
 
-def _constant(images: NDArray[np.uint8]) -> int:
+def _is_constant(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    if not len(images):
+        return np.zeros(0, bool)
     flat = images.reshape(len(images), -1)
-    return int((flat.min(axis=1) == flat.max(axis=1)).sum()) if len(flat) else 0
+    return np.asarray(flat.min(axis=1) == flat.max(axis=1))

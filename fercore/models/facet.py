@@ -1,0 +1,124 @@
+"""Facet, our own family: small residual networks for faces of 48x48.
+
+Basic residual blocks (He et al., "Deep Residual Learning", CVPR 2016) with batch normalisation
+after every convolution, whose shortcuts pool before they project (ResNet-D: He et al., "Bag of
+Tricks", CVPR 2019), squeeze-and-excitation (Hu et al., CVPR 2018), stochastic depth (Huang et al.,
+ECCV 2016), and pooling of the last feature map by its mean or by learned attention. At 48x48 with
+seven outputs and the defaults: `"tiny"` 269,285 parameters, `"small"` 1,252,803, `"base"`
+4,986,885.
+"""
+
+import keras
+from keras import KerasTensor, layers
+
+from fercore.errors import UserError
+from fercore.layers import BatchNormalization, Dropout
+
+# Channels of each stage, and blocks in it; the first stage stands at full resolution.
+_VARIANTS: dict[str, tuple[tuple[int, int], ...]] = {
+    "tiny": ((16, 1), (32, 1), (64, 1), (112, 1)),
+    "small": ((32, 1), (64, 1), (128, 1), (256, 1)),
+    "base": ((48, 1), (96, 2), (192, 2), (320, 2)),
+}
+
+
+def build(
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    variant: str = "tiny",
+    squeeze: int = 8,
+    drop_path: float = 0.0,
+    dropout: float = 0.0,
+    pooling: str = "mean",
+) -> keras.Model:
+    """Stages of residual blocks, each at half the resolution of the one before.
+
+    Args:
+        input_shape: `(height, width, 1)`, at least 16x16.
+        num_classes: width of the logits.
+        variant: `"tiny"`, `"small"` or `"base"`.
+        squeeze: channels to one of the squeeze of squeeze-and-excitation; 0 leaves it out.
+        drop_path: probability that the last block is skipped in training; that of the others
+            rises to it in equal steps.
+        dropout: rate before the logits.
+        pooling: `"mean"`, or `"attention"`: a mean weighted by a softmax over the places.
+
+    Raises:
+        UserError: for an unknown variant or pooling.
+    """
+    if variant not in _VARIANTS:
+        raise UserError(f"received variant = {variant!r}, expected one of: {', '.join(_VARIANTS)}")
+    if pooling not in {"mean", "attention"}:
+        raise UserError(f"received pooling = {pooling!r}, expected 'mean' or 'attention'")
+    stages = _VARIANTS[variant]
+    pixels = keras.Input(input_shape, name="pixels")
+    x = layers.Rescaling(1 / 64, offset=-2.0, name="scale")(pixels)
+    x = _convolve(x, stages[0][0], 3, "stem")
+    x = layers.ReLU(name="stem_relu")(x)
+    blocks = sum(count for _, count in stages)
+    number = 0
+    for stage, (filters, count) in enumerate(stages, start=1):
+        for part in range(count):
+            number += 1
+            x = _block(
+                x,
+                filters,
+                halve=stage > 1 and part == 0,
+                squeeze=squeeze,
+                drop_path=drop_path * number / blocks,
+                name=f"stage{stage}_{'abcdefgh'[part]}",
+            )
+    x = _pool(x, pooling)
+    if dropout:
+        x = Dropout(dropout, name="dropout")(x)
+    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    return keras.Model(pixels, logits, name=f"facet_{variant}")
+
+
+def _block(
+    x: KerasTensor, filters: int, *, halve: bool, squeeze: int, drop_path: float, name: str
+) -> KerasTensor:
+    shortcut = x
+    if halve:
+        shortcut = layers.AveragePooling2D(2, name=f"{name}_pool")(shortcut)
+    if shortcut.shape[-1] != filters:
+        shortcut = _convolve(shortcut, filters, 1, f"{name}_shortcut")
+    y = _convolve(x, filters, 3, f"{name}_conv1", strides=2 if halve else 1)
+    y = layers.ReLU(name=f"{name}_relu1")(y)
+    y = _convolve(y, filters, 3, f"{name}_conv2")
+    if squeeze:
+        gate = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(y)
+        gate = layers.Dense(max(filters // squeeze, 4), activation="relu", name=f"{name}_down")(
+            gate
+        )
+        gate = layers.Dense(filters, activation="sigmoid", name=f"{name}_gate")(gate)
+        y = layers.Multiply(name=f"{name}_excite")([y, gate])
+    if drop_path:
+        y = layers.Dropout(drop_path, noise_shape=(None, 1, 1, 1), name=f"{name}_path")(y)
+    x = layers.Add(name=f"{name}_add")([shortcut, y])
+    return layers.ReLU(name=f"{name}_relu2")(x)
+
+
+def _convolve(x: KerasTensor, filters: int, size: int, name: str, strides: int = 1) -> KerasTensor:
+    x = layers.Conv2D(
+        filters,
+        size,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )(x)
+    return BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
+
+
+def _pool(x: KerasTensor, pooling: str) -> KerasTensor:
+    if pooling == "mean":
+        return layers.GlobalAveragePooling2D(name="mean")(x)
+    _, height, width, channels = x.shape
+    places = layers.Reshape((height * width, channels), name="places")(x)
+    scores = layers.Dense(1, dtype="float32", name="scores")(places)
+    weights = layers.Softmax(axis=1, name="attention")(scores)
+    pooled = layers.Dot(axes=1, name="pooled")([weights, places])
+    return layers.Flatten(name="features")(pooled)
