@@ -58,17 +58,18 @@ GROUPS: Mapping[str, Mapping[str, Strength]] = {
 }
 _ALL = {name: strength for group in GROUPS.values() for name, strength in group.items()}
 _FILLS = {"nearest": "Last pixels", "reflect": "Mirror", "constant": "Black"}
-# Whose augmentation stands for a paper's.
+# Whose augmentation stands for a paper's, and for our own recipe.
 _PRESETS = {
     "Katkar 2021": "katkar2021-model1-generated",
     "Ranjan 2023": "ranjan2023-model2-fer2013",
     "Rath 2021": "rath2021-balanced",
+    "Facet, ours": "facet-tiny",
 }
 _START = load_config(_PRESETS["Katkar 2021"]).augmentation
 
 
 def presets() -> None:
-    """Buttons that set every strength to a paper's."""
+    """Buttons that set every strength to a recipe's."""
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         for title, experiment in _PRESETS.items():
             policy = load_config(experiment).augmentation

@@ -62,7 +62,9 @@ def caution_texts(view: Compared) -> list[str]:
             f"“{facts.split_titles(runs).get('test_all', facts.SPLITS['test_all'])}” above, "
             "which counts every test image."
         )
-    faulty = [view.labels[run.id] for run in runs if run.experiment and not facts.is_honest(run)]
+    faulty = [
+        view.labels[run.id] for run in runs if run.origin != "imported" and not facts.is_honest(run)
+    ]
     if faulty:
         found.append(
             f"Under a published protocol that lets tested images into the training: "

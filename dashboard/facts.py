@@ -79,7 +79,7 @@ def is_honest(run: Run) -> bool:
 
     Of an imported run nobody here knows.
     """
-    return run.experiment is not None and run.experiment.protocol.honest
+    return run.origin != "imported" and run.config is not None and run.config.protocol.honest
 
 
 def best(runs: Sequence[Run]) -> tuple[Run, SplitResult] | None:

@@ -107,7 +107,14 @@ def badges(run: Run) -> None:
         st.badge(run.state, icon=look.icon, color=look.badge, help=look.meaning)
         if facts.is_synthetic(run):
             st.badge("synthetic faces", icon=":material/draw:", color="violet")
-        if run.config and run.experiment is None:
+        if run.origin == "combined":
+            st.badge(
+                "combined",
+                icon=":material/join:",
+                color="violet",
+                help="The mean of several networks, or of several views of an image.",
+            )
+        if run.origin == "imported":
             st.badge(
                 "imported",
                 icon=":material/input:",
@@ -116,7 +123,7 @@ def badges(run: Run) -> None:
             )
         for tag in run.notes.tags:
             st.badge(formats.markdown(tag), icon=":material/sell:", color="blue")
-        if run.experiment and not facts.is_honest(run):
+        if run.origin != "imported" and run.config and not facts.is_honest(run):
             st.badge(
                 "tested images in training",
                 icon=":material/warning:",

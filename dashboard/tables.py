@@ -279,7 +279,7 @@ def provenance_table(run: Run) -> pd.DataFrame:
             "Device": environment.device,
             "Processor cores": str(environment.cores),
             "Precision": environment.precision,
-            "Keras backend": environment.backend if run.experiment else "none: imported",
+            "Keras backend": environment.backend if run.experiment else f"none: {run.origin}",
             "Python": environment.python,
             "Platform": environment.platform,
         }
@@ -431,8 +431,8 @@ def _note(run: Run) -> str | None:
 def _tags(runs: Sequence[Run]) -> list[str]:
     own = dict.fromkeys(tag for run in runs for tag in run.notes.tags)
     marks = [name for name in ("pinned", "archived") if any(getattr(r.notes, name) for r in runs)]
-    imported = ["imported"] if any(run.config and not run.experiment for run in runs) else []
-    return [*marks, *imported, *own]
+    origins = dict.fromkeys(run.origin for run in runs if run.origin != "trained")
+    return [*marks, *origins, *own]
 
 
 def _test(run: Run) -> SplitResult | None:

@@ -320,6 +320,27 @@ class ImportedConfig(RunConfig):
     imported: ImportSource
 
 
+Views = Literal["one", "flip", "ten"]
+
+
+class Combination(_Frozen):
+    """What a combined run was made from.
+
+    Attributes:
+        members: the runs whose probabilities are averaged.
+        views: of each image that every member is asked about, see `fercore.combine.joined`.
+    """
+
+    members: tuple[str, ...] = Field(min_length=1)
+    views: Views = "one"
+
+
+class CombinedConfig(RunConfig):
+    """The mean of several networks, or of one network over several views of an image."""
+
+    combined: Combination
+
+
 class ExperimentConfig(RunConfig):
     """One experiment, complete: the same config and seed give the same run.
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fercore import labels, metrics
+from fercore import metrics
+from fercore.config import ImageConfig
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.onnx_session import OnnxNetwork
@@ -76,16 +77,30 @@ def split_result(
     )
 
 
-def evaluate_onnx(run: Run, splits: Splits, role: str) -> SplitResult:
-    """Judge a finished run's `model.onnx` on one split of any dataset with the same label set.
+def temperature_of(protocol: Protocol, predictions: Mapping[str, Predictions]) -> float | None:
+    """The temperature that fits the validation split; `None` where that was not predicted."""
+    found, view = predictions.get("validation"), protocol.views.get("validation")
+    if found is None or view is None or not view.keep.any():
+        return None
+    return metrics.fit_temperature(found.probabilities[view.keep], found.labels[view.keep])
+
+
+def evaluate_onnx(
+    run: Run, splits: Splits, role: str, network: OnnxNetwork | None = None
+) -> SplitResult:
+    """Judge a finished run's `model.onnx` on one split of any dataset.
+
+    Of a dataset with other classes, the samples of those that both have are judged, by the
+    probabilities of these alone. Another network that takes and gives the same may stand for the
+    run's own.
 
     Samples of classes that the run dropped are left out, as in its own headline figure, and so are
     the copies of images that a protocol asks for. Images are brought to the size that the run's
-    config names.
+    config names, or else the network takes.
 
     Raises:
-        UserError: if the run has no exported network, or the dataset lacks the split, shows other
-            classes or images of another size.
+        UserError: if the run has no exported network, or the dataset lacks the split or shares
+            fewer than two classes with it.
     """
     if run.config is None or run.results is None or run.onnx_path is None:
         raise UserError(
@@ -93,31 +108,36 @@ def evaluate_onnx(run: Run, splits: Splits, role: str) -> SplitResult:
             f"(one trained on JAX alone needs: fercore export {run.id})"
         )
     class_names = tuple(run.results.class_names)
-    if splits.class_names != class_names:
+    common = [name for name in class_names if name in splits.class_names]
+    if len(common) < 2:
         raise UserError(
             f"{run.id} knows the classes {', '.join(class_names)}; {splits.name} has "
-            f"{', '.join(splits.class_names)}"
+            f"{', '.join(splits.class_names)}: too few in common"
         )
     if role not in splits.parts:
         raise UserError(f"{splits.name} has no split {role!r}; it has: {', '.join(splits)}")
     split = splits[role]
     if split.copies is not None:
         split = split.take(~split.copies)
+    network = network or OnnxNetwork(run.onnx_path, threads=0)
     images = fit_images(split.images, run.config.image)
-    network = OnnxNetwork(run.onnx_path, threads=0)
     if images.shape[1:] != network.image_shape:
-        raise UserError(
-            f"{run.id} takes images of {network.image_shape}, {splits.name} holds "
-            f"{images.shape[1:]}"
-        )
-    dropped = [labels.index_of(name, class_names) for name in run.config.drop_classes]
-    keep = ~np.isin(split.labels, dropped)
-    return split_result(
-        f"{splits.name}, {splits.title(role)}",
-        network(images[keep]),
-        split.labels[keep],
-        class_names,
-    )
+        images = fit_images(split.images, ImageConfig(size=network.image_shape[0]))
+    same = splits.class_names == class_names
+    judged = class_names if same else tuple(common)
+    # Where each class of the dataset stands among the judged ones; -1 where it does not.
+    places = np.array([judged.index(n) if n in judged else -1 for n in splits.class_names])
+    truth = places[split.labels]
+    dropped = [judged.index(name) for name in run.config.drop_classes if name in judged]
+    keep = (truth >= 0) & ~np.isin(truth, dropped)
+    probabilities = network(images[keep])
+    if not same:
+        probabilities = probabilities[:, [class_names.index(name) for name in judged]]
+        probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-12)
+    title = f"{splits.name}, {splits.title(role)}"
+    if not same:
+        title += f", {len(judged)} common classes"
+    return split_result(title, probabilities, truth[keep], judged)
 
 
 def predictions_of(

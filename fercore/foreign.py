@@ -22,7 +22,7 @@ from fercore.adapt import (
 from fercore.config import ImportedConfig, ImportSource, RunConfig
 from fercore.data.splits import Split, Splits
 from fercore.errors import UserError
-from fercore.evaluate import judge, predictions_of
+from fercore.evaluate import judge, predictions_of, temperature_of
 from fercore.labels import canonical
 from fercore.onnx_session import OnnxNetwork
 from fercore.protocol import Protocol, plan
@@ -351,6 +351,7 @@ def _write(
         class_names=list(protocol.class_names),
         splits=judge(replace(protocol, views=views), predictions),
         finished=now(),
+        temperature=temperature_of(protocol, predictions),
         parameters=sum(layer.parameters for layer in layers) if layers else None,
         trainable_parameters=sum(layer.trainable for layer in layers) if layers else None,
         onnx=None

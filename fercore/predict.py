@@ -47,14 +47,7 @@ class Network:
         self._image = run.config.image
         self._onnx = OnnxNetwork(run.onnx_path, threads)
         self._size = _framed_size(self._image, run.config.dataset, self._onnx.image_shape[0])
-        stored = run.predictions("validation")
-        # Classes left out of the training are no part of what the confidence is fitted on.
-        dropped = [self.class_names.index(name) for name in run.config.drop_classes]
-        self.temperature = 1.0
-        if stored is not None and not (inside := np.isin(stored.labels, dropped)).all():
-            self.temperature = fit_temperature(
-                stored.probabilities[~inside], stored.labels[~inside]
-            )
+        self.temperature = run.results.temperature or _fitted(run) or 1.0
 
     def crops(self, image: faces.Image, found: Sequence[Face]) -> NDArray[np.uint8]:
         """Faces of an image as the network sees them: `(n, height, width)` uint8."""
@@ -187,6 +180,19 @@ def _loaded(run: str | Path | Run | Network, threads: int, root: Path | None) ->
     if isinstance(run, Network):
         return run
     return Network(run if isinstance(run, Run) else find_run(runs_root(root), str(run)), threads)
+
+
+def _fitted(run: Run) -> float | None:
+    # Runs of before the temperature was stored.
+    stored = run.predictions("validation")
+    if stored is None or run.config is None or run.results is None:
+        return None
+    # Classes left out of the training are no part of what the confidence is fitted on.
+    dropped = [run.results.class_names.index(name) for name in run.config.drop_classes]
+    keep = ~np.isin(stored.labels, dropped)
+    if not keep.any():
+        return None
+    return fit_temperature(stored.probabilities[keep], stored.labels[keep])
 
 
 def _framed_size(config: ImageConfig, dataset: str, network_size: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fercore.config import ExperimentConfig, ImportedConfig
+from fercore.config import CombinedConfig, ExperimentConfig, ImportedConfig
 
 FORMAT_VERSION = 1
 
@@ -238,6 +238,8 @@ class Results(_Record):
         train_seconds: training and validation, over all resumptions.
         images_per_second: median over the epochs.
         peak_memory_bytes: of the training process.
+        temperature: by which the logits are divided so that the validation split is likeliest;
+            null where that split was not predicted.
         onnx: absent until the network is exported.
 
     What an imported run cannot know is null.
@@ -255,6 +257,7 @@ class Results(_Record):
     images_per_second: float | None = Field(default=None, ge=0)
     peak_memory_bytes: int | None = Field(default=None, ge=0)
     finished: str
+    temperature: float | None = Field(default=None, gt=0)
     onnx: Onnx | None = None
 
     @model_validator(mode="after")
@@ -337,7 +340,8 @@ def run_schema() -> dict[str, Any]:
     for file, record in FILES.items():
         reference = define(record)
         properties[file] = {"type": "array", "items": reference} if file in MANY else reference
-    properties["config.json"] = {"anyOf": [properties["config.json"], define(ImportedConfig)]}
+    kinds = [properties["config.json"], define(ImportedConfig), define(CombinedConfig)]
+    properties["config.json"] = {"anyOf": kinds}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "fercore run directory",

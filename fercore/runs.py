@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from fercore.config import ExperimentConfig, ImportedConfig
+from fercore.config import CombinedConfig, ExperimentConfig, ImportedConfig
 from fercore.errors import UserError
 from fercore.records import Environment, Latency, Layer, LogRow, Notes, Results, Status
 
@@ -63,7 +63,7 @@ class Run:
 
     path: Path
     state: ShownState
-    config: ExperimentConfig | ImportedConfig | None = None
+    config: ExperimentConfig | ImportedConfig | CombinedConfig | None = None
     status: Status | None = None
     environment: Environment | None = None
     results: Results | None = None
@@ -78,8 +78,15 @@ class Run:
 
     @property
     def experiment(self) -> ExperimentConfig | None:
-        """The config of a run that was trained here; `None` for an imported or unreadable one."""
+        """The config of a run that was trained here; `None` for any other or an unreadable one."""
         return self.config if isinstance(self.config, ExperimentConfig) else None
+
+    @property
+    def origin(self) -> Literal["trained", "imported", "combined"]:
+        """Where it comes from; a run that cannot be read counts as trained."""
+        if isinstance(self.config, ImportedConfig):
+            return "imported"
+        return "combined" if isinstance(self.config, CombinedConfig) else "trained"
 
     def log(self) -> list[LogRow]:
         """The per-epoch log, without a torn last line. Empty if there is none."""
@@ -228,7 +235,7 @@ def check_run(path: Path) -> list[str]:
     if results is None:
         return [*problems, f"not finished: {run.state}"]
     if run.experiment is None:
-        pass  # an imported run may come without a network
+        pass  # an imported run may come without a network, a combined one is several
     elif not run.layers():
         problems.append("layers.json is missing or unreadable")
     elif sum(layer.parameters for layer in run.layers()) != results.parameters:
@@ -248,11 +255,16 @@ def _alive(status: Status) -> bool:
     return status.state == "running" and time.time() - status.heartbeat < STALE_SECONDS
 
 
-def _read_config(path: Path, problems: list[str]) -> ExperimentConfig | ImportedConfig | None:
-    kind: type[ExperimentConfig] | type[ImportedConfig] = ExperimentConfig
+def _read_config(
+    path: Path, problems: list[str]
+) -> ExperimentConfig | ImportedConfig | CombinedConfig | None:
+    kind: type[ExperimentConfig] | type[ImportedConfig] | type[CombinedConfig] = ExperimentConfig
     try:
-        if "imported" in json.loads((path / "config.json").read_bytes()):
+        fields = json.loads((path / "config.json").read_bytes())
+        if "imported" in fields:
             kind = ImportedConfig
+        elif "combined" in fields:
+            kind = CombinedConfig
     except (OSError, ValueError, TypeError):
         pass  # said below
     return _read_record(path, "config.json", kind, problems)

@@ -28,7 +28,7 @@ from fercore.augment import change_copies
 from fercore.config import ExperimentConfig
 from fercore.data.splits import Splits
 from fercore.errors import UserError
-from fercore.evaluate import judge, predictions_of
+from fercore.evaluate import judge, predictions_of, temperature_of
 from fercore.protocol import plan
 from fercore.recorder import RunWriter
 from fercore.records import LogRow, Results, Selection
@@ -247,6 +247,7 @@ def _train(
         images_per_second=statistics.median(row.images_per_second for row in log),
         peak_memory_bytes=machine.peak_memory_bytes(),
         finished=provenance.now(),
+        temperature=temperature_of(protocol, predictions),
         onnx=onnx,
     )
     run.write_record(results)

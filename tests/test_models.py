@@ -22,6 +22,31 @@ def test_parameter_counts_are_the_papers(name, options, parameters):
     assert models.build(name, (48, 48, 1), 7, options).count_params() == parameters
 
 
+@pytest.mark.parametrize(
+    ("variant", "parameters"), [("tiny", 269_285), ("small", 1_252_803), ("base", 4_986_885)]
+)
+def test_facets_sizes_are_those_of_its_description(variant, parameters):
+    network = models.build("facet", (48, 48, 1), 7, {"variant": variant})
+    assert network.count_params() == parameters
+    assert f"{parameters:,}" in models.facet.__doc__.replace("\n", " ")
+
+
+def test_facet_skips_blocks_in_training_alone_and_pools_by_attention():
+    options = {"drop_path": 0.5, "pooling": "attention", "dropout": 0.2}
+    network = models.build("facet", (48, 48, 1), 7, options)
+    images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype(np.float32)
+    still = [np.asarray(network(images)) for _ in range(2)]
+    np.testing.assert_array_equal(*still)
+    moving = [np.asarray(network(images, training=True)) for _ in range(4)]
+    assert np.ptp(moving, axis=0).max() > 1e-3
+    weights = np.asarray(network.get_layer("attention").output.shape)
+    assert weights[1] == 36
+    with pytest.raises(UserError, match="received pooling = 'max'"):
+        models.build("facet", (48, 48, 1), 7, {"pooling": "max"})
+    with pytest.raises(UserError, match="received variant = 'huge'"):
+        models.build("facet", (48, 48, 1), 7, {"variant": "huge"})
+
+
 def test_raths_single_convolution_has_the_printed_parameters():
     assert models.build("rath2021", (50, 50, 1), 8, {"variant": "one"}).count_params() == 2_168_776
 
@@ -43,6 +68,7 @@ def test_ranjans_kernels_are_gaussian_with_the_deviation_of_he():
         ("rath2021", {}),
         ("ranjan2023", {"variant": "model1"}),
         ("le2019", {"variant": "deep", "pooling": "fractional"}),
+        ("facet", {"drop_path": 0.1, "pooling": "attention"}),
     ],
 )
 def test_exported_networks_say_what_keras_says(name, options):

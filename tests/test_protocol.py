@@ -33,3 +33,34 @@ def test_an_unknown_class_and_too_few_classes_are_refused(splits):
         plan(tiny_config(drop_classes=["contempt"]), splits)
     with pytest.raises(UserError, match="fewer than two"):
         plan(tiny_config(drop_classes=list(splits.class_names[1:])), splits)
+
+
+def test_flawed_training_images_are_left_out_and_what_is_judged_stays_whole():
+    from dataclasses import replace
+
+    from tests.tiny import make_splits
+
+    data = make_splits()
+    train = data["train"]
+    train.images[10] = 7  # empty
+    train.images[20], train.labels[20] = train.images[30], train.labels[30]  # a repeat
+    train.images[40], train.labels[40] = train.images[50], (train.labels[50] + 1) % 7  # a conflict
+    whole = plan(tiny_config(), data)
+    for flaws, gone in (
+        (["constant"], {10}),
+        (["repeats"], {30, 50}),
+        (["conflicts"], {40, 50}),
+        (["constant", "conflicts", "repeats"], {10, 30, 40, 50}),
+    ):
+        found = plan(tiny_config(protocol={"leave_out": flaws}), data)
+        assert set(train.ids) - set(found.train.ids) == {train.ids[place] for place in gone}
+        assert found.judged == whole.judged
+        # What stands in training is counted before anything is left out of it.
+        np.testing.assert_array_equal(
+            found.views["test_unique"].keep, whole.views["test_unique"].keep
+        )
+    marked = replace(train, copies=np.arange(len(train)) == 30)
+    parts = {**data.parts, "train": marked}
+    found = plan(tiny_config(protocol={"leave_out": ["repeats"]}), replace(data, parts=parts))
+    # A copy that is to be changed is no repeat of its original.
+    assert train.ids[30] in found.train.ids

@@ -95,6 +95,41 @@ def test_the_last_epoch_is_kept_where_the_config_says_so(tmp_path):
     assert results.splits["validation"].accuracy == close
 
 
+def test_the_average_of_the_weights_is_what_is_judged_and_training_goes_on_from_its_own(tmp_path):
+    """By hand: one epoch of two steps, and what Keras's optimizer remembers of them."""
+    import keras
+
+    from fercore import checkpoints, models
+    from tests.tiny import make_splits
+
+    optimizer = {"name": "sgd", "learning_rate": 0.05}
+    data = make_splits()
+    trained = {}
+    for average in (0.0, 0.9):
+        config = tiny_config(
+            epochs=2, precision="float32", optimizer=optimizer | {"average": average}
+        )
+        writer = RunWriter.create(tmp_path, config)
+        train(config, data, writer)
+        network = models.build("katkar2021", (48, 48, 1), 7, {"variant": "model2"})
+        checkpoints.load(writer.checkpoints / "best.npz", network.variables)
+        with np.load(writer.checkpoints / "last.npz") as last:
+            arrays = [last[name] for name in sorted(set(last.files) - {"epoch"})]
+        trained[average] = (
+            [keras.ops.convert_to_numpy(w) for w in network.trainable_weights],
+            arrays[: len(network.variables)],
+        )
+    (_, plain), (judged, own) = trained[0.0], trained[0.9]
+    # The average changes nothing in how the weights move...
+    for one, other in zip(plain, own, strict=True):
+        np.testing.assert_array_equal(one, other)
+    # ...but is another set of weights, near them.
+    kernels = [array for array in own if array.ndim == 4]
+    averaged = [array for array in judged if array.ndim == 4]
+    for weight, mean in zip(kernels, averaged, strict=True):
+        assert 0 < np.abs(weight - mean).max() < 0.2
+
+
 def test_the_exported_network_says_what_keras_says(finished):
     import keras
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from fercore.cli import augment, bench, data, experiments, papers, predict, runs
+from fercore.cli import augment, bench, data, evaluation, experiments, papers, predict, runs
 from fercore.errors import UserError
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(augment.app, name="augment")
 app.add_typer(bench.app, name="bench")
 experiments.register(app)
+evaluation.register(app)
 papers.register(app)
 predict.register(app)
 

@@ -1,4 +1,4 @@
-"""`fercore configs`, `train`, `evaluate` and `export`."""
+"""`fercore configs`, `train` and `export`."""
 
 import json
 import shlex
@@ -19,7 +19,6 @@ from fercore.cli.options import (
 )
 from fercore.cli.quiet import native_notes_silenced
 from fercore.config import ExperimentConfig, field_names, list_configs, load_config, nearest
-from fercore.data.splits import POOL
 from fercore.errors import UserError
 from fercore.roots import data_root, runs_root
 from fercore.runs import Run, find_run
@@ -29,24 +28,11 @@ if TYPE_CHECKING:
     from fercore.trainee import OnProgress
     from fercore.trainee import Progress as TrainingProgress
 
-SPLITS = {
-    "public": "validation",
-    "publictest": "validation",
-    "validation": "validation",
-    "private": "test",
-    "privatetest": "test",
-    "test": "test",
-    "train": "train",
-    "training": "train",
-    "all": POOL,
-}
-
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the top level."""
     app.command()(configs)
     app.command(context_settings={"ignore_unknown_options": True})(train)
-    app.command()(evaluate)
     app.command()(export)
 
 
@@ -152,50 +138,6 @@ def train(
                 f"kept: mend that, then go on with: fercore train --resume {writer.path.name}"
             ) from None
     _print_results(writer.path.name, results, as_json)
-
-
-def evaluate(
-    run: Annotated[str, typer.Argument(help="A run's name or path.")],
-    dataset: Annotated[str | None, typer.Option(help="A dataset [default: the run's own]")] = None,
-    split: Annotated[
-        str, typer.Option(help="train, public, private, or all of a dataset without splits")
-    ] = "private",
-    data: DataRoot = None,
-    runs: RunsRoot = None,
-    as_json: AsJson = False,
-) -> None:
-    """Evaluate a finished run's model.onnx on a split, on ONNX Runtime.
-
-    Example: fercore evaluate RUN --dataset fer2013 --split private
-    """
-    from fercore.data import load
-    from fercore.evaluate import evaluate_onnx
-    from fercore.partition import divide
-
-    role = SPLITS.get(split.lower())
-    if role is None:
-        raise UserError(f"received --split {split}, expected train, public, private or all")
-    found = find_run(runs_root(runs), run)
-    config = found.config
-    if config is None:
-        raise UserError(f"{found.id} cannot be read: {found.problem}")
-    splits = load(dataset or config.dataset, data_root(data))
-    if role != POOL and splits.name == config.dataset:
-        splits = divide(config, splits)  # as the run was trained and judged
-    result = evaluate_onnx(found, splits, role)
-    if as_json:
-        print_json({"run": found.id, "split": role, **result.model_dump(mode="json")})
-        return
-    typer.echo(
-        f"{result.title}: accuracy {percent(result.accuracy)} % "
-        f"({percent(result.accuracy_low)} to {percent(result.accuracy_high)}), n = {result.n}, "
-        f"macro-F1 {result.macro_f1:.3f}, UAR {percent(result.uar)} %"
-    )
-    table = plain_table("class", ">support", ">precision %", ">recall %", ">F1")
-    for row in result.classes:
-        f1 = "-" if row.f1 is None else f"{row.f1:.3f}"
-        table.add_row(row.name, str(row.support), percent(row.precision), percent(row.recall), f1)
-    print_table(table)
 
 
 def export(

@@ -1,0 +1,249 @@
+"""Several networks, or several views of an image, asked together, as one network.
+
+The members are joined in one graph of ONNX, which averages their probabilities: what is judged,
+compared and run live is then a `model.onnx` like any other.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fercore import machine
+from fercore.config import Combination, CombinedConfig, Views
+from fercore.data.splits import Splits
+from fercore.errors import UserError
+from fercore.evaluate import judge, predictions_of, temperature_of
+from fercore.onnx_session import OnnxNetwork
+from fercore.protocol import plan
+from fercore.provenance import describe, now
+from fercore.recorder import RunWriter
+from fercore.records import Onnx, Results
+from fercore.runs import Run
+
+# Pixels by which the shifted views are moved, at the papers' 48.
+_SHIFT_SHARE = 1 / 24
+
+
+def combine(
+    runs: Sequence[Run],
+    splits: Splits,
+    root: Path,
+    *,
+    name: str,
+    title: str,
+    views: Views,
+    command: str,
+) -> Path:
+    """Make a run of the mean of several runs' probabilities.
+
+    Args:
+        runs: finished, with networks, of one protocol, image size and label set.
+        splits: their dataset.
+        root: of the runs.
+        name: of the new run, file-name safe.
+        title: one line for people.
+        views: of each image that every member is asked about.
+        command: that makes the run again.
+
+    Returns:
+        The new run directory.
+
+    Raises:
+        UserError: if the runs do not fit together; nothing is written then.
+    """
+    first = _together(runs)
+    config = CombinedConfig(
+        name=name,
+        title=title,
+        dataset=first.dataset,
+        protocol=first.protocol,
+        image=first.image,
+        drop_classes=first.drop_classes,
+        model="mean of networks",
+        combined=Combination(members=tuple(run.id for run in runs), views=views),
+    )
+    protocol = plan(config, splits)
+    if any(split.copies is not None for split in protocol.judged.values()):
+        raise UserError(f"{runs[0].id} is judged on changed copies, which are not stored")
+    content = joined([_network_file(run) for run in runs], protocol.class_names, views)
+    network = OnnxNetwork(content, threads=0)
+    predictions = predictions_of(
+        protocol, {role: network(split.images) for role, split in protocol.judged.items()}
+    )
+    known = [run.results for run in runs if run.results]
+    results = Results(
+        class_names=list(protocol.class_names),
+        splits=judge(protocol, predictions),
+        finished=now(),
+        parameters=_sum([result.parameters for result in known]),
+        trainable_parameters=_sum([result.trainable_parameters for result in known]),
+        temperature=temperature_of(protocol, predictions),
+        onnx=Onnx(bytes=len(content), opset=max(r.onnx.opset for r in known if r.onnx)),
+    )
+    environment = describe(
+        command,
+        splits,
+        protocol,
+        backend="onnxruntime",
+        device=machine.cpu_name(),
+        precision="float32",
+    )
+    run = RunWriter.create(root, config)
+    try:
+        run.write_record(environment)
+        run.write_predictions(predictions)
+        with run.replacing("model.onnx") as file:
+            file.write(content)
+        run.write_record(results)
+        run.set_status(state="finished", phase="", message="combined")
+    except OSError as error:
+        run.discard()
+        raise UserError(f"cannot write {run.path} ({error.strerror}); nothing was made") from None
+    return run.path
+
+
+def joined(files: Sequence[Path], class_names: Sequence[str], views: Views = "one") -> bytes:
+    """Networks as one that returns the mean of their probabilities over all views of an image.
+
+    Args:
+        files: `model.onnx` of each; they take images of one size.
+        class_names: of their outputs, in one order.
+        views: `"one"`; `"flip"`, the image and its mirror image; `"ten"`, these two, each in its
+            place and moved by a 24th of the side to the left, the right, up and down, where the
+            last pixels fill the edge.
+
+    Returns:
+        The content of a file that takes and gives what each of them does.
+
+    Raises:
+        UserError: if they differ in size or operator set, or take one image at a time.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    models = [onnx.load(file) for file in files]
+    shapes = {
+        tuple(dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim)
+        for model in models
+    }
+    opsets = {entry.version for m in models for entry in m.opset_import if not entry.domain}
+    if len(shapes) > 1 or len(opsets) > 1:
+        raise UserError(
+            f"received networks for images of {sorted(shape[1:3] for shape in shapes)} in the ONNX "
+            f"operator sets {sorted(opsets)}, expected one size and one set"
+        )
+    batch, height, width, _ = next(iter(shapes))
+    if batch and views != "one":
+        raise UserError(f"the network takes {batch} images at a time; views need any number")
+    constants: list[Any] = []
+    nodes: list[Any] = []
+
+    def constant(name: str, value: Any, dtype: type = np.int64) -> str:
+        constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    def add(kind: str, *inputs: str, **attributes: Any) -> str:
+        name = f"combined/{kind.lower()}_{len(nodes)}"
+        nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+        return name
+
+    shown = ["pixels"]
+    if views == "ten":
+        down, across = (max(1, round(side * _SHIFT_SHARE)) for side in (height, width))
+        pads = constant("combined/pads", [0, down, across, 0, 0, down, across, 0])
+        padded = add("Pad", "pixels", pads, mode="edge")
+        axes = constant("combined/axes", [1, 2])
+        for number, (y, x) in enumerate(((0, 1), (2, 1), (1, 0), (1, 2))):
+            begin = np.array([y * down, x * across])
+            starts = constant(f"combined/starts_{number}", begin)
+            ends = constant(f"combined/ends_{number}", begin + np.array([height, width]))
+            shown.append(add("Slice", padded, starts, ends, axes))
+    if views != "one":
+        mirror = [
+            constant(f"combined/{name}", [value])
+            for name, value in (("last", -1), ("before", -(2**31)), ("across", 2), ("back", -1))
+        ]
+        shown += [add("Slice", view, *mirror) for view in shown]
+    asked = add("Concat", *shown, axis=0) if len(shown) > 1 else "pixels"
+
+    said = []
+    for number, model in enumerate(models):
+        graph = onnx.compose.add_prefix(model, f"member{number}/").graph
+        entrance = graph.input[0].name
+        nodes.append(helper.make_node("Identity", [asked], [entrance]))
+        nodes.extend(graph.node)
+        constants.extend(graph.initializer)
+        said.append(graph.output[0].name)
+    mean = add("Mean", *said) if len(said) > 1 else said[0]
+    if len(shown) > 1:
+        by_view = constant("combined/by_view", [len(shown), -1, len(class_names)])
+        # ReduceMean took its axes otherwise before operator set 18.
+        total = add(
+            "ReduceSum", add("Reshape", mean, by_view), constant("combined/first", [0]), keepdims=0
+        )
+        mean = add("Mul", total, constant("combined/share", 1 / len(shown), np.float32))
+    nodes.append(helper.make_node("Identity", [mean], ["probabilities"]))
+    graph = helper.make_graph(
+        nodes,
+        "combined",
+        [
+            helper.make_tensor_value_info(
+                "pixels", TensorProto.FLOAT, [batch or "batch", height, width, 1]
+            )
+        ],
+        [
+            helper.make_tensor_value_info(
+                "probabilities", TensorProto.FLOAT, [batch or "batch", len(class_names)]
+            )
+        ],
+        constants,
+    )
+    functions = [function for model in models for function in model.functions]
+    whole = helper.make_model(
+        graph,
+        opset_imports=list(models[0].opset_import),
+        functions=functions,
+        ir_version=max(model.ir_version for model in models),
+    )
+    helper.set_model_props(whole, {"class_names": ",".join(class_names)})
+    onnx.checker.check_model(whole)
+    content: bytes = whole.SerializeToString()
+    return content
+
+
+def _together(runs: Sequence[Run]) -> Any:
+    """The config that all runs share in what matters for their figures."""
+    for run in runs:
+        _network_file(run)
+    first = runs[0]
+    if len({run.id for run in runs}) < len(runs):
+        raise UserError("received a run twice, expected each once")
+    for run in runs[1:]:
+        assert run.config is not None
+        assert first.config is not None
+        for what in ("dataset", "protocol", "image", "drop_classes"):
+            # What is left out of the training changes nothing that is judged.
+            own, others = (
+                value.model_copy(update={"leave_out": ()}) if what == "protocol" else value
+                for value in (getattr(run.config, what), getattr(first.config, what))
+            )
+            if own != others:
+                raise UserError(
+                    f"{run.id} and {first.id} differ in {what}, expected runs on the same samples"
+                )
+    return first.config
+
+
+def _network_file(run: Run) -> Path:
+    if run.config is None or run.results is None or run.onnx_path is None:
+        raise UserError(
+            f"{run.id} is {run.state} and has no model.onnx; expected a finished run with its "
+            "network"
+        )
+    return run.onnx_path
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    return None if None in counts else sum(count or 0 for count in counts)

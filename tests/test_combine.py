@@ -1,0 +1,138 @@
+"""Several networks, and several views of an image, as one network."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fercore.combine import combine, joined
+from fercore.config import CombinedConfig
+from fercore.data.splits import POOL
+from fercore.errors import UserError
+from fercore.evaluate import evaluate_onnx
+from fercore.onnx_session import OnnxNetwork
+from fercore.predict import Network
+from fercore.recorder import RunWriter
+from fercore.records import Results
+from fercore.runs import check_run, read_run
+from tests.tiny import make_splits, tiny_config
+
+pytestmark = pytest.mark.keras
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_splits()
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory, data):
+    """Two seeds, trained once for all tests."""
+    from fercore.train import train
+
+    root = tmp_path_factory.mktemp("runs")
+    writers = [RunWriter.create(root, tiny_config(seed=seed, epochs=2)) for seed in (0, 1)]
+    for seed, writer in enumerate(writers):
+        config = tiny_config(seed=seed, epochs=2)
+        train(config, data, writer, command="fercore train tiny")
+    return [read_run(writer.path) for writer in writers]
+
+
+def combined(members, data, root, views="one", **changes):
+    path = combine(
+        members, data, root, name="both", title="Both", views=views, command="it", **changes
+    )
+    return read_run(path)
+
+
+def test_the_mean_of_two_networks_is_a_run_like_any_other(members, data, tmp_path):
+    run = combined(members, data, tmp_path)
+    assert check_run(run.path) == []
+    assert isinstance(run.config, CombinedConfig)
+    assert run.config.combined.members == tuple(member.id for member in members)
+    assert (run.state, run.origin, run.experiment) == ("finished", "combined", None)
+    assert run.results.parameters == 2 * members[0].results.parameters
+
+    images = data["test"].images
+    one, other = (OnnxNetwork(member.onnx_path)(images) for member in members)
+    assert np.abs(one - other).max() > 0.01
+    assert OnnxNetwork(run.onnx_path)(images) == pytest.approx((one + other) / 2, abs=1e-5)
+    stored = run.predictions("test")
+    assert stored.probabilities == pytest.approx((one + other) / 2, abs=1e-3)
+    assert list(stored.ids) == list(data["test"].ids)
+    again = evaluate_onnx(run, data, "test")
+    assert again.accuracy == run.results.splits["test"].accuracy
+    assert {"validation", "test", "test_unique"} == set(run.results.splits)
+    # It answers like one network, with the temperature that was stored.
+    assert Network(run).temperature == run.results.temperature
+
+
+def moved(images, down, right):
+    """Images moved, the last pixels filling the edge."""
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2)), mode="edge")
+    return padded[:, 2 - down : 50 - down, 2 - right : 50 - right]
+
+
+@pytest.mark.parametrize("views", ["flip", "ten"])
+def test_views_are_the_image_moved_and_mirrored(members, data, views):
+    file, names = members[0].onnx_path, members[0].results.class_names
+    images = data["test"].images[:9]
+    places = [(0, 0)]
+    if views == "ten":
+        places += [(0, 2), (0, -2), (2, 0), (-2, 0)]
+    seen = [moved(images, *place) for place in places]
+    seen += [view[:, :, ::-1] for view in seen]
+    network = OnnxNetwork(file)
+    expected = np.mean([network(view) for view in seen], axis=0)
+    assert OnnxNetwork(joined([file], names, views))(images) == pytest.approx(expected, abs=1e-5)
+
+
+def test_runs_that_do_not_fit_together_leave_nothing(members, data, tmp_path):
+    first, second = members
+    other = replace(second, config=second.config.model_copy(update={"drop_classes": ("fear",)}))
+    for runs, message in (
+        ([first, other], "differ in drop_classes"),
+        ([first, first], "a run twice"),
+        ([first, replace(second, results=None)], "has no model.onnx"),
+    ):
+        with pytest.raises(UserError, match=message):
+            combined(runs, data, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_sets_may_differ_in_what_they_leave_out(members, data, tmp_path):
+    first, second = members
+    protocol = second.config.protocol.model_copy(update={"leave_out": ("repeats",)})
+    cleaned = replace(second, config=second.config.model_copy(update={"protocol": protocol}))
+    assert combined([first, cleaned], data, tmp_path).state == "finished"
+
+
+def test_a_dataset_with_other_classes_is_judged_on_those_in_common(members, data):
+    """Happy and sad alone, in another order and twice the size, beside a class nobody knows."""
+    run = members[0]
+    test = data["test"]
+    happy, sad, fear = (run.results.class_names.index(n) for n in ("happy", "sad", "fear"))
+    keep = np.isin(test.labels, [happy, sad, fear])
+    labels = np.select([test.labels[keep] == n for n in (happy, sad)], [2, 0], 1).astype(np.uint8)
+    part = replace(
+        test.take(keep), images=test.images[keep].repeat(2, 1).repeat(2, 2), labels=labels
+    )
+    other = replace(
+        data, name="other", class_names=("sad", "contempt", "happy"), parts={POOL: part}, titles={}
+    )
+    found = evaluate_onnx(run, other, POOL)
+    both = np.isin(test.labels, [happy, sad])
+    probabilities = OnnxNetwork(run.onnx_path)(test.images[both])[:, [happy, sad]]
+    right = probabilities.argmax(axis=1) == (test.labels[both] == sad)
+    assert found.n == both.sum()
+    assert found.accuracy == pytest.approx(right.mean())
+    assert [row.name for row in found.classes] == ["happy", "sad"]
+    with pytest.raises(UserError, match="too few in common"):
+        evaluate_onnx(run, replace(other, class_names=("a", "b", "c")), POOL)
+
+
+def test_the_temperature_is_stored_and_that_of_older_runs_is_fitted(members):
+    run = members[0]
+    assert run.results.temperature is not None
+    older = replace(run, results=Results(**(dict(run.results) | {"temperature": None})))
+    assert Network(older).temperature == pytest.approx(run.results.temperature, rel=1e-6)
