@@ -75,7 +75,7 @@ def presets() -> None:
             policy = load_config(experiment).augmentation
             st.button(title, on_click=_set, args=(policy,), key=f"preset-{experiment}")
         st.button("Nothing", on_click=_set, args=(AugmentationConfig(),), key="preset-nothing")
-        st.caption("The augmentation of a paper, or of no one.")
+        st.caption("The augmentation of a paper, of our own recipe, or of no one.")
 
 
 def controls() -> AugmentationConfig:

@@ -19,6 +19,7 @@ from dashboard import (
 )
 from dashboard.gallery import Face
 from dashboard.judged import chosen
+from fercore.config import CombinedConfig
 from fercore.metrics import apply_temperature, expected_calibration_error
 from fercore.runs import Run
 
@@ -247,10 +248,22 @@ def details(run: Run) -> None:
     {"network": _network, "config": _configuration, "provenance": _provenance}[shown](run)
 
 
+_VIEWS = {
+    "one": "each image as it is",
+    "flip": "each image and its mirror image",
+    "ten": "ten views of each image: in its place and moved by a 24th of its side, and mirrored",
+}
+
+
 def _network(run: Run) -> None:
     layers = cached.layers(run)
     if not layers:
-        st.caption("No layer table.")
+        if isinstance(run.config, CombinedConfig):
+            members = ", ".join(f"`{member}`" for member in run.config.combined.members)
+            views = _VIEWS[run.config.combined.views]
+            st.markdown(f"The mean probability of {members}, asked about {views}.")
+        else:
+            st.caption("No layer table.")
         return
     total = sum(layer.parameters for layer in layers)
     trainable = sum(layer.trainable for layer in layers)

@@ -599,11 +599,13 @@ def test_the_augmentation_page_shows_what_training_feeds(
 def test_a_preset_sets_every_strength(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
     app = open_page("augmentation", noise="0.2")
-    (button,) = (b for b in app.button if b.label == "Ranjan 2023")
-    button.click().run()
-    assert not app.exception
-    wanted = load_config("ranjan2023-model2-fer2013").augmentation
-    assert AugmentationConfig(**tomllib.loads(app.code[0].value)["augmentation"]) == wanted
+    presets = {"Ranjan 2023": "ranjan2023-model2-fer2013", "Facet, ours": "facet-tiny"}
+    for label, experiment in presets.items():
+        (button,) = (b for b in app.button if b.label == label)
+        button.click().run()
+        assert not app.exception
+        wanted = load_config(experiment).augmentation
+        assert AugmentationConfig(**tomllib.loads(app.code[0].value)["augmentation"]) == wanted
     (button,) = (b for b in app.button if b.label == "Nothing")
     button.click().run()
     assert app.code[0].value == "[augmentation]"
