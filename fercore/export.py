@@ -5,7 +5,6 @@ and returns `probabilities`, `(batch, classes)` float32. Its metadata hold the c
 """
 
 import contextlib
-import importlib.util
 import io
 import logging
 import tempfile
@@ -48,8 +47,8 @@ def round_kernels(network: keras.Model) -> None:
 
 
 def available() -> bool:
-    """Whether TensorFlow is installed, which the converter needs whatever the Keras backend is."""
-    return importlib.util.find_spec("tensorflow") is not None
+    """Whether Keras computes on TensorFlow, from whose graphs the converter starts."""
+    return bool(keras.backend.backend() == "tensorflow")
 
 
 def export_run(
@@ -69,7 +68,7 @@ def export_run(
         class_names: label of each output.
 
     Raises:
-        UserError: if TensorFlow is absent, or the exported network says something else.
+        UserError: if Keras is not on TensorFlow, or the exported network says something else.
     """
     opset, content = export_onnx(network, class_names)
     exported = OnnxNetwork(content)(images)
@@ -95,7 +94,7 @@ def export_finished(run: Run, images: NDArray[np.uint8]) -> Onnx:
         images: `(n, height, width)` uint8, to compare the export with Keras on.
 
     Raises:
-        UserError: if the checkpoint is gone, TensorFlow is absent, or the export differs.
+        UserError: if the checkpoint is gone, Keras is not on TensorFlow, or the export differs.
     """
     checkpoint = run.path / "checkpoints" / "model.keras"
     if run.results is None or not checkpoint.is_file():
@@ -123,14 +122,15 @@ def export_onnx(network: keras.Model, class_names: Sequence[str]) -> tuple[int, 
         The operator set and the content of the file.
 
     Raises:
-        UserError: if TensorFlow is absent.
+        UserError: if Keras is not on TensorFlow.
     """
     import onnx
 
     if not available():
         raise UserError(
-            "the ONNX export needs TensorFlow, which is not installed here; copy the run to a "
-            "machine that has it and run: fercore export RUN"
+            f"the ONNX export needs Keras on TensorFlow, and this is Keras on "
+            f"{keras.backend.backend()}; where TensorFlow is installed, run without KERAS_BACKEND: "
+            "fercore export RUN"
         )
     softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
     classifier = keras.Model(network.input, softmax(network.output))

@@ -126,8 +126,11 @@ class Trainee(keras.Model):  # type: ignore[misc]
             yield
             return
         weights = self.network.trainable_variables
-        trained = [ops.convert_to_numpy(weight.value) for weight in weights]
+        trained = [np.array(ops.convert_to_numpy(weight.value)) for weight in weights]
         type(self.optimizer).finalize_variable_values(self.optimizer, weights)
+        # On JAX the weights would share the averages' memory, which a step gives away.
+        for weight in weights:
+            weight.assign(np.array(ops.convert_to_numpy(weight.value)))
         try:
             yield
         finally:

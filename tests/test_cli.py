@@ -44,6 +44,7 @@ def fercore(monkeypatch, tmp_path, capsys):
         (["train", "--resume", "nope"], "received the run 'nope'"),
         (["train", "synthetic-quick", "--drop-classes", '["contempt"]'], "contempt"),
         (["evaluate", "nope"], "received the run 'nope'"),
+        (["ensemble", "nope"], "received the run 'nope'"),
         (["export", "nope"], "received the run 'nope'"),
         (["runs", "show", "../x"], "received the run '../x'"),
         (["runs", "rm", "nope", "--yes"], "received the run 'nope'"),
@@ -89,6 +90,7 @@ def test_help_has_an_example_for_every_command(fercore):
         ["configs"],
         ["train"],
         ["evaluate"],
+        ["ensemble"],
         ["export"],
         ["data", "add"],
         ["data", "list"],
@@ -138,6 +140,20 @@ def test_the_first_minute(fercore, tmp_path):
     status, out, _ = fercore("evaluate", run.id, "--json")
     assert json.loads(out)["accuracy"] == run.results.splits["test"].accuracy
     assert fercore("evaluate", run.id, "--split", "sideways")[0] == 2
+    status, out, _ = fercore("evaluate", run.id, "--tta", "--json")
+    views = json.loads(out)
+    assert views["tta"]
+    assert fercore("ensemble", run.id)[2].count("expected two or more, or --tta") == 1
+    status, out, err = fercore("ensemble", run.id, "--tta", "--name", "ten-views")
+    assert status == 0, err
+    (made,) = (found for found in list_runs(tmp_path / "runs") if found.origin == "combined")
+    assert made.config.name == "ten-views"
+    assert made.results.splits["test"].accuracy == views["accuracy"]
+    assert made.environment.synthetic
+    assert made.environment.command == f"fercore ensemble {run.id} --tta --name ten-views"
+    assert fercore("runs", "check", made.id)[0] == 0
+    assert "--tta --name ten-views" in fercore("runs", "show", made.id)[1]
+    assert fercore("runs", "rm", made.id, "--yes")[0] == 0
 
     status, _, err = fercore("train", "--resume", run.id)
     assert status == 2

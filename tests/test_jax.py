@@ -38,7 +38,8 @@ from tests.tiny import make_splits, tiny_config
 from fercore.recorder import RunWriter
 from fercore.train import train
 changes = {"rotation": 10, "horizontal_flip": True}
-config = tiny_config(augmentation=changes, steps_per_execution=2)
+average = {"average": 0.9}
+config = tiny_config(augmentation=changes, steps_per_execution=2, optimizer=average)
 writer = RunWriter.create(Path(sys.argv[1]), config)
 results = train(config, make_splits(), writer, command="test")
 outcome = {"path": str(writer.path), "onnx": bool(results.onnx)}

@@ -147,8 +147,8 @@ def export(
 ) -> None:
     """Write a run's model.onnx from its checkpoint, and compare it with Keras.
 
-    Training does this by itself where TensorFlow is installed; a run that was trained on JAX alone
-    is exported afterwards.
+    Training does this by itself where Keras computes on TensorFlow; a run that was trained on JAX
+    is exported afterwards, without KERAS_BACKEND.
 
     Example: fercore export RUN
     """
