@@ -18,7 +18,7 @@ from fercore.evaluate import judge, predictions_of, temperature_of
 from fercore.onnx_session import OnnxNetwork
 from fercore.protocol import plan
 from fercore.provenance import describe, now
-from fercore.recorder import RunWriter
+from fercore.recorder import write_whole
 from fercore.records import Onnx, Results
 from fercore.runs import Run
 
@@ -90,18 +90,7 @@ def combine(
         device=machine.cpu_name(),
         precision="float32",
     )
-    run = RunWriter.create(root, config)
-    try:
-        run.write_record(environment)
-        run.write_predictions(predictions)
-        with run.replacing("model.onnx") as file:
-            file.write(content)
-        run.write_record(results)
-        run.set_status(state="finished", phase="", message="combined")
-    except OSError as error:
-        run.discard()
-        raise UserError(f"cannot write {run.path} ({error.strerror}); nothing was made") from None
-    return run.path
+    return write_whole(root, config, environment, predictions, results, content)
 
 
 def joined(files: Sequence[Path], class_names: Sequence[str], views: Views = "one") -> bytes:

@@ -27,7 +27,7 @@ from fercore.labels import canonical
 from fercore.onnx_session import OnnxNetwork
 from fercore.protocol import Protocol, plan
 from fercore.provenance import describe, now
-from fercore.recorder import RunWriter
+from fercore.recorder import write_whole
 from fercore.records import Onnx, Results
 from fercore.runs import Predictions
 
@@ -366,22 +366,7 @@ def _write(
         device=machine.cpu_name(),
         precision="float32" if content else "",
     )
-    run = RunWriter.create(root, config)
-    try:
-        run.write_record(environment)
-        run.write_predictions(predictions)
-        if content is not None:
-            run.write_layers(layers)
-            with run.replacing("model.onnx") as file:
-                file.write(content)
-        run.write_record(results)
-        run.set_status(state="finished", phase="", message="imported")
-    except OSError as error:
-        run.discard()
-        raise UserError(
-            f"cannot write {run.path} ({error.strerror}); nothing was imported"
-        ) from None
-    return run.path
+    return write_whole(root, config, environment, predictions, results, content, layers)
 
 
 def _sha256(path: Path) -> str:

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from fercore.config import ExperimentConfig, RunConfig
 from fercore.errors import UserError
-from fercore.records import FILES, Layer, LogRow, Status
+from fercore.records import FILES, Environment, Layer, LogRow, Results, Status
 from fercore.runs import Predictions
 
 HEARTBEAT_SECONDS = 5.0
@@ -155,6 +155,49 @@ class RunWriter:
         """A file to write in whole; it takes its name only once it is complete and on the disk."""
         with replacing(self.path / name) as file:
             yield file
+
+
+def write_whole(
+    root: Path,
+    config: RunConfig,
+    environment: Environment,
+    predictions: Mapping[str, Predictions],
+    results: Results,
+    network: bytes | None = None,
+    layers: Sequence[Layer] = (),
+) -> Path:
+    """Write a run that was not trained, all of it or nothing.
+
+    Args:
+        root: of the runs.
+        config: of an imported or combined run.
+        environment: in which it was judged.
+        predictions: by split.
+        results: of them.
+        network: content of its `model.onnx`.
+        layers: its table, where there is one.
+
+    Returns:
+        The new run directory.
+
+    Raises:
+        UserError: if the disk refuses.
+    """
+    run = RunWriter.create(root, config)
+    try:
+        run.write_record(environment)
+        run.write_predictions(predictions)
+        if network is not None:
+            with run.replacing("model.onnx") as file:
+                file.write(network)
+        if layers:
+            run.write_layers(layers)
+        run.write_record(results)
+        run.set_status(state="finished", phase="")
+    except OSError as error:
+        run.discard()
+        raise UserError(f"cannot write {run.path} ({error.strerror}); no run was made") from None
+    return run.path
 
 
 @contextmanager
