@@ -38,6 +38,9 @@ def summary(rows: Sequence[Comparison]) -> None:
         for status, (label, below) in _TILES.items():
             with st.container(border=True, height="stretch", gap="xxsmall"):
                 st.metric(label, sum(row.status == status for row in overall))
+                if status == "reached":
+                    first = sum(row.first_reaches for row in overall)
+                    below = f"{below}; {first} by the first seed alone"
                 st.caption(below)
 
 

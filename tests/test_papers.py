@@ -74,6 +74,11 @@ def test_a_figure_is_the_mean_over_seeds_with_its_interval():
     assert found.paper.low == pytest.approx(61.99, abs=0.01)
     assert found.paper.high == pytest.approx(67.89, abs=0.01)
     assert found.status == "within"
+    assert found.paper.first == pytest.approx(64.0)
+    assert not found.first_reaches
+    lucky = comparison("le2019-deep", [made("le2019-deep", 0.66), made("le2019-deep", 0.64, 1)])
+    assert (lucky.paper.mean, lucky.paper.first) == pytest.approx((65.0, 66.0))
+    assert (lucky.status, lucky.first_reaches) == ("within", True)
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,11 @@ def _summarise(rows: Sequence[Comparison]) -> None:
         for status, words in papers.STATUS_WORDS.items()
     }
     told = ", ".join(f"{n} {words}" for words, n in counted.items() if n)
-    typer.echo(f"{len(overall)} figures of whole test sets: {told}")
+    first = sum(comparison.first_reaches for comparison in overall)
+    typer.echo(
+        f"{len(overall)} figures of whole test sets: {told}, by the mean over the seeds; "
+        f"{first} reached by the first seed alone"
+    )
     absent = papers.untrained(rows)
     if absent:
         typer.echo(
