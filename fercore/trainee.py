@@ -151,8 +151,11 @@ class Trainee(keras.Model):  # type: ignore[misc]
 def build_optimizer(config: OptimizerConfig) -> keras.optimizers.Optimizer:
     """The Keras optimizer that a config names."""
     settings: dict[str, Any] = {"learning_rate": config.learning_rate}
-    if config.weight_decay:
+    # AdamW and Muon decay by Keras's own default unless they are told not to.
+    if config.weight_decay or config.name in {"adamw", "muon"}:
         settings["weight_decay"] = config.weight_decay
+    if config.name == "muon":
+        settings["adam_weight_decay"] = config.weight_decay
     if config.clip_norm:
         settings["clipnorm"] = config.clip_norm
     if config.average:

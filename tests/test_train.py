@@ -301,6 +301,33 @@ def test_label_smoothing_and_its_gradient_free_value():
     assert smoothed == pytest.approx(np.asarray(expected), rel=1e-5)
 
 
+@pytest.mark.parametrize("decay", [0.5, 0.0])
+@pytest.mark.parametrize("name", ["adam", "sgd", "adamw", "muon"])
+def test_weight_decay_shrinks_kernels_and_nothing_else(name, decay):
+    import keras
+
+    from fercore.config import OptimizerConfig
+    from fercore.trainee import build_optimizer
+
+    network = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Conv2D(2, 3, bias_initializer="ones"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, bias_initializer="ones"),
+        ]
+    )
+    optimizer = build_optimizer(OptimizerConfig(name=name, learning_rate=0.1, weight_decay=decay))
+    weights = network.trainable_variables
+    before = [np.array(keras.ops.convert_to_numpy(weight)) for weight in weights]
+    optimizer.build(weights)
+    optimizer.apply([keras.ops.zeros_like(weight) for weight in weights], weights)
+    for weight, value in zip(weights, before, strict=True):
+        wanted = value * (1 - 0.1 * decay) if weight.name == "kernel" else value
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), wanted, atol=1e-6)
+
+
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     from fercore import checkpoints, models
 
