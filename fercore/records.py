@@ -211,7 +211,7 @@ class Onnx(_Record):
         max_difference: largest difference of a probability from Keras's, over `n` samples.
         n: samples compared.
 
-    Of an imported network, which was compared with nothing, the last three are null.
+    Of an imported or combined network, which was compared with nothing, the last three are null.
     """
 
     bytes: int = Field(ge=1)

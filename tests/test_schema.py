@@ -48,7 +48,11 @@ def test_committed_runs_keep_the_format(path):
     assert run.state == "finished"
     assert not run.environment.synthetic
     assert run.onnx_path is not None or left_out_by_git(path / "model.onnx")
-    assert run.results.onnx.max_difference <= 1e-4
+    if run.origin == "trained":
+        assert run.results.onnx.max_difference <= 1e-4
+    else:
+        # What was never in Keras was compared with nothing.
+        assert run.results.onnx.max_difference is None
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
