@@ -93,6 +93,7 @@ class GradCam:
         import cv2
 
         features = _run(self._features, crop[None, :, :, None].astype(np.float32))
+        # Of several views of an image (`fercore.combine`), the first is the image as it is.
         maps = np.moveaxis(features[0], self._channel_axis - 1, 0)
         weights = self._weights(features, class_index)
         found = np.maximum(np.tensordot(weights, maps, 1), 0).astype(np.float32)
@@ -107,10 +108,17 @@ class GradCam:
         shape[0] = shape[self._channel_axis] = channels
         change = step * np.eye(channels, dtype=np.float32).reshape(shape)
         changed = np.concatenate([change, -change])
+        batch = max(_BATCH // len(features), 1)
         scores = np.concatenate(
             [
-                _run(self._head, features + changed[start : start + _BATCH])[:, class_index]
-                for start in range(0, len(changed), _BATCH)
+                _run(
+                    self._head,
+                    # All views change together; they come view by view.
+                    (features[:, None] + changed[None, start : start + batch]).reshape(
+                        -1, *features.shape[1:]
+                    ),
+                )[:, class_index]
+                for start in range(0, len(changed), batch)
             ]
         )
         if not self._has_logits:

@@ -71,6 +71,42 @@ def test_it_equals_that_of_gradients(make):
     assert seen > 0
 
 
+def test_of_several_views_the_image_itself_is_shown(tmp_path):
+    """Two equal views, for the image is its own mirror image: gradients of one tell of both."""
+    from fercore.combine import joined
+    from fercore.export import export_onnx
+
+    keras.utils.set_random_seed(4)
+    pixels, features, logits = residual()
+    _, content = export_onnx(keras.Model(pixels, logits), CLASSES)
+    (tmp_path / "model.onnx").write_bytes(content)
+    half = np.random.default_rng(5).integers(0, 256, (24, 12), dtype=np.uint8)
+    image = np.concatenate([half, half[:, ::-1]], axis=1)
+    explain = GradCam(joined([tmp_path / "model.onnx"], CLASSES, "flip"))
+    seen = 0.0
+    for class_index in range(len(CLASSES)):
+        scores = keras.ops.log_softmax(logits)
+        expected = by_gradients(pixels, features, scores, image, class_index)
+        # The mean is over the places of both views.
+        found = 2 * explain(image, class_index)
+        assert found == pytest.approx(expected, abs=0.01 * float(expected.max()) + 1e-6)
+        seen += float(found.max())
+    assert seen > 0
+    ten = GradCam(joined([tmp_path / "model.onnx"], CLASSES, "ten"))
+    assert ten(image, 0).shape == image.shape
+
+
+def test_of_several_networks_there_is_no_one_feature_map(tmp_path):
+    from fercore.combine import joined
+    from fercore.export import export_onnx
+
+    pixels, _, logits = plain()
+    _, content = export_onnx(keras.Model(pixels, logits), CLASSES)
+    (tmp_path / "model.onnx").write_bytes(content)
+    with pytest.raises(UserError, match="no convolutional feature map"):
+        GradCam(joined([tmp_path / "model.onnx"] * 2, CLASSES))
+
+
 def test_a_network_without_a_feature_map_is_refused():
     from fercore.export import export_onnx
 
