@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fercore.errors import UserError
+from fercore.onnx_session import open_session
 
 # What comes after the last feature map and only gathers, moves or shrinks it.
 _PASSING = {
@@ -73,10 +74,10 @@ class GradCam:
         self._channel_axis = cut.channel_axis
         self.map_shape = cut.map_shape
         parts = onnx.utils.Extractor(model)
-        self._features = _session(
-            parts.extract_model([model.graph.input[0].name], [cut.name]), threads
-        )
-        self._head = _session(parts.extract_model([cut.name], [score]), threads)
+        before = parts.extract_model([model.graph.input[0].name], [cut.name])
+        after = parts.extract_model([cut.name], [score])
+        self._features = open_session(before.SerializeToString(), threads)
+        self._head = open_session(after.SerializeToString(), threads)
 
     def __call__(self, crop: NDArray[np.uint8], class_index: int) -> NDArray[np.float32]:
         """The map of one image for one class.
@@ -177,17 +178,6 @@ def _bottlenecks(graph: Any) -> Iterator[tuple[int, str]]:
 
 def _producer(graph: Any, name: str) -> Any:
     return next((node for node in graph.node if name in node.output), None)
-
-
-def _session(model: Any, threads: int) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
 
 
 def _run(session: Any, value: NDArray[np.float32]) -> NDArray[np.float32]:

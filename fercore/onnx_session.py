@@ -26,17 +26,8 @@ class OnnxNetwork:
     """
 
     def __init__(self, source: Path | bytes, threads: int = 1):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        # Idle threads that spin take the processor from whatever finds the faces.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(
-                source, options, providers=["CPUExecutionProvider"]
-            )
+            self._session = open_session(source, threads)
         except Exception as error:  # onnxruntime raises classes of its own, without a common base
             name = source if isinstance(source, Path) else "the content"
             raise UserError(f"{name} cannot be loaded as an ONNX network: {error}") from None
@@ -71,3 +62,15 @@ class OnnxNetwork:
         ]
         empty = np.empty((0, self.num_classes), np.float32)
         return np.concatenate(results) if results else empty
+
+
+def open_session(source: Path | bytes, threads: int = 1) -> Any:
+    """An ONNX Runtime session on the processor, for a file or its content."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Idle threads that spin take the processor from whatever finds the faces.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
