@@ -2,6 +2,10 @@
 
 Streamlit's own binding puts a widget's labels there; these put identifiers, which a link needs that
 is to outlive a label. What no widget could hold is passed over.
+
+The address rules where a visitor arrives and where the browser goes back or forth; a widget takes
+its value from there once. Otherwise the widget rules and the address follows: the browser may run
+the page with an address that is behind, for it has not heard of the last change.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,65 +13,42 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 _ValueT = TypeVar("_ValueT")
-_USED, _NOW_USED = "linked:used", "linked:now used"
-_PAGE, _ARRIVED = "linked:page", "linked:arrived"
+_PAGE, _GIVEN = "linked:page", "linked:given"
 
 
 @dataclass
-class _Link:
-    """What one session knows of the address under one key.
-
-    A page may run with an address that is behind: someone has clicked before the browser heard of
-    the last changes. An address that this session wrote comes from itself. The last one that the
-    browser is known to have had is behind if a widget was used in this run; else the browser has
-    heard of what came later and has gone back.
+class _Given:
+    """An address whose values are to be taken, once each.
 
     Attributes:
-        seen: the last address that came from the browser.
-        sent: what was written since.
-        ahead: whether the address of this run is one that a callback has just written.
-        assigned: whether the widget is still to take its value from there.
+        address: by key; what is not there has no value.
+        arrived: whether a visitor has come to the page with it. What it then leaves out is as it
+            was.
+        taken: the keys whose values were taken, or were chosen anew since.
     """
 
-    seen: list[str] | None = None
-    sent: list[list[str]] = field(default_factory=list)
-    ahead: bool = False
-    assigned: bool = False
+    address: dict[str, list[str]]
+    arrived: bool
+    taken: set[str] = field(default_factory=set)
 
-    def comes_from_outside(self, address: list[str]) -> bool:
-        """Whether someone else changed the address; takes note of it."""
-        if self.ahead:
-            self.ahead = False
-            return False
-        if address == self.seen and self.sent and not st.session_state.get(_USED):
-            self.sent.clear()
-            return True
-        return self.heard(address)
-
-    def heard(self, address: list[str]) -> bool:
-        """Take note of an address that the browser sent; whether someone else changed it."""
-        if address == self.seen:
-            return False
-        self.seen = address
-        if address in self.sent:
-            del self.sent[: self.sent.index(address) + 1]
-            return False
-        self.sent.clear()
-        return True
+    def take(self, key: str) -> list[str] | None:
+        """What the address says under a key, if that is still to be taken."""
+        if key in self.taken:
+            return None
+        self.taken.add(key)
+        return None if self.arrived and key not in self.address else self.address.get(key, [])
 
 
 def begin(page: str) -> None:
-    """Tell this run of the app from the one before; the entry point calls it before the page."""
-    st.session_state[_USED] = st.session_state.pop(_NOW_USED, False)
-    st.session_state[_ARRIVED] = st.session_state.get(_PAGE) != page
+    """Take note of an address that someone else wrote; the entry point calls it before the page."""
+    context = get_script_run_ctx()
+    arrived = st.session_state.get(_PAGE) != page
+    if arrived or (context is not None and context.is_history_navigation):
+        st.session_state[_GIVEN] = _Given(_address(), arrived)
     st.session_state[_PAGE] = page
-
-
-def arrived() -> bool:
-    """Whether this is the first run of a page since another one was open."""
-    return bool(st.session_state.get(_ARRIVED, True))
 
 
 def text(label: str, key: str, **options: Any) -> str:
@@ -154,13 +135,27 @@ def picks(
     key: str,
     limit: int,
     default: Sequence[str] = (),
+    remembered: Sequence[str] = (),
     **kwargs: Any,
 ) -> list[str]:
-    """Several of many, in the order in which they were picked, at most `limit`."""
+    """Several of many, in the order in which they were picked, at most `limit`.
+
+    Args:
+        label: of the list.
+        options: their labels by value.
+        key: under which the address names them.
+        limit: the most that can be picked.
+        default: what no name in the address stands for.
+        remembered: what a visitor has picked elsewhere. It is picked, and named, where the address
+            names none on arrival.
+        kwargs: for `st.multiselect`.
+    """
 
     def parse(given: list[str]) -> list[str]:
         return [option for option in dict.fromkeys(given or default) if option in options][:limit]
 
+    if remembered and key not in st.session_state and key not in st.query_params:
+        _write(key, parse(list(remembered)))
     value, new = _sync(key, list(default), parse)
     st.multiselect(
         label,
@@ -232,25 +227,22 @@ def page(count: int, key: str) -> int:
 
 
 def follow(key: str) -> list[str] | None:
-    """What the address says under a key that no widget is bound to, if it has just changed there.
+    """What the address says under a key that no widget is bound to, where it rules.
 
     For choices that a page keeps by itself; it says `publish` when one is made, from a callback,
     and `write` in every run.
     """
-    link: _Link = st.session_state.setdefault(f"link:{key}", _Link())
-    address = st.query_params.get_all(key)
-    return address if link.comes_from_outside(address) else None
+    return _given().take(key)
 
 
 def publish(key: str) -> None:
     """Note, in a callback, that the choice under a key was changed on the page."""
-    st.session_state[_NOW_USED] = True
-    st.session_state.setdefault(f"link:{key}", _Link()).heard(st.query_params.get_all(key))
+    _given().taken.add(key)
 
 
 def write(key: str, values: list[str]) -> None:
     """Bring the address up to date."""
-    _write(key, values, st.session_state[f"link:{key}"])
+    _write(key, values)
 
 
 def assign(values: Mapping[str, str]) -> None:
@@ -259,55 +251,51 @@ def assign(values: Mapping[str, str]) -> None:
     Args:
         values: by key. The empty text stands for a widget's default.
     """
-    st.session_state[_NOW_USED] = True
-    address = {key: st.query_params.get_all(key) for key in st.query_params}
+    given, address = _given(), _address()
     for key, value in values.items():
-        link: _Link = st.session_state.setdefault(f"link:{key}", _Link())
-        link.heard(address.get(key, []))
-        address[key] = [value] if value else []
-        link.sent.append(address[key])
-        link.ahead = link.assigned = True
+        address[key] = given.address[key] = [value] if value else []
+        given.taken.discard(key)
     # All at once: one step back undoes the whole.
-    st.query_params.from_dict({key: given for key, given in address.items() if given})
+    st.query_params.from_dict({key: said for key, said in address.items() if said})
+
+
+def _given() -> _Given:
+    given: _Given = st.session_state.setdefault(_GIVEN, _Given({}, arrived=True))
+    return given
+
+
+def _address() -> dict[str, list[str]]:
+    return {key: st.query_params.get_all(key) for key in st.query_params}
 
 
 def _sync(key: str, default: Any, parse: Callable[[list[str]], _ValueT]) -> tuple[_ValueT, bool]:
-    """The value that the widget is to show, and whether the address has just changed it.
+    """The value that the widget is to show, and whether it has to be assigned.
 
     A value is assigned only where the address changes that of a widget which is there already.
     Otherwise the widget takes its value as its default, in every run and not in the first alone: a
     click cuts a run short, and a browser that has missed the message of an assignment would draw
     the widget empty, and report that as a choice.
     """
-    link: _Link = st.session_state.setdefault(f"link:{key}", _Link())
-    address = st.query_params.get_all(key)
-    outside = link.comes_from_outside(address) or link.assigned
-    link.assigned = False
+    given = _given().take(key)
     if key not in st.session_state:
-        return parse(address), False
-    if outside:
-        st.session_state[key] = parse(address)
-        return parse(address), True
-    value = parse(_encode(st.session_state[key], default))
-    if stale := value != st.session_state[key]:
+        return parse(st.query_params.get_all(key)), False
+    value = parse(_encode(st.session_state[key], default) if given is None else given)
+    if changed := value != st.session_state[key]:
         st.session_state[key] = value
-    _write(key, _encode(value, default), link)
-    return value, stale
+    if given is None:
+        _write(key, _encode(value, default))
+    return value, changed
 
 
 def _publish(key: str, default: Any) -> None:
     """Write a widget's new value to the address, before the page runs with it."""
-    st.session_state[_NOW_USED] = True
-    link: _Link = st.session_state[f"link:{key}"]
-    link.heard(st.query_params.get_all(key))
-    _write(key, _encode(st.session_state[key], default), link)
-    link.ahead = True
+    publish(key)
+    _write(key, _encode(st.session_state[key], default))
 
 
-def _write(key: str, encoded: list[str], link: _Link) -> None:
+def _write(key: str, encoded: list[str]) -> None:
     if encoded == st.query_params.get_all(key):
         return
-    link.sent.append(encoded)
     if encoded:
         st.query_params[key] = encoded
     else:

@@ -41,14 +41,12 @@ def choose(run_ids: Sequence[str]) -> None:
 
 def pick_runs(readable: Mapping[str, Run]) -> list[str]:
     """Let the reader pick up to eight runs; those ticked elsewhere, unless the address says."""
-    if "runs" not in st.query_params and (remembered := chosen()):
-        kept = [run_id for run_id in remembered if run_id in readable]
-        st.query_params["runs"] = kept[: theme.MAX_COMPARED]
     picked = linked.picks(
         "Runs",
         facts.labels(list(readable.values())),
         key="runs",
         limit=theme.MAX_COMPARED,
+        remembered=chosen(),
         placeholder="Choose up to eight runs",
     )
     choose(picked)

@@ -170,8 +170,7 @@ def selectable(
 def ticks_from_address() -> None:
     """Take the ticked runs from the address, where a link or the back button changed it."""
     wanted = linked.follow("runs")
-    # What was ticked before a visit to another page stays, unless the address says otherwise.
-    if wanted is None or wanted == pieces.chosen() or (not wanted and linked.arrived()):
+    if wanted is None or wanted == pieces.chosen():
         return
     pieces.choose(wanted)
     # Another table: one that is there already keeps its own ticks.

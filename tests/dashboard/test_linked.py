@@ -1,0 +1,128 @@
+"""The address and the widgets, whoever was the last to speak."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.testing.v1 import AppTest
+
+
+def page() -> None:
+    import streamlit as st
+
+    from dashboard import linked
+
+    st.button("Nothing linked", key="other")
+    st.button("Assign", key="assign", on_click=linked.assign, args=({"word": "set", "two": ""},))
+    linked.begin("page")
+    linked.text("Word", "word")
+    linked.picks("Two", {"a": "A", "b": "B", "c": "C"}, "two", 2)
+    followed = linked.follow("own")
+    if followed is not None or "own" not in st.session_state:
+        st.session_state["own"] = followed or []
+    linked.write("own", st.session_state["own"])
+
+
+def opened(**query: str | list[str]) -> AppTest:
+    app = AppTest.from_function(page)
+    go_to(app, query)
+    return app.run()
+
+
+def go_to(app: AppTest, query: dict[str, Any]) -> None:
+    app.query_params.clear()
+    for key, value in query.items():
+        app.query_params[key] = value
+
+
+def state(app: AppTest) -> tuple[str, list[str]]:
+    assert not app.exception
+    return app.text_input(key="word").value or "", app.multiselect(key="two").value
+
+
+def address(app: AppTest) -> dict[str, list[str]]:
+    said = dict(app.query_params)
+    return {key: [value] if isinstance(value, str) else value for key, value in said.items()}
+
+
+@pytest.fixture
+def back(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """The back button, as Streamlit tells a run of it."""
+
+    def go_back(app: AppTest, **query: str | list[str]) -> None:
+        def context() -> Any:
+            running = get_script_run_ctx()
+            assert running is not None
+            running.is_history_navigation = True
+            return running
+
+        go_to(app, query)
+        with monkeypatch.context() as patch:
+            patch.setattr("dashboard.linked.get_script_run_ctx", context)
+            app.run()
+
+    return go_back
+
+
+def test_a_link_gives_the_widgets_their_values():
+    app = opened(word="happy", two=["c", "a", "none"], own=["1", "2"])
+    assert state(app) == ("happy", ["c", "a"])
+    assert app.session_state["own"] == ["1", "2"]
+
+
+def test_a_choice_is_in_the_address():
+    app = opened()
+    app.multiselect(key="two").set_value(["b"]).run()
+    assert address(app) == {"two": ["b"]}
+
+
+@pytest.mark.parametrize("before", [{}, {"word": "sad", "two": ["a"], "own": ["1"]}])
+def test_a_run_with_the_address_of_before_undoes_nothing(before: dict[str, Any]):
+    """Another widget, or a component by itself, runs the page before the browser has heard."""
+    app = opened(**before)
+    app.text_input(key="word").set_value("fear").run()
+    app.multiselect(key="two").set_value(["b", "c"]).run()
+    for _ in range(2):
+        go_to(app, {**before})
+        app.button(key="other").click().run()
+        assert state(app) == ("fear", ["b", "c"])
+        assert address(app)["word"] == ["fear"]
+        assert address(app)["two"] == ["b", "c"]
+        assert app.session_state["own"] == before.get("own", [])
+
+
+def test_the_back_button_undoes_a_choice(back: Callable[..., None]):
+    app = opened(two="a", own="1")
+    app.text_input(key="word").set_value("fear").run()
+    app.multiselect(key="two").set_value(["b"]).run()
+    back(app, word="fear", two="a")
+    assert state(app) == ("fear", ["a"])
+    assert app.session_state["own"] == []
+    back(app, own="1")
+    assert state(app) == ("", [])
+    assert app.session_state["own"] == ["1"]
+    # And the page goes on from there.
+    app.text_input(key="word").set_value("neutral").run()
+    assert state(app) == ("neutral", [])
+    assert address(app) == {"word": ["neutral"], "own": ["1"]}
+
+
+def test_a_choice_made_after_going_back_stays(back: Callable[..., None]):
+    app = opened(word="sad")
+    app.text_input(key="word").set_value("fear").run()
+    back(app, word="sad")
+    app.text_input(key="word").set_value("fear").run()
+    go_to(app, {"word": "sad"})
+    app.run()
+    assert state(app) == ("fear", [])
+
+
+def test_an_assignment_is_taken_once_and_outlives_an_address_of_before():
+    app = opened(word="sad", two="a")
+    app.button(key="assign").click().run()
+    assert state(app) == ("set", [])
+    assert address(app) == {"word": ["set"]}
+    go_to(app, {"word": "sad", "two": "a"})
+    app.button(key="other").click().run()
+    assert state(app) == ("set", [])
