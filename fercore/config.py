@@ -365,6 +365,8 @@ class ExperimentConfig(RunConfig):
         precision: `"auto"` computes in bfloat16 where the device gains from it (CPUs with AMX or
             AVX512-BF16, GPUs from Ampere on), else in float32; weights are float32 always.
         steps_per_execution: steps in one call of the compiled function.
+        devices: of this machine, that share every batch (on JAX); a step is what it would be on
+            one. Of every epoch they leave out the few images that would not divide evenly.
     """
 
     model_options: dict[str, bool | int | float | str] = Field(default_factory=dict)
@@ -382,6 +384,16 @@ class ExperimentConfig(RunConfig):
     epochs: int = Field(ge=1)
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     steps_per_execution: int = Field(default=8, ge=1)
+    devices: int = Field(default=1, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> "ExperimentConfig":
+        if self.batch_size % self.devices:
+            raise ValueError(
+                f"received batch_size = {self.batch_size}, which {self.devices} devices cannot "
+                "share evenly"
+            )
+        return self
 
 
 def list_configs() -> tuple[str, ...]:

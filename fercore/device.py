@@ -9,6 +9,7 @@ from types import FrameType
 import keras
 
 from fercore import machine
+from fercore.errors import UserError
 
 
 def has_gpu() -> bool:
@@ -34,6 +35,59 @@ def resolve_precision(precision: str) -> str:
 def jit_compile() -> bool | str:
     """How Keras should compile a step: on CPUs XLA convolves ten times slower than oneDNN."""
     return False if keras.backend.backend() == "tensorflow" and not has_gpu() else "auto"
+
+
+def loops_on_device() -> bool:
+    """Whether several steps should be compiled into one loop by us.
+
+    On TensorFlow Keras does it. On JAX it loops in Python, which a GPU would wait for; on CPUs XLA
+    convolves several times slower within a loop, and over several devices Keras places each batch.
+    """
+    several = keras.distribution.distribution() is not None
+    return keras.backend.backend() == "jax" and has_gpu() and not several
+
+
+@contextmanager
+def sharing_batches(devices: int) -> Iterator[None]:
+    """In the body, every batch of a training is divided among that many devices of this machine.
+
+    Networks that are built in the body have their weights on all of them, and a step computes what
+    it would on one: batch normalisation sees the whole batch. Outside of it each of them computes
+    everything.
+
+    Raises:
+        UserError: as `require_devices`.
+    """
+    if devices == 1:
+        yield
+        return
+    present = require_devices(devices)
+    keras.distribution.set_distribution(
+        keras.distribution.DataParallel(devices=present[:devices], auto_shard_dataset=False)
+    )
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(None)
+
+
+def require_devices(devices: int) -> list[str]:
+    """The devices that can train together, as Keras names them.
+
+    Raises:
+        UserError: if the backend is not JAX, or has fewer.
+    """
+    if keras.backend.backend() != "jax":
+        raise UserError(
+            f"received devices = {devices} on {keras.backend.backend()}; several devices train "
+            "together on JAX: set KERAS_BACKEND=jax, or devices = 1"
+        )
+    present: list[str] = keras.distribution.list_devices()
+    if len(present) < devices:
+        raise UserError(
+            f"received devices = {devices}, JAX has {len(present)} here: {', '.join(present)}"
+        )
+    return present
 
 
 @contextmanager
@@ -73,11 +127,15 @@ def interrupts_deferred() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def describe_device() -> str:
-    """The accelerator or processor in words, such as `"NVIDIA H200"`."""
+def describe_device(devices: int = 1) -> str:
+    """The accelerators or the processor in words, such as `"NVIDIA H200"`.
+
+    Args:
+        devices: how many of this machine's train.
+    """
     if has_gpu():
         names = machine.output(
             "nvidia-smi", "--query-gpu=name", "--format=csv,noheader"
         ).splitlines()
-        return ", ".join(names) or "GPU"
+        return ", ".join(names[:devices]) or "GPU"
     return machine.cpu_name()

@@ -97,7 +97,7 @@ def _train(
                 splits,
                 protocol,
                 backend=keras.backend.backend(),
-                device=device.describe_device(),
+                device=device.describe_device(config.devices),
                 precision=precision,
             )
         )
@@ -121,7 +121,7 @@ def _train(
     # The network, and what moves its weights.
     keras.utils.set_random_seed(config.seed)
     input_shape = (*images.shape[1:], 1)
-    with device.computing_in(precision):
+    with device.sharing_batches(config.devices), device.computing_in(precision):
         network = models.build(config.model, input_shape, num_classes, config.model_options)
         if config.start_from and not resume:
             checkpoints.start_from(find_run(run.path.parent, config.start_from), network, config)
@@ -144,20 +144,22 @@ def _train(
             trainee.reseed(config.seed, epoch)
             trainee.optimizer.learning_rate.assign(schedule.learning_rate(config, log))
             order = np.random.default_rng([config.seed, epoch]).permutation(samples)
-            steps = math.ceil(samples / config.batch_size)
+            order = order[: samples - samples % config.devices]
+            steps = math.ceil(len(order) / config.batch_size)
 
             began = time.perf_counter()
-            history = trainee.fit(
-                **batches(
-                    order.astype(np.int32),
-                    labels[order],
-                    config.batch_size,
-                    weights[labels[order]],
-                ),
-                shuffle=False,  # the order is ours, drawn from seed and epoch
-                verbose=0,
-                callbacks=[Steps(run, on_progress, epoch, config.epochs, steps)],
-            ).history
+            with device.sharing_batches(config.devices):
+                history = trainee.fit(
+                    **batches(
+                        order.astype(np.int32),
+                        labels[order],
+                        config.batch_size,
+                        weights[labels[order]],
+                    ),
+                    shuffle=False,  # the order is ours, drawn from seed and epoch
+                    verbose=0,
+                    callbacks=[Steps(run, on_progress, epoch, config.epochs, steps)],
+                ).history
             trained = time.perf_counter()
             with trainee.averaged():
                 scores = trainee.evaluate(
@@ -182,7 +184,7 @@ def _train(
                 learning_rate=float(trainee.optimizer.learning_rate.value),
                 seconds=trained - began,
                 val_seconds=ended - trained,
-                images_per_second=samples / (trained - began),
+                images_per_second=len(order) / (trained - began),
                 elapsed=(log[-1].elapsed if log else 0.0) + ended - began,
             )
             # The resumable state comes last: killed in between, the run repeats this one epoch.

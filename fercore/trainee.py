@@ -83,6 +83,17 @@ class Trainee(keras.Model):  # type: ignore[misc]
         self(np.zeros(1, np.int32))
         self.optimizer.build(self.trainable_variables)
 
+    def make_train_function(self, force: bool = False) -> None:
+        """Compile what `fit` calls, which on JAX's GPUs is a loop of steps."""
+        made = getattr(self, "train_function", None) is not None
+        super().make_train_function(force)
+        if made and not force:
+            return
+        if self.steps_per_execution > 1 and device.loops_on_device():
+            from fercore.jax_steps import fused
+
+            self.train_function = fused(self.train_step, self.steps_per_execution)
+
     def call(self, positions: Any, training: bool = False) -> Any:
         """Logits of a batch: `(n,)` int32 positions in, `(n, k)` float32 out."""
         pixels = ops.cast(ops.take(self.images, positions, axis=0), "float32")

@@ -54,11 +54,76 @@ print(json.dumps(outcome))
 """
 
 
-def run_script(tmp_path, backend):
+# One device, its steps in a loop of the device's, and several devices.
+SEVERAL = """
+import json, sys
+from pathlib import Path
+import keras
+import numpy as np
+from fercore import device
+from fercore.errors import UserError
+from fercore.layers import BatchNormalization, Dropout
+from fercore.recorder import RunWriter
+from fercore.runs import read_log
+from fercore.train import train
+from fercore.trainee import Trainee, batches
+from tests.tiny import make_splits, tiny_config
+
+fields = {
+    "model": "rath2021",
+    "model_options": {"variant": "one"},
+    "image": {"size": 16},
+    "augmentation": {"brightness": 0.1},
+    "optimizer": {"name": "sgd", "learning_rate": 0.01, "average": 0.9},
+    "batch_size": 60,
+    "epochs": 1,
+}
+data = make_splits()["train"]
+order = np.arange(600, dtype=np.int32)
+weights = np.linspace(0.5, 1.5, 600, dtype=np.float32)
+
+
+def losses(devices=1, steps=1):
+    config = tiny_config(**fields, devices=devices, steps_per_execution=steps)
+    keras.utils.set_random_seed(0)
+    with device.sharing_batches(devices):
+        pixels = keras.Input((16, 16, 1))
+        x = keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 255)(pixels))
+        x = Dropout(0.1)(BatchNormalization()(x))
+        x = keras.layers.Dense(7, dtype="float32")(keras.layers.GlobalMaxPooling2D()(x))
+        network = keras.Model(pixels, x)
+        trainee = Trainee(network, config, data.images[:, ::3, ::3])
+        fed = batches(order, data.labels, config.batch_size, weights)
+        found = trainee.fit(**fed, shuffle=False, verbose=0).history["loss"]
+    # A last batch of 80, which does not divide by three; and the average of the weights.
+    with trainee.averaged():
+        found.append(trainee.evaluate(**batches(order, data.labels, 130), verbose=0)[0])
+    return found
+
+
+outcome = {"one": losses(), "shared": losses(devices=3)}
+device.loops_on_device = lambda: True
+# Ten steps: a loop of seven and three by themselves.
+outcome["fused"] = losses(steps=7)
+device.loops_on_device = lambda: False
+# 515 images, which four devices cannot share evenly.
+config = tiny_config(**fields, devices=4, drop_classes=["disgust"])
+writer = RunWriter.create(Path(sys.argv[1]), config)
+train(config, make_splits(), writer, command="test")
+outcome["uneven"] = [row.loss for row in read_log(writer.path)]
+try:
+    device.require_devices(5)
+except UserError as error:
+    outcome["too many"] = str(error)
+print(json.dumps(outcome))
+"""
+
+
+def run_script(tmp_path, backend, script=SCRIPT, **variables):
     pytest.importorskip("jax")
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path)],
-        env=os.environ | {"KERAS_BACKEND": backend},
+        [sys.executable, "-c", script, str(tmp_path)],
+        env=os.environ | {"KERAS_BACKEND": backend} | variables,
         capture_output=True,
         text=True,
         check=False,
@@ -88,3 +153,13 @@ def test_training_on_jax_needs_no_tensorflow(tmp_path):
 
     images, stored = make_splits()["test"].images, run.predictions("test").probabilities
     assert np.abs(OnnxNetwork(run.path / "model.onnx")(images) - stored).max() < 2e-3
+
+
+def test_several_devices_and_several_steps_a_call_train_as_one(tmp_path):
+    flags = "--xla_force_host_platform_device_count=4"
+    outcome = run_script(tmp_path, "jax", SEVERAL, XLA_FLAGS=flags)
+    np.testing.assert_allclose(outcome["shared"], outcome["one"], rtol=1e-5)
+    # Compiled otherwise, it rounds otherwise.
+    np.testing.assert_allclose(outcome["fused"], outcome["one"], rtol=1e-4)
+    assert np.isfinite(outcome["uneven"]).all()
+    assert outcome["too many"].startswith("received devices = 5, JAX has 4 here: cpu:0")

@@ -113,6 +113,10 @@ def train(
                 "the machine that trained; train it here first"
             )
         plan(experiment, splits)
+        if experiment.devices > 1:
+            from fercore.device import require_devices
+
+            require_devices(experiment.devices)
         writer = RunWriter.create(root, experiment)
         command = shlex.join(["fercore", "train", *words])
 
