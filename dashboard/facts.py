@@ -69,9 +69,17 @@ def all_classes_result(run: Run) -> SplitResult | None:
 def honest_result(run: Run) -> SplitResult | None:
     """The test split without images that stand in training.
 
-    `None` if classes were dropped, or the protocol lets tested images into the training.
+    `None` if classes were dropped, the protocol lets tested images into the training, or the test
+    split was left unread.
     """
-    return result_of(run, "test_unique") if is_honest(run) and not dropped_classes(run) else None
+    if not is_honest(run) or dropped_classes(run) or is_trial(run):
+        return None
+    return result_of(run, "test_unique")
+
+
+def is_trial(run: Run) -> bool:
+    """Whether the run compares recipes on the validation split and left the test split unread."""
+    return run.config is not None and run.config.protocol.test == "validation"
 
 
 def is_honest(run: Run) -> bool:
@@ -167,8 +175,9 @@ def protocol_words(run: Run, *, fold: bool = False) -> str | None:
         if fold
         else f"{protocol.folds} folds by subject",
     }[protocol.split]
-    if protocol.test == "merged":
-        words += ", tests merged"
+    words += {"merged": ", tests merged", "validation": ", tested on validation"}.get(
+        protocol.test, ""
+    )
     return words
 
 
@@ -225,10 +234,7 @@ def silent_for(run: Run) -> float | None:
 def _recipe(run: Run) -> str:
     if run.experiment is None:
         return run.id
-    fields = run.experiment.model_dump(mode="json", exclude={"seed", "precision"})
-    for name in ("fold", "split_seed"):
-        fields["protocol"].pop(name)
-    return json.dumps(fields)
+    return json.dumps(run.experiment.recipe())
 
 
 def _short(run: Run) -> str:

@@ -89,3 +89,24 @@ def start_from(run: Run, network: keras.Model, config: ExperimentConfig) -> None
     load(run.best_path, known.variables)
     for layer in network.layers[:-1]:
         layer.set_weights(known.get_layer(layer.name).get_weights())
+
+
+def teacher(run: Run, input_shape: tuple[int, int, int]) -> keras.Model:
+    """The network of a run with its best weights, which are never trained.
+
+    Args:
+        run: one that `fercore.teachers.find_teachers` gave.
+        input_shape: `(height, width, 1)`.
+
+    Raises:
+        UserError: if its checkpoint is absent, damaged, or of another network.
+    """
+    config = run.experiment
+    assert config is not None  # find_teachers
+    assert run.results is not None
+    network = models.build(
+        config.model, input_shape, len(run.results.class_names), config.model_options
+    )
+    load(run.best_path, network.variables)
+    network.trainable = False
+    return network

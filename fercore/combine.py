@@ -213,12 +213,9 @@ def _together(runs: Sequence[Run]) -> Any:
         assert run.config is not None
         assert first.config is not None
         for what in ("dataset", "protocol", "image", "drop_classes"):
-            # What is left out of the training changes nothing that is judged.
-            own, others = (
-                value.model_copy(update={"leave_out": ()}) if what == "protocol" else value
-                for value in (getattr(run.config, what), getattr(first.config, what))
-            )
-            if own != others:
+            own, others = getattr(run.config, what), getattr(first.config, what)
+            same = own.divides_like(others) if what == "protocol" else own == others
+            if not same:
                 raise UserError(
                     f"{run.id} and {first.id} differ in {what}, expected runs on the same samples"
                 )

@@ -15,6 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fercore.errors import UserError
 
+# What may differ between two runs of one experiment.
+_NOT_RECIPE = {"seed", "precision", "steps_per_execution", "devices", "title", "published"}
+_NOT_RECIPE_PROTOCOL = ("fold", "split_seed")
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -64,7 +68,9 @@ class ProtocolConfig(_Frozen):
         folds: for `"subjects"`; the fold after the tested one chooses the checkpoint.
         fold: the tested fold, from 0.
         split_seed: of the division alone, so that seeds of the training can share one.
-        test: `"own"`, or `"merged"`: the official validation and test split together.
+        test: `"own"`, `"merged"`: the official validation and test split together, or
+            `"validation"`: that split in its place, so that recipes are compared without a look at
+            the test split; nothing may be chosen on it then.
         select_on: `"test"` lets the tested images choose the checkpoint and steer the schedule.
         copies: where `augmentation.mode` makes copies: of training images, `"after_split"`, or
             `"before_split"`, of all images, so that copies of one face land on both sides.
@@ -81,7 +87,7 @@ class ProtocolConfig(_Frozen):
     folds: int = Field(default=5, ge=3, le=100)
     fold: int = Field(default=0, ge=0)
     split_seed: int = Field(default=0, ge=0, lt=2**31)
-    test: Literal["own", "merged"] = "own"
+    test: Literal["own", "merged", "validation"] = "own"
     select_on: Literal["validation", "test"] = "validation"
     copies: Literal["after_split", "before_split"] = "after_split"
     leave_out: tuple[Literal["constant", "conflicts", "repeats"], ...] = ()
@@ -93,6 +99,8 @@ class ProtocolConfig(_Frozen):
             raise ValueError(f"received fold = {self.fold} of {self.folds}, counted from 0")
         if self.split == "random" and self.test_fraction + self.validation_fraction >= 1:
             raise ValueError("test_fraction and validation_fraction leave nothing to train on")
+        if self.test == "validation" and (self.split != "official" or self.select_on == "test"):
+            raise ValueError('test = "validation" needs split = "official", and no select_on')
         if self.test == "merged" and (self.split != "official" or self.select_on != "test"):
             raise ValueError(
                 'test = "merged" needs split = "official" and select_on = "test": it takes the '
@@ -112,6 +120,10 @@ class ProtocolConfig(_Frozen):
                 "is published so says honest = false"
             )
         return self
+
+    def divides_like(self, other: "ProtocolConfig") -> bool:
+        """Whether the same samples are judged; what is left out of the training may differ."""
+        return self == other.model_copy(update={"leave_out": self.leave_out})
 
 
 class AugmentationConfig(_Frozen):
@@ -255,6 +267,23 @@ class EarlyStoppingConfig(_Frozen):
     patience: int = Field(default=0, ge=0)
 
 
+class DistillationConfig(_Frozen):
+    """Trained networks whose answers are learnt beside the labels (Hinton et al., 2015).
+
+    The teachers see each image as the network does, changed and mixed.
+
+    Attributes:
+        teachers: runs, or experiments of which every finished seed teaches; the mean of their
+            probabilities is what is learnt.
+        weight: share of their answers in the loss; the labels have the rest.
+        temperature: divides both logits before the softmax.
+    """
+
+    teachers: tuple[str, ...] = ()
+    weight: float = Field(default=0.5, gt=0, le=1)
+    temperature: float = Field(default=2.0, gt=0)
+
+
 class RunConfig(_Frozen):
     """What every run says of itself, trained here or imported.
 
@@ -353,6 +382,7 @@ class ExperimentConfig(RunConfig):
             which the logits are scores and their softmax is no probability.
         head: what gives the final probabilities: the network, or a random forest fitted on the
             features that enter its last layer, once it is trained.
+        distillation: networks that teach this one.
         label_smoothing: weight of the uniform distribution in the targets.
         class_weights: weigh each sample by `n / (k n_c)`, scikit-learn's "balanced".
         optimizer: what moves the weights.
@@ -374,6 +404,7 @@ class ExperimentConfig(RunConfig):
     start_from: str | None = None
     loss: Literal["cross_entropy", "l2_svm"] = "cross_entropy"
     head: Literal["network", "random_forest"] = "network"
+    distillation: DistillationConfig = DistillationConfig()
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: bool = False
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -385,6 +416,23 @@ class ExperimentConfig(RunConfig):
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     steps_per_execution: int = Field(default=8, ge=1)
     devices: int = Field(default=1, ge=1, le=64)
+
+    def recipe(self) -> dict[str, Any]:
+        """What the runs of one experiment share: everything but seed, fold, device and titles."""
+        fields = self.model_dump(mode="json", exclude=_NOT_RECIPE)
+        for name in _NOT_RECIPE_PROTOCOL:
+            fields["protocol"].pop(name)
+        return fields
+
+    @model_validator(mode="after")
+    def _nothing_chosen_on_what_is_judged(self) -> "ExperimentConfig":
+        steered = self.schedule.kind == "plateau" or self.early_stopping.patience > 0
+        if self.protocol.test == "validation" and (self.keep != "last" or steered):
+            raise ValueError(
+                'protocol.test = "validation" judges the split that chooses otherwise: expected '
+                'keep = "last", no schedule by plateau and no early stopping'
+            )
+        return self
 
     @model_validator(mode="after")
     def _batches_divide(self) -> "ExperimentConfig":

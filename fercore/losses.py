@@ -53,6 +53,26 @@ class L2MultiClassSVM(keras.losses.Loss):  # type: ignore[misc]
         return ops.sum(ops.square(excess), axis=-1) / 2
 
 
+def distillation(teaching: Any, logits: Any, temperature: float) -> Any:
+    """How far a network's answers are from its teachers' (Hinton et al., 2015).
+
+    The Kullback-Leibler divergence, in nats, of the network's softmax at a temperature from the
+    teachers' at the same one, times the square of the temperature, so that its gradients keep
+    their scale.
+
+    Args:
+        teaching: `(n, k)` float32, the teachers' probabilities at that temperature.
+        logits: `(n, k)` of the network.
+        temperature: divides the logits.
+
+    Returns:
+        `(n,)` float32.
+    """
+    said = ops.log_softmax(ops.cast(logits, "float32") / temperature)
+    known = ops.log(ops.maximum(teaching, 1e-12))
+    return ops.sum(teaching * (known - said), axis=-1) * temperature**2
+
+
 def build_loss(config: ExperimentConfig) -> keras.losses.Loss:
     """The loss that a config names."""
     losses = {

@@ -8,16 +8,16 @@ is always computed from finished runs of exactly those experiments.
 import math
 import statistics
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from fercore import metrics
-from fercore.config import ExperimentConfig, load_config
+from fercore.config import load_config
 from fercore.records import ClassResult, SplitResult
 from fercore.runs import Run
 
@@ -32,10 +32,7 @@ STATUS_WORDS: dict[Status, str] = {
     "missing": "not trained yet",
 }
 
-# What may differ between a run and the committed experiment that it stands for.
-_FREE = {"seed", "precision", "steps_per_execution", "title", "published"}
 _ENDS = {"epochs", "early stopping"}
-_FREE_PROTOCOL = {"fold", "split_seed"}
 
 
 class _Frozen(BaseModel):
@@ -248,13 +245,13 @@ def runs_of(experiment: str, runs: Sequence[Run]) -> tuple[Run, ...]:
 
     A run whose recipe was changed on the command line is not one of them.
     """
-    wanted = _recipe(load_config(experiment))
+    wanted = load_config(experiment).recipe()
     found: dict[tuple[int, int, int], Run] = {}
     for run in sorted(runs, key=lambda run: run.results.finished if run.results else ""):
         config, results = run.experiment, run.results
         if config is None or results is None or config.name != experiment:
             continue
-        if results.stopped_by in _ENDS and _recipe(config) == wanted:
+        if results.stopped_by in _ENDS and config.recipe() == wanted:
             found[config.seed, config.protocol.split_seed, config.protocol.fold] = run
     return tuple(found[key] for key in sorted(found))
 
@@ -322,13 +319,6 @@ def _value(row: Row, view: str, run: Run) -> tuple[float, int] | None:
 
 def _class_of(split: SplitResult, name: str) -> ClassResult | None:
     return next((entry for entry in split.classes if entry.name == name), None)
-
-
-def _recipe(config: ExperimentConfig) -> Mapping[str, Any]:
-    fields = config.model_dump(mode="json", exclude=_FREE)
-    for name in _FREE_PROTOCOL:
-        fields["protocol"].pop(name)
-    return fields
 
 
 @cache

@@ -50,7 +50,7 @@ def divide(config: RunConfig, splits: Splits) -> Splits:
         titles = {**divided.titles, "validation": divided.title("test")}
         divided = _with_parts(divided, parts, titles)
     if protocol.honest:
-        _refuse_leaks(divided)
+        _refuse_leaks(divided, chosen=protocol.test != "validation")
     if copied and protocol.copies == "after_split":
         train = _copy(divided["train"], augmentation, divided.class_names)
         divided = _with_parts(divided, {**divided.parts, "train": train})
@@ -98,6 +98,10 @@ def _official(protocol: ProtocolConfig, splits: Splits) -> Splits:
         )
     if protocol.test == "own":
         return splits
+    if protocol.test == "validation":
+        parts = {**splits.parts, "test": splits["validation"]}
+        titles = {**splits.titles, "test": splits.title("validation")}
+        return _with_parts(splits, parts, titles)
     merged = splits["validation"].joined(splits["test"])
     title = f"{splits.title('validation')} + {splits.title('test')}"
     parts = {"train": splits["train"], "test": merged}
@@ -162,8 +166,11 @@ def _dealt(
     return _with_parts(splits, parts, titles)
 
 
-def _refuse_leaks(splits: Splits) -> None:
-    pairs = (("train", "test"), ("train", "validation"), ("validation", "test"))
+def _refuse_leaks(splits: Splits, *, chosen: bool) -> None:
+    """Refuse samples on two sides; the validation split is one if something is chosen on it."""
+    pairs = [("train", "test"), ("train", "validation")]
+    if chosen:
+        pairs.append(("validation", "test"))
     for one, other in pairs:
         columns = {"image": (splits[one].ids, splits[other].ids)} | {
             kind: (splits[one].groups[kind], splits[other].groups[kind])

@@ -33,6 +33,7 @@ from fercore.protocol import plan
 from fercore.recorder import RunWriter
 from fercore.records import LogRow, Results, Selection
 from fercore.runs import find_run, read_log
+from fercore.teachers import find_teachers
 from fercore.trainee import OnProgress, Progress, Steps, Trainee, batches, layer_table, predict
 
 EVALUATION_BATCH = 128
@@ -125,7 +126,11 @@ def _train(
         network = models.build(config.model, input_shape, num_classes, config.model_options)
         if config.start_from and not resume:
             checkpoints.start_from(find_run(run.path.parent, config.start_from), network, config)
-        trainee = Trainee(network, config, np.concatenate([images, validation]))
+        teachers = [
+            checkpoints.teacher(teacher, input_shape)
+            for teacher in find_teachers(run.path.parent, config, splits)
+        ]
+        trainee = Trainee(network, config, np.concatenate([images, validation]), teachers)
     last_path, best_path = run.checkpoints / "last.npz", run.checkpoints / "best.npz"
     log: list[LogRow] = []
     if resume:

@@ -1,6 +1,6 @@
 """What the trainer drives: the network with its images and augmentation, and its progress."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fercore import device
 from fercore.augment import Augment
 from fercore.config import AugmentationConfig, ExperimentConfig, OptimizerConfig
-from fercore.losses import build_loss
+from fercore.losses import build_loss, distillation
 from fercore.mixing import Mix
 from fercore.recorder import RunWriter
 from fercore.records import Layer, LogRow
@@ -54,11 +54,20 @@ class Trainee(keras.Model):  # type: ignore[misc]
         network: takes grey levels, returns logits.
         config: names augmentation, loss, optimizer and steps in one call.
         images: `(n, height, width)` uint8, all that it is to see.
+        teachers: networks that take the same and whose answers it is to learn.
     """
 
-    def __init__(self, network: keras.Model, config: ExperimentConfig, images: NDArray[np.uint8]):
+    def __init__(
+        self,
+        network: keras.Model,
+        config: ExperimentConfig,
+        images: NDArray[np.uint8],
+        teachers: Sequence[keras.Model] = (),
+    ):
         super().__init__(name="trainee")
         self.network = network
+        self.teachers = list(teachers)
+        self.distillation = config.distillation
         self.images = keras.Variable(
             images[..., None], dtype="uint8", trainable=False, name="images"
         )
@@ -102,6 +111,8 @@ class Trainee(keras.Model):  # type: ignore[misc]
             if self.mix is not None:
                 # For the loss, which follows in the same trace.
                 pixels, *self._mixed = self.mix(pixels)
+            if self.teachers:
+                self._taught = self._ask_teachers(pixels)
         return self.network(pixels, training=training)
 
     def compute_loss(
@@ -112,16 +123,33 @@ class Trainee(keras.Model):  # type: ignore[misc]
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """The loss of a batch; of mixed images in the shares of both labels."""
-        if self.mix is None or not training:
+        """The loss of a batch.
+
+        Of mixed images in the shares of both labels; with teachers, their answers have their share
+        of it.
+        """
+        if not training or (self.mix is None and not self.teachers):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
-        partner, share = self._mixed
-        own = self.sample_loss.call(y, y_pred)
-        other = self.sample_loss.call(ops.take(y, partner, axis=0), y_pred)
-        if sample_weight is not None:
-            own = own * sample_weight
-            other = other * ops.take(sample_weight, partner, axis=0)
-        return ops.mean(share * own + (1 - share) * other)
+        weights = ops.ones_like(y_pred[:, 0]) if sample_weight is None else sample_weight
+        losses = weights * self.sample_loss.call(y, y_pred)
+        if self.mix is not None:
+            partner, share = self._mixed
+            others = ops.take(weights, partner, axis=0)
+            other = others * self.sample_loss.call(ops.take(y, partner, axis=0), y_pred)
+            losses = share * losses + (1 - share) * other
+            weights = share * weights + (1 - share) * others
+        if self.teachers:
+            part = self.distillation.weight
+            taught = distillation(self._taught, y_pred, self.distillation.temperature)
+            losses = (1 - part) * losses + part * weights * taught
+        return ops.mean(losses)
+
+    def _ask_teachers(self, pixels: Any) -> Any:
+        said = []
+        for teacher in self.teachers:
+            logits = ops.cast(teacher(pixels, training=False), "float32")
+            said.append(ops.softmax(logits / self.distillation.temperature))
+        return ops.stop_gradient(sum(said) / len(said))
 
     def state(self) -> list[keras.Variable]:
         """Everything that a resumption needs: the weights and what the optimizer remembers."""

@@ -33,6 +33,13 @@ def fercore(monkeypatch, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["train"], "expected an experiment"),
+        (["train", "--seeds", "3"], "received --seeds, expected an experiment"),
+        (["train", "synthetic-quick", "--seeds", "3", "--seed", "1"], "none of --resume"),
+        (
+            ["train", "synthetic-quick", "--distillation.teachers", '["x"]'],
+            "received the teacher 'x'",
+        ),
+        (["ablate", "nope"], "received 'nope', expected one of: recipe, no-squeeze"),
         (["train", "nope"], "expected a .toml file or one of"),
         (["train", "absent.toml"], "cannot be read"),
         (["train", "le2019-deep", "--epoch", "3"], "did you mean 'epochs'?"),
@@ -202,3 +209,35 @@ def test_a_signal_ends_a_training_cleanly(tmp_path, number):
     assert run.state == "finished"
     assert check_run(run.path) == []
     assert 2 <= run.results.epochs_run < 500
+
+
+def test_seeds_that_are_missing_are_trained_one_by_one(fercore, monkeypatch):
+    trained = {1}
+    monkeypatch.setattr("fercore.cli.experiments.done", lambda config, runs: config.seed in trained)
+
+    def do(job, runs, data):
+        assert job.config.batch_size == 32
+        trained.add(job.config.seed)
+        begun.append(" ".join(job.words))
+
+    begun: list[str] = []
+    monkeypatch.setattr("fercore.cli.experiments.do", do)
+    call = ("train", "synthetic-quick", "--batch-size", "32", "--seeds", "3")
+    status, out, _ = fercore(*call)
+    assert status == 0
+    assert "synthetic-quick, seed 1: there already" in out
+    assert begun == [f"train synthetic-quick --batch-size 32 --seed {seed}" for seed in (0, 2)]
+    # Stopped within the second: nothing is claimed.
+    trained.clear()
+    monkeypatch.setattr("fercore.cli.experiments.do", lambda job, runs, data: None)
+    status, _, err = fercore(*call)
+    assert status == 2
+    assert "was stopped before its end" in err
+
+
+def test_what_looks_like_a_number_is_one_in_a_network_s_options():
+    from fercore.cli.experiments import parse_request
+
+    words = ["facet-tiny", "--model-options.squeeze", "0", "--model-options.pooling", "attention"]
+    _, overrides = parse_request(words)
+    assert overrides == {"model_options.squeeze": 0, "model_options.pooling": "attention"}

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from pydantic import ValidationError
 
 from fercore.config import (
     ExperimentConfig,
@@ -10,6 +11,7 @@ from fercore.config import (
     parse_config,
 )
 from fercore.errors import UserError
+from tests.tiny import tiny_config
 
 
 @pytest.mark.parametrize("name", list_configs())
@@ -102,3 +104,24 @@ def test_field_names_are_dotted():
     assert "seed" in names
     assert "optimizer.learning_rate" in names
     assert "optimizer" not in names
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"keep": "best"},
+        {"schedule": {"kind": "plateau"}},
+        {"early_stopping": {"patience": 3}},
+        {"protocol": {"test": "validation", "select_on": "test", "honest": False}},
+        {"protocol": {"test": "validation", "split": "random"}},
+    ],
+)
+def test_nothing_is_chosen_on_a_validation_split_that_is_judged(changes):
+    fields = {"protocol": {"test": "validation"}, "keep": "last"} | changes
+    with pytest.raises(ValidationError, match='test = "validation"'):
+        tiny_config(**fields)
+
+
+def test_devices_share_a_batch_evenly():
+    with pytest.raises(ValidationError, match="3 devices cannot share evenly"):
+        tiny_config(devices=3)

@@ -98,6 +98,17 @@ def test_the_interval_covers_as_often_as_it_says():
     assert 0.91 <= held / 300 <= 0.985
 
 
+def test_the_interval_of_a_mean_is_that_of_its_standard_error():
+    gains = RNG.choice([-1, -0.5, 0, 0.5, 1], 2000)
+    found = metrics.bootstrap_mean(gains)
+    error = gains.std() / np.sqrt(len(gains))
+    assert found.difference == pytest.approx(gains.mean())
+    assert found.low == pytest.approx(gains.mean() - 1.96 * error, abs=0.05 * error)
+    assert found.high == pytest.approx(gains.mean() + 1.96 * error, abs=0.05 * error)
+    with pytest.raises(ValueError, match="received 0 samples"):
+        metrics.bootstrap_mean(np.zeros(0))
+
+
 def test_the_same_predictions_do_not_differ():
     found = metrics.paired_bootstrap(LABELS, FIRST, FIRST, 7, "macro_f1")
     assert (found.difference, found.low, found.high) == (0, 0, 0)

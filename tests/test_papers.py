@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fercore import papers
-from fercore.cli.papers import missing, words_for
+from fercore.cli.jobs import words_for
+from fercore.cli.papers import job_of, missing
 from fercore.config import list_configs, load_config
 from fercore.records import Results
 from fercore.runs import Run, list_runs
@@ -113,17 +114,20 @@ def test_folds_count_once_all_of_them_are_there():
 def test_what_was_interrupted_is_gone_on_with(monkeypatch):
     begun = made("le2019-deep", 0.3)
     interrupted = Run(begun.path, "interrupted", begun.config)
-    assert words_for("le2019-deep", 0, 0, [interrupted]) == ["train", "le2019-deep", "--seed", "0"]
+    job = job_of("le2019-deep", 0, 0)
+    assert words_for(job, [interrupted]) == ["train", "le2019-deep", "--seed", "0"]
     monkeypatch.setattr(Run, "log", lambda run: ["an epoch"])
-    assert words_for("le2019-deep", 0, 0, [interrupted]) == ["train", "--resume", begun.id]
-    assert words_for("le2019-deep", 1, 0, [interrupted])[:2] == ["train", "le2019-deep"]
+    assert words_for(job, [interrupted]) == ["train", "--resume", begun.id]
+    assert words_for(job_of("le2019-deep", 1, 0), [interrupted])[:2] == ["train", "le2019-deep"]
+    changed = Run(begun.path, "interrupted", begun.config.model_copy(update={"batch_size": 2}))
+    assert words_for(job, [changed]) == ["train", "le2019-deep", "--seed", "0"]
 
 
 def test_folds_and_random_splits_are_named_on_the_command_line():
-    folds = words_for("ranjan2023-model1-ckplus-subjects", 2, 7, [])
-    assert folds[2:] == ["--seed", "2", "--protocol.fold", "7"]
-    random = words_for("ranjan2023-model1-ckplus", 2, 0, [])
-    assert random[2:] == ["--seed", "2", "--protocol.split-seed", "2"]
+    folds = job_of("ranjan2023-model1-ckplus-subjects", 2, 7).words
+    assert folds[2:] == ("--seed", "2", "--protocol.fold", "7")
+    random = job_of("ranjan2023-model1-ckplus", 2, 0).words
+    assert random[2:] == ("--seed", "2", "--protocol.split-seed", "2")
 
 
 def fercore(*words: str) -> subprocess.CompletedProcess:

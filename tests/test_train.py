@@ -81,6 +81,16 @@ def test_mixed_images_are_learnt_from_and_a_seed_repeats_it(tmp_path):
     assert logs[0] == logs[1]
 
 
+def test_several_devices_are_a_matter_of_jax(tmp_path):
+    config = tiny_config(devices=2)
+    writer = RunWriter.create(tmp_path, config)
+    from tests.tiny import make_splits
+
+    with pytest.raises(UserError, match=r"devices = 2 on tensorflow; .* set KERAS_BACKEND=jax"):
+        train(config, make_splits(), writer)
+    assert read_run(writer.path).state == "failed"
+
+
 def test_the_last_epoch_is_kept_where_the_config_says_so(tmp_path):
     from tests.tiny import make_splits
 

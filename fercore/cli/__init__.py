@@ -13,7 +13,17 @@ from typing import Annotated
 
 import typer
 
-from fercore.cli import augment, bench, data, evaluation, experiments, papers, predict, runs
+from fercore.cli import (
+    ablations,
+    augment,
+    bench,
+    data,
+    evaluation,
+    experiments,
+    papers,
+    predict,
+    runs,
+)
 from fercore.errors import UserError
 
 app = typer.Typer(
@@ -42,6 +52,7 @@ app.add_typer(bench.app, name="bench")
 experiments.register(app)
 evaluation.register(app)
 papers.register(app)
+ablations.register(app)
 predict.register(app)
 
 

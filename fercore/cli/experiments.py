@@ -3,11 +3,13 @@
 import json
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fercore.cli.jobs import Job, do, done
 from fercore.cli.options import (
     AsJson,
     DataRoot,
@@ -21,7 +23,7 @@ from fercore.cli.quiet import native_notes_silenced
 from fercore.config import ExperimentConfig, field_names, list_configs, load_config, nearest
 from fercore.errors import UserError
 from fercore.roots import data_root, runs_root
-from fercore.runs import Run, find_run
+from fercore.runs import Run, find_run, list_runs
 
 if TYPE_CHECKING:
     from fercore.records import LogRow, Results
@@ -63,6 +65,12 @@ def train(
     resume: Annotated[
         str | None, typer.Option(help="Go on with this run from its last whole epoch.")
     ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Train the seeds from 0 to N - 1 that are still missing, one by one."
+        ),
+    ] = None,
     data: DataRoot = None,
     runs: RunsRoot = None,
     as_json: AsJson = False,
@@ -71,12 +79,21 @@ def train(
 
     Any field of the config can be given as an option: --seed 1 --epochs 20
     --optimizer.learning-rate 0.01 --augmentation.rotation 10. Ctrl-C ends the training at the last
-    whole epoch and evaluates what there is; a second one leaves the run to be resumed.
+    whole epoch and evaluates what there is; a second one leaves the run to be resumed. With
+    --seeds, the same command goes on where it was stopped.
 
     Example: fercore train katkar2021-model1-original --seed 1 --epochs 20
     """
     words = request or []
     config, overrides = parse_request(words)
+    if seeds is not None:
+        if config is None or resume is not None or as_json or "seed" in overrides:
+            raise UserError(
+                "received --seeds, expected an experiment with it and none of --resume, --seed, "
+                "--json"
+            )
+        _train_seeds(config, overrides, words, seeds, runs_root(runs), data_root(data))
+        return
     if (config is None) == (resume is None):
         raise UserError(
             "expected an experiment, such as `fercore train synthetic-quick`, or --resume RUN"
@@ -85,6 +102,7 @@ def train(
     from fercore.models import require
     from fercore.protocol import plan
     from fercore.recorder import RunWriter
+    from fercore.teachers import find_teachers
 
     root = runs_root(runs)
     if resume is not None:
@@ -113,10 +131,16 @@ def train(
                 "the machine that trained; train it here first"
             )
         plan(experiment, splits)
+        # The teachers' names stand for what is there now: the run names them one by one.
+        teachers = [run.id for run in find_teachers(root, experiment, splits)]
+        if teachers:
+            taught = experiment.distillation.model_copy(update={"teachers": tuple(teachers)})
+            experiment = experiment.model_copy(update={"distillation": taught})
         if experiment.devices > 1:
-            from fercore.device import require_devices
+            with native_notes_silenced():
+                from fercore.device import require_devices
 
-            require_devices(experiment.devices)
+                require_devices(experiment.devices)
         writer = RunWriter.create(root, experiment)
         command = shlex.join(["fercore", "train", *words])
 
@@ -142,6 +166,27 @@ def train(
                 f"kept: mend that, then go on with: fercore train --resume {writer.path.name}"
             ) from None
     _print_results(writer.path.name, results, as_json)
+
+
+def _train_seeds(
+    config: str,
+    overrides: dict[str, Any],
+    words: Sequence[str],
+    seeds: int,
+    runs: Path,
+    data: Path,
+) -> None:
+    for seed in range(seeds):
+        wanted = load_config(config, {**overrides, "seed": seed})
+        job = Job(wanted, ("train", *words, "--seed", str(seed)))
+        if done(wanted, list_runs(runs)):
+            typer.echo(f"{wanted.name}, seed {seed}: there already")
+            continue
+        do(job, runs, data)
+        if not done(wanted, list_runs(runs)):
+            raise UserError(
+                f"{wanted.name} was stopped before its end; go on with the same command"
+            )
 
 
 def export(
@@ -178,7 +223,7 @@ def parse_request(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
     """An experiment and its changed fields, in any order: `le2019-deep --epochs 20 --seed=1`.
 
     A value that begins with a bracket or a quote is read as JSON, anything else as text that the
-    config converts.
+    config converts; options of a network are numbers and truth values where they look like them.
 
     Returns:
         The experiment, if one is named, and values by dotted field.
@@ -207,11 +252,19 @@ def parse_request(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
             if not rest or rest[0].startswith("--"):
                 raise UserError(f"received {option} without a value, expected {option} VALUE")
             value = rest.pop(0)
-        try:
-            overrides[name] = json.loads(value) if value[:1] in {"[", '"'} else value
-        except ValueError:
-            raise UserError(f"received {option} {value}, which is not valid JSON") from None
+        overrides[name] = _value(option, name, value)
     return config, overrides
+
+
+def _value(option: str, name: str, text: str) -> Any:
+    # Of a network's options the config knows no types: what looks like a number is one.
+    free = name.startswith("model_options.")
+    try:
+        return json.loads(text) if free or text[:1] in {"[", '"'} else text
+    except ValueError:
+        if free:
+            return text
+        raise UserError(f"received {option} {text}, which is not valid JSON") from None
 
 
 def _config_of(run: Run) -> ExperimentConfig:

@@ -1,7 +1,5 @@
 """`fercore papers`: the published figures beside ours, and the trainings that are missing."""
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from fercore import papers
+from fercore.cli.jobs import Job, as_options, do
 from fercore.cli.options import AsJson, DataRoot, RunsRoot, plain_table, print_json, print_table
 from fercore.config import load_config
 from fercore.errors import UserError
@@ -68,7 +67,7 @@ def papers_command(
     wanted = _chosen(only or ())
     root = runs_root(runs)
     if train:
-        _train_missing(wanted, seeds, str(root), str(data_root(data)))
+        _train_missing(wanted, seeds, root, data_root(data))
     rows = [
         comparison
         for comparison in papers.compare(list_runs(root))
@@ -116,50 +115,30 @@ def _chosen(only: Sequence[str]) -> set[str]:
     return set().union(*(by_system.get(name, {name}) for name in only))
 
 
-def _train_missing(wanted: set[str], seeds: int, runs: str, data: str) -> None:
+def _train_missing(wanted: set[str], seeds: int, runs: Path, data: Path) -> None:
     # All rows with one seed before any second one: a table of single runs comes first.
     for number in range(1, seeds + 1):
         for experiment in papers.experiments():
             if experiment not in wanted:
                 continue
-            for seed, fold in missing(experiment, number, list_runs(Path(runs))):
-                words = words_for(experiment, seed, fold, list_runs(Path(runs)))
-                typer.echo(f"+ fercore {' '.join(words)}")
-                command = [sys.executable, "-m", "fercore", *words]
-                command += ["--runs-root", runs, "--data-root", data]
-                status = subprocess.run(command, check=False).returncode
-                if status:
-                    raise UserError(
-                        f"training {experiment} ended with status {status}; mend what it says, "
-                        "then go on with the same command"
-                    )
-                if (seed, fold) in missing(experiment, number, list_runs(Path(runs))):
+            for seed, fold in missing(experiment, number, list_runs(runs)):
+                do(job_of(experiment, seed, fold), runs, data)
+                if (seed, fold) in missing(experiment, number, list_runs(runs)):
                     raise UserError(
                         f"{experiment} was stopped before its end; go on with the same command"
                     )
 
 
-def words_for(experiment: str, seed: int, fold: int, runs: Sequence[Run]) -> list[str]:
-    """What trains one run, or goes on with one that was interrupted."""
-    config = load_config(experiment)
-    for run in runs:
-        begun = run.config
-        ended_early = run.results is not None and run.results.stopped_by == "interrupt"
-        if (
-            begun is not None
-            and begun.name == experiment
-            and (ended_early or run.state in {"interrupted", "stalled", "failed"})
-            and (begun.seed, begun.protocol.fold) == (seed, fold)
-            and run.log()
-        ):
-            return ["train", "--resume", run.id]
-    words = ["train", experiment, "--seed", str(seed)]
-    if config.protocol.split == "subjects":
+def job_of(experiment: str, seed: int, fold: int) -> Job:
+    """The training of one run."""
+    fields = {"seed": seed}
+    split = load_config(experiment).protocol.split
+    if split == "subjects":
         # The seeds of one protocol share its folds.
-        words += ["--protocol.fold", str(fold)]
-    elif config.protocol.split == "random":
-        words += ["--protocol.split-seed", str(seed)]
-    return words
+        fields["protocol.fold"] = fold
+    elif split == "random":
+        fields["protocol.split_seed"] = seed
+    return Job(load_config(experiment, fields), ("train", experiment, *as_options(fields)))
 
 
 def _cells(comparison: Comparison) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from fercore.metrics.paired import (
     McNemar,
     PairedDifference,
     PairedMetric,
+    bootstrap_mean,
     mcnemar,
     paired_bootstrap,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "accuracy_interval",
     "apply_temperature",
     "balanced_class_weights",
+    "bootstrap_mean",
     "confusion_matrix",
     "expected_calibration_error",
     "fit_temperature",

@@ -1,0 +1,76 @@
+"""Which runs may teach a network: those that have seen nothing that it is judged on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from fercore.config import ExperimentConfig
+from fercore.data.splits import Splits
+from fercore.errors import UserError
+from fercore.runs import Run, find_run, list_runs
+
+
+def find_teachers(root: Path, config: ExperimentConfig, splits: Splits) -> tuple[Run, ...]:
+    """The runs that `config.distillation.teachers` names.
+
+    A name is a run's, or that of an experiment, which stands for the newest finished run of every
+    seed of it whose checkpoint is there.
+
+    Args:
+        root: of the runs.
+        config: of the network that is to be taught.
+        splits: its dataset.
+
+    Returns:
+        The runs, none of them twice.
+
+    Raises:
+        UserError: if there are none of a name, or one cannot teach this network: it lacks its
+            checkpoint, was trained on other samples, or its outputs are others.
+    """
+    found = {
+        run.id: run for name in config.distillation.teachers for run in _named(root, name)
+    }.values()
+    for run in found:
+        if problem := _problem(run, config, splits):
+            raise UserError(f"received the teacher {run.id}, {problem}")
+    return tuple(found)
+
+
+def _named(root: Path, name: str) -> list[Run]:
+    if (root / name / "config.json").is_file():
+        return [find_run(root, name)]
+    newest: dict[int, Run] = {}
+    for run in list_runs(root):
+        own = run.experiment
+        if own and own.name == name and run.results and run.best_path.is_file():
+            newest.setdefault(own.seed, run)
+    if not newest:
+        raise UserError(
+            f"received the teacher {name!r}, expected a run, or an experiment of which a finished "
+            f"run has its checkpoint under {root}; train it here first: fercore train {name}"
+        )
+    return [newest[seed] for seed in sorted(newest)]
+
+
+def _problem(run: Run, config: ExperimentConfig, splits: Splits) -> str:
+    return next(_problems(run, config, splits), "")
+
+
+def _problems(run: Run, config: ExperimentConfig, splits: Splits) -> Iterator[str]:
+    own = run.experiment
+    if own is None or run.results is None:
+        yield f"which is {run.state} or was not trained here; expected a finished training"
+        return
+    if not run.best_path.is_file():
+        yield "whose checkpoint is not here: it stays on the machine that trained"
+    if own.loss != "cross_entropy" or own.head != "network":
+        yield "whose outputs are no logits; expected the cross-entropy loss and no forest"
+    if tuple(run.results.class_names) != splits.class_names or own.image != config.image:
+        yield f"which takes other images or knows other classes than {config.name}"
+    known = run.environment.dataset_fingerprint if run.environment else ""
+    same = own.dataset == config.dataset and known == splits.fingerprint
+    if config.protocol.honest and not (same and own.protocol.divides_like(config.protocol)):
+        yield (
+            "which was trained on other samples and may know what is judged here; expected the "
+            "same dataset and protocol, or protocol.honest = false"
+        )

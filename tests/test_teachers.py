@@ -1,0 +1,139 @@
+"""Networks that learn from others' answers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fercore.data.splits import Splits
+from fercore.errors import UserError
+from fercore.recorder import RunWriter
+from fercore.runs import list_runs, read_log, read_run
+from fercore.teachers import find_teachers
+from tests.tiny import make_splits, tiny_config
+
+pytestmark = pytest.mark.keras
+
+
+def train(config, splits, root):
+    from fercore.train import train
+
+    writer = RunWriter.create(root, config)
+    return writer.path, train(config, splits, writer, command="test")
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory) -> tuple[Path, Splits, Path]:
+    """A runs root with two seeds of a teacher, the data, and the run of who learnt from them."""
+    root, data = tmp_path_factory.mktemp("runs"), make_splits()
+    for seed in (1, 0):
+        train(tiny_config(name="teacher", seed=seed, epochs=4), data, root)
+    path, _ = train(
+        tiny_config(
+            name="student",
+            distillation={"teachers": ["teacher"], "weight": 1.0, "temperature": 1.5},
+            augmentation={"brightness": 0.1, "mixup": 0.3},
+            optimizer={"average": 0.9},
+            epochs=4,
+        ),
+        data,
+        root,
+    )
+    return root, data, path
+
+
+def test_every_seed_of_an_experiment_teaches(taught):
+    root, data, _ = taught
+    config = tiny_config(distillation={"teachers": ["teacher"]})
+    found = find_teachers(root, config, data)
+    assert [run.experiment.seed for run in found] == [0, 1]
+    by_id = tiny_config(distillation={"teachers": [found[1].id, found[1].id]})
+    assert [run.id for run in find_teachers(root, by_id, data)] == [found[1].id]
+    assert find_teachers(root, tiny_config(), data) == ()
+
+
+def test_a_network_learns_from_answers_alone(taught):
+    """It never sees a label here, only what two networks say of mixed images."""
+    root, data, path = taught
+    run = read_run(path)
+    assert run.results.splits["test"].accuracy > 0.6
+    losses = [row.loss for row in read_log(path)]
+    assert losses[-1] < losses[0]
+    teachers = find_teachers(root, tiny_config(distillation={"teachers": ["teacher"]}), data)
+    said = np.mean([run.predictions("test").probabilities for run in teachers], axis=0)
+    own = run.predictions("test").probabilities
+    assert (own.argmax(axis=1) == said.argmax(axis=1)).mean() > 0.7
+
+
+def test_the_loss_is_the_divergence_from_the_mean_answer_and_teachers_never_change(taught):
+    import keras
+    from scipy.special import rel_entr, softmax
+
+    from fercore import checkpoints, models
+    from fercore.trainee import Trainee
+
+    root, data, _ = taught
+    options = {"teachers": ["teacher"], "weight": 0.3, "temperature": 2.0}
+    config = tiny_config(distillation=options, precision="float32", label_smoothing=0.1)
+    keras.utils.set_random_seed(5)
+    network = models.build(config.model, (48, 48, 1), 7, config.model_options)
+    runs = find_teachers(root, config, data)
+    teachers = [checkpoints.teacher(run, (48, 48, 1)) for run in runs]
+    trainee = Trainee(network, config, data["train"].images, teachers)
+    assert len(trainee.trainable_variables) == len(network.trainable_variables)
+
+    positions, labels = np.arange(24, dtype=np.int32), data["train"].labels[:24]
+    weights = np.linspace(0.5, 2, 24, dtype=np.float32)
+    keras.utils.set_random_seed(6)
+    trainee.reseed(0, 1)
+    logits = trainee(positions, training=True)
+    found = float(trainee.compute_loss(positions, labels, logits, weights, training=True))
+
+    pixels = data["train"].images[:24, ..., None].astype(np.float32)
+    logits = keras.ops.convert_to_numpy(logits).astype(np.float64)
+    answers = [keras.ops.convert_to_numpy(t(pixels)).astype(np.float64) for t in teachers]
+    mean = np.mean([softmax(a / 2, axis=1) for a in answers], axis=0)
+    divergence = rel_entr(mean, softmax(logits / 2, axis=1)).sum(axis=1) * 4
+    targets = np.eye(7)[labels] * 0.9 + 0.1 / 7
+    entropy = -(targets * np.log(softmax(logits, axis=1))).sum(axis=1)
+    by_hand = (weights * (0.7 * entropy + 0.3 * divergence)).mean()
+    assert found == pytest.approx(by_hand, rel=1e-5)
+
+    before = [keras.ops.convert_to_numpy(v.value) for t in teachers for v in t.variables]
+    trainee.fit(positions, labels, batch_size=24, verbose=0)
+    after = [keras.ops.convert_to_numpy(v.value) for t in teachers for v in t.variables]
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_who_may_know_what_is_judged_does_not_teach(taught, tmp_path):
+    root, data, _ = taught
+    wanted = {"teachers": ["teacher"]}
+    random = tiny_config(distillation=wanted, protocol={"split": "random"})
+    with pytest.raises(UserError, match="trained on other samples and may know"):
+        find_teachers(root, random, data)
+    left_out = tiny_config(distillation=wanted, protocol={"leave_out": ["repeats"]})
+    assert len(find_teachers(root, left_out, data)) == 2
+    faulty = {"split": "random", "select_on": "test", "honest": False}
+    assert len(find_teachers(root, tiny_config(distillation=wanted, protocol=faulty), data)) == 2
+    other = Splits(data.name, data.class_names, data.parts, data.titles, "another")
+    with pytest.raises(UserError, match="other samples"):
+        find_teachers(root, tiny_config(distillation=wanted), other)
+
+
+def test_who_cannot_teach_is_said_in_one_line(taught, tmp_path):
+    root, data, path = taught
+    wanted = tiny_config(distillation={"teachers": ["nobody"]})
+    with pytest.raises(UserError, match="train it here first: fercore train nobody"):
+        find_teachers(root, wanted, data)
+    small = tiny_config(distillation={"teachers": [path.name]}, image={"size": 32})
+    with pytest.raises(UserError, match="takes other images"):
+        find_teachers(root, small, data)
+    alone = tmp_path / path.name
+    alone.mkdir()
+    for file in path.iterdir():
+        if file.is_file():
+            (alone / file.name).write_bytes(file.read_bytes())
+    assert list_runs(tmp_path)[0].results
+    with pytest.raises(UserError, match="whose checkpoint is not here"):
+        find_teachers(tmp_path, tiny_config(distillation={"teachers": [path.name]}), data)
