@@ -11,7 +11,6 @@ import keras
 import numpy as np
 
 from fercore import models
-from fercore.config import ExperimentConfig
 from fercore.errors import UserError
 from fercore.recorder import replacing
 from fercore.runs import Run
@@ -64,29 +63,17 @@ def load(path: Path, variables: Sequence[keras.Variable]) -> int:
     return epoch
 
 
-def start_from(run: Run, network: keras.Model, config: ExperimentConfig) -> None:
+def start_from(run: Run, network: keras.Model) -> None:
     """Give a network the best weights of a run, but for the last layer, which fits the classes.
 
     Args:
-        run: a run of the same network and options; its label set may be another.
+        run: one that `fercore.lineage.find_start` gave; its label set may be another.
         network: freshly built.
-        config: what it was built from.
 
     Raises:
-        UserError: if the run is of another network or image size, or has no checkpoint.
+        UserError: if the checkpoint is damaged, or of another image size.
     """
-    source = run.experiment
-    if source is None or run.results is None:
-        raise UserError(f"received start_from = {run.id}, which is {run.state}, not finished")
-    if (source.model, source.model_options) != (config.model, config.model_options):
-        raise UserError(
-            f"received start_from = {run.id}, a {source.model} with {source.model_options}; "
-            f"expected a {config.model} with {config.model_options}"
-        )
-    known = models.build(
-        source.model, network.input_shape[1:], len(run.results.class_names), source.model_options
-    )
-    load(run.best_path, known.variables)
+    known = _rebuilt(run, network.input_shape[1:])
     for layer in network.layers[:-1]:
         layer.set_weights(known.get_layer(layer.name).get_weights())
 
@@ -95,18 +82,23 @@ def teacher(run: Run, input_shape: tuple[int, int, int]) -> keras.Model:
     """The network of a run with its best weights, which are never trained.
 
     Args:
-        run: one that `fercore.teachers.find_teachers` gave.
+        run: one that `fercore.lineage.find_teachers` gave.
         input_shape: `(height, width, 1)`.
 
     Raises:
-        UserError: if its checkpoint is absent, damaged, or of another network.
+        UserError: if the checkpoint is damaged, or of another image size.
     """
+    network = _rebuilt(run, input_shape)
+    network.trainable = False
+    return network
+
+
+def _rebuilt(run: Run, input_shape: tuple[int, int, int]) -> keras.Model:
     config = run.experiment
-    assert config is not None  # find_teachers
+    assert config is not None  # fercore.lineage
     assert run.results is not None
     network = models.build(
         config.model, input_shape, len(run.results.class_names), config.model_options
     )
     load(run.best_path, network.variables)
-    network.trainable = False
     return network

@@ -29,11 +29,11 @@ from fercore.config import ExperimentConfig
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.evaluate import judge, predictions_of, temperature_of
+from fercore.lineage import find_start, find_teachers
 from fercore.protocol import plan
 from fercore.recorder import RunWriter
 from fercore.records import LogRow, Results, Selection
-from fercore.runs import find_run, read_log
-from fercore.teachers import find_teachers
+from fercore.runs import read_log
 from fercore.trainee import OnProgress, Progress, Steps, Trainee, batches, layer_table, predict
 
 EVALUATION_BATCH = 128
@@ -124,8 +124,8 @@ def _train(
     input_shape = (*images.shape[1:], 1)
     with device.sharing_batches(config.devices), device.computing_in(precision):
         network = models.build(config.model, input_shape, num_classes, config.model_options)
-        if config.start_from and not resume:
-            checkpoints.start_from(find_run(run.path.parent, config.start_from), network, config)
+        if not resume and (start := find_start(run.path.parent, config)):
+            checkpoints.start_from(start, network)
         teachers = [
             checkpoints.teacher(teacher, input_shape)
             for teacher in find_teachers(run.path.parent, config, splits)

@@ -99,10 +99,10 @@ def train(
             "expected an experiment, such as `fercore train synthetic-quick`, or --resume RUN"
         )
     from fercore.data import load
+    from fercore.lineage import find_start, find_teachers
     from fercore.models import require
     from fercore.protocol import plan
     from fercore.recorder import RunWriter
-    from fercore.teachers import find_teachers
 
     root = runs_root(runs)
     if resume is not None:
@@ -125,11 +125,7 @@ def train(
         splits = load(experiment.dataset, data_root(data))
         # What can be wrong with the request is found before there is a run directory.
         require(experiment.model)
-        if experiment.start_from and not find_run(root, experiment.start_from).best_path.is_file():
-            raise UserError(
-                f"{experiment.start_from} has no checkpoint to start from: checkpoints stay on "
-                "the machine that trained; train it here first"
-            )
+        find_start(root, experiment)
         plan(experiment, splits)
         # The teachers' names stand for what is there now: the run names them one by one.
         teachers = [run.id for run in find_teachers(root, experiment, splits)]

@@ -1,4 +1,4 @@
-"""Which runs may teach a network: those that have seen nothing that it is judged on."""
+"""The runs that a training begins with or learns from: those that cannot give away the answers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,25 @@ from fercore.config import ExperimentConfig
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.runs import Run, find_run, list_runs
+
+
+def find_start(root: Path, config: ExperimentConfig) -> Run | None:
+    """The run whose weights a training starts from; `None` if it starts from none.
+
+    Args:
+        root: of the runs.
+        config: of the training; its `start_from` names the run.
+
+    Raises:
+        UserError: if there is no such run, or this network cannot start from it: it lacks its
+            checkpoint, is of another network, or has seen what is judged here.
+    """
+    if config.start_from is None:
+        return None
+    run = find_run(root, config.start_from)
+    if problem := next(_start_problems(run, config), ""):
+        raise UserError(f"received start_from = {run.id}, {problem}")
+    return run
 
 
 def find_teachers(root: Path, config: ExperimentConfig, splits: Splits) -> tuple[Run, ...]:
@@ -31,7 +50,7 @@ def find_teachers(root: Path, config: ExperimentConfig, splits: Splits) -> tuple
         run.id: run for name in config.distillation.teachers for run in _named(root, name)
     }.values()
     for run in found:
-        if problem := _problem(run, config, splits):
+        if problem := next(_teacher_problems(run, config, splits), ""):
             raise UserError(f"received the teacher {run.id}, {problem}")
     return tuple(found)
 
@@ -52,17 +71,25 @@ def _named(root: Path, name: str) -> list[Run]:
     return [newest[seed] for seed in sorted(newest)]
 
 
-def _problem(run: Run, config: ExperimentConfig, splits: Splits) -> str:
-    return next(_problems(run, config, splits), "")
-
-
-def _problems(run: Run, config: ExperimentConfig, splits: Splits) -> Iterator[str]:
+def _start_problems(run: Run, config: ExperimentConfig) -> Iterator[str]:
+    yield from _problems(run)
     own = run.experiment
-    if own is None or run.results is None:
-        yield f"which is {run.state} or was not trained here; expected a finished training"
-        return
-    if not run.best_path.is_file():
-        yield "whose checkpoint is not here: it stays on the machine that trained"
+    assert own is not None
+    if (own.model, own.model_options) != (config.model, config.model_options):
+        yield (
+            f"a {own.model} with {own.model_options}; expected a {config.model} with "
+            f"{config.model_options}"
+        )
+    same = own.dataset == config.dataset
+    if config.protocol.honest and same and not own.protocol.divides_like(config.protocol):
+        yield _KNOWS
+
+
+def _teacher_problems(run: Run, config: ExperimentConfig, splits: Splits) -> Iterator[str]:
+    yield from _problems(run)
+    own = run.experiment
+    assert own is not None
+    assert run.results is not None
     if own.loss != "cross_entropy" or own.head != "network":
         yield "whose outputs are no logits; expected the cross-entropy loss and no forest"
     if tuple(run.results.class_names) != splits.class_names or own.image != config.image:
@@ -70,7 +97,21 @@ def _problems(run: Run, config: ExperimentConfig, splits: Splits) -> Iterator[st
     known = run.environment.dataset_fingerprint if run.environment else ""
     same = own.dataset == config.dataset and known == splits.fingerprint
     if config.protocol.honest and not (same and own.protocol.divides_like(config.protocol)):
+        yield _KNOWS
+
+
+def _problems(run: Run) -> Iterator[str]:
+    """What is wrong with a run whose weights are asked for; after the first, stop."""
+    if run.experiment is None or run.results is None:
+        yield f"which is {run.state} or was not trained here; expected a finished training"
+    elif not run.best_path.is_file():
         yield (
-            "which was trained on other samples and may know what is judged here; expected the "
-            "same dataset and protocol, or protocol.honest = false"
+            "whose checkpoint is not here: it stays on the machine that trained; train it here "
+            "first"
         )
+
+
+_KNOWS = (
+    "which was trained on other samples and may know what is judged here; expected the same "
+    "dataset and protocol, or protocol.honest = false"
+)

@@ -1,4 +1,4 @@
-"""Networks that learn from others' answers."""
+"""Networks that learn from others' answers, and who may lend its weights."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ import pytest
 
 from fercore.data.splits import Splits
 from fercore.errors import UserError
+from fercore.lineage import find_start, find_teachers
 from fercore.recorder import RunWriter
 from fercore.runs import list_runs, read_log, read_run
-from fercore.teachers import find_teachers
 from tests.tiny import make_splits, tiny_config
 
 pytestmark = pytest.mark.keras
@@ -137,3 +137,17 @@ def test_who_cannot_teach_is_said_in_one_line(taught, tmp_path):
     assert list_runs(tmp_path)[0].results
     with pytest.raises(UserError, match="whose checkpoint is not here"):
         find_teachers(tmp_path, tiny_config(distillation={"teachers": [path.name]}), data)
+
+
+def test_weights_that_have_seen_what_is_judged_are_not_started_from(taught):
+    root, _, _ = taught
+    teacher = next(run for run in list_runs(root) if run.config.name == "teacher")
+    random = {"start_from": teacher.id, "protocol": {"split": "random"}}
+    with pytest.raises(UserError, match="trained on other samples and may know"):
+        find_start(root, tiny_config(**random))
+    # On other images, and where a published protocol says that it does.
+    assert find_start(root, tiny_config(**random, dataset="other")).id == teacher.id
+    random["protocol"] |= {"honest": False}
+    assert find_start(root, tiny_config(**random)).id == teacher.id
+    assert find_start(root, tiny_config(start_from=teacher.id)).id == teacher.id
+    assert find_start(root, tiny_config()) is None
