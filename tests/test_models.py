@@ -47,6 +47,32 @@ def test_facet_skips_blocks_in_training_alone_and_pools_by_attention():
         models.build("facet", (48, 48, 1), 7, {"variant": "huge"})
 
 
+def test_facets_channels_and_convolutions_can_be_others():
+    def built(**options):
+        return models.build("facet", (48, 48, 1), 7, options)
+
+    # 16, 32, 64 and 112 channels, halved.
+    halved = built(width=0.5)
+    widths = [halved.get_layer(f"stage{stage}_a_conv2").filters for stage in range(1, 5)]
+    assert widths == [8, 16, 32, 56]
+    full, separable = built(), built(convolution="separable")
+    # Of stage 2: 9 x 16 x 32 and 9 x 32 x 32 weights, or 9 a channel and one for each pair.
+    for network, expected in (
+        (full, 9 * 16 * 32 + 9 * 32 * 32),
+        (separable, 9 * 16 + 16 * 32 + 9 * 32 + 32 * 32),
+    ):
+        found = sum(
+            layer.count_params()
+            for layer in network.layers
+            if layer.name.startswith("stage2_a_conv") and not layer.name.endswith("_bn")
+        )
+        assert found == expected
+    with pytest.raises(UserError, match="received convolution = 'deep'"):
+        built(convolution="deep")
+    with pytest.raises(UserError, match="received width = 0"):
+        built(width=0)
+
+
 def test_raths_single_convolution_has_the_printed_parameters():
     assert models.build("rath2021", (50, 50, 1), 8, {"variant": "one"}).count_params() == 2_168_776
 
@@ -69,6 +95,7 @@ def test_ranjans_kernels_are_gaussian_with_the_deviation_of_he():
         ("ranjan2023", {"variant": "model1"}),
         ("le2019", {"variant": "deep", "pooling": "fractional"}),
         ("facet", {"drop_path": 0.1, "pooling": "attention"}),
+        ("facet", {"convolution": "separable", "width": 0.7}),
     ],
 )
 def test_exported_networks_say_what_keras_says(name, options):

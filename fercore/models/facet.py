@@ -31,6 +31,8 @@ def build(
     drop_path: float = 0.0,
     dropout: float = 0.0,
     pooling: str = "mean",
+    convolution: str = "full",
+    width: float = 1.0,
 ) -> keras.Model:
     """Stages of residual blocks, each at half the resolution of the one before.
 
@@ -43,15 +45,24 @@ def build(
             rises to it in equal steps.
         dropout: rate before the logits.
         pooling: `"mean"`, or `"attention"`: a mean weighted by a softmax over the places.
+        convolution: of the blocks: `"full"`, or `"separable"`: over each channel by itself, then
+            across the channels (Howard et al., "MobileNets", 2017).
+        width: factor of all channels, which are rounded to multiples of eight.
 
     Raises:
-        UserError: for an unknown variant or pooling.
+        UserError: for an unknown variant, pooling or convolution, or a width that is not positive.
     """
     if variant not in _VARIANTS:
         raise UserError(f"received variant = {variant!r}, expected one of: {', '.join(_VARIANTS)}")
     if pooling not in {"mean", "attention"}:
         raise UserError(f"received pooling = {pooling!r}, expected 'mean' or 'attention'")
-    stages = _VARIANTS[variant]
+    if convolution not in {"full", "separable"}:
+        raise UserError(f"received convolution = {convolution!r}, expected 'full' or 'separable'")
+    if not 0 < width <= 16:
+        raise UserError(f"received width = {width!r}, expected a factor above 0, at most 16")
+    stages = [
+        (max(8, 8 * round(filters * width / 8)), count) for filters, count in _VARIANTS[variant]
+    ]
     pixels = keras.Input(input_shape, name="pixels")
     x = layers.Rescaling(1 / 64, offset=-2.0, name="scale")(pixels)
     x = _convolve(x, stages[0][0], 3, "stem")
@@ -67,6 +78,7 @@ def build(
                 halve=stage > 1 and part == 0,
                 squeeze=squeeze,
                 drop_path=drop_path * number / blocks,
+                separable=convolution == "separable",
                 name=f"stage{stage}_{'abcdefgh'[part]}",
             )
     x = _pool(x, pooling)
@@ -77,16 +89,24 @@ def build(
 
 
 def _block(
-    x: KerasTensor, filters: int, *, halve: bool, squeeze: int, drop_path: float, name: str
+    x: KerasTensor,
+    filters: int,
+    *,
+    halve: bool,
+    squeeze: int,
+    drop_path: float,
+    separable: bool,
+    name: str,
 ) -> KerasTensor:
+    convolve = _convolve_separably if separable else _convolve
     shortcut = x
     if halve:
         shortcut = layers.AveragePooling2D(2, name=f"{name}_pool")(shortcut)
     if shortcut.shape[-1] != filters:
         shortcut = _convolve(shortcut, filters, 1, f"{name}_shortcut")
-    y = _convolve(x, filters, 3, f"{name}_conv1", strides=2 if halve else 1)
+    y = convolve(x, filters, 3, f"{name}_conv1", strides=2 if halve else 1)
     y = layers.ReLU(name=f"{name}_relu1")(y)
-    y = _convolve(y, filters, 3, f"{name}_conv2")
+    y = convolve(y, filters, 3, f"{name}_conv2")
     if squeeze:
         gate = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(y)
         gate = layers.Dense(max(filters // squeeze, 4), activation="relu", name=f"{name}_down")(
@@ -111,6 +131,20 @@ def _convolve(x: KerasTensor, filters: int, size: int, name: str, strides: int =
         name=name,
     )(x)
     return BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
+
+
+def _convolve_separably(
+    x: KerasTensor, filters: int, size: int, name: str, strides: int = 1
+) -> KerasTensor:
+    x = layers.DepthwiseConv2D(
+        size,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        depthwise_initializer="he_normal",
+        name=f"{name}_depthwise",
+    )(x)
+    return _convolve(x, filters, 1, name)
 
 
 def _pool(x: KerasTensor, pooling: str) -> KerasTensor:
