@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,40 +12,7 @@ from plotly.subplots import make_subplots
 from dashboard.figure import GREY, LOW, figure_of, layout
 from dashboard.theme import faded
 from fercore.metrics import Reliability, accuracy_interval, predictive_value
-from fercore.records import LogRow, SplitResult
-
-Metric = Literal["accuracy", "loss", "gap", "learning_rate"]
-XAxis = Literal["epoch", "time"]
-
-METRICS: dict[str, str] = {
-    "accuracy": "Accuracy",
-    "loss": "Loss",
-    "gap": "Generalisation gap",
-    "learning_rate": "Learning rate",
-}
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One run's log, and how to draw it.
-
-    Attributes:
-        checkpoint: the epoch whose weights were kept, if one was.
-    """
-
-    label: str
-    color: str
-    rows: Sequence[LogRow]
-    checkpoint: int | None = None
-
-
-@dataclass(frozen=True)
-class Band:
-    """The logs of one experiment's seeds, drawn as their mean within their range."""
-
-    label: str
-    color: str
-    seeds: Sequence[Sequence[LogRow]]
+from fercore.records import SplitResult
 
 
 @dataclass(frozen=True)
@@ -60,66 +27,6 @@ class Cost:
     color: str
     value: float
     result: SplitResult
-
-
-def smoothed(values: Sequence[float], weight: float) -> list[float]:
-    """An exponential moving average without the pull towards zero at its start.
-
-    Args:
-        values: one for each epoch.
-        weight: of what came before, in [0, 1); 0 changes nothing.
-
-    Source: Kingma & Ba, "Adam", 2015, section 3 (the bias correction).
-    """
-    averaged, last = [], 0.0
-    for count, value in enumerate(values, start=1):
-        last = weight * last + (1 - weight) * value
-        averaged.append(last / (1 - weight**count))
-    return averaged
-
-
-def training_curves(
-    curves: Sequence[Curve],
-    metric: Metric,
-    x: XAxis = "epoch",
-    smoothing: float = 0.0,
-    bands: Sequence[Band] = (),
-    *,
-    log_loss: bool = False,
-) -> go.Figure:
-    """One metric of several runs over epochs or time.
-
-    Validation is solid and training dotted; a diamond stands where the checkpoint was taken. With
-    smoothing, the raw line stays behind, faint. Bands are always over epochs.
-    """
-    figure = figure_of(height=340, hovermode="x unified", uirevision=f"{metric}-{x}")
-    unit, per_unit = _time_unit(curves) if x == "time" else ("", 1.0)
-    for curve in curves:
-        if not curve.rows:
-            continue
-        across = [row.elapsed / per_unit if x == "time" else row.epoch for row in curve.rows]
-        for name, dash, values in _lines(curve.rows, metric):
-            shown = smoothed(values, smoothing)
-            label = f"{curve.label}, {name}" if name else curve.label
-            if smoothing:
-                _add_line(figure, across, values, faded(curve.color, 0.25), dash, None, 1.2)
-            _add_line(figure, across, shown, curve.color, dash, label, 2.0, metric)
-            if name != "training":
-                _add_checkpoint(figure, curve, across, shown)
-    for band in bands:
-        _add_band(figure, band, metric, smoothing)
-    if x == "time":
-        figure.update_xaxes(title_text=f"Training time ({unit})")
-    else:
-        logs = [curve.rows for curve in curves] + [log for band in bands for log in band.seeds]
-        last = max((row.epoch for log in logs for row in log), default=0)
-        figure.update_xaxes(title_text="Epoch", dtick=1 if last <= 10 else None)
-    figure.update_yaxes(title_text=_axis_title(metric), **_axis_format(metric))
-    if metric == "loss" and log_loss:
-        figure.update_yaxes(type="log", tickformat="~g")
-    if metric == "gap":
-        figure.add_hline(0, line_width=1, line_dash="dash", line_color=GREY)
-    return figure
 
 
 def accuracy_forest(
@@ -441,73 +348,6 @@ def reliability_diagram(points: Reliability, color: str, muted: str) -> go.Figur
     return figure
 
 
-def _lines(rows: Sequence[LogRow], metric: Metric) -> list[tuple[str, str, list[float]]]:
-    match metric:
-        case "accuracy":
-            return [
-                ("training", "dot", [row.accuracy for row in rows]),
-                ("validation", "solid", [row.val_accuracy for row in rows]),
-            ]
-        case "loss":
-            return [
-                ("training", "dot", [row.loss for row in rows]),
-                ("validation", "solid", [row.val_loss for row in rows]),
-            ]
-        case "gap":
-            return [("", "solid", [row.accuracy - row.val_accuracy for row in rows])]
-        case "learning_rate":
-            return [("", "solid", [row.learning_rate for row in rows])]
-
-
-def _add_line(
-    figure: go.Figure,
-    x: Sequence[float],
-    y: Sequence[float],
-    color: str,
-    dash: str,
-    label: str | None,
-    width: float,
-    metric: Metric = "loss",
-) -> None:
-    share = metric in {"accuracy", "gap"}
-    figure.add_scatter(
-        x=x,
-        y=y,
-        name=label,
-        mode="lines" if len(x) > 1 else "markers",
-        line={"color": color, "dash": dash, "width": width},
-        marker={"color": color, "size": 6},
-        # A faint raw line behind a smoothed one has no label, and nothing to say.
-        hoverinfo="skip" if label is None else None,
-        hovertemplate=None if label is None else ("%{y:.2%}" if share else "%{y:.4g}"),
-    )
-
-
-def _add_band(figure: go.Figure, band: Band, metric: Metric, smoothing: float) -> None:
-    values: dict[str, dict[int, list[float]]] = {}
-    dashes: dict[str, str] = {}
-    for rows in band.seeds:
-        for name, dash, line in _lines(rows, metric):
-            dashes[name] = dash
-            for row, value in zip(rows, smoothed(line, smoothing), strict=True):
-                values.setdefault(name, {}).setdefault(row.epoch, []).append(value)
-    for name, by_epoch in values.items():
-        epochs = sorted(by_epoch)
-        # Where seeds have stopped early, the rest speak for them, as long as there are two.
-        several = [epoch for epoch in epochs if len(by_epoch[epoch]) > 1]
-        figure.add_scatter(
-            x=[*several, *reversed(several)],
-            y=[max(by_epoch[e]) for e in several] + [min(by_epoch[e]) for e in reversed(several)],
-            fill="toself",
-            fillcolor=faded(band.color, 0.18),
-            mode="none",
-            hoverinfo="skip",
-        )
-        label = f"{band.label}, {name}" if name else band.label
-        mean = [sum(by_epoch[epoch]) / len(by_epoch[epoch]) for epoch in epochs]
-        _add_line(figure, epochs, mean, band.color, dashes[name], label, 2.0, metric)
-
-
 def _frontier(costs: Sequence[Cost]) -> list[Cost]:
     """The runs that none beats: cheapest first, each better than all that cost less."""
     best: list[Cost] = []
@@ -515,26 +355,6 @@ def _frontier(costs: Sequence[Cost]) -> list[Cost]:
         if not best or cost.result.accuracy > best[-1].result.accuracy:
             best.append(cost)
     return best
-
-
-def _add_checkpoint(
-    figure: go.Figure, curve: Curve, x: Sequence[float], y: Sequence[float]
-) -> None:
-    for row, at, value in zip(curve.rows, x, y, strict=True):
-        if row.epoch == curve.checkpoint:
-            figure.add_scatter(
-                x=[at],
-                y=[value],
-                mode="markers",
-                marker={
-                    "symbol": "diamond",
-                    "size": 11,
-                    "color": curve.color,
-                    "line": {"width": 1.5, "color": "white"},
-                },
-                name=f"{curve.label}, checkpoint",
-                hoverinfo="skip",
-            )
 
 
 def _add_recall(figure: go.Figure, classes: Sequence[Any], label: str, color: Any) -> None:
@@ -559,26 +379,3 @@ def _add_recall(figure: go.Figure, classes: Sequence[Any], label: str, color: An
             "(%{customdata[0]:.1%} to %{customdata[1]:.1%}), n = %{customdata[2]:,d}<extra></extra>"
         ),
     )
-
-
-def _time_unit(curves: Sequence[Curve]) -> tuple[str, float]:
-    longest = max((row.elapsed for curve in curves for row in curve.rows), default=0.0)
-    if longest < 120:
-        return "seconds", 1.0
-    return ("minutes", 60.0) if longest < 3 * 3600 else ("hours", 3600.0)
-
-
-def _axis_title(metric: Metric) -> str:
-    titles: dict[Metric, str] = {
-        "accuracy": "Accuracy",
-        "loss": "Loss (nats)",
-        "gap": "Training less validation accuracy",
-        "learning_rate": "Learning rate",
-    }
-    return titles[metric]
-
-
-def _axis_format(metric: Metric) -> dict[str, Any]:
-    if metric == "learning_rate":
-        return {"type": "log", "tickformat": "~g", "dtick": 1}
-    return {"tickformat": ".1~%"} if metric in {"accuracy", "gap"} else {}

@@ -5,7 +5,18 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard import cached, charts, columns, facts, formats, linked, pieces, tables, theme
+from dashboard import (
+    cached,
+    charts,
+    columns,
+    curves,
+    facts,
+    formats,
+    linked,
+    pieces,
+    tables,
+    theme,
+)
 from fercore.records import Layer, SplitResult
 from fercore.runs import Run
 
@@ -100,7 +111,7 @@ def headline(view: Compared) -> None:
         pieces.plot(charts.accuracy_forest(view.drawn), "forest", "Accuracy with 95% intervals")
 
 
-def curves(view: Compared) -> None:
+def training(view: Compared) -> None:
     """Training curves over each other; they grow while one of the runs trains."""
     if not any(run.experiment for run in view.runs):
         return
@@ -131,7 +142,7 @@ def curves(view: Compared) -> None:
                 lines.append(line)
                 continue
             logs = [cached.log(now[run.id]) for run in group]
-            bands.append(charts.Band(facts.title(first), view.colors[first.id], logs))
+            bands.append(curves.Band(facts.title(first), view.colors[first.id], logs))
         pieces.training_curves(lines, shown, bands)
 
     drawn()

@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard import cached, charts, facts, formats, linked, theme
+from dashboard import cached, charts, curves, facts, formats, linked, theme
 from fercore import metrics
 from fercore.metrics.checks import Probabilities
 from fercore.records import LogRow
@@ -158,7 +158,7 @@ class CurveView:
     """What the training curves show."""
 
     metrics: list[str]
-    x: charts.XAxis
+    x: curves.XAxis
     smoothing: float
     log_loss: bool
 
@@ -166,7 +166,7 @@ class CurveView:
 def curve_controls(default: Sequence[str] = ("accuracy", "loss")) -> CurveView:
     """Let the reader choose what the training curves show."""
     with st.container(horizontal=True, gap="medium"):
-        metrics = linked.choices("Curves", charts.METRICS, key="curves", default=default)
+        metrics = linked.choices("Curves", curves.METRICS, key="curves", default=default)
         x = linked.choice("Against", {"epoch": "Epoch", "time": "Time"}, key="x")
         smoothing = linked.choice(
             "Smoothing", {"0": "Off", "0.5": "Some", "0.8": "Strong"}, key="smooth"
@@ -175,16 +175,16 @@ def curve_controls(default: Sequence[str] = ("accuracy", "loss")) -> CurveView:
     return CurveView(metrics, "time" if x == "time" else "epoch", float(smoothing), log_loss)
 
 
-def curve_of(run: Run, label: str, color: str) -> charts.Curve:
+def curve_of(run: Run, label: str, color: str) -> curves.Curve:
     """A run's log as a curve, with its checkpoint if it has one."""
-    return charts.Curve(label, color, cached.log(run), facts.checkpoint(run))
+    return curves.Curve(label, color, cached.log(run), facts.checkpoint(run))
 
 
 def training_curves(
-    curves: Sequence[charts.Curve], view: CurveView, bands: Sequence[charts.Band] = ()
+    lines: Sequence[curves.Curve], view: CurveView, bands: Sequence[curves.Band] = ()
 ) -> None:
     """The curves, as many side by side as fit."""
-    if not any(curve.rows for curve in curves) and not bands:
+    if not any(line.rows for line in lines) and not bands:
         st.info("No whole epoch has been logged yet.", icon=":material/hourglass_empty:")
         return
     if not view.metrics:
@@ -192,15 +192,15 @@ def training_curves(
         return
     with st.grid(min(len(view.metrics), 3), min_column_width=340, gap="medium"):
         for metric in view.metrics:
-            figure = charts.training_curves(
-                curves,
+            figure = curves.training_curves(
+                lines,
                 metric,  # type: ignore[arg-type]
                 view.x,
                 view.smoothing,
                 bands,
                 log_loss=view.log_loss,
             )
-            plot(figure, f"curve-{metric}", f"{charts.METRICS[metric]} over {view.x}")
+            plot(figure, f"curve-{metric}", f"{curves.METRICS[metric]} over {view.x}")
     st.caption(
         "Solid: validation. Dotted: training, as trained on (augmented, weighted, with dropout). "
         "Diamond: the epoch whose weights were kept."

@@ -7,13 +7,13 @@ the address is read before.
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from dashboard import cached, charts, facts, html_report, matrix, tables, theme, versus
+from dashboard import cached, charts, curves, facts, html_report, matrix, tables, theme, versus
 from dashboard.comparison import Compared, caution_texts, cost_points
 from dashboard.html_report import Section
 from fercore.metrics import reliability
 from fercore.runs import Run
 
-METRICS: tuple[charts.Metric, ...] = ("accuracy", "loss")
+METRICS: tuple[curves.Metric, ...] = ("accuracy", "loss")
 
 
 def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
@@ -21,7 +21,7 @@ def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
     colors = theme.run_colors([run.id for run in view.runs], "light")
     light = Compared(view.runs, view.labels, colors, view.split, view.split_title)
     lines = [
-        charts.Curve(light.labels[run.id], colors[run.id], cached.log(run), facts.checkpoint(run))
+        curves.Curve(light.labels[run.id], colors[run.id], cached.log(run), facts.checkpoint(run))
         for run in light.runs
         if run.experiment
     ]
@@ -53,7 +53,7 @@ def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
             ),
             Section(
                 "Training",
-                [legend, html_report.charts(charts.training_curves(lines, m) for m in METRICS)]
+                [legend, html_report.charts(curves.training_curves(lines, m) for m in METRICS)]
                 if any(line.rows for line in lines)
                 else [],
             ),
@@ -86,7 +86,7 @@ def of_run(run: Run, split: str) -> Callable[[], str]:
     names = run.results.class_names if run.results else []
 
     def write() -> str:
-        line = charts.Curve("", color, log, facts.checkpoint(run))
+        line = curves.Curve("", color, log, facts.checkpoint(run))
         colors = theme.class_colors(names, "light")
         shown = []
         if result:
@@ -110,7 +110,7 @@ def of_run(run: Run, split: str) -> Callable[[], str]:
             ),
             Section(
                 "Training",
-                [html_report.charts(charts.training_curves([line], m) for m in METRICS)]
+                [html_report.charts(curves.training_curves([line], m) for m in METRICS)]
                 if log
                 else [],
             ),

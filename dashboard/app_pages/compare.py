@@ -37,7 +37,7 @@ with menu, st.container(horizontal=True, vertical_alignment="center", gap="mediu
         icon=":material/grid_on:",
         query_params={"runs": picked, "split": view.split},
     )
-comparison.curves(view)
+comparison.training(view)
 if view.evaluated:
     comparison.recalls(view)
     comparison.costs(view)

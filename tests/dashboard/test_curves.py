@@ -1,0 +1,85 @@
+import pytest
+
+from dashboard import curves, theme
+from dashboard.curves import Curve
+from fercore.runs import Run
+
+
+@pytest.fixture
+def curve(runs: dict[str, Run]) -> Curve:
+    run = runs["le2019-deep"]
+    return Curve("A", "#0059a1", run.log(), run.results.selection.epoch)
+
+
+def test_smoothing_starts_without_a_pull_to_zero():
+    assert curves.smoothed([2.0, 2.0, 2.0], 0.9) == pytest.approx([2.0, 2.0, 2.0])
+    assert curves.smoothed([1.0, 3.0], 0.5) == pytest.approx([1.0, (0.25 + 1.5) / 0.75])
+    assert curves.smoothed([1.0, 5.0], 0.0) == [1.0, 5.0]
+
+
+def test_validation_is_solid_and_training_dotted(curve: Curve):
+    figure = curves.training_curves([curve], "accuracy")
+    lines = {trace.name: trace for trace in figure.data if trace.mode == "lines"}
+    assert lines["A, validation"].line.dash == "solid"
+    assert lines["A, training"].line.dash == "dot"
+    assert list(lines["A, validation"].y) == [row.val_accuracy for row in curve.rows]
+    assert {trace.line.color for trace in lines.values()} == {"#0059a1"}
+
+
+def test_diamond_where_the_checkpoint_was_taken(curve: Curve):
+    figure = curves.training_curves([curve], "loss")
+    (diamond,) = [t for t in figure.data if t.mode == "markers" and t.marker.symbol == "diamond"]
+    assert diamond.x == (curve.checkpoint,)
+    assert diamond.y == (curve.rows[curve.checkpoint - 1].val_loss,)
+
+
+def test_smoothing_keeps_the_raw_line_behind(curve: Curve):
+    plain = curves.training_curves([curve], "loss")
+    smooth = curves.training_curves([curve], "loss", smoothing=0.8)
+    assert len(smooth.data) == len(plain.data) + 2
+    faint = [trace for trace in smooth.data if trace.name is None]
+    assert {trace.line.color for trace in faint} == {theme.faded("#0059a1", 0.25)}
+    assert {trace.hoverinfo for trace in faint} == {"skip"}
+
+
+def test_wall_clock(curve: Curve):
+    figure = curves.training_curves([curve], "gap", x="time")
+    assert figure.layout.xaxis.title.text == "Training time (minutes)"
+    assert figure.data[0].x[-1] == pytest.approx(curve.rows[-1].elapsed / 60)
+    gaps = [row.accuracy - row.val_accuracy for row in curve.rows]
+    assert list(figure.data[0].y) == pytest.approx(gaps)
+
+
+def test_curves_without_rows():
+    assert not curves.training_curves([Curve("A", "#0059a1", [])], "loss").data
+    assert not curves.training_curves([Curve("A", "#0059a1", [])], "loss", x="time").data
+
+
+def test_one_epoch_is_a_point(curve: Curve):
+    figure = curves.training_curves([Curve("A", "#0059a1", curve.rows[:1])], "learning_rate")
+    assert figure.data[0].mode == "markers"
+
+
+@pytest.mark.parametrize("metric", curves.METRICS)
+def test_every_metric_draws(curve: Curve, metric):
+    figure = curves.training_curves([curve], metric)
+    assert figure.data
+
+
+def test_seeds_become_a_band_around_their_mean(curve: Curve):
+    shorter = curve.rows[:10]
+    band = curves.Band("A", "#0059a1", [curve.rows, shorter])
+    figure = curves.training_curves([], "gap", bands=[band])
+    area, mean = figure.data
+    assert area.fill == "toself"
+    # Where one seed alone is left there is no range.
+    assert max(area.x) == 10
+    assert mean.x[-1] == curve.rows[-1].epoch
+    gaps = [row.accuracy - row.val_accuracy for row in curve.rows]
+    assert list(mean.y) == pytest.approx(gaps)
+
+
+def test_a_logarithmic_loss_changes_the_loss_alone(curve: Curve):
+    for metric, kind in (("loss", "log"), ("accuracy", None)):
+        figure = curves.training_curves([curve], metric, log_loss=True)
+        assert figure.layout.yaxis.type == kind
