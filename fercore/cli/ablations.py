@@ -9,7 +9,15 @@ import typer
 from fercore import ablations
 from fercore.ablations import Change, Line
 from fercore.cli.jobs import Job, as_options, do
-from fercore.cli.options import AsJson, DataRoot, RunsRoot, plain_table, print_json, print_table
+from fercore.cli.options import (
+    AsJson,
+    DataRoot,
+    RunsRoot,
+    markdown_table,
+    plain_table,
+    print_json,
+    print_table,
+)
 from fercore.config import load_config
 from fercore.errors import UserError
 from fercore.roots import data_root, runs_root
@@ -63,7 +71,7 @@ def ablate(
     if as_json:
         print_json([_as_json(line) for line in lines])
     elif markdown:
-        print(_markdown(lines))
+        print(markdown_table(HEADINGS, map(_cells, lines)))
     else:
         table = plain_table(*HEADINGS)
         for line in lines:
@@ -128,12 +136,3 @@ def _as_json(line: Line) -> dict[str, Any]:
         "change": line.change.model_dump(mode="json", by_alias=True),
         "difference": None if found is None else vars(found),
     }
-
-
-def _markdown(lines: Sequence[Line]) -> str:
-    rows = [
-        [heading.lstrip(">") for heading in HEADINGS],
-        ["---:" if heading[0] == ">" else "---" for heading in HEADINGS],
-        *map(_cells, lines),
-    ]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)

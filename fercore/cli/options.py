@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +40,16 @@ def plain_table(*columns: str) -> Table:
         justify = "right" if column.startswith(">") else "left"
         table.add_column(column.lstrip(">"), justify=justify, overflow="fold")  # type: ignore[arg-type]
     return table
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The same as Markdown; columns are named as for `plain_table`."""
+    lines = [
+        [column.lstrip(">") for column in columns],
+        ["---:" if column[0] == ">" else "---" for column in columns],
+        *rows,
+    ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def percent(value: float | None) -> str:

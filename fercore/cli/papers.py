@@ -8,7 +8,15 @@ import typer
 
 from fercore import papers
 from fercore.cli.jobs import Job, as_options, do
-from fercore.cli.options import AsJson, DataRoot, RunsRoot, plain_table, print_json, print_table
+from fercore.cli.options import (
+    AsJson,
+    DataRoot,
+    RunsRoot,
+    markdown_table,
+    plain_table,
+    print_json,
+    print_table,
+)
 from fercore.config import load_config
 from fercore.errors import UserError
 from fercore.papers import Comparison, Ours
@@ -77,7 +85,7 @@ def papers_command(
     if as_json:
         print_json([_as_json(comparison) for comparison in rows])
     elif markdown:
-        print(_markdown(rows))
+        print(markdown_table(HEADINGS, map(_cells, rows)))
     elif latex:
         print(_latex(rows))
     else:
@@ -187,15 +195,6 @@ def _as_json(comparison: Comparison) -> dict[str, Any]:
         "difference": comparison.difference,
         "status": comparison.status,
     }
-
-
-def _markdown(rows: Sequence[Comparison]) -> str:
-    lines = [
-        "| " + " | ".join(heading.lstrip(">") for heading in HEADINGS) + " |",
-        "| " + " | ".join("---:" if heading[0] == ">" else "---" for heading in HEADINGS) + " |",
-    ]
-    lines += ["| " + " | ".join(_cells(comparison)) + " |" for comparison in rows]
-    return "\n".join(lines)
 
 
 def _latex(rows: Sequence[Comparison]) -> str:
