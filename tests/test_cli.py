@@ -227,12 +227,19 @@ def test_seeds_that_are_missing_are_trained_one_by_one(fercore, monkeypatch):
     assert status == 0
     assert "synthetic-quick, seed 1: there already" in out
     assert begun == [f"train synthetic-quick --batch-size 32 --seed {seed}" for seed in (0, 2)]
-    # Stopped within the second: nothing is claimed.
-    trained.clear()
-    monkeypatch.setattr("fercore.cli.experiments.do", lambda job, runs, data: None)
-    status, _, err = fercore(*call)
-    assert status == 2
-    assert "was stopped before its end" in err
+
+
+def test_a_training_that_ends_early_is_not_taken_for_done(monkeypatch, tmp_path):
+    from fercore.cli.jobs import Job, do
+    from fercore.config import load_config
+    from fercore.errors import UserError
+
+    job = Job(load_config("synthetic-quick"), ("train", "synthetic-quick"))
+    for status, problem in ((0, "was stopped before its end"), (2, "ended with status 2")):
+        ended = subprocess.CompletedProcess([], status)
+        monkeypatch.setattr("fercore.cli.jobs.subprocess.run", lambda *a, e=ended, **k: e)
+        with pytest.raises(UserError, match=problem):
+            do(job, tmp_path, tmp_path)
 
 
 def test_what_looks_like_a_number_is_one_in_a_network_s_options():

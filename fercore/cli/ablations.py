@@ -102,14 +102,8 @@ def _train_missing(wanted: Sequence[Change], seeds: int, runs: Path, data: Path)
     # Every change with one seed before any second one.
     for seed in range(seeds):
         for change in wanted:
-            if seed in ablations.runs_of(change, list_runs(runs)):
-                continue
-            job = job_of(change, seed)
-            do(job, runs, data)
             if seed not in ablations.runs_of(change, list_runs(runs)):
-                raise UserError(
-                    f"{job.config.name} was stopped before its end; go on with the same command"
-                )
+                do(job_of(change, seed), runs, data)
 
 
 def _cells(line: Line) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ def do(job: Job, runs: Path, data: Path) -> None:
         data: data root.
 
     Raises:
-        UserError: if the training fails.
+        UserError: if the training fails, or is stopped before its end.
     """
     words = words_for(job, list_runs(runs))
     typer.echo(f"+ fercore {' '.join(words)}")
@@ -84,6 +84,10 @@ def do(job: Job, runs: Path, data: Path) -> None:
         raise UserError(
             f"training {job.config.name} ended with status {status}; mend what it says, "
             "then go on with the same command"
+        )
+    if not done(job.config, list_runs(runs)):
+        raise UserError(
+            f"{job.config.name} was stopped before its end; go on with the same command"
         )
 
 

@@ -131,10 +131,6 @@ def _train_missing(wanted: set[str], seeds: int, runs: Path, data: Path) -> None
                 continue
             for seed, fold in missing(experiment, number, list_runs(runs)):
                 do(job_of(experiment, seed, fold), runs, data)
-                if (seed, fold) in missing(experiment, number, list_runs(runs)):
-                    raise UserError(
-                        f"{experiment} was stopped before its end; go on with the same command"
-                    )
 
 
 def job_of(experiment: str, seed: int, fold: int) -> Job:
