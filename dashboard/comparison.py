@@ -56,10 +56,11 @@ def caution_texts(view: Compared) -> list[str]:
     runs, found = view.runs, []
     if len({facts.is_synthetic(run) for run in runs}) > 1:
         found.append("Real and synthetic faces: these figures say nothing about each other.")
-    datasets = sorted({run.config.dataset for run in runs if run.config})
+    configs = [run.config for run in runs if run.config]
+    datasets = sorted({config.dataset for config in configs})
     if len(datasets) > 1:
         found.append(f"Different datasets ({', '.join(datasets)}): do not rank these figures.")
-    elif len({str(run.config.protocol) for run in runs if run.config}) > 1:
+    elif not all(config.protocol.tests_like(configs[0].protocol) for config in configs):
         found.append(
             "The same dataset, divided in different ways: these are not the same test images."
         )

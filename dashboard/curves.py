@@ -76,6 +76,7 @@ def training_curves(
     """
     figure = figure_of(height=340, hovermode="x unified", uirevision=f"{metric}-{x}")
     unit, per_unit = _time_unit(curves) if x == "time" else ("", 1.0)
+    logs = [*(curve.rows for curve in curves), *(log for band in bands for log in band.seeds)]
     for curve in curves:
         if not curve.rows:
             continue
@@ -93,12 +94,15 @@ def training_curves(
     if x == "time":
         figure.update_xaxes(title_text=f"Training time ({unit})")
     else:
-        logs = [curve.rows for curve in curves] + [log for band in bands for log in band.seeds]
         last = max((row.epoch for log in logs for row in log), default=0)
         figure.update_xaxes(title_text="Epoch", dtick=1 if last <= 10 else None)
     figure.update_yaxes(title_text=_axis_title(metric), **_axis_format(metric))
     if metric == "loss" and log_loss:
         figure.update_yaxes(type="log", tickformat="~g")
+    if metric == "learning_rate":
+        rates = [row.learning_rate for log in logs for row in log if row.learning_rate > 0]
+        narrow = bool(rates) and max(rates) < 100 * min(rates)
+        figure.update_yaxes(type="log", tickformat="~g", dtick="D2" if narrow else 1)
     if metric == "gap":
         figure.add_hline(0, line_width=1, line_dash="dash", line_color=GREY)
     return figure
@@ -201,7 +205,7 @@ def _time_unit(curves: Sequence[Curve]) -> tuple[str, float]:
 def _axis_title(metric: Metric) -> str:
     titles: dict[Metric, str] = {
         "accuracy": "Accuracy",
-        "loss": "Loss (nats)",
+        "loss": "Loss",
         "gap": "Training less validation accuracy",
         "learning_rate": "Learning rate",
     }
@@ -209,6 +213,4 @@ def _axis_title(metric: Metric) -> str:
 
 
 def _axis_format(metric: Metric) -> dict[str, Any]:
-    if metric == "learning_rate":
-        return {"type": "log", "tickformat": "~g", "dtick": 1}
     return {"tickformat": ".1~%"} if metric in {"accuracy", "gap"} else {}

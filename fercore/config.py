@@ -121,6 +121,18 @@ class ProtocolConfig(_Frozen):
             )
         return self
 
+    def tests_like(self, other: "ProtocolConfig") -> bool:
+        """Whether the same samples of a dataset are tested."""
+        return self._tested() == other._tested()
+
+    def _tested(self) -> tuple[str | int | float, ...]:
+        if self.split == "official":
+            return (self.split, self.test)
+        drawn = (self.split, self.split_seed, self.copies)
+        if self.split == "random":
+            return (*drawn, self.test_fraction)
+        return (*drawn, self.folds, self.fold)
+
     def divides_like(self, other: "ProtocolConfig") -> bool:
         """Whether the same samples are judged; what is left out of the training may differ."""
         return self == other.model_copy(update={"leave_out": self.leave_out})

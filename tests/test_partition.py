@@ -139,6 +139,32 @@ def test_a_merged_test_steers_the_training():
     assert divided.title("test") == "PublicTest + PrivateTest"
 
 
+def test_protocols_say_whether_they_test_the_same_samples():
+    changes = [
+        {"split": "subjects"},
+        {"split": "subjects", "fold": 1},
+        {"split": "subjects", "split_seed": 1},
+        {"split": "subjects", "folds": 4},
+        {"split": "random", "honest": False},
+        {"split": "random", "honest": False, "validation_fraction": 0.3},
+        {"split": "random", "honest": False, "select_on": "test"},
+        {"split": "random", "honest": False, "test_fraction": 0.3},
+        {"split": "random", "honest": False, "split_seed": 1},
+    ]
+    pool = make_pool()
+    configs = [config(protocol=change) for change in changes]
+    tested = [by_role(divide(one, pool))["test"] for one in configs]
+    for i, one in enumerate(configs):
+        for j, other in enumerate(configs):
+            same = one.protocol.tests_like(other.protocol)
+            assert same == (tested[i] == tested[j]), (changes[i], changes[j])
+
+    own = tiny_config()
+    assert own.protocol.tests_like(tiny_config(protocol={"leave_out": ["repeats"]}).protocol)
+    merged = tiny_config(protocol={"test": "merged", "select_on": "test", "honest": False})
+    assert not own.protocol.tests_like(merged.protocol)
+
+
 def test_what_a_dataset_cannot_give_is_said():
     with pytest.raises(UserError, match="no official split"):
         divide(config(), make_pool())

@@ -60,6 +60,16 @@ def test_one_epoch_is_a_point(curve: Curve):
     assert figure.data[0].mode == "markers"
 
 
+@pytest.mark.parametrize(("lowest", "ticks"), [(0.0005, "D2"), (0.000001, 1), (0.0, "D2")])
+def test_a_narrow_range_of_rates_has_ticks_between_powers_of_ten(curve: Curve, lowest, ticks):
+    rows = [
+        row.model_copy(update={"learning_rate": rate})
+        for row, rate in zip(curve.rows, [0.001, 0.001, lowest], strict=False)
+    ]
+    figure = curves.training_curves([Curve("A", "#0059a1", rows)], "learning_rate")
+    assert figure.layout.yaxis.dtick == ticks
+
+
 @pytest.mark.parametrize("metric", curves.METRICS)
 def test_every_metric_draws(curve: Curve, metric):
     figure = curves.training_curves([curve], metric)

@@ -164,6 +164,19 @@ def test_compare_says_that_class_sets_differ(root: Path, runs: dict[str, Run]):
     assert "Real and synthetic faces" in mixed.warning[0].value
 
 
+def test_compare_warns_of_other_test_images_alone(monkeypatch: pytest.MonkeyPatch):
+    """What was left out of the training changes nothing that is judged; a merged test set does."""
+    committed = Path(__file__).parents[2] / "runs"
+    monkeypatch.setenv("FERCORE_RUNS", str(committed))
+    every = list_runs(committed)
+    deep, tiny, merged = (
+        papers.runs_of(name, every)[0].id for name in ("le2019-deep", "facet-tiny", "khopkar2021")
+    )
+    assert not open_page("compare", runs=[deep, tiny]).warning
+    warned = open_page("compare", runs=[deep, merged]).warning[0].value
+    assert "not the same test images" in warned
+
+
 def test_compare_view_comes_from_the_address(root: Path, runs: dict[str, Run]):
     pair = [runs["le2019-deep"].id, runs["khopkar2021"].id]
     app = open_page(
