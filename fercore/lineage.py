@@ -9,21 +9,23 @@ from fercore.errors import UserError
 from fercore.runs import Run, find_run, list_runs
 
 
-def find_start(root: Path, config: ExperimentConfig) -> Run | None:
+def find_start(root: Path, config: ExperimentConfig, splits: Splits) -> Run | None:
     """The run whose weights a training starts from; `None` if it starts from none.
 
     Args:
         root: of the runs.
         config: of the training; its `start_from` names the run.
+        splits: its dataset.
 
     Raises:
         UserError: if there is no such run, or this network cannot start from it: it lacks its
-            checkpoint, is of another network, or has seen what is judged here.
+            checkpoint, is of another network or image size, or what is judged here was seen by it,
+            or by a run that it learnt from itself.
     """
     if config.start_from is None:
         return None
     run = find_run(root, config.start_from)
-    if problem := next(_start_problems(run, config), ""):
+    if problem := next(_start_problems(root, run, config, splits), ""):
         raise UserError(f"received start_from = {run.id}, {problem}")
     return run
 
@@ -44,13 +46,14 @@ def find_teachers(root: Path, config: ExperimentConfig, splits: Splits) -> tuple
 
     Raises:
         UserError: if there are none of a name, or one cannot teach this network: it lacks its
-            checkpoint, was trained on other samples, or its outputs are others.
+            checkpoint, its outputs are others, or it, or a run that it learnt from, was trained on
+            other samples.
     """
     found = {
         run.id: run for name in config.distillation.teachers for run in _named(root, name)
     }.values()
     for run in found:
-        if problem := next(_teacher_problems(run, config, splits), ""):
+        if problem := next(_teacher_problems(root, run, config, splits), ""):
             raise UserError(f"received the teacher {run.id}, {problem}")
     return tuple(found)
 
@@ -71,7 +74,9 @@ def _named(root: Path, name: str) -> list[Run]:
     return [newest[seed] for seed in sorted(newest)]
 
 
-def _start_problems(run: Run, config: ExperimentConfig) -> Iterator[str]:
+def _start_problems(
+    root: Path, run: Run, config: ExperimentConfig, splits: Splits
+) -> Iterator[str]:
     yield from _problems(run)
     own = run.experiment
     assert own is not None
@@ -80,12 +85,15 @@ def _start_problems(run: Run, config: ExperimentConfig) -> Iterator[str]:
             f"a {own.model} with {own.model_options}; expected a {config.model} with "
             f"{config.model_options}"
         )
-    same = own.dataset == config.dataset
-    if config.protocol.honest and same and not own.protocol.divides_like(config.protocol):
-        yield _KNOWS
+    side = config.image.size or next(iter(splits.parts.values())).images.shape[1]
+    if (taken := run.layers()[0].output_shape[0]) != side:
+        yield f"which takes images of side {taken}, not of {side}; expected image.size = {taken}"
+    yield from _leaks(root, run, config, splits)
 
 
-def _teacher_problems(run: Run, config: ExperimentConfig, splits: Splits) -> Iterator[str]:
+def _teacher_problems(
+    root: Path, run: Run, config: ExperimentConfig, splits: Splits
+) -> Iterator[str]:
     yield from _problems(run)
     own = run.experiment
     assert own is not None
@@ -94,10 +102,37 @@ def _teacher_problems(run: Run, config: ExperimentConfig, splits: Splits) -> Ite
         yield "whose outputs are no logits; expected the cross-entropy loss and no forest"
     if tuple(run.results.class_names) != splits.class_names or own.image != config.image:
         yield f"which takes other images or knows other classes than {config.name}"
-    known = run.environment.dataset_fingerprint if run.environment else ""
-    same = own.dataset == config.dataset and known == splits.fingerprint
-    if config.protocol.honest and not (same and own.protocol.divides_like(config.protocol)):
+    if config.protocol.honest and own.dataset != config.dataset:
         yield _KNOWS
+    yield from _leaks(root, run, config, splits)
+
+
+def _leaks(root: Path, run: Run, config: ExperimentConfig, splits: Splits) -> Iterator[str]:
+    """How a run, or one that it learnt from, may know what an honest protocol judges."""
+    if not config.protocol.honest:
+        return
+    waiting, seen = [run.id], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            of_line = find_run(root, name)
+        except UserError:
+            yield f"which learnt from {name}, a run that is not here: nobody knows what that saw"
+            continue
+        own, known = of_line.experiment, of_line.environment
+        if own is None:
+            yield f"which learnt from {name}, of which nobody knows what it saw"
+            continue
+        same = known is not None and known.dataset_fingerprint == splits.fingerprint
+        alike = same and own.protocol.divides_like(config.protocol)
+        if own.dataset == config.dataset and not alike:
+            yield _KNOWS if of_line.id == run.id else f"which learnt from {of_line.id}, {_KNOWS}"
+        waiting += own.distillation.teachers
+        if own.start_from:
+            waiting.append(own.start_from)
 
 
 def _problems(run: Run) -> Iterator[str]:

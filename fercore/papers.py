@@ -51,8 +51,10 @@ class Row(_Frozen):
         experiment: the committed experiment under the paper's protocol.
         view: the evaluation of its runs that is compared.
         honest: the experiment under an honest protocol; the same where the paper's is honest.
+            `None` for a figure of images that were trained on or chose the checkpoint.
         honest_view: the evaluation of its runs that is stated.
         parameters: of the network, as printed, where the paper does.
+        digits: of the printed figure, after the point.
         remark: one line on the figure, where there is something to say.
     """
 
@@ -63,15 +65,21 @@ class Row(_Frozen):
     class_name: str = ""
     experiment: str
     view: str = "test"
-    honest: str
+    honest: str | None = None
     honest_view: str = "test_unique"
     parameters: str = ""
+    digits: int = Field(default=2, ge=0, le=2)
     remark: str = ""
 
     @property
     def overall(self) -> bool:
         """Whether this is the figure of a whole test set."""
         return self.metric == "accuracy"
+
+    @property
+    def experiments(self) -> tuple[str, ...]:
+        """Those that it needs runs of."""
+        return (self.experiment, self.honest) if self.honest else (self.experiment,)
 
 
 class System(_Frozen):
@@ -97,6 +105,7 @@ class _Table(_Frozen):
     view: str = "test"
     honest: str
     honest_view: str = "test_unique"
+    digits: int = 2
 
     def rows(self) -> tuple[Row, ...]:
         shared = self.model_dump(exclude={"figures"})
@@ -121,7 +130,8 @@ class Ours:
         mean: over the runs.
         first: over the runs of the first seed alone, as a paper that trained once has it.
         spread: standard deviation over the runs; `None` for a single one.
-        low: lower end of the 95% Wilson interval of the mean, for the samples that were tested.
+        low: lower end of the 95% interval of the mean: Wilson's, for the samples that were tested,
+            or, where there are folds, Student's over them, for frames of one person stand together.
         high: upper end. Both are `None` where the figure is no share of samples.
         n: samples tested, all folds together, repeated seeds not counted again.
         seeds: how many.
@@ -148,7 +158,7 @@ class Comparison:
     Attributes:
         row: the published figure.
         paper: ours under the paper's protocol; `None` until it is trained.
-        honest: ours under the honest one; `None` until it is trained.
+        honest: ours under the honest one; `None` until it is trained, or where there is none.
     """
 
     row: Row
@@ -164,12 +174,12 @@ class Comparison:
     def status(self) -> Status:
         """How ours compares, under the paper's protocol.
 
-        `"within"` falls short of the paper by less than the interval's reach; a training accuracy,
-        of which more is not better, is `"noted"`.
+        `"within"` falls short of the paper by less than the interval's reach. A training accuracy,
+        of which more is not better, and a zero, which nobody can miss, are `"noted"`.
         """
         if self.paper is None:
             return "missing"
-        if self.row.metric == "train accuracy":
+        if self.row.metric == "train accuracy" or self.row.figure == 0:
             return "noted"
         if self._reaches(self.paper.mean):
             return "reached"
@@ -182,7 +192,7 @@ class Comparison:
         return self.paper is not None and self._reaches(self.paper.first)
 
     def _reaches(self, value: float) -> bool:
-        return value >= self.row.figure - 0.005  # as printed, to two digits
+        return round(value, self.row.digits) >= self.row.figure  # as printed
 
 
 def systems() -> tuple[System, ...]:
@@ -203,7 +213,7 @@ def minutes(experiment: str) -> float:
 
 def experiments() -> tuple[str, ...]:
     """Every experiment that some row needs, the cheapest first, all folds of it counted."""
-    named = {name for row in rows() for name in (row.experiment, row.honest)}
+    named = {name for row in rows() for name in row.experiments}
     return tuple(sorted(named, key=lambda name: (minutes(name) * len(folds(name)), name)))
 
 
@@ -220,7 +230,7 @@ def compare(runs: Sequence[Run]) -> tuple[Comparison, ...]:
         Comparison(
             row,
             ours(row, row.view, by_experiment[row.experiment]),
-            ours(row, row.honest_view, by_experiment[row.honest]),
+            ours(row, row.honest_view, by_experiment[row.honest]) if row.honest else None,
         )
         for row in rows()
     )
@@ -231,9 +241,8 @@ def untrained(comparisons: Sequence[Comparison]) -> dict[str, float]:
     lacking = {
         name
         for comparison in comparisons
-        for name, ours in (
-            (comparison.row.experiment, comparison.paper),
-            (comparison.row.honest, comparison.honest),
+        for name, ours in zip(
+            comparison.row.experiments, (comparison.paper, comparison.honest), strict=False
         )
         if ours is None
     }
@@ -277,8 +286,12 @@ def ours(row: Row, view: str, runs: Sequence[Run]) -> Ours | None:
     n = sum(n for _, n in values) // len(whole)
     low, high = None, None
     if row.metric in {"accuracy", "recall", "validation accuracy"} and n:
-        interval = metrics.accuracy_interval(round(mean * n / 100), n)
-        low, high = 100 * interval[0], 100 * interval[1]
+        if needed > 1:
+            if len(values) >= 2 * len(whole):
+                low, high = _between_folds([value for value, _ in values], len(whole))
+        else:
+            interval = metrics.accuracy_interval(round(mean * n / 100), n)
+            low, high = 100 * interval[0], 100 * interval[1]
     results = used[0].results
     return Ours(
         runs=tuple(run.id for run in used),
@@ -292,6 +305,17 @@ def ours(row: Row, view: str, runs: Sequence[Run]) -> Ours | None:
         folds=needed,
         parameters=(results.parameters or 0) if results else 0,
     )
+
+
+def _between_folds(values: Sequence[float], seeds: int) -> tuple[float, float]:
+    """Student's 95% interval of a mean of folds; repeated seeds do not make it narrower."""
+    from scipy.special import stdtrit
+
+    independent = len(values) // seeds
+    error = statistics.stdev(values) / math.sqrt(independent)
+    reach = float(stdtrit(independent - 1, 0.975)) * error
+    mean = statistics.fmean(values)
+    return max(mean - reach, 0.0), min(mean + reach, 100.0)
 
 
 def _value(row: Row, view: str, run: Run) -> tuple[float, int] | None:

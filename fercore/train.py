@@ -124,7 +124,7 @@ def _train(
     input_shape = (*images.shape[1:], 1)
     with device.sharing_batches(config.devices), device.computing_in(precision):
         network = models.build(config.model, input_shape, num_classes, config.model_options)
-        if not resume and (start := find_start(run.path.parent, config)):
+        if not resume and (start := find_start(run.path.parent, config, splits)):
             checkpoints.start_from(start, network)
         teachers = [
             checkpoints.teacher(teacher, input_shape)

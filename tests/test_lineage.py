@@ -1,5 +1,7 @@
 """Networks that learn from others' answers, and who may lend its weights."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -140,14 +142,54 @@ def test_who_cannot_teach_is_said_in_one_line(taught, tmp_path):
 
 
 def test_weights_that_have_seen_what_is_judged_are_not_started_from(taught):
-    root, _, _ = taught
+    root, data, _ = taught
     teacher = next(run for run in list_runs(root) if run.config.name == "teacher")
     random = {"start_from": teacher.id, "protocol": {"split": "random"}}
     with pytest.raises(UserError, match="trained on other samples and may know"):
-        find_start(root, tiny_config(**random))
+        find_start(root, tiny_config(**random), data)
     # On other images, and where a published protocol says that it does.
-    assert find_start(root, tiny_config(**random, dataset="other")).id == teacher.id
+    assert find_start(root, tiny_config(**random, dataset="other"), data).id == teacher.id
     random["protocol"] |= {"honest": False}
-    assert find_start(root, tiny_config(**random)).id == teacher.id
-    assert find_start(root, tiny_config(start_from=teacher.id)).id == teacher.id
-    assert find_start(root, tiny_config()) is None
+    assert find_start(root, tiny_config(**random), data).id == teacher.id
+    started = tiny_config(start_from=teacher.id)
+    assert find_start(root, started, data).id == teacher.id
+    assert find_start(root, tiny_config(), data) is None
+    other = Splits(data.name, data.class_names, data.parts, data.titles, "another")
+    with pytest.raises(UserError, match="other samples"):
+        find_start(root, started, other)
+
+
+def test_weights_of_another_image_size_are_not_started_from(taught):
+    root, data, path = taught
+    with pytest.raises(UserError, match=r"images of side 48, not of 32; expected image.size"):
+        find_start(root, tiny_config(start_from=path.name, image={"size": 32}), data)
+
+
+@pytest.mark.parametrize("tie", ["start_from", "teachers"])
+def test_who_learnt_from_one_that_knows_knows_too(taught, tmp_path, tie: str):
+    """The first saw what is judged, the second began with it on other images, the third asks."""
+    _, data, path = taught
+    known, between = (tmp_path / f"{name}-s0-20260101T00000{k}" for k, name in enumerate("ab"))
+    for run in (known, between):
+        shutil.copytree(path, run)
+
+    def rewrite(run: Path, **changes) -> None:
+        fields = json.loads((run / "config.json").read_text())
+        fields["distillation"]["teachers"] = []
+        (run / "config.json").write_text(json.dumps(fields | changes))
+
+    stated = json.loads((path / "config.json").read_text())["protocol"]
+    rewrite(known, protocol=stated | {"test": "merged", "select_on": "test", "honest": False})
+    if tie == "start_from":
+        rewrite(between, dataset="other", start_from=known.name)
+    else:
+        distillation = json.loads((path / "config.json").read_text())["distillation"]
+        rewrite(between, dataset="other", distillation=distillation | {"teachers": [known.name]})
+    wanted = tiny_config(start_from=between.name)
+    with pytest.raises(UserError, match=f"{between.name}, which learnt from {known.name}"):
+        find_start(tmp_path, wanted, data)
+    rewrite(known, protocol=stated)
+    assert find_start(tmp_path, wanted, data).id == between.name
+    shutil.rmtree(known)
+    with pytest.raises(UserError, match="a run that is not here"):
+        find_start(tmp_path, wanted, data)

@@ -58,7 +58,7 @@ def test_every_published_experiment_is_in_the_table_and_names_a_system():
 
 def test_every_experiment_exists_and_the_honest_ones_are_honest():
     for row in papers.rows():
-        assert load_config(row.honest).protocol.honest
+        assert row.honest is None or load_config(row.honest).protocol.honest
     assert all(papers.minutes(name) < 1000 for name in papers.experiments())
     costs = [papers.minutes(name) * len(papers.folds(name)) for name in papers.experiments()]
     assert costs == sorted(costs)
@@ -89,6 +89,27 @@ def test_the_status_of_a_row(accuracy: float, status: str):
     assert comparison("le2019-deep", [made("le2019-deep", accuracy)]).status == status
 
 
+@pytest.mark.parametrize(
+    ("accuracy", "status"), [(0.8496, "reached"), (0.844, "within"), (0.6, "short")]
+)
+def test_a_figure_is_compared_in_the_digits_it_is_printed_in(accuracy: float, status: str):
+    assert comparison("rath2021-original", [made("rath2021-original", accuracy)]).status == status
+
+
+def test_a_zero_is_no_mark_to_reach():
+    rows = papers.compare([made("rath2021-original", 0.9)])
+    zeros = {row.status for row in rows if row.row.figure == 0 and row.paper}
+    assert zeros <= {"noted"}
+
+
+def test_what_trained_or_chose_has_no_honest_figure():
+    rows = papers.compare([made("ranjan2023-model2-fer2013", 0.7)])
+    chose = next(row for row in rows if row.row.metric == "validation accuracy" and row.paper)
+    assert chose.honest is None
+    assert chose.row.experiments == ("ranjan2023-model2-fer2013",)
+    assert "ranjan2023-model2-fer2013" not in papers.untrained(rows)
+
+
 def test_a_run_with_another_recipe_does_not_count():
     changed = made("le2019-deep", 0.99, epochs=3)
     assert comparison("le2019-deep", [changed]).status == "missing"
@@ -107,6 +128,11 @@ def test_folds_count_once_all_of_them_are_there():
     assert whole.seeds == 1
     assert whole.n == 10_000
     assert whole.mean == pytest.approx(84.5)
+    # Student's interval of ten folds: 2.2622 times 3.0277 over the root of ten.
+    assert (whole.low, whole.high) == pytest.approx((84.5 - 2.1659, 84.5 + 2.1659), abs=1e-3)
+    seeds = runs + [made(experiment, 0.8 + fold / 100, 1, fold) for fold in range(10)]
+    again = papers.ours(row, "test", papers.runs_of(experiment, seeds))
+    assert again.high - again.low == pytest.approx(whole.high - whole.low, rel=0.03)
     assert missing(experiment, 1, runs[:8]) == [(0, 8), (0, 9)]
     assert missing(experiment, 2, runs)[0] == (1, 0)
 

@@ -125,7 +125,7 @@ def train(
         splits = load(experiment.dataset, data_root(data))
         # What can be wrong with the request is found before there is a run directory.
         require(experiment.model)
-        find_start(root, experiment)
+        find_start(root, experiment, splits)
         plan(experiment, splits)
         # The teachers' names stand for what is there now: the run names them one by one.
         teachers = [run.id for run in find_teachers(root, experiment, splits)]

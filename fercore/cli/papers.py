@@ -79,7 +79,7 @@ def papers_command(
     rows = [
         comparison
         for comparison in papers.compare(list_runs(root))
-        if {comparison.row.experiment, comparison.row.honest} & wanted
+        if wanted.intersection(comparison.row.experiments)
         and (classes or not comparison.row.class_name)
     ]
     if as_json:
@@ -110,7 +110,7 @@ def missing(experiment: str, seeds: int, runs: Sequence[Run]) -> list[tuple[int,
 def _chosen(only: Sequence[str]) -> set[str]:
     by_system: dict[str, set[str]] = {}
     for row in papers.rows():
-        by_system.setdefault(row.system, set()).update((row.experiment, row.honest))
+        by_system.setdefault(row.system, set()).update(row.experiments)
     every = set().union(*by_system.values())
     for name in only:
         if name not in by_system and name not in every:
@@ -220,7 +220,7 @@ def _summarise(rows: Sequence[Comparison]) -> None:
     told = ", ".join(f"{n} {words}" for words, n in counted.items() if n)
     first = sum(comparison.first_reaches for comparison in overall)
     typer.echo(
-        f"{len(overall)} figures of whole test sets: {told}, by the mean over the seeds; "
+        f"figures of whole test sets: {len(overall)}, {told}, by the mean over the seeds; "
         f"{first} reached by the first seed alone"
     )
     absent = papers.untrained(rows)
