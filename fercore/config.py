@@ -468,6 +468,9 @@ def load_config(
 ) -> ExperimentConfig:
     """Read an experiment and freeze it.
 
+    Where an override changes what is judged, the published figure is left out; where it changes the
+    name alone, the title is the name.
+
     Args:
         name_or_path: a name from `list_configs()`, or the path of a TOML file or of a run's
             `config.json`.
@@ -476,10 +479,21 @@ def load_config(
     Raises:
         UserError: if there is no such experiment, or a field is unknown or out of range.
     """
-    fields = _read(name_or_path)
-    for dotted, value in (overrides or {}).items():
+    fields, given = _read(name_or_path), dict(overrides or {})
+    if "name" in given:
+        given.setdefault("title", given["name"])
+    published = given and fields.get("published")
+    stated = parse_config(fields, source=str(name_or_path)) if published else None
+    for dotted, value in given.items():
         _assign(fields, dotted.split("."), value)
-    return parse_config(fields, source=str(name_or_path))
+    config = parse_config(fields, source=str(name_or_path))
+    if stated and _judged(config) != _judged(stated):
+        return config.model_copy(update={"published": None})
+    return config
+
+
+def _judged(config: ExperimentConfig) -> tuple[object, ...]:
+    return config.dataset, config.drop_classes, config.protocol.split, config.protocol.test
 
 
 def parse_config(fields: Mapping[str, Any], source: str) -> ExperimentConfig:

@@ -56,6 +56,24 @@ def test_a_dumped_config_loads_again(tmp_path):
     assert load_config(path) == config
 
 
+def test_the_published_figure_stays_with_what_it_was_read_on():
+    kept = {"seed": 2, "epochs": 3, "protocol.leave_out": ["repeats"], "dataset": "fer2013"}
+    assert load_config("le2019-deep", kept).published == load_config("le2019-deep").published
+    for change in (
+        {"dataset": "navras", "protocol.split": "random"},
+        {"drop_classes": ["disgust"]},
+        {"protocol.split": "random"},
+    ):
+        assert load_config("le2019-deep", change).published is None
+    fold = load_config("ranjan2023-model1-ckplus", {"protocol.split_seed": 4})
+    assert fold.published is not None
+
+
+def test_a_name_is_the_title_unless_there_is_another():
+    assert load_config("le2019-deep", {"name": "navras"}).title == "navras"
+    assert load_config("le2019-deep", {"name": "navras", "title": "Nine"}).title == "Nine"
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
