@@ -11,6 +11,7 @@ from fercore import data
 from fercore.cli.options import AsJson, DataRoot, plain_table, print_json, print_table
 from fercore.data.report import Counts
 from fercore.data.splits import POOL, ROLES
+from fercore.errors import UserError
 from fercore.roots import data_root
 
 app = typer.Typer(help="Add datasets and list what is installed.", no_args_is_help=True)
@@ -26,8 +27,13 @@ def add_command(
         bool, typer.Option("--new", help="A dataset of your own: any images, a folder per class.")
     ] = False,
     size: Annotated[
-        int, typer.Option(min=8, max=512, help="With --new: pixels to scale the images to.")
-    ] = 48,
+        int | None,
+        typer.Option(
+            min=8,
+            max=512,
+            help="A dataset of your own: pixels to scale to [default: as it is stored; 48 if new].",
+        ),
+    ] = None,
     root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
@@ -38,6 +44,11 @@ def add_command(
     Example: fercore data add fer2013 fer2013.csv
     Example: fercore data add navras photos/ --new --size 48
     """
+    if size and not new and dataset not in data.list_own(data_root(root)):
+        raise UserError(
+            f"received --size for {dataset}, expected it for a dataset of your own; a new one "
+            "needs --new as well"
+        )
     console = Console(stderr=True)
     with console.status("reading") as spinner:
         report = data.add(
@@ -45,7 +56,8 @@ def add_command(
             paths,
             data_root(root),
             lambda done, _: spinner.update(f"reading: {done:,} images"),
-            new_size=size if new else None,
+            new_size=size,
+            new=new,
         )
     if as_json:
         print_json(asdict(report) | {"audit": report.audit.model_dump()})

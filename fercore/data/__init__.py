@@ -73,6 +73,7 @@ def add(
     root: Path,
     on_progress: OnProgress | None = None,
     new_size: int | None = None,
+    new: bool = False,
 ) -> AddReport:
     """Convert files that a user has into the compact form under the data root.
 
@@ -83,18 +84,20 @@ def add(
         paths: its files.
         root: data root.
         on_progress: called with images done.
-        new_size: pixels; given for a dataset of the user's own, in a folder per class.
+        new_size: pixels of a side, for a dataset of the user's own, in a folder per class; absent,
+            that of the stored images, or `folders.DEFAULT_SIZE` for the first ones.
+        new: whether to make a dataset of the user's own where there is none; a size says so too.
 
     Raises:
         UserError: if a file is missing, damaged, or not of this dataset.
     """
-    if new_size is not None or name in list_own(root):
+    if new or new_size is not None or name in list_own(root):
         if name in list_datasets() or not _OWN_NAME.fullmatch(name):
             raise UserError(
                 f"received the name {name!r} for a new dataset, expected small letters, digits, - "
                 f"and _, and none of: {', '.join(list_datasets())}"
             )
-        return folders.add(name, paths, root, new_size or folders.DEFAULT_SIZE, on_progress)
+        return folders.add(name, paths, root, new_size, on_progress)
     module = _module(name, root)
     if not hasattr(module, "add"):
         raise UserError(f"{name} is always there, drawn by code; nothing to add")

@@ -259,7 +259,8 @@ def _read_image(member: Member, samples: Mapping[str, _Samples]) -> bool:
     part.images.append(decode_grey(member.read(MAX_BYTES), SIZE, member.where))
     part.labels.append(CLASS_NAMES.index(emotion))
     # Names that tell nothing repeat from folder to folder.
-    part.ids.append(member.stem if named else f"{TITLES[role]}_{emotion}_{member.stem}")
+    stem = store.printable(member.stem)
+    part.ids.append(stem if named else f"{TITLES[role]}_{emotion}_{stem}")
     return not named
 
 
@@ -282,7 +283,7 @@ def _sources(
         if holds:
             kept.append(source.model_copy(update={"holds": holds}))
     added = [
-        store.Source(name=path.name, sha256=digest, gave=roles, holds=roles)
+        store.Source(name=store.printable(path.name), sha256=digest, gave=roles, holds=roles)
         for path, digest in digests.items()
         for roles in [tuple(role for role in ROLES if role in gave[path])]
     ]

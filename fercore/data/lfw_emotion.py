@@ -2,12 +2,13 @@
 
 12,758 images named after the person they show, with a table `legend.csv` of image and emotion. The
 labels came from a commercial service in 2016, not from people, and three of the eight classes have
-12 images or fewer. Taken from a folder, ZIP or TAR that holds the images and the table; images of
-another size than 150x150 are scaled to it.
+12 images or fewer. Taken from a folder, ZIP or TAR that holds the images and the table, which may
+name an image with its folder or without; images of another size than 150x150 are scaled to it.
 """
 
 import csv
 import io
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -26,6 +27,9 @@ NAME = "lfw_emotion"
 CLASS_NAMES = labels.LFW_EMOTION
 SIZE = (150, 150)
 _MAX_TABLE = 16 << 20
+
+# Path and pixels.
+_Found = tuple[str, NDArray[np.uint8]]
 
 PUBLISHED = {
     "angry": 227,
@@ -58,11 +62,12 @@ def add(paths: Sequence[Path], root: Path, on_progress: OnProgress | None = None
 
     Raises:
         UserError: if a file is missing, damaged, or cannot be stored; if the table is missing,
-            names an image that is not there, or an unknown emotion.
+            names an image that is not there or one of several, or an unknown emotion.
     """
 
     def read() -> list[pool.Sample]:
-        images: dict[str, NDArray[np.uint8]] = {}
+        images: defaultdict[str, list[_Found]] = defaultdict(list)
+        count = 0
         emotions: dict[str, str] = {}
         for path in paths:
             for member in walk(path):
@@ -70,24 +75,35 @@ def add(paths: Sequence[Path], root: Path, on_progress: OnProgress | None = None
                     emotions |= read_legend(member)
                 elif member.has_suffix(SUFFIXES):
                     image = decode_scaled(member.read(MAX_BYTES), SIZE, member.where)
-                    images[PurePosixPath(member.name).name.lower()] = image
-                    if on_progress and len(images) % 128 == 0:
-                        on_progress(len(images), None)
+                    images[_key(member.name)].append((member.name, image))
+                    count += 1
+                    if on_progress and count % 128 == 0:
+                        on_progress(count, None)
         if not emotions:
             raise UserError(
                 "no legend was found; expected a CSV with the columns image and emotion beside "
                 "the images"
             )
-        missing = [name for name in emotions if name.lower() not in images]
+        missing = [name for name in emotions if _key(name) not in images]
         if missing:
             raise UserError(
                 f"the legend names {len(missing):,} images that are not there, such as "
                 f"{missing[0]}; add images and legend together"
             )
-        return [
-            (images[name.lower()], emotion, PurePosixPath(name).stem)
-            for name, emotion in emotions.items()
-        ]
+        times = Counter(PurePosixPath(name).stem for name in emotions)
+        named: dict[str, str] = {}
+        samples = []
+        for name, emotion in emotions.items():
+            place, image = _choose(name, images[_key(name)])
+            if place in named:
+                raise UserError(
+                    f"the legend names {named[place]} and {name}, but only {place} is there; add "
+                    "both images, or take one out of the legend"
+                )
+            named[place] = name
+            stem = PurePosixPath(name).stem
+            samples.append((image, emotion, stem if times[stem] == 1 else name))
+        return samples
 
     return pool.add(
         NAME,
@@ -101,32 +117,65 @@ def add(paths: Sequence[Path], root: Path, on_progress: OnProgress | None = None
 
 def groups(ids: NDArray[np.str_]) -> Mapping[str, NDArray[np.str_]]:
     """The person of each image: `Aaron_Eckhart_0001` shows `Aaron_Eckhart`."""
-    return {"subject": np.array([name.rpartition("_")[0] or name for name in ids.tolist()])}
+    names = [PurePosixPath(name).name for name in ids.tolist()]
+    return {"subject": np.array([name.rpartition("_")[0] or name for name in names])}
 
 
 def read_legend(member: Member) -> dict[str, str]:
-    """Emotion by file name, from a table with the columns `image` and `emotion`.
+    """Emotion by image, as a table with the columns `image` and `emotion` names it.
 
     Raises:
-        UserError: if a column is missing, an emotion unknown, or an image named with two emotions.
+        UserError: if it is no table, a column is missing, an emotion unknown, or an image named
+            with two emotions.
     """
     text = member.read(_MAX_TABLE).decode("utf-8-sig", "replace")
-    rows = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        return _emotions(csv.DictReader(io.StringIO(text, newline="")), member.where)
+    except csv.Error as error:
+        raise UserError(
+            f"{member.where} is no table ({error}): expected the columns image and emotion, and a "
+            "name in each cell"
+        ) from error
+
+
+def _emotions(rows: "csv.DictReader[str]", where: str) -> dict[str, str]:
     columns = {(name or "").strip().lower(): name for name in rows.fieldnames or []}
     if not {"image", "emotion"} <= set(columns):
         raise UserError(
-            f"{member.where} has the columns {', '.join(columns) or 'none'}, expected image and "
-            "emotion"
+            f"{where} has the columns {', '.join(columns) or 'none'}, expected image and emotion"
         )
     found: dict[str, str] = {}
     for number, row in enumerate(rows):
-        name = PurePosixPath((row[columns["image"]] or "").strip()).name
+        path = PurePosixPath((row[columns["image"]] or "").strip())
+        name = str(path)
         emotion = labels.canonical(row[columns["emotion"]] or "")
-        if not name or emotion not in CLASS_NAMES:
+        if not path.name or emotion not in CLASS_NAMES:
             raise UserError(
-                f"{member.where}, data row {number} (from 0): received the image {name[:40]!r} "
+                f"{where}, data row {number} (from 0): received the image {name[-40:]!r} "
                 f"with the emotion {emotion[:40]!r}, expected one of: {', '.join(CLASS_NAMES)}"
             )
         if found.setdefault(name, emotion) != emotion:
-            raise UserError(f"{member.where}: {name} has two emotions, {found[name]} and {emotion}")
+            raise UserError(f"{where}: {name} has two emotions, {found[name]} and {emotion}")
     return found
+
+
+def _choose(name: str, images: list[_Found]) -> _Found:
+    """The image that the legend means, of those called so: by its folders, where they are there."""
+    for spelled in (str, str.lower):
+        inside = [
+            image for image in images if spelled(f"/{image[0]}").endswith(spelled(f"/{name}"))
+        ]
+        if inside:
+            break
+    path, pixels = (inside or images)[0]
+    for other, other_pixels in (inside or images)[1:]:
+        if not np.array_equal(pixels, other_pixels):
+            raise UserError(
+                f"the legend names {name}, which may be {path} or {other}; expected the folder in "
+                "the legend as well"
+            )
+    return path, pixels
+
+
+def _key(name: str) -> str:
+    return PurePosixPath(name).name.lower()

@@ -18,6 +18,7 @@ Sample = tuple[NDArray[np.uint8], str, str]
 Groups = Callable[[NDArray[np.str_]], Mapping[str, NDArray[np.str_]]]
 
 TITLES = {POOL: "All"}
+_MAX_CLASSES = 256  # a label is one byte
 
 
 def add(
@@ -27,6 +28,7 @@ def add(
     class_names: tuple[str, ...] | None,
     read: Callable[[], list[Sample]],
     remarks: Callable[[store.Manifest], tuple[str, ...]] = lambda manifest: (),
+    again: bool = False,
 ) -> AddReport:
     """Install a dataset; the same files again change nothing.
 
@@ -37,20 +39,31 @@ def add(
         class_names: the label set; the sorted names that occur if absent.
         read: called unless these very files are installed.
         remarks: what the user should know of what was installed.
+        again: whether to read these very files again.
 
     Raises:
-        UserError: if an id stands twice, nothing was read, or the dataset cannot be stored.
+        UserError: if an id stands twice, nothing was read, there are too few classes or too many,
+            or the dataset cannot be stored.
     """
     digests = {path: sha256(path) for path in paths}
     installed = _installed(root, name)
-    if installed and {source.sha256 for source in installed.sources} == set(digests.values()):
+    known = {source.sha256 for source in installed.sources} if installed else set()
+    if installed and not again and known == set(digests.values()):
         return _report(installed, False, ("already installed, unchanged",))
-    samples = sorted(read(), key=lambda sample: sample[2])
+    samples = sorted(
+        ((image, store.printable(label), store.printable(name)) for image, label, name in read()),
+        key=lambda sample: sample[2],
+    )
     if not samples:
         raise UserError(f"{', '.join(path.name for path in paths)}: no image of {name} found")
     names = class_names or tuple(sorted({name for _, name, _ in samples}))
     if len(names) < 2:
         raise UserError(f"received images of {len(names)} class, expected at least two classes")
+    if len(names) > _MAX_CLASSES:
+        raise UserError(
+            f"received images of {len(names)} classes, expected {_MAX_CLASSES} at most; the folder "
+            "that an image lies in is its class, so put several of them into one"
+        )
     ids = np.array([sample[2] for sample in samples])
     repeated = ids[1:][ids[1:] == ids[:-1]]
     if len(repeated):
@@ -61,7 +74,7 @@ def add(
     labels = np.array([position[sample[1]] for sample in samples], np.uint8)
     parts = {POOL: Split(np.stack([sample[0] for sample in samples]), labels, ids)}
     sources = tuple(
-        store.Source(name=path.name, sha256=digest, gave=(POOL,), holds=(POOL,))
+        store.Source(name=store.printable(path.name), sha256=digest, gave=(POOL,), holds=(POOL,))
         for path, digest in digests.items()
     )
     found = store.write(root, name, names, parts, sources, held_out=False, audit=audit(parts))

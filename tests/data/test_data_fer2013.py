@@ -281,6 +281,14 @@ def test_hidden_files_and_names_that_climb_are_passed_over(tmp_path, root):
     assert not list(tmp_path.parent.glob("train"))
 
 
+def test_names_that_are_not_utf8_are_stored_written_out(tmp_path, root):
+    odd = os.fsdecode(b"caf\xe9")
+    names = {f"train/happy/{odd}.png": png(IMAGES["train"][0][2])}
+    install(root, write_folder(tmp_path / odd, files() | names))
+    assert data.status("fer2013", root).installed
+    assert "Training_happy_caf\\udce9" in data.load("fer2013", root)["train"].ids
+
+
 def test_a_full_disk_leaves_the_old_install(tmp_path, root, monkeypatch):
     good = install(root, write_zip(tmp_path / "good.zip", files()))
     other = write_zip(

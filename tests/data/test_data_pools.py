@@ -125,6 +125,15 @@ def test_what_is_no_ckplus_is_refused_and_changes_nothing(
         (b"image,emotion\nBo_0001.jpg,smug\n", "data row 0"),
         (b"image,emotion\nBo_0001.jpg,anger\nBo_0001.jpg,fear\n", "two emotions"),
         (b"image,emotion\nCy_0001.jpg,fear\n", "1 images that are not there, such as Cy_0001.jpg"),
+        (
+            b"image,emotion\n" + b"x" * 200_000 + b",fear\n",
+            r"set.zip: set/legend.csv is no table \(field larger",
+        ),
+        (b"x" * 200_000 + b",emotion\n", r"is no table \(field larger"),
+        (
+            b"image,emotion\nx/Bo_0001.jpg,anger\ny/Bo_0001.jpg,anger\n",
+            r"x/Bo_0001\.jpg and y/Bo_0001\.jpg, but only set/set/images/Bo_0001\.jpg is there",
+        ),
     ],
 )
 def test_a_wrong_legend_is_refused(tmp_path: Path, legend: bytes | None, message: str):
@@ -133,6 +142,40 @@ def test_a_wrong_legend_is_refused(tmp_path: Path, legend: bytes | None, message
     if legend is not None:
         files["set/legend.csv"] = legend
     with pytest.raises(UserError, match=message):
+        data.add("lfw_emotion", [write(files, tmp_path, "zip")], tmp_path / "root")
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_a_legend_tells_images_of_one_name_apart_by_their_folders(tmp_path: Path, kind: str):
+    files = {f"set/{f}/Bo_0001.jpg": encoded((150, 150), ".jpg") for f in ("x", "y")}
+    files["set/y/Cy_0001.jpg"] = encoded((150, 150), ".jpg")
+    rows = b"x/Bo_0001.jpg,anger\ny/Bo_0001.jpg,fear\nold/Cy_0001.jpg,fear\n"
+    files["set/legend.csv"] = b"image,emotion\n" + rows
+    data.add("lfw_emotion", [write(files, tmp_path, kind)], tmp_path / "root")
+    splits = data.load("lfw_emotion", tmp_path / "root")
+    pool = splits[POOL]
+    found = {
+        name: (splits.class_names[label], image.tobytes())
+        for name, label, image in zip(pool.ids.tolist(), pool.labels, pool.images, strict=True)
+    }
+    stored = {
+        name: cv2.imdecode(np.frombuffer(files[f"set/{name}"], np.uint8), 0).tobytes()
+        for name in ("x/Bo_0001.jpg", "y/Bo_0001.jpg", "y/Cy_0001.jpg")
+    }
+    assert found == {
+        "x/Bo_0001.jpg": ("angry", stored["x/Bo_0001.jpg"]),
+        "y/Bo_0001.jpg": ("fear", stored["y/Bo_0001.jpg"]),
+        "Cy_0001": ("fear", stored["y/Cy_0001.jpg"]),
+    }
+    assert sorted(set(pool.groups["subject"].tolist())) == ["Bo", "Cy"]
+
+
+def test_a_name_that_two_different_images_have_is_refused(tmp_path: Path):
+    files = lfw_files()
+    files["set/more/Bo_0001.jpg"] = files["set/images/Bo_0001.jpg"]
+    data.add("lfw_emotion", [write(files, tmp_path, "zip")], tmp_path / "root")
+    files["set/more/Bo_0001.jpg"] = encoded((150, 150), ".jpg")
+    with pytest.raises(UserError, match="expected the folder in the legend as well"):
         data.add("lfw_emotion", [write(files, tmp_path, "zip")], tmp_path / "root")
 
 

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from fercore.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
+PHOTO_SUFFIXES = (*SUFFIXES, ".bmp", ".webp")
 MAX_BYTES = 1 << 20  # a 48x48 face takes 2 kB; this leaves room for camera metadata
 
 MAX_PHOTO_BYTES = 64 << 20
@@ -49,7 +50,7 @@ def decode_grey(content: bytes, size: tuple[int, int], where: str) -> NDArray[np
 
 
 def decode_scaled(content: bytes, size: tuple[int, int], where: str) -> NDArray[np.uint8]:
-    """Decode a JPEG or PNG file of any size to grey levels of one size.
+    """Decode a JPEG, PNG, BMP or WebP file of any size to grey levels of one size.
 
     Args:
         content: the file.
@@ -65,13 +66,13 @@ def decode_scaled(content: bytes, size: tuple[int, int], where: str) -> NDArray[
     import cv2
 
     found = _size(content)
-    if found is None:
-        raise UserError(f"cannot decode {where}: expected a complete JPEG or PNG image")
-    if found[0] * found[1] > _MAX_PIXELS:
+    if found and found[0] * found[1] > _MAX_PIXELS:
         raise UserError(f"{where} is {found[1]}x{found[0]} pixels, expected 64 million at most")
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
+    image = None
+    if found and found[0] * found[1]:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
     if image is None:
-        raise UserError(f"cannot decode {where}: expected a complete JPEG or PNG image")
+        raise UserError(f"cannot decode {where}: expected a complete JPEG, PNG, BMP or WebP image")
     if image.shape != size:
         shrinks = image.shape[0] > size[0] or image.shape[1] > size[1]
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
@@ -93,7 +94,35 @@ def _size(content: bytes) -> tuple[int, int] | None:
         return int.from_bytes(content[20:24]), int.from_bytes(content[16:20])
     if content.startswith(b"\xff\xd8") and b"\xff\xd9" in content[-64:]:
         return _jpeg_size(content)
+    if content.startswith(b"BM") and _little(content, 2, 4) <= len(content):
+        return _bmp_size(content)
+    if content[:4] + content[8:12] == b"RIFFWEBP" and _little(content, 4, 4) + 8 <= len(content):
+        return _webp_size(content)
     return None
+
+
+def _little(content: bytes, at: int, length: int) -> int:
+    return int.from_bytes(content[at : at + length], "little")
+
+
+def _bmp_size(content: bytes) -> tuple[int, int]:
+    if _little(content, 14, 4) == 12:  # the header of OS/2
+        return _little(content, 20, 2), _little(content, 18, 2)
+    # A negative height says that the first row is the upper one.
+    return abs(int.from_bytes(content[22:26], "little", signed=True)), _little(content, 18, 4)
+
+
+def _webp_size(content: bytes) -> tuple[int, int] | None:
+    match content[12:16]:
+        case b"VP8 ":
+            return _little(content, 28, 2) & 0x3FFF, _little(content, 26, 2) & 0x3FFF
+        case b"VP8L":
+            bits = _little(content, 21, 4)
+            return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
+        case b"VP8X":
+            return _little(content, 27, 3) + 1, _little(content, 24, 3) + 1
+        case _:
+            return None
 
 
 def _jpeg_size(content: bytes) -> tuple[int, int] | None:
