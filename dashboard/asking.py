@@ -14,11 +14,11 @@ from fercore.runs import Run
 
 
 def networks(runs: Sequence[Run]) -> dict[str, Run]:
-    """The runs that can be asked, by id: finished, with a network, the best first."""
+    """The runs that can be asked, by id: finished, with a network, the one to use first."""
     found = [run for run in runs if run.results and run.onnx_path and run.config]
     real = [run for run in found if not facts.is_synthetic(run)]
-    best = facts.best(real)
-    first = [best[0]] if best else []
+    chosen = facts.chosen(real)
+    first = [chosen] if chosen else []
     return {run.id: run for run in (*first, *(run for run in found if run not in first))}
 
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from dashboard import facts, judged
 from dashboard.judged import Judged, Pair
 from dashboard.shelf import Shelf, Signature, signature_of
-from fercore import metrics
 from fercore.config import AugmentationConfig
 from fercore.data.splits import Splits
 from fercore.errors import UserError
@@ -83,11 +82,6 @@ def paired(baseline: Run, other: Run, split: str) -> Pair | None:
 def accuracy_delta(baseline: Run, other: Run) -> PairedDifference | None:
     """The other's test accuracy less the baseline's, on the samples that both have judged."""
     return _accuracy_delta(baseline, other, _pair_key(baseline, other))
-
-
-def temperature(run: Run) -> float | None:
-    """The temperature fitted on the validation split; `None` without its predictions."""
-    return _temperature(run, run.path, _stamp(run))
 
 
 def images(dataset: str) -> "Images | None":
@@ -272,12 +266,6 @@ def _accuracy_delta(_baseline: Run, _other: Run, key: object) -> PairedDifferenc
     found = _on_common_classes(_baseline, _other, "test")
     both = judged.both(*found) if found else None
     return both.difference(found[0].probabilities.shape[1]) if found and both else None
-
-
-@st.cache_resource(max_entries=256, show_spinner=False)
-def _temperature(_run: Run, path: Path, signature: Signature) -> float | None:
-    found = judged_samples(_run, "validation")
-    return metrics.fit_temperature(found.probabilities, found.labels) if found else None
 
 
 @st.cache_resource(max_entries=3, show_spinner=False)

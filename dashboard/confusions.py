@@ -109,7 +109,7 @@ def quality(view: Compared) -> None:
     rows = []
     for run, result in view.evaluated:
         found = cached.judged_samples(run, view.split)
-        temperature = cached.temperature(run)
+        temperature = run.results.temperature if run.results else None
         after = None
         if found and temperature:
             cooled = apply_temperature(found.probabilities, temperature)

@@ -91,7 +91,22 @@ def is_honest(run: Run) -> bool:
 
 
 def best(runs: Sequence[Run]) -> tuple[Run, SplitResult] | None:
-    """The run with the best honest figure on the dataset that most experiments are of.
+    """The run with the best honest figure on the dataset that most experiments are of."""
+    return max(_comparable(runs), key=lambda entry: entry[1].accuracy, default=None)
+
+
+def chosen(runs: Sequence[Run]) -> Run | None:
+    """The run to use: of those that `best` compares, the best on what checkpoints are chosen on."""
+
+    def on_validation(run: Run) -> float:
+        result = result_of(run, "validation")
+        return result.accuracy if result else 0.0
+
+    return max((run for run, _ in _comparable(runs)), key=on_validation, default=None)
+
+
+def _comparable(runs: Sequence[Run]) -> list[tuple[Run, SplitResult]]:
+    """Runs with an honest figure, on one dataset.
 
     Figures on different datasets are not to be ranked; where as many experiments are of two, the
     one that comes first in the list counts.
@@ -103,10 +118,8 @@ def best(runs: Sequence[Run]) -> tuple[Run, SplitResult] | None:
         if result and run.config:
             judged.setdefault(run.config.dataset, []).append((run, result))
             experiments.setdefault(run.config.dataset, set()).add(run.config.name)
-    if not judged:
-        return None
-    main = max(judged, key=lambda dataset: len(experiments[dataset]))
-    return max(judged[main], key=lambda entry: entry[1].accuracy)
+    main = max(judged, key=lambda dataset: len(experiments[dataset]), default="")
+    return judged.get(main, [])
 
 
 def worst_class(result: SplitResult | None) -> ClassResult | None:

@@ -214,7 +214,7 @@ def reliability(run: Run, split: str, color: str, scaled: bool) -> None:
     if judged is None:
         st.caption("No predictions are stored for this evaluation.")
         return
-    temperature = cached.temperature(run) if scaled else None
+    temperature = run.results.temperature if scaled and run.results else None
     probabilities: Probabilities = judged.probabilities
     if temperature is not None:
         probabilities = metrics.apply_temperature(probabilities, temperature)

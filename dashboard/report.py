@@ -296,7 +296,7 @@ def _calibration(run: Run, split: str) -> None:
             else "No predictions are stored for this split."
         )
         return
-    temperature = cached.temperature(run)
+    temperature = run.results.temperature if run.results else None
     scaled = linked.toggle("After temperature scaling", key="scaled")
     if temperature is not None:
         after = apply_temperature(judged.probabilities, temperature)

@@ -91,6 +91,27 @@ def require_devices(devices: int) -> list[str]:
 
 
 @contextmanager
+def exact_products() -> Iterator[None]:
+    """In the body, GPUs multiply single precision as such, where by default they round to TF32."""
+    if not has_gpu():
+        yield
+    elif keras.backend.backend() == "jax":
+        import jax
+
+        with jax.default_matmul_precision("float32"):
+            yield
+    else:
+        from tensorflow import config
+
+        before = config.experimental.tensor_float_32_execution_enabled()
+        config.experimental.enable_tensor_float_32_execution(False)
+        try:
+            yield
+        finally:
+            config.experimental.enable_tensor_float_32_execution(before)
+
+
+@contextmanager
 def computing_in(precision: str) -> Iterator[None]:
     """Layers made in the body compute in this dtype policy."""
     before = keras.config.dtype_policy()

@@ -5,7 +5,6 @@ from itertools import islice
 from typing import Any
 
 import jax
-import numpy as np
 
 # What Keras calls the state of a step: the values of all variables, as lists of arrays.
 _State = Any
@@ -13,9 +12,10 @@ _Step = Callable[[_State, Any], tuple[dict[str, Any], _State]]
 
 
 def fused(train_step: _Step, steps: int) -> Callable[[_State, Iterator[Any]], Any]:
-    """A train function, as `keras.Model.fit` calls it, of `steps` steps in one compiled loop.
+    """A train function, as `keras.Model.fit` calls it, of up to `steps` steps in one compiled loop.
 
-    Batches that are too few for a loop, or the last one that is smaller, are trained one by one.
+    The loop is compiled for each number of batches that it gets, which is two: `steps`, and what is
+    left at the end of an epoch. A last batch that is smaller is trained by itself.
 
     Args:
         train_step: of the model: state and batch in, logs and state out.
@@ -36,20 +36,15 @@ def fused(train_step: _Step, steps: int) -> Callable[[_State, Iterator[Any]], An
     def run(state: _State, iterator: Iterator[Any]) -> tuple[dict[str, Any], _State]:
         # Raises StopIteration where there is none, as Keras expects of it.
         batches = [next(iterator), *islice(iterator, steps - 1)]
-        if len(batches) == steps and _size(batches[0]) == _size(batches[-1]):
-            return several(state, jax.tree.map(_stacked, *batches))  # type: ignore[no-any-return]
-        for batch in batches:
+        last = [batches.pop()] if _size(batches[-1]) < _size(batches[0]) else []
+        if batches:
+            stacked = jax.tree.map(lambda *parts: jax.numpy.stack(parts), *batches)
+            logs, state = several(state, stacked)
+        for batch in last:
             logs, state = single(state, batch)
         return logs, state
 
     return run
-
-
-def _stacked(*parts: Any) -> Any:
-    # Batches that are on the device already are stacked there.
-    if isinstance(parts[0], np.ndarray):
-        return np.stack(parts)
-    return jax.numpy.stack(parts)
 
 
 def _size(batch: Any) -> int:

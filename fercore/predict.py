@@ -12,7 +12,7 @@ from fercore.config import ImageConfig
 from fercore.data import native_size
 from fercore.errors import UserError
 from fercore.faces import Face, FaceFinder
-from fercore.metrics import apply_temperature, fit_temperature
+from fercore.metrics import apply_temperature
 from fercore.onnx_session import OnnxNetwork
 from fercore.partition import fit_images
 from fercore.roots import runs_root
@@ -47,7 +47,7 @@ class Network:
         self._image = run.config.image
         self._onnx = OnnxNetwork(run.onnx_path, threads)
         self._size = _framed_size(self._image, run.config.dataset, self._onnx.image_shape[0])
-        self.temperature = run.results.temperature or _fitted(run) or 1.0
+        self.temperature = run.results.temperature or 1.0
 
     def crops(self, image: faces.Image, found: Sequence[Face]) -> NDArray[np.uint8]:
         """Faces of an image as the network sees them: `(n, height, width)` uint8."""
@@ -180,19 +180,6 @@ def _loaded(run: str | Path | Run | Network, threads: int, root: Path | None) ->
     if isinstance(run, Network):
         return run
     return Network(run if isinstance(run, Run) else find_run(runs_root(root), str(run)), threads)
-
-
-def _fitted(run: Run) -> float | None:
-    # Runs of before the temperature was stored.
-    stored = run.predictions("validation")
-    if stored is None or run.config is None or run.results is None:
-        return None
-    # Classes left out of the training are no part of what the confidence is fitted on.
-    dropped = [run.results.class_names.index(name) for name in run.config.drop_classes]
-    keep = ~np.isin(stored.labels, dropped)
-    if not keep.any():
-        return None
-    return fit_temperature(stored.probabilities[keep], stored.labels[keep])
 
 
 def _framed_size(config: ImageConfig, dataset: str, network_size: int) -> int:

@@ -166,6 +166,7 @@ def _train(
                     callbacks=[Steps(run, on_progress, epoch, config.epochs, steps)],
                 ).history
             trained = time.perf_counter()
+            trainee.begin_average(epoch, steps)
             with trainee.averaged():
                 scores = trainee.evaluate(
                     **batches(validation_positions, protocol.validation.labels, EVALUATION_BATCH),

@@ -15,6 +15,7 @@ from fercore.augment import Augment
 from fercore.config import AugmentationConfig, ExperimentConfig, OptimizerConfig
 from fercore.losses import build_loss, distillation
 from fercore.mixing import Mix
+from fercore.muon import Muon
 from fercore.recorder import RunWriter
 from fercore.records import Layer, LogRow
 
@@ -76,6 +77,7 @@ class Trainee(keras.Model):  # type: ignore[misc]
         self.augment = Augment(config.augmentation if online else AugmentationConfig())
         self.mix = Mix(config.augmentation) if config.augmentation.mixes else None
         self.sample_loss = build_loss(config)
+        self._average = config.optimizer.average
         self.compile(
             optimizer=build_optimizer(config.optimizer),
             loss=self.sample_loss,
@@ -161,20 +163,41 @@ class Trainee(keras.Model):  # type: ignore[misc]
 
         The statistics of batch normalisation stay those of the last batches.
         """
-        if not self.optimizer.use_ema:
+        if not (averages := self._averages()):
             yield
             return
+        # Copies: on JAX a step gives away the memory of what it replaces.
         weights = self.network.trainable_variables
-        trained = [np.array(ops.convert_to_numpy(weight.value)) for weight in weights]
-        type(self.optimizer).finalize_variable_values(self.optimizer, weights)
-        # On JAX the weights would share the averages' memory, which a step gives away.
-        for weight in weights:
-            weight.assign(np.array(ops.convert_to_numpy(weight.value)))
+        trained = [ops.copy(weight.value) for weight in weights]
+        for weight, average in zip(weights, averages, strict=True):
+            weight.assign(ops.copy(average.value))
         try:
             yield
         finally:
             for weight, value in zip(weights, trained, strict=True):
                 weight.assign(value)
+
+    def begin_average(self, epoch: int, steps: int) -> None:
+        """After an epoch: let the average begin with these weights while it is young.
+
+        Until it has seen `1 / (1 - average)` steps it is mostly the weights that it began with, and
+        those of before the first step know nothing.
+
+        Args:
+            epoch: the one that is over, from 1.
+            steps: of an epoch.
+        """
+        averages = self._averages()
+        if averages and epoch * steps * (1 - self._average) <= 1:
+            for weight, average in zip(self.network.trainable_variables, averages, strict=True):
+                average.assign(ops.copy(weight.value))
+
+    def _averages(self) -> list[keras.Variable]:
+        if not self._average:
+            return []
+        # Under mixed_float16 Keras wraps the optimizer in one that scales the loss.
+        optimizer: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        return list(optimizer._model_variables_moving_average)
 
     def reseed(self, seed: int, epoch: int) -> None:
         """Set every generator, of dropout and of augmentation, to its state for one epoch."""
@@ -201,7 +224,10 @@ def build_optimizer(config: OptimizerConfig) -> keras.optimizers.Optimizer:
         settings |= {"use_ema": True, "ema_momentum": config.average}
     if config.name == "sgd":
         settings |= {"momentum": config.momentum, "nesterov": config.nesterov}
-    optimizer = keras.optimizers.get({"class_name": config.name, "config": settings})
+    if config.name == "muon":
+        optimizer = Muon(**settings)
+    else:
+        optimizer = keras.optimizers.get({"class_name": config.name, "config": settings})
     # Keras puts the average in the weights' place at the end of `fit`, which here is every epoch's.
     optimizer.finalize_variable_values = lambda weights: None
     if config.weight_decay:
@@ -249,8 +275,10 @@ class Steps(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """After a call of the compiled function: `batch` counts steps, from 0."""
-        self._run.note_step(batch + 1, self._steps)
-        self._on_progress(Progress("training", self._epoch, self._epochs, batch + 1, self._steps))
+        # Where the last call has fewer steps than the others, Keras counts it as whole.
+        done = min(batch + 1, self._steps)
+        self._run.note_step(done, self._steps)
+        self._on_progress(Progress("training", self._epoch, self._epochs, done, self._steps))
         if logs and not np.isfinite(logs["loss"]):
             self.model.stop_training = True
 
@@ -268,10 +296,16 @@ def forward(
 ) -> NDArray[np.float32]:
     """What a network returns: `(n, height, width)` uint8 in, `(n, ...)` float32 out."""
     results = []
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size, :, :, None].astype(np.float32)
-        output = network(ops.convert_to_tensor(batch), training=False)
-        results.append(ops.convert_to_numpy(ops.cast(output, "float32")))
+    compiled = keras.backend.backend() == "jax"  # which compiles every operation by itself else
+    with device.exact_products():
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size, :, :, None].astype(np.float32)
+            if compiled:
+                whole = np.pad(batch, ((0, batch_size - len(batch)), (0, 0), (0, 0), (0, 0)))
+                output = network.predict_on_batch(whole)[: len(batch)]
+            else:
+                output = network(ops.convert_to_tensor(batch), training=False)
+            results.append(ops.convert_to_numpy(ops.cast(output, "float32")))
     return np.concatenate(results)
 
 

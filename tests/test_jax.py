@@ -35,6 +35,7 @@ assert importlib.util.find_spec("tensorflow") is None
 
 from pathlib import Path
 from tests.tiny import make_splits, tiny_config
+from fercore import device
 from fercore.recorder import RunWriter
 from fercore.train import train
 changes = {"rotation": 10, "horizontal_flip": True}
@@ -44,10 +45,12 @@ writer = RunWriter.create(Path(sys.argv[1]), config)
 results = train(config, make_splits(), writer, command="test")
 outcome = {"path": str(writer.path), "onnx": bool(results.onnx)}
 
-# Every operation there is.
+# Every operation there is, in the loop and the precision of a GPU.
+device.loops_on_device = lambda: True
 everything = {"crop": 0.1, "brightness": 0.1, "contrast": 0.1, "blur": 0.5, "noise": 0.02}
 everything |= {"erasing": 0.3, "mixup": 0.2, "cutmix": 1.0, "rotation": 5}
-config = tiny_config(name="all", augmentation=everything, steps_per_execution=2, epochs=3)
+settings = {"steps_per_execution": 2, "precision": "mixed_bfloat16", "optimizer": average}
+config = tiny_config(name="all", augmentation=everything, epochs=3, **settings)
 mixed = train(config, make_splits(), RunWriter.create(Path(sys.argv[1]), config), command="test")
 outcome["mixed"] = mixed.splits["test"].accuracy
 print(json.dumps(outcome))
@@ -83,8 +86,8 @@ order = np.arange(600, dtype=np.int32)
 weights = np.linspace(0.5, 1.5, 600, dtype=np.float32)
 
 
-def losses(devices=1, steps=1):
-    config = tiny_config(**fields, devices=devices, steps_per_execution=steps)
+def losses(devices=1, steps=1, **changes):
+    config = tiny_config(**fields | changes, devices=devices, steps_per_execution=steps)
     keras.utils.set_random_seed(0)
     with device.sharing_batches(devices):
         pixels = keras.Input((16, 16, 1))
@@ -103,9 +106,11 @@ def losses(devices=1, steps=1):
 
 outcome = {"one": losses(), "shared": losses(devices=3)}
 device.loops_on_device = lambda: True
-# Ten steps: a loop of seven and three by themselves.
+# Ten steps: a loop of seven and one of three. Then one of four, and a smaller batch by itself.
 outcome["fused"] = losses(steps=7)
+outcome["whole"] = losses(steps=64, batch_size=130)
 device.loops_on_device = lambda: False
+outcome["by one"] = losses(batch_size=130)
 # 515 images, which four devices cannot share evenly.
 config = tiny_config(**fields, devices=4, drop_classes=["disgust"])
 writer = RunWriter.create(Path(sys.argv[1]), config)
@@ -161,5 +166,6 @@ def test_several_devices_and_several_steps_a_call_train_as_one(tmp_path):
     np.testing.assert_allclose(outcome["shared"], outcome["one"], rtol=1e-5)
     # Compiled otherwise, it rounds otherwise.
     np.testing.assert_allclose(outcome["fused"], outcome["one"], rtol=1e-4)
+    np.testing.assert_allclose(outcome["whole"], outcome["by one"], rtol=1e-4)
     assert np.isfinite(outcome["uneven"]).all()
     assert outcome["too many"].startswith("received devices = 5, JAX has 4 here: cpu:0")

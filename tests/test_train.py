@@ -338,6 +338,52 @@ def test_weight_decay_shrinks_kernels_and_nothing_else(name, decay):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(3, 3, 4, 8), (3, 3, 2, 24), (6, 40)])
+def test_muon_gives_kernels_of_convolutions_orthogonal_updates(shape):
+    import keras
+
+    from fercore.config import OptimizerConfig
+    from fercore.trainee import build_optimizer
+
+    weight = keras.Variable(np.zeros(shape, np.float32), name="kernel")
+    optimizer = build_optimizer(OptimizerConfig(name="muon", learning_rate=0.1, weight_decay=0.0))
+    optimizer.build([weight])
+    gradient = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    optimizer.apply([gradient], [weight])
+    update = keras.ops.convert_to_numpy(weight.value).reshape(-1, shape[-1])
+    # Moonlight's scale, and Newton-Schulz iterations, which end near one.
+    singular = np.linalg.svd(update, compute_uv=False) / (0.1 * 0.2 * max(update.shape) ** 0.5)
+    assert singular.min() > 0.6
+    assert singular.max() < 1.3
+    assert np.sum(update * gradient.reshape(update.shape)) < 0
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_a_young_average_begins_with_the_weights_of_the_epoch(precision):
+    import keras
+
+    from fercore import device, models
+    from fercore.trainee import Trainee
+
+    config = tiny_config(optimizer={"average": 0.99})
+    images = np.zeros((8, 48, 48), np.uint8)
+    with device.computing_in(precision):
+        network = models.build("katkar2021", (48, 48, 1), 7, {"variant": "model2"})
+        trainee = Trainee(network, config, images)
+    kernel = network.trainable_variables[0]
+    kernel.assign(keras.ops.ones_like(kernel))
+
+    def seen() -> float:
+        with trainee.averaged():
+            return float(keras.ops.max(keras.ops.abs(kernel - 1)))
+
+    trainee.begin_average(epoch=3, steps=50)  # 150 steps: old enough to go on
+    assert seen() > 0.5
+    trainee.begin_average(epoch=1, steps=50)
+    assert seen() == 0
+    assert float(keras.ops.max(keras.ops.abs(kernel - 1))) == 0
+
+
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     from fercore import checkpoints, models
 

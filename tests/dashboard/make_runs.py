@@ -20,7 +20,7 @@ from fercore.data import store
 from fercore.data.audit import audit
 from fercore.data.splits import Split
 from fercore.labels import FER2013
-from fercore.metrics import accuracy_interval, summarise
+from fercore.metrics import accuracy_interval, fit_temperature, summarise
 from fercore.recorder import RunWriter
 from fercore.records import (
     ClassResult,
@@ -127,6 +127,8 @@ def finished(root: Path, plan: Plan) -> Path:
         predictions[split] = found
         kept = ~np.isin(found.labels, dropped)
         splits[split] = split_result(title, found.probabilities[kept], found.labels[kept])
+        if split == "validation":
+            temperature = fit_temperature(found.probabilities[kept], found.labels[kept])
         if split == "test":
             unique = kept & (rng.random(len(kept)) > 0.02)
             splits["test_unique"] = split_result(
@@ -165,6 +167,7 @@ def finished(root: Path, plan: Plan) -> Path:
                 max_difference=3.1e-4,
                 n=512,
             ),
+            temperature=temperature,
         )
     )
     run.set_status(state="finished", phase="", epoch=plan.done, epochs=plan.epochs)

@@ -94,6 +94,22 @@ def test_the_best_run_is_honest_and_of_the_dataset_that_most_are_of(made: Path):
     others = [as_if(run, name=f"other-{n}") for n, run in enumerate(runs)]
     assert facts.best([*folds, *others])[0].config.dataset == "fer2013"
     assert facts.best([leaky]) is None
+    assert facts.chosen([leaky]) is None
+
+
+def test_a_network_is_chosen_on_the_validation_split(made: Path):
+    runs = [run for run in list_runs(made) if run.results and not facts.is_synthetic(run)]
+    best, _ = facts.best(runs)
+    assert facts.chosen([best]) is best
+    splits = dict(best.results.splits)
+    easier = splits["validation"].model_copy(update={"accuracy": 0.99})
+    worse = splits["test_unique"].model_copy(update={"accuracy": 0.01})
+    results = best.results.model_copy(
+        update={"splits": splits | {"validation": easier, "test_unique": worse}}
+    )
+    lucky = replace(best, results=results)
+    assert facts.best([best, lucky])[0] is best
+    assert facts.chosen([best, lucky]) is lucky
 
 
 def test_folds_have_labels_of_their_own(made: Path):
