@@ -18,6 +18,11 @@ def has_gpu() -> bool:
     return any(name.startswith("gpu") for name in keras.distribution.list_devices())
 
 
+def overlooks_gpu() -> bool:
+    """Whether this machine has an NVIDIA GPU that the Keras backend does not see."""
+    return not has_gpu() and bool(machine.output("nvidia-smi", "--list-gpus"))
+
+
 def resolve_precision(precision: str) -> str:
     """The dtype policy that `precision = "auto"` stands for on this device.
 

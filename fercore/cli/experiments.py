@@ -143,10 +143,16 @@ def train(
     with _Display(quiet=as_json) as display:
         # Ten seconds of imports, after everything that can be wrong with the request.
         with native_notes_silenced():
-            from fercore.device import terminate_like_interrupt
+            from fercore.device import describe_device, overlooks_gpu, terminate_like_interrupt
             from fercore.train import train as train_run
         terminate_like_interrupt()
-        display.say(f"{experiment.title}, seed {experiment.seed}, into {writer.path}")
+        where = describe_device(experiment.devices)
+        display.say(f"{experiment.title}, seed {experiment.seed}, on {where}, into {writer.path}")
+        if overlooks_gpu():
+            display.say(
+                "an NVIDIA GPU is here that the Keras backend does not see: on JAX it trains with "
+                "KERAS_BACKEND=jax uv run --extra gpu fercore train ..."
+            )
         try:
             results = train_run(
                 experiment,
