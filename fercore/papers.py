@@ -40,12 +40,12 @@ class _Frozen(BaseModel):
 
 
 class Row(_Frozen):
-    """One published figure.
+    """One published figure, or an experiment that a paper tells of without one.
 
     Attributes:
         system: the paper's key.
         label: what the paper calls the row.
-        figure: percent, as printed.
+        figure: percent, as printed, where one is.
         metric: what is printed; precision, recall and F1 are those of `class_name`.
         class_name: of a per-class figure.
         experiment: the committed experiment under the paper's protocol.
@@ -60,7 +60,7 @@ class Row(_Frozen):
 
     system: str
     label: str
-    figure: float = Field(ge=0, le=100)
+    figure: float | None = Field(default=None, ge=0, le=100)
     metric: Metric = "accuracy"
     class_name: str = ""
     experiment: str
@@ -73,8 +73,8 @@ class Row(_Frozen):
 
     @property
     def overall(self) -> bool:
-        """Whether this is the figure of a whole test set."""
-        return self.metric == "accuracy"
+        """Whether this is the published figure of a whole test set."""
+        return self.metric == "accuracy" and self.figure is not None
 
     @property
     def experiments(self) -> tuple[str, ...]:
@@ -168,18 +168,21 @@ class Comparison:
     @property
     def difference(self) -> float | None:
         """Ours less the paper's, in points, under the paper's protocol."""
-        return self.paper.mean - self.row.figure if self.paper else None
+        if self.paper is None or self.row.figure is None:
+            return None
+        return self.paper.mean - self.row.figure
 
     @property
     def status(self) -> Status:
         """How ours compares, under the paper's protocol.
 
         `"within"` falls short of the paper by less than the interval's reach. A training accuracy,
-        of which more is not better, and a zero, which nobody can miss, are `"noted"`.
+        of which more is not better, a zero, which nobody can miss, and what has no published figure
+        are `"noted"`.
         """
         if self.paper is None:
             return "missing"
-        if self.row.metric == "train accuracy" or self.row.figure == 0:
+        if self.row.metric == "train accuracy" or not self.row.figure:
             return "noted"
         if self._reaches(self.paper.mean):
             return "reached"
@@ -192,7 +195,8 @@ class Comparison:
         return self.paper is not None and self._reaches(self.paper.first)
 
     def _reaches(self, value: float) -> bool:
-        return round(value, self.row.digits) >= self.row.figure  # as printed
+        printed = self.row.figure
+        return printed is not None and round(value, self.row.digits) >= printed
 
 
 def systems() -> tuple[System, ...]:

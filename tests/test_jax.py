@@ -50,6 +50,7 @@ device.loops_on_device = lambda: True
 everything = {"crop": 0.1, "brightness": 0.1, "contrast": 0.1, "blur": 0.5, "noise": 0.02}
 everything |= {"erasing": 0.3, "mixup": 0.2, "cutmix": 1.0, "rotation": 5}
 settings = {"steps_per_execution": 2, "precision": "mixed_bfloat16", "optimizer": average}
+settings |= {"model": "rath2021", "model_options": {"variant": "one"}, "image": {"size": 24}}
 config = tiny_config(name="all", augmentation=everything, epochs=3, **settings)
 mixed = train(config, make_splits(), RunWriter.create(Path(sys.argv[1]), config), command="test")
 outcome["mixed"] = mixed.splits["test"].accuracy

@@ -168,7 +168,7 @@ def test_the_command_prints_every_form():
     rows = json.loads(fercore("papers", "--json", "--classes").stdout)
     assert len(rows) == len(papers.rows())
     markdown = fercore("papers", "--markdown", "le2019").stdout.splitlines()
-    assert len(markdown) == 2 + 2
+    assert len(markdown) == 2 + 3
     assert all(line.count("|") == markdown[0].count("|") for line in markdown)
     latex = fercore("papers", "--latex", "khopkar2021").stdout
     assert latex.startswith("\\begin{tabular}")

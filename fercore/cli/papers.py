@@ -149,13 +149,13 @@ def _cells(comparison: Comparison) -> tuple[str, ...]:
     row, paper, honest = comparison.row, comparison.paper, comparison.honest
     difference = comparison.difference
     interval = DASH
-    if paper and paper.low is not None and paper.high is not None:
+    if paper and row.figure is not None and paper.low is not None and paper.high is not None:
         interval = f"{paper.low - row.figure:+.2f} to {paper.high - row.figure:+.2f}"
     return (
         row.system,
         f"{row.label}, {row.class_name}" if row.class_name else row.label,
         row.metric,
-        f"{row.figure:.2f}",
+        DASH if row.figure is None else f"{row.figure:.2f}",
         _figure(paper),
         DASH if difference is None else f"{difference:+.2f}",
         interval,
