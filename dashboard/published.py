@@ -52,13 +52,16 @@ def section(system: System, rows: Sequence[Comparison]) -> None:
         _bayes()
     whole = [row for row in rows if not row.row.class_name]
     st.dataframe(
-        overall_table(whole),
+        overall_table(whole).drop(columns="Remark"),
         hide_index=True,
         column_config=_columns(),
         placeholder=formats.DASH,
         height="content",
         key=f"rows-{system.key}",
     )
+    remarks = [f"{_label(row)}: {row.row.remark}." for row in whole if row.row.remark]
+    if remarks:
+        st.caption("\n".join(f"- {formats.markdown(remark)}" for remark in remarks))
     _commands(rows)
     with_classes = [row for row in rows if row.row.class_name]
     if with_classes:
@@ -114,10 +117,10 @@ def class_table(rows: Sequence[Comparison]) -> pd.DataFrame:
 def _bayes() -> None:
     accuracy, prevalence, printed = 0.98, 0.0007, 0.025
     right = predictive_value(accuracy, accuracy, prevalence)
-    # On two lines: it has to fit a phone.
+    # On two lines: it has to fit a phone. The phantom keeps the box from cutting the fraction.
     st.latex(
         r"\begin{gathered}"
-        rf"P(C \mid D) = \tfrac{{{accuracy} \cdot {prevalence}}}"
+        rf"\vphantom{{\Bigg|}} P(C \mid D) = \tfrac{{{accuracy} \cdot {prevalence}}}"
         rf"{{{accuracy} \cdot {prevalence} + {1 - accuracy:.2f} \cdot {1 - prevalence}}} \\[6pt]"
         rf"= {right:.3f} \quad (\text{{printed: }} {printed})"
         r"\end{gathered}"
@@ -132,7 +135,7 @@ def _columns() -> dict[str, Any]:
     config = st.column_config
     points = config.NumberColumn("Difference", format="%+.2f", help="Points, ours less theirs.")
     return {
-        "Figure": config.TextColumn("Figure", width=236),
+        "Figure": config.TextColumn("Figure", width=280),
         "Status": config.MultiselectColumn(
             "Status",
             options=list(papers.STATUS_WORDS.values()),
@@ -154,7 +157,6 @@ def _columns() -> dict[str, Any]:
         "Honest runs": config.TextColumn("Its runs"),
         "Printed": config.TextColumn("Parameters printed"),
         "Parameters": config.NumberColumn("Parameters", format="localized"),
-        "Remark": config.TextColumn("Remark", width="large"),
     }
 
 
@@ -238,7 +240,9 @@ def _matrix(title: str, ours: Ours, view: str) -> None:
 
 def _label(comparison: Comparison) -> str:
     row = comparison.row
-    return row.label if row.overall else f"{row.label} ({row.metric.removesuffix(' accuracy')})"
+    if row.metric == "accuracy":
+        return row.label
+    return f"{row.label} ({row.metric.removesuffix(' accuracy')})"
 
 
 def _mean(ours: Ours | None) -> float | None:

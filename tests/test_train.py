@@ -338,6 +338,19 @@ def test_weight_decay_shrinks_kernels_and_nothing_else(name, decay):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), wanted, atol=1e-6)
 
 
+def test_a_gpu_that_the_backend_does_not_see_is_noticed(monkeypatch):
+    from fercore import device, machine
+
+    monkeypatch.setattr(device, "has_gpu", lambda: False)
+    monkeypatch.setattr(machine, "output", lambda *words: "GPU 0: NVIDIA H200")
+    assert device.overlooks_gpu()
+    monkeypatch.setattr(machine, "output", lambda *words: "")
+    assert not device.overlooks_gpu()
+    monkeypatch.setattr(device, "has_gpu", lambda: True)
+    monkeypatch.setattr(machine, "output", lambda *words: "GPU 0: NVIDIA H200")
+    assert not device.overlooks_gpu()
+
+
 @pytest.mark.parametrize("shape", [(3, 3, 4, 8), (3, 3, 2, 24), (6, 40)])
 def test_muon_gives_kernels_of_convolutions_orthogonal_updates(shape):
     import keras
