@@ -219,10 +219,11 @@ def _summarise(rows: Sequence[Comparison]) -> None:
     }
     told = ", ".join(f"{n} {words}" for words, n in counted.items() if n)
     first = sum(comparison.first_reaches for comparison in overall)
-    typer.echo(
-        f"figures of whole test sets: {len(overall)}, {told}, by the mean over the seeds; "
-        f"{first} reached by the first seed alone"
-    )
+    if overall:
+        typer.echo(
+            f"figures of whole test sets: {len(overall)}, {told}, by the mean over the seeds; "
+            f"{first} reached by the first seed alone"
+        )
     absent = papers.untrained(rows)
     if absent:
         typer.echo(
