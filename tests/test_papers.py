@@ -175,12 +175,11 @@ def test_the_command_prints_every_form():
     assert "66.70" in latex
 
 
-def test_the_readme_prints_what_the_runs_give():
+@pytest.mark.parametrize("command", ["papers", "ablate"])
+def test_the_readme_prints_what_the_runs_give(command: str):
     readme = (RUNS.parent / "README.md").read_text()
-    printed = readme.partition("<!-- fercore papers --markdown -->\n")[2].partition("<!-- end -->")[
-        0
-    ]
-    assert printed == fercore("papers", "--markdown").stdout
+    after = readme.partition(f"<!-- fercore {command} --markdown -->\n")[2]
+    assert after.partition("<!-- end -->")[0] == fercore(command, "--markdown").stdout
 
 
 @pytest.mark.parametrize(

@@ -93,9 +93,9 @@ def _chosen(only: Sequence[str]) -> list[Change]:
     for key in only:
         if key not in known:
             raise UserError(f"received {key!r}, expected one of: {', '.join(known)}")
-    # Nothing can be compared without the recipe as it is.
+    # In the order asked for; nothing can be compared without the recipe as it is.
     first = next(iter(known))
-    return [change for key, change in known.items() if not only or key in {first, *only}]
+    return [known[key] for key in dict.fromkeys([first, *(only or known)])]
 
 
 def _train_missing(wanted: Sequence[Change], seeds: int, runs: Path, data: Path) -> None:
