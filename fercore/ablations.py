@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fercore import metrics
 from fercore.config import ExperimentConfig, load_config
-from fercore.runs import Run
+from fercore.runs import Run, trained
 
 
 class _Frozen(BaseModel):
@@ -99,14 +99,7 @@ def config_of(change: Change) -> ExperimentConfig:
 
 def runs_of(change: Change, runs: Sequence[Run]) -> dict[int, Run]:
     """The finished runs of a change as it stands, by seed, the newest of each."""
-    wanted = config_of(change)
-    found: dict[int, Run] = {}
-    for run in sorted(runs, key=lambda run: run.results.finished if run.results else ""):
-        config = run.experiment
-        if config is None or run.results is None or run.results.stopped_by != "epochs":
-            continue
-        if config.name == wanted.name and config.recipe() == wanted.recipe():
-            found[config.seed] = run
+    found = {own.seed: run for own, run in trained(config_of(change), runs)}
     return dict(sorted(found.items()))
 
 

@@ -6,9 +6,11 @@ Independent of the Keras version and backend: the arrays stand in the order of t
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from fercore import models
 from fercore.errors import UserError
@@ -16,16 +18,18 @@ from fercore.recorder import replacing
 from fercore.runs import Run
 
 
-def save(path: Path, variables: Sequence[keras.Variable], epoch: int) -> None:
+def save(
+    path: Path, variables: Sequence[keras.Variable] | Sequence[NDArray[Any]], epoch: int
+) -> None:
     """Replace a checkpoint atomically.
 
     Args:
         path: of the `.npz` file.
-        variables: what to store.
+        variables: what to store, or copies of their values.
         epoch: whole epochs that led to it.
     """
     arrays = {
-        f"{number:04d}": keras.ops.convert_to_numpy(variable.value)
+        f"{number:04d}": keras.ops.convert_to_numpy(variable)
         for number, variable in enumerate(variables)
     }
     with replacing(path) as file:

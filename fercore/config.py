@@ -436,6 +436,18 @@ class ExperimentConfig(RunConfig):
             fields["protocol"].pop(name)
         return fields
 
+    def trains_like(self, other: "ExperimentConfig") -> bool:
+        """Whether this is the other experiment, of whatever seed or fold.
+
+        Teachers may be named otherwise: an experiment names their experiment, a run of it the runs.
+        """
+        if self.name != other.name:
+            return False
+        one, two = self.recipe(), other.recipe()
+        for fields in (one, two):
+            fields["distillation"].pop("teachers")
+        return one == two
+
     @model_validator(mode="after")
     def _nothing_chosen_on_what_is_judged(self) -> "ExperimentConfig":
         steered = self.schedule.kind == "plateau" or self.early_stopping.patience > 0

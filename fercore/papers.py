@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fercore import metrics
 from fercore.config import load_config
 from fercore.records import ClassResult, SplitResult
-from fercore.runs import Run
+from fercore.runs import Run, trained
 
 Metric = Literal["accuracy", "precision", "recall", "f1", "validation accuracy", "train accuracy"]
 Status = Literal["reached", "within", "short", "noted", "missing"]
@@ -31,8 +31,6 @@ STATUS_WORDS: dict[Status, str] = {
     "noted": "noted",
     "missing": "not trained yet",
 }
-
-_ENDS = {"epochs", "early stopping"}
 
 
 class _Frozen(BaseModel):
@@ -258,14 +256,10 @@ def runs_of(experiment: str, runs: Sequence[Run]) -> tuple[Run, ...]:
 
     A run whose recipe was changed on the command line is not one of them.
     """
-    wanted = load_config(experiment).recipe()
-    found: dict[tuple[int, int, int], Run] = {}
-    for run in sorted(runs, key=lambda run: run.results.finished if run.results else ""):
-        config, results = run.experiment, run.results
-        if config is None or results is None or config.name != experiment:
-            continue
-        if results.stopped_by in _ENDS and config.recipe() == wanted:
-            found[config.seed, config.protocol.split_seed, config.protocol.fold] = run
+    found = {
+        (own.seed, own.protocol.split_seed, own.protocol.fold): run
+        for own, run in trained(load_config(experiment), runs)
+    }
     return tuple(found[key] for key in sorted(found))
 
 

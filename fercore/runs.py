@@ -9,6 +9,7 @@ import re
 import time
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -82,6 +83,12 @@ class Run:
         return self.config if isinstance(self.config, ExperimentConfig) else None
 
     @property
+    def ended(self) -> bool:
+        """Whether it was trained to its end: to the last epoch, or to where the config stops it."""
+        results = self.results
+        return results is not None and results.stopped_by in {"epochs", "early stopping"}
+
+    @property
     def origin(self) -> Literal["trained", "imported", "combined"]:
         """Where it comes from; a run that cannot be read counts as trained."""
         if isinstance(self.config, ImportedConfig):
@@ -139,6 +146,23 @@ def list_runs(root: Path) -> list[Run]:
         return []
     runs = [read_run(folder) for folder in folders if folder.is_dir()]
     return sorted(runs, key=lambda run: (started(run), run.id), reverse=True)
+
+
+def trained(config: ExperimentConfig, runs: Sequence[Run]) -> list[tuple[ExperimentConfig, Run]]:
+    """The runs of an experiment that were trained to their end, as they stand, the newest last.
+
+    Args:
+        config: the experiment, of whatever seed and fold.
+        runs: any.
+
+    Returns:
+        Each with its own config.
+    """
+    return [
+        (run.experiment, run)
+        for run in sorted(runs, key=lambda run: run.results.finished if run.results else "")
+        if run.ended and run.experiment and run.experiment.trains_like(config)
+    ]
 
 
 def started(run: Run) -> float:

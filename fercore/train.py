@@ -12,6 +12,7 @@ from typing import Literal
 
 import keras
 import numpy as np
+from keras import ops
 
 from fercore import (
     checkpoints,
@@ -148,15 +149,15 @@ def _train(
             epoch = len(log) + 1
             trainee.reseed(config.seed, epoch)
             trainee.optimizer.learning_rate.assign(schedule.learning_rate(config, log))
-            order = np.random.default_rng([config.seed, epoch]).permutation(samples)
-            order = order[: samples - samples % config.devices]
+            drawn = np.random.default_rng([config.seed, epoch]).permutation(samples)
+            order = drawn[: samples - samples % config.devices].astype(np.int32)
             steps = math.ceil(len(order) / config.batch_size)
 
             began = time.perf_counter()
             with device.sharing_batches(config.devices):
                 history = trainee.fit(
                     **batches(
-                        order.astype(np.int32),
+                        order,
                         labels[order],
                         config.batch_size,
                         weights[labels[order]],
@@ -167,12 +168,13 @@ def _train(
                 ).history
             trained = time.perf_counter()
             trainee.begin_average(epoch, steps)
-            with trainee.averaged():
+            with trainee.averaged(order):
                 scores = trainee.evaluate(
                     **batches(validation_positions, protocol.validation.labels, EVALUATION_BATCH),
                     verbose=0,
                     return_dict=True,
                 )
+                evaluated = [ops.convert_to_numpy(variable) for variable in network.variables]
             ended = time.perf_counter()
 
             # Under the SVM's loss the softmax of the scores is no probability to take logs of.
@@ -198,8 +200,7 @@ def _train(
                 run.append_log(row)
                 log.append(row)
                 if config.keep == "last" or schedule.best_epoch(log) is row:
-                    with trainee.averaged():
-                        checkpoints.save(best_path, network.variables, epoch)
+                    checkpoints.save(best_path, evaluated, epoch)
                 checkpoints.save(last_path, trainee.state(), epoch)
             run.set_status(epoch=epoch, step=0)
             on_progress(Progress("training", epoch, config.epochs, row=row))

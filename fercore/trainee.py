@@ -1,5 +1,6 @@
 """What the trainer drives: the network with its images and augmentation, and its progress."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,6 +79,8 @@ class Trainee(keras.Model):  # type: ignore[misc]
         self.mix = Mix(config.augmentation) if config.augmentation.mixes else None
         self.sample_loss = build_loss(config)
         self._average = config.optimizer.average
+        self._batch_size, self._devices = config.batch_size, config.devices
+        self._pass = _TrainingPass(network, self.images, self.augment, self.mix)
         self.compile(
             optimizer=build_optimizer(config.optimizer),
             loss=self.sample_loss,
@@ -107,15 +110,13 @@ class Trainee(keras.Model):  # type: ignore[misc]
 
     def call(self, positions: Any, training: bool = False) -> Any:
         """Logits of a batch: `(n,)` int32 positions in, `(n, k)` float32 out."""
-        pixels = ops.cast(ops.take(self.images, positions, axis=0), "float32")
-        if training:
-            pixels = self.augment(pixels)
-            if self.mix is not None:
-                # For the loss, which follows in the same trace.
-                pixels, *self._mixed = self.mix(pixels)
-            if self.teachers:
-                self._taught = self._ask_teachers(pixels)
-        return self.network(pixels, training=training)
+        if not training:
+            return self.network(_pixels(self.images, positions), training=False)
+        # What the loss asks for, which follows in the same trace.
+        pixels, self._mixed = self._pass.change(positions)
+        if self.teachers:
+            self._taught = self._ask_teachers(pixels)
+        return self.network(pixels, training=True)
 
     def compute_loss(
         self,
@@ -158,24 +159,33 @@ class Trainee(keras.Model):  # type: ignore[misc]
         return [*self.network.variables, *self.optimizer.variables]
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
+    def averaged(self, positions: NDArray[np.int32]) -> Iterator[None]:
         """In the body, the network's weights are their moving average, if one is kept.
 
-        The statistics of batch normalisation stay those of the last batches.
+        Batch normalisation then goes by what it sees with these weights, which is less spread than
+        with those of any single step (Izmailov et al., "Averaging Weights", 2018, section 3.2).
+
+        Args:
+            positions: `(n,)` of images to train on, in the order to see them; as many as its
+                statistics need are seen.
         """
         if not (averages := self._averages()):
             yield
             return
         # Copies: on JAX a step gives away the memory of what it replaces.
-        weights = self.network.trainable_variables
-        trained = [ops.copy(weight.value) for weight in weights]
-        for weight, average in zip(weights, averages, strict=True):
-            weight.assign(ops.copy(average.value))
+        variables = self.network.variables
+        trained = [ops.copy(variable.value) for variable in variables]
         try:
+            for weight, average in zip(self.network.trainable_variables, averages, strict=True):
+                weight.assign(ops.copy(average.value))
+            seen = positions[: self._batch_size * self._pass.batches_remembered()]
+            if len(seen):
+                with device.sharing_batches(self._devices):
+                    self._pass.predict(**batches(seen, None, self._batch_size), verbose=0)
             yield
         finally:
-            for weight, value in zip(weights, trained, strict=True):
-                weight.assign(value)
+            for variable, value in zip(variables, trained, strict=True):
+                variable.assign(value)
 
     def begin_average(self, epoch: int, steps: int) -> None:
         """After an epoch: let the average begin with these weights while it is young.
@@ -210,6 +220,44 @@ class Trainee(keras.Model):  # type: ignore[misc]
             self.mix.reseed(seed, epoch)
 
 
+class _TrainingPass(keras.Model):  # type: ignore[misc]
+    """A network's forward pass as in training, of which batch normalisation keeps statistics."""
+
+    def __init__(
+        self, network: keras.Model, images: keras.Variable, augment: Augment, mix: Mix | None
+    ):
+        super().__init__(name="training_pass")
+        self.network, self.images, self.augment, self.mix = network, images, augment, mix
+        self.compile(jit_compile=device.jit_compile())
+        self.built = True  # of parts that are built by themselves
+
+    def change(self, positions: Any) -> tuple[Any, Any]:
+        """Augmented pixels of a batch; if they are mixed, each one's partner and own share too."""
+        pixels = self.augment(_pixels(self.images, positions))
+        if self.mix is None:
+            return pixels, None
+        pixels, partner, share = self.mix(pixels)
+        return pixels, (partner, share)
+
+    def call(self, positions: Any) -> Any:
+        """Logits: `(n,)` int32 positions in, `(n, k)` float32 out."""
+        pixels, _ = self.change(positions)
+        return self.network(pixels, training=True)
+
+    def batches_remembered(self) -> int:
+        """After how many batches 97% of the statistics are of these; 0 where none are kept."""
+        momenta = [
+            layer.momentum
+            for layer in self.network.layers
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        return math.ceil(3.5 / (1 - max(momenta))) if momenta else 0
+
+
+def _pixels(images: keras.Variable, positions: Any) -> Any:
+    return ops.cast(ops.take(images, positions, axis=0), "float32")
+
+
 def build_optimizer(config: OptimizerConfig) -> keras.optimizers.Optimizer:
     """The Keras optimizer that a config names."""
     settings: dict[str, Any] = {"learning_rate": config.learning_rate}
@@ -237,11 +285,11 @@ def build_optimizer(config: OptimizerConfig) -> keras.optimizers.Optimizer:
 
 def batches(
     positions: NDArray[np.int32],
-    labels: NDArray[np.integer],
+    labels: NDArray[np.integer] | None,
     batch_size: int,
     weights: NDArray[np.floating] | None = None,
 ) -> dict[str, Any]:
-    """What `Trainee.fit` and `Trainee.evaluate` take, for one pass in the order given.
+    """What `fit`, `evaluate` and, without labels, `predict` take, for one pass in the order given.
 
     Args:
         positions: `(n,)` among the images on the device.
@@ -249,7 +297,7 @@ def batches(
         batch_size: the last batch may be smaller.
         weights: `(n,)` of the samples; unweighted if absent.
     """
-    columns = (positions, labels) if weights is None else (positions, labels, weights)
+    columns = tuple(column for column in (positions, labels, weights) if column is not None)
     if keras.backend.backend() != "tensorflow":
         names = ("x", "y", "sample_weight")
         return {**dict(zip(names, columns, strict=False)), "batch_size": batch_size}

@@ -1,6 +1,5 @@
 """The table of what the parts of the recipe are worth: complete, and computed from runs alone."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,41 +9,14 @@ from fercore import ablations
 from fercore.cli.ablations import job_of
 from fercore.cli.experiments import parse_request
 from fercore.config import load_config
-from fercore.evaluate import judge, predictions_of
 from fercore.partition import divide
 from fercore.protocol import plan
-from fercore.records import Results
-from fercore.runs import Predictions, Run
-from tests.tiny import make_splits, tiny_config
+from fercore.runs import Run
+from tests.tiny import Told, make_splits, tiny_config
 
 
-class Told(Run):
-    """A finished run that was never trained: it says what it was told to."""
-
-    def __init__(self, change: ablations.Change, seed: int, right: int):
-        config = job_of(change, seed).config
-        protocol = plan(tiny_config(name=config.name), make_splits())
-        split = protocol.judged["test"]
-        probabilities = np.full((len(split), 7), 0.02, np.float32)
-        said = np.where(np.arange(len(split)) < right, split.labels, (split.labels + 1) % 7)
-        probabilities[np.arange(len(split)), said] = 0.88
-        told = {role: probabilities for role in ("validation", "test")}
-        results = Results.model_validate(
-            {
-                "class_names": protocol.class_names,
-                "splits": judge(protocol, predictions_of(protocol, told)),
-                "stopped_by": "epochs",
-                "parameters": 10,
-                "trainable_parameters": 10,
-                "finished": f"2026-01-01T00:00:0{seed}",
-            }
-        )
-        super().__init__(Path(f"{config.name}-{seed}"), "finished", config, results=results)
-        object.__setattr__(self, "_said", Predictions(split.ids, split.labels, probabilities))
-
-    def predictions(self, split: str) -> Predictions | None:
-        found: Predictions = vars(self)["_said"]
-        return found
+def told(change: ablations.Change, seed: int, right: int) -> Told:
+    return Told(job_of(change, seed).config, right)
 
 
 def flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -61,7 +33,10 @@ def test_every_change_changes_what_it_says_and_reads_no_test_split():
     recipe = flat(ablations.config_of(first).model_dump())
     base = flat(load_config(ablations.base()).model_dump())
     apart = {name for name, value in recipe.items() if base.get(name) != value}
-    assert apart == {"name", "title", "epochs", "keep", "protocol.test"}
+    assert apart == {
+        *("name", "title", "epochs", "keep"),
+        *("protocol.test", "schedule.warmup_epochs"),
+    }
     seen = {ablations.config_of(first).name}
     for change in others:
         config = flat(ablations.config_of(change).model_dump())
@@ -84,8 +59,8 @@ def test_the_command_of_a_job_makes_its_config():
 
 def test_a_line_is_the_mean_over_seeds_and_the_gain_over_the_same_seeds():
     first, change, absent, *_ = ablations.changes()
-    runs = [Told(first, 0, 70), Told(first, 1, 84), Told(change, 0, 84), Told(change, 1, 98)]
-    runs.append(Told(change, 2, 14))  # a seed of which the recipe has no run
+    runs = [told(first, 0, 70), told(first, 1, 84), told(change, 0, 84), told(change, 1, 98)]
+    runs.append(told(change, 2, 14))  # a seed of which the recipe has no run
     lines = {line.change.key: line for line in ablations.compare(runs)}
     line = lines[change.key]
     assert (line.n, line.parameters, len(line.runs)) == (140, 10, 3)
@@ -98,7 +73,7 @@ def test_a_line_is_the_mean_over_seeds_and_the_gain_over_the_same_seeds():
 
 def test_what_was_trained_otherwise_is_not_counted():
     first = ablations.changes()[0]
-    run = Told(first, 0, 70)
+    run = told(first, 0, 70)
     longer = run.config.model_copy(update={"epochs": 100})
     other = Run(run.path, "finished", longer, results=run.results)
     stopped = run.results.model_copy(update={"stopped_by": "interrupt"})

@@ -100,7 +100,7 @@ def losses(devices=1, steps=1, **changes):
         fed = batches(order, data.labels, config.batch_size, weights)
         found = trainee.fit(**fed, shuffle=False, verbose=0).history["loss"]
     # A last batch of 80, which does not divide by three; and the average of the weights.
-    with trainee.averaged():
+    with trainee.averaged(order):
         found.append(trainee.evaluate(**batches(order, data.labels, 130), verbose=0)[0])
     return found
 

@@ -387,7 +387,7 @@ def test_a_young_average_begins_with_the_weights_of_the_epoch(precision):
     kernel.assign(keras.ops.ones_like(kernel))
 
     def seen() -> float:
-        with trainee.averaged():
+        with trainee.averaged(np.arange(8, dtype=np.int32)):
             return float(keras.ops.max(keras.ops.abs(kernel - 1)))
 
     trainee.begin_average(epoch=3, steps=50)  # 150 steps: old enough to go on
@@ -395,6 +395,36 @@ def test_a_young_average_begins_with_the_weights_of_the_epoch(precision):
     trainee.begin_average(epoch=1, steps=50)
     assert seen() == 0
     assert float(keras.ops.max(keras.ops.abs(kernel - 1))) == 0
+
+
+def test_batch_normalisation_goes_by_what_it_sees_with_averaged_weights():
+    """Weights that swing about their mean: none of them spreads what it sees as little as that."""
+    import keras
+
+    from fercore.layers import BatchNormalization
+    from fercore.trainee import Trainee
+
+    images = np.random.default_rng(0).integers(0, 256, (96, 8, 8), np.uint8)
+    pixels = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(4, 1, use_bias=False, name="kernel")(pixels)
+    x = BatchNormalization(momentum=0.5, name="normal")(x)
+    x = keras.layers.Dense(7)(keras.layers.GlobalAveragePooling2D()(x))
+    network = keras.Model(pixels, x)
+    trainee = Trainee(network, tiny_config(optimizer={"average": 0.9}, batch_size=16), images)
+    kernel, normal = network.get_layer("kernel").kernel, network.get_layer("normal")
+    kernel.assign(keras.ops.full_like(kernel, 0.1))
+    trainee.begin_average(epoch=1, steps=1)
+    kernel.assign(keras.ops.ones_like(kernel))
+    normal.moving_variance.assign(keras.ops.full((4,), 5000.0))
+
+    order = np.arange(96, dtype=np.int32)
+    with trainee.averaged(order):
+        # Six of the seven batches that would be seen, and a share of what was known before.
+        seen = np.var(images.reshape(6, -1), axis=1) * 0.1**2
+        expected = 5000 * 0.5**6 + sum(0.5 ** (6 - n) * v for n, v in enumerate(seen))
+        np.testing.assert_allclose(normal.moving_variance, np.full(4, expected), rtol=1e-3)
+    np.testing.assert_array_equal(normal.moving_variance, np.full(4, 5000.0))
+    np.testing.assert_array_equal(kernel, np.ones((1, 1, 1, 4)))
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):

@@ -20,6 +20,7 @@ from fercore.cli import (
     data,
     evaluation,
     experiments,
+    goals,
     papers,
     predict,
     runs,
@@ -53,6 +54,7 @@ experiments.register(app)
 evaluation.register(app)
 papers.register(app)
 ablations.register(app)
+goals.register(app)
 predict.register(app)
 
 

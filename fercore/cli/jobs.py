@@ -12,7 +12,7 @@ import typer
 
 from fercore.config import ExperimentConfig
 from fercore.errors import UserError
-from fercore.runs import Run, list_runs
+from fercore.runs import Run, list_runs, trained
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,8 @@ def as_options(fields: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def done(config: ExperimentConfig, runs: Sequence[Run]) -> bool:
-    """Whether a run of that very experiment and seed was trained to its end."""
-    return any(
-        run.results is not None
-        and run.results.stopped_by in {"epochs", "early stopping"}
-        and run.experiment is not None
-        and _same(run.experiment, config)
-        for run in runs
-    )
+    """Whether a run of that very experiment, seed and fold was trained to its end."""
+    return any(_same(own, config) for own, _ in trained(config, runs))
 
 
 def words_for(job: Job, runs: Sequence[Run]) -> list[str]:
@@ -75,30 +69,38 @@ def do(job: Job, runs: Path, data: Path) -> None:
     Raises:
         UserError: if the training fails, or is stopped before its end.
     """
-    words = words_for(job, list_runs(runs))
-    typer.echo(f"+ fercore {' '.join(words)}")
-    command = [sys.executable, "-m", "fercore", *words]
-    command += ["--runs-root", str(runs), "--data-root", str(data)]
-    status = subprocess.run(command, check=False).returncode
-    if status:
-        raise UserError(
-            f"training {job.config.name} ended with status {status}; mend what it says, "
-            "then go on with the same command"
-        )
+    run_fercore(words_for(job, list_runs(runs)), runs, data)
     if not done(job.config, list_runs(runs)):
         raise UserError(
             f"{job.config.name} was stopped before its end; go on with the same command"
         )
 
 
+def run_fercore(
+    words: Sequence[str], runs: Path, data: Path, environment: Mapping[str, str] | None = None
+) -> None:
+    """Run `fercore` with these words in a process of its own.
+
+    Args:
+        words: of the command line.
+        runs: runs root.
+        data: data root.
+        environment: of the process; this one's if absent.
+
+    Raises:
+        UserError: if it fails.
+    """
+    typer.echo(f"+ fercore {' '.join(words)}")
+    command = [sys.executable, "-m", "fercore", *words]
+    command += ["--runs-root", str(runs), "--data-root", str(data)]
+    status = subprocess.run(command, check=False, env=environment).returncode
+    if status:
+        raise UserError(
+            f"fercore {' '.join(words[:2])} ended with status {status}; mend what it says, then go "
+            "on with the same command"
+        )
+
+
 def _same(one: ExperimentConfig, other: ExperimentConfig) -> bool:
-    if (one.name, one.seed, one.protocol) != (other.name, other.seed, other.protocol):
-        return False
-    return _untaught(one) == _untaught(other)
-
-
-def _untaught(config: ExperimentConfig) -> dict[str, Any]:
-    # An experiment names its teachers' experiment, a run of it the runs.
-    fields = config.recipe()
-    fields["distillation"].pop("teachers")
-    return fields
+    same_samples = (one.seed, one.protocol) == (other.seed, other.protocol)
+    return same_samples and one.trains_like(other)

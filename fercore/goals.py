@@ -1,0 +1,225 @@
+"""What our own networks are to reach, beside what they do.
+
+`goals.toml` lists the goals and the experiments that are to reach them. What a goal is compared
+with is always computed from finished runs of exactly those experiments.
+"""
+
+import statistics
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fercore import metrics
+from fercore.config import CombinedConfig, Views, load_config
+from fercore.records import SplitResult
+from fercore.runs import Run, trained
+
+SEEDS = 3
+Status = Literal["reached", "short", "missing"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Goal(_Frozen):
+    """One thing to reach.
+
+    Attributes:
+        key: file-name safe.
+        title: one line for people.
+        experiments: that are to reach it; the best of them on PublicTest counts.
+        accuracy: on PrivateTest, in percent, the mean over seeds.
+        views: of each image that a network is asked about.
+        together: whether all seeds of all experiments answer as one ensemble.
+        seconds: that a training may take; 0 for any.
+    """
+
+    key: str
+    title: str
+    experiments: tuple[str, ...] = Field(min_length=1)
+    accuracy: float = Field(gt=0, le=100)
+    views: Views = "one"
+    together: bool = False
+    seconds: float = Field(default=0, ge=0)
+
+    @property
+    def combines(self) -> bool:
+        """Whether its figure is that of combined runs."""
+        return self.together or self.views != "one"
+
+
+class _Goals(_Frozen):
+    goal: tuple[Goal, ...]
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What our networks give. Accuracies in percent, of PrivateTest.
+
+    Attributes:
+        experiment: that was the best on PublicTest; empty for an ensemble.
+        runs: the figure is the mean over.
+        mean: over them.
+        spread: standard deviation over them; `None` for a single one.
+        low: lower end of Wilson's 95% interval of the mean, for other samples, not other seeds.
+        high: its upper end.
+        unrepeated: the mean without the images that stand in the training as well.
+        n: samples tested.
+        parameters: of the network, or of all of an ensemble.
+        seconds: of training, the mean; `None` for a combined run.
+        device: trained on.
+        passed: seconds after which PublicTest first stood at the goal's accuracy, the mean;
+            `None` if a run never did.
+    """
+
+    experiment: str
+    runs: tuple[str, ...]
+    mean: float
+    spread: float | None
+    low: float
+    high: float
+    unrepeated: float | None
+    n: int
+    parameters: int
+    seconds: float | None
+    device: str
+    passed: float | None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A goal, and how far we are.
+
+    Attributes:
+        goal: what is to be reached.
+        reached: what is; `None` until something is trained.
+    """
+
+    goal: Goal
+    reached: Reached | None
+
+    @property
+    def status(self) -> Status:
+        """Whether the mean over three seeds reaches it, in time where there is one."""
+        found = self.reached
+        if found is None:
+            return "missing"
+        in_time = not self.goal.seconds or (found.seconds or 0) <= self.goal.seconds
+        seeds = self.goal.together or len(found.runs) >= SEEDS
+        return "reached" if seeds and in_time and found.mean >= self.goal.accuracy else "short"
+
+
+def goals() -> tuple[Goal, ...]:
+    """All of them, in the order in which they can be trained for."""
+    text = (resources.files("fercore") / "goals.toml").read_text(encoding="utf-8")
+    return _parsed(text).goal
+
+
+def experiments(wanted: Sequence[Goal]) -> tuple[str, ...]:
+    """What has to be trained for them, teachers before those that they teach."""
+    return tuple(dict.fromkeys(name for goal in wanted for name in goal.experiments))
+
+
+def compare(runs: Sequence[Run]) -> tuple[Standing, ...]:
+    """Every goal beside what the finished runs give."""
+    found = {name: runs_of(name, runs) for name in experiments(goals())}
+    return tuple(Standing(goal, _reached(goal, found, runs)) for goal in goals())
+
+
+def runs_of(experiment: str, runs: Sequence[Run]) -> dict[int, Run]:
+    """The finished runs of a committed experiment as it stands, by seed, the newest of each."""
+    found = {own.seed: run for own, run in trained(load_config(experiment), runs)}
+    return dict(sorted(found.items()))
+
+
+def combination_of(members: Sequence[Run], views: Views, runs: Sequence[Run]) -> Run | None:
+    """The newest finished run that asks exactly these, about these views."""
+    names = {run.id for run in members}
+    for run in sorted(runs, key=lambda r: r.results.finished if r.results else "", reverse=True):
+        config = run.config
+        if (
+            run.results is not None
+            and isinstance(config, CombinedConfig)
+            and set(config.combined.members) == names
+            and config.combined.views == views
+        ):
+            return run
+    return None
+
+
+def members_of(goal: Goal, by_experiment: Mapping[str, Mapping[int, Run]]) -> list[list[Run]]:
+    """The runs that a goal asks together: all as one ensemble, or each by itself."""
+    every = [run for name in goal.experiments for run in by_experiment[name].values()]
+    if goal.together:
+        return [every] if len(every) > 1 else []
+    return [[run] for run in every]
+
+
+def _reached(
+    goal: Goal, by_experiment: Mapping[str, Mapping[int, Run]], runs: Sequence[Run]
+) -> Reached | None:
+    if goal.together:
+        asked = members_of(goal, by_experiment)
+        together = combination_of(asked[0], goal.views, runs) if asked else None
+        return _figures(goal, "", [together]) if together else None
+    candidates: list[tuple[float, Reached]] = []
+    for name in goal.experiments:
+        found = list(by_experiment[name].values())
+        if goal.views != "one":
+            asked_of = [combination_of([run], goal.views, runs) for run in found]
+            found = [run for run in asked_of if run]
+        if found:
+            chosen_by = statistics.fmean(_split(run, "validation").accuracy for run in found)
+            candidates.append((chosen_by, _figures(goal, name, found)))
+    return max(candidates, key=lambda candidate: candidate[0])[1] if candidates else None
+
+
+def _figures(goal: Goal, experiment: str, runs: Sequence[Run]) -> Reached:
+    tested = [_split(run, "test") for run in runs]
+    shares = [100 * split.accuracy for split in tested]
+    unrepeated = [
+        100 * run.results.splits["test_unique"].accuracy
+        for run in runs
+        if run.results and "test_unique" in run.results.splits
+    ]
+    mean, n = statistics.fmean(shares), tested[0].n
+    low, high = metrics.accuracy_interval(round(mean * n / 100), n)
+    results = [run.results for run in runs if run.results]
+    seconds = [result.train_seconds for result in results if result.train_seconds]
+    passes = [_passed(run, goal.accuracy) for run in runs]
+    environment = runs[0].environment
+    return Reached(
+        experiment=experiment,
+        runs=tuple(run.id for run in runs),
+        mean=mean,
+        spread=statistics.stdev(shares) if len(shares) > 1 else None,
+        low=100 * low,
+        high=100 * high,
+        unrepeated=statistics.fmean(unrepeated) if unrepeated else None,
+        n=n,
+        parameters=results[0].parameters or 0,
+        seconds=statistics.fmean(seconds) if len(seconds) == len(runs) else None,
+        device=environment.device if environment else "",
+        passed=statistics.fmean(s for s in passes if s) if all(passes) else None,
+    )
+
+
+def _passed(run: Run, accuracy: float) -> float | None:
+    rows = run.log()
+    return next((row.elapsed for row in rows if 100 * row.val_accuracy >= accuracy), None)
+
+
+def _split(run: Run, name: str) -> SplitResult:
+    assert run.results is not None
+    return run.results.splits[name]
+
+
+@cache
+def _parsed(text: str) -> _Goals:
+    return _Goals.model_validate(tomllib.loads(text))

@@ -1,0 +1,148 @@
+"""The goals of our own networks: computed from runs alone, trained for in the right order."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fercore import goals
+from fercore.cli import app
+from fercore.config import Combination, CombinedConfig, load_config
+from fercore.records import LogRow
+from fercore.runs import Run
+from tests.tiny import Told
+
+GOALS = {goal.key: goal for goal in goals.goals()}
+
+
+def told(name: str, seed: int, right: int, chosen: int) -> Told:
+    return Told(load_config(name, {"seed": seed}), right, chosen=chosen)
+
+
+def combined(members: list[Told], like: Told, views: str = "ten") -> Run:
+    config = CombinedConfig(
+        name="together",
+        title="Together",
+        dataset="tiny",
+        model="mean of networks",
+        combined=Combination(members=tuple(run.id for run in members), views=views),
+    )
+    path = Path(f"together-{'-'.join(run.id for run in members)}")
+    return Run(path, "finished", config, results=like.results)
+
+
+def standing(key: str, runs: list[Run]) -> goals.Standing:
+    return next(found for found in goals.compare(runs) if found.goal.key == key)
+
+
+def test_the_best_experiment_on_the_validation_split_counts():
+    tiny = [told("facet-tiny", seed, right=112, chosen=90) for seed in range(3)]
+    taught = [told("facet-tiny-distilled", seed, right=98 + seed, chosen=91) for seed in range(3)]
+    found = standing("tiny", [*tiny, *taught])
+    assert found.reached.experiment == "facet-tiny-distilled"
+    assert found.reached.mean == pytest.approx(100 * 99 / 140)
+    assert found.reached.spread == pytest.approx(100 / 140)
+    assert found.reached.low < found.reached.mean < found.reached.high
+    assert (found.reached.n, found.reached.parameters, found.status) == (140, 10, "reached")
+    # Three of the test images stand in the training; all of them are got right.
+    assert found.reached.unrepeated == pytest.approx(100 * 96 / 137)
+
+
+def test_two_seeds_or_a_lower_mean_reach_nothing():
+    two = [told("facet-tiny", seed, right=112, chosen=90) for seed in range(2)]
+    assert standing("tiny", two).status == "short"
+    three = [
+        told("facet-tiny", seed, right=right, chosen=90) for seed, right in enumerate((97,) * 3)
+    ]
+    assert standing("tiny", three).status == "short"
+    assert standing("tiny", []).status == "missing"
+
+
+def test_a_goal_against_the_clock_is_missed_by_a_second(monkeypatch):
+    runs = [told("facet-speedrun", seed, right=112, chosen=100) for seed in range(3)]
+    log = [
+        LogRow(
+            epoch=epoch,
+            loss=1,
+            accuracy=0.5,
+            val_loss=1,
+            val_accuracy=accuracy,
+            learning_rate=0.1,
+            seconds=5,
+            val_seconds=1,
+            images_per_second=1,
+            elapsed=6 * epoch,
+        )
+        for epoch, accuracy in enumerate((0.6, 0.66, 0.71), start=1)
+    ]
+    monkeypatch.setattr(Told, "log", lambda run: log, raising=False)
+    assert standing("clock", runs).status == "reached"
+    assert (standing("clock", runs).reached.seconds, standing("clock", runs).reached.passed) == (
+        25,
+        12,
+    )
+    assert standing("clock-70", runs).reached.passed == 18
+    slow = [
+        Run(
+            run.path,
+            "finished",
+            run.config,
+            results=run.results.model_copy(update={"train_seconds": 31}),
+        )
+        for run in runs
+    ]
+    assert standing("clock", slow).status == "short"
+    assert standing("clock-70", slow).status == "reached"
+
+
+def test_views_and_ensembles_are_looked_for_among_the_combined_runs():
+    base = [told("facet-base", seed, right=112, chosen=90) for seed in range(3)]
+    assert standing("views", base).status == standing("ensemble", base).status == "missing"
+    better = told("facet-base", 0, right=126, chosen=90)
+    viewed = [combined([run], like=better) for run in base]
+    assert standing("views", [*base, *viewed]).status == "reached"
+    assert standing("ensemble", [*base, *viewed]).status == "missing"
+    # Of all of them, about ten views; one of fewer, or about one view, is another.
+    others = [combined(base[:2], like=better), combined(base, like=better, views="one")]
+    assert standing("ensemble", [*base, *others]).status == "missing"
+    together = standing("ensemble", [*base, *others, combined(base, like=better)])
+    assert together.status == "reached"
+    assert len(together.reached.runs) == 1
+
+
+def test_every_experiment_is_one_and_teachers_come_first():
+    known = goals.experiments(goals.goals())
+    for number, name in enumerate(known):
+        config = load_config(name)
+        assert config.protocol.honest
+        assert config.dataset == "fer2013"
+        assert set(config.distillation.teachers) <= set(known[:number])
+
+
+def test_what_is_missing_is_trained_then_combined(monkeypatch, tmp_path):
+    runs: list[Run] = [told("facet-base", 1, right=112, chosen=90)]
+    begun: list[str] = []
+
+    def do(job, *_):
+        begun.append(" ".join(job.words))
+        runs.append(told(job.config.name, job.config.seed, right=112, chosen=90))
+
+    def run_fercore(words, *_):
+        begun.append(" ".join(words))
+
+    monkeypatch.setattr("fercore.cli.goals.list_runs", lambda root: list(runs))
+    monkeypatch.setattr("fercore.cli.goals.do", do)
+    monkeypatch.setattr("fercore.cli.goals.run_fercore", run_fercore)
+    call = ["goals", "--train", "facet-base", "--seeds", "2", "--runs-root", str(tmp_path)]
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    assert begun == [
+        "train facet-base --seed 0",
+        "export facet-base-0",
+        "ensemble facet-base-0 --name facet-base-s0-tta --tta",
+        "export facet-base-1",
+        "ensemble facet-base-1 --name facet-base-s1-tta --tta",
+        "export facet-base-0",
+        "export facet-base-1",
+        "ensemble facet-base-0 facet-base-1 --name facet-ensemble --title Facet, 2 networks --tta",
+    ]
