@@ -9,12 +9,11 @@ import streamlit as st
 from dashboard import columns, formats
 from fercore import ablations, goals
 from fercore.ablations import Line
-from fercore.goals import Standing
+from fercore.goals import Reached, Standing
 from fercore.runs import Run
 
 KEY = "ours"
 TITLE = "Our own networks"
-_STATUS = {"reached": "reached", "short": "short", "missing": "not trained yet"}
 _STATUS_COLORS = ["#1a7f4b", "#ad5d17", "#66717d"]
 
 
@@ -57,31 +56,39 @@ def section(runs: Sequence[Run]) -> None:
             st.code("fercore ablate --train", language="bash")
 
 
+def exported(runs: Sequence[Run]) -> pd.DataFrame:
+    """The goals, as they are shown."""
+    return goal_table(goals.compare(runs))
+
+
 def goal_table(standings: Sequence[Standing]) -> pd.DataFrame:
     """One line a goal; percent throughout."""
     lines = []
-    for goal, reached, status in ((s.goal, s.reached, _STATUS[s.status]) for s in standings):
-        lines.append(
-            {
-                "Goal": goal.title,
-                "Asked": goal.accuracy,
-                "Seconds asked": goal.seconds or None,
-                "Ours": reached.mean if reached else None,
-                "Status": [status],
-                "95% interval": formats.interval(reached.low / 100, reached.high / 100)
-                if reached
-                else None,
-                "No repeats": reached.unrepeated if reached else None,
-                "n": reached.n if reached else None,
-                "Runs": len(reached.runs) if reached else None,
-                "Spread": reached.spread if reached else None,
-                "Parameters": reached.parameters if reached else None,
-                "Seconds": reached.seconds if reached else None,
-                "Network": (reached.experiment or "all of them") if reached else None,
-                "Device": reached.device if reached else None,
-            }
-        )
-    return pd.DataFrame(lines)
+    for standing in standings:
+        goal, reached = standing.goal, standing.reached
+        asked = {
+            "Goal": goal.title,
+            "Asked": goal.accuracy,
+            "Seconds asked": goal.seconds or None,
+        }
+        status = {"Status": [goals.STATUS_WORDS[standing.status]]}
+        lines.append(asked | (_figures(reached) if reached else {}) | status)
+    return pd.DataFrame(lines, columns=list(_goal_columns()))
+
+
+def _figures(reached: Reached) -> dict[str, Any]:
+    return {
+        "Ours": reached.mean,
+        "95% interval": formats.interval(reached.low / 100, reached.high / 100),
+        "No repeats": reached.unrepeated,
+        "n": reached.n,
+        "Runs": len(reached.runs),
+        "Spread": reached.spread,
+        "Parameters": reached.parameters,
+        "Seconds": reached.seconds,
+        "Network": reached.experiment or "all of them",
+        "Device": reached.device,
+    }
 
 
 def change_table(lines: Sequence[Line]) -> pd.DataFrame:
@@ -114,7 +121,7 @@ def _goal_columns() -> dict[str, Any]:
         "Seconds asked": config.NumberColumn("In seconds", format="%d", width=76),
         "Ours": columns.percent("Ours", "Mean over the seeds.", width=76),
         "Status": config.MultiselectColumn(
-            "Status", options=list(_STATUS.values()), color=_STATUS_COLORS, width=130
+            "Status", options=list(goals.STATUS_WORDS.values()), color=_STATUS_COLORS, width=130
         ),
         "95% interval": config.TextColumn("95 % interval", help="Wilson's.", width=112),
         "No repeats": columns.percent(

@@ -82,7 +82,7 @@ def changes() -> tuple[Change, ...]:
 def overrides(change: Change) -> dict[str, Any]:
     """What sets a change's experiment apart from the base, by dotted field, name included."""
     study = _study()
-    title = f"{load_config(study.base).title}: {change.title[0].lower()}{change.title[1:]}"
+    title = f"{load_config(study.base).title}: {change.title}"
     name = f"{study.base}-ablation-{change.key}"
     return {"name": name, "title": title, **study.shared, **change.fields}
 

@@ -22,6 +22,12 @@ from fercore.runs import Run, trained
 SEEDS = 3
 Status = Literal["reached", "short", "missing"]
 
+STATUS_WORDS: dict[Status, str] = {
+    "reached": "reached",
+    "short": "short",
+    "missing": "not trained yet",
+}
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -175,7 +175,7 @@ def test_the_command_prints_every_form():
     assert "66.70" in latex
 
 
-@pytest.mark.parametrize("command", ["papers", "ablate"])
+@pytest.mark.parametrize("command", ["papers", "ablate", "goals"])
 def test_the_readme_prints_what_the_runs_give(command: str):
     readme = (RUNS.parent / "README.md").read_text()
     after = readme.partition(f"<!-- fercore {command} --markdown -->\n")[2]

@@ -106,7 +106,7 @@ def test_the_last_epoch_is_kept_where_the_config_says_so(tmp_path):
 
 
 def test_the_average_of_the_weights_is_what_is_judged_and_training_goes_on_from_its_own(tmp_path):
-    """By hand: one epoch of two steps, and what Keras's optimizer remembers of them."""
+    """Three averages of one training: none, a short one, and one longer than the training."""
     import keras
 
     from fercore import checkpoints, models
@@ -115,10 +115,9 @@ def test_the_average_of_the_weights_is_what_is_judged_and_training_goes_on_from_
     optimizer = {"name": "sgd", "learning_rate": 0.05}
     data = make_splits()
     trained = {}
-    for average in (0.0, 0.9):
-        config = tiny_config(
-            epochs=2, precision="float32", optimizer=optimizer | {"average": average}
-        )
+    for average in (0.0, 0.9, 0.999):
+        optimizer["average"] = average
+        config = tiny_config(epochs=2, precision="float32", optimizer=optimizer, keep="last")
         writer = RunWriter.create(tmp_path, config)
         train(config, data, writer)
         network = models.build("katkar2021", (48, 48, 1), 7, {"variant": "model2"})
@@ -129,7 +128,7 @@ def test_the_average_of_the_weights_is_what_is_judged_and_training_goes_on_from_
             [keras.ops.convert_to_numpy(w) for w in network.trainable_weights],
             arrays[: len(network.variables)],
         )
-    (_, plain), (judged, own) = trained[0.0], trained[0.9]
+    (_, plain), (judged, own), (young, _) = (trained[average] for average in (0.0, 0.9, 0.999))
     # The average changes nothing in how the weights move...
     for one, other in zip(plain, own, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -138,6 +137,9 @@ def test_the_average_of_the_weights_is_what_is_judged_and_training_goes_on_from_
     averaged = [array for array in judged if array.ndim == 4]
     for weight, mean in zip(kernels, averaged, strict=True):
         assert 0 < np.abs(weight - mean).max() < 0.2
+    # One that looks back on more steps than there were is the weights themselves.
+    for weight, mean in zip(kernels, (w for w in young if w.ndim == 4), strict=True):
+        np.testing.assert_array_equal(weight, mean)
 
 
 def test_the_exported_network_says_what_keras_says(finished):

@@ -13,7 +13,9 @@ titles = {"all": "All"} | {system.key: published.short(system) for system in pap
 titles[own.KEY] = "Ours"
 chosen = linked.choice("System", titles, key="system")
 shown = [row for row in rows if chosen in {"all", row.row.system}]
-exports.menu("papers", lambda: published.exported(shown))
+exports.menu(
+    "papers", lambda: own.exported(runs) if chosen == own.KEY else published.exported(shown)
+)
 for system in papers.systems():
     if chosen in {"all", system.key}:
         published.section(system, [row for row in rows if row.row.system == system.key])

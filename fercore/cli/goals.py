@@ -39,7 +39,6 @@ HEADINGS = (
     "network",
     "status",
 )
-STATUS_WORDS = {"reached": "reached", "short": "short", "missing": "not trained yet"}
 
 
 def register(app: typer.Typer) -> None:
@@ -155,7 +154,7 @@ def _naming(goal: Goal, members: Sequence[Run]) -> list[str]:
 def _cells(standing: Standing) -> tuple[str, ...]:
     goal, found = standing.goal, standing.reached
     asked = f"{goal.accuracy:.2f}" + (f" in {goal.seconds:g} s" if goal.seconds else "")
-    status = STATUS_WORDS[standing.status]
+    status = goals.STATUS_WORDS[standing.status]
     if found is None:
         return (goal.title, asked, *([DASH] * (len(HEADINGS) - 3)), status)
     spread = "" if found.spread is None else f" ± {found.spread:.2f}"

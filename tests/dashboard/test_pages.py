@@ -16,7 +16,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import formats
-from fercore import curation, metrics, papers
+from fercore import ablations, curation, goals, metrics, papers
 from fercore.config import AugmentationConfig, RunConfig, load_config
 from fercore.data import load, store
 from fercore.data.audit import Audit
@@ -95,6 +95,26 @@ def test_papers_sets_our_runs_beside_the_published_figures(
     assert charts(app) == 2
     recalls = [frame.value for frame in app.dataframe if "disgust" in frame.value]
     assert recalls[1]["disgust"][0] == 57.14
+
+
+def test_papers_sets_our_own_networks_beside_their_goals(monkeypatch: pytest.MonkeyPatch):
+    committed = Path(__file__).parents[2] / "runs"
+    monkeypatch.setenv("FERCORE_RUNS", str(committed))
+    app = open_page("papers", system="ours")
+    goal_table, changes = (frame.value for frame in app.dataframe)
+    runs = list_runs(committed)
+    tiny = goals.runs_of("facet-tiny", runs)
+    expected = np.mean([100 * run.results.splits["test"].accuracy for run in tiny.values()])
+    line = goal_table[goal_table["Asked"] == 70].iloc[0]
+    assert line["Ours"] == pytest.approx(expected)
+    assert (line["Runs"], line["Network"]) == (len(tiny), "facet-tiny")
+    standings = [[goals.STATUS_WORDS[found.status]] for found in goals.compare(runs)]
+    assert list(goal_table["Status"]) == standings
+    assert "fercore goals --train" in words(app)
+    assert list(changes["Change"]) == [change.title for change in ablations.changes()]
+    recipe = ablations.compare(runs)[0]
+    assert changes["PublicTest"][0] == pytest.approx(recipe.mean)
+    assert np.isnan(changes["Difference"][0])
 
 
 @pytest.mark.parametrize("page", PAGES)
