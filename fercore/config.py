@@ -224,17 +224,15 @@ class OptimizerConfig(_Frozen):
     """A Keras optimizer and its settings.
 
     Attributes:
-        name: the Keras class.
+        name: the Keras class; `"muon"` is `fercore.muon.Muon`.
         learning_rate: the highest rate of the schedule.
         momentum: for `sgd` alone.
         nesterov: for `sgd` alone.
         weight_decay: decoupled decay a step of all kernels, 0 for none.
         clip_norm: bound on each gradient's norm, 0 for none.
-        average: momentum of an exponential moving average of the weights, which is what is judged
-            and kept (Polyak & Juditsky, 1992), such as 0.998; 0 keeps the weights themselves.
-
-    Keras's `muon` orthogonalises the updates of matrices alone and leaves the kernels of
-    convolutions to AdamW.
+        average: momentum of an exponential moving average of the weights, such as 0.998, which is
+            what is judged and kept (Polyak & Juditsky, 1992), the statistics of batch normalisation
+            estimated anew for it; 0 keeps the weights themselves.
     """
 
     name: Literal["adam", "adamw", "sgd", "adadelta", "rmsprop", "muon"] = "adam"

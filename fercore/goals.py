@@ -79,7 +79,7 @@ class Reached:
         n: samples tested.
         parameters: of the network, or of all of an ensemble.
         seconds: of training, the mean; `None` for a combined run.
-        device: trained on.
+        device: trained on; empty for a combined run.
         passed: seconds after which PublicTest first stood at the goal's accuracy, the mean;
             `None` if a run never did.
     """
@@ -116,7 +116,9 @@ class Standing:
         found = self.reached
         if found is None:
             return "missing"
-        in_time = not self.goal.seconds or (found.seconds or 0) <= self.goal.seconds
+        in_time = not self.goal.seconds or (
+            found.seconds is not None and found.seconds <= self.goal.seconds
+        )
         seeds = self.goal.together or len(found.runs) >= SEEDS
         return "reached" if seeds and in_time and found.mean >= self.goal.accuracy else "short"
 
@@ -129,7 +131,15 @@ def goals() -> tuple[Goal, ...]:
 
 def experiments(wanted: Sequence[Goal]) -> tuple[str, ...]:
     """What has to be trained for them, teachers before those that they teach."""
-    return tuple(dict.fromkeys(name for goal in wanted for name in goal.experiments))
+    return with_teachers([name for goal in wanted for name in goal.experiments])
+
+
+def with_teachers(names: Sequence[str]) -> tuple[str, ...]:
+    """Experiments, and before each of them those that teach it."""
+    found: list[str] = []
+    for name in names:
+        found += [*with_teachers(load_config(name).distillation.teachers), name]
+    return tuple(dict.fromkeys(found))
 
 
 def compare(runs: Sequence[Run]) -> tuple[Standing, ...]:
@@ -139,9 +149,17 @@ def compare(runs: Sequence[Run]) -> tuple[Standing, ...]:
 
 
 def runs_of(experiment: str, runs: Sequence[Run]) -> dict[int, Run]:
-    """The finished runs of a committed experiment as it stands, by seed, the newest of each."""
-    found = {own.seed: run for own, run in trained(load_config(experiment), runs)}
-    return dict(sorted(found.items()))
+    """The finished runs of a committed experiment as it stands, by seed, the newest of each.
+
+    Of taught networks those that the teachers of the newest have taught: others are another
+    experiment, whose figures no mean is taken with.
+    """
+    found = trained(load_config(experiment), runs)
+    if not found:
+        return {}
+    teachers = set(found[-1][0].distillation.teachers)
+    alike = {own.seed: run for own, run in found if set(own.distillation.teachers) == teachers}
+    return dict(sorted(alike.items()))
 
 
 def combination_of(members: Sequence[Run], views: Views, runs: Sequence[Run]) -> Run | None:
@@ -199,7 +217,7 @@ def _figures(goal: Goal, experiment: str, runs: Sequence[Run]) -> Reached:
     results = [run.results for run in runs if run.results]
     seconds = [result.train_seconds for result in results if result.train_seconds]
     passes = [_passed(run, goal.accuracy) for run in runs]
-    environment = runs[0].environment
+    devices = {run.environment.device for run in runs if run.environment and run.experiment}
     return Reached(
         experiment=experiment,
         runs=tuple(run.id for run in runs),
@@ -211,7 +229,7 @@ def _figures(goal: Goal, experiment: str, runs: Sequence[Run]) -> Reached:
         n=n,
         parameters=results[0].parameters or 0,
         seconds=statistics.fmean(seconds) if len(seconds) == len(runs) else None,
-        device=environment.device if environment else "",
+        device=", ".join(sorted(devices)),
         passed=statistics.fmean(s for s in passes if s) if all(passes) else None,
     )
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from fercore.config import ExperimentConfig
+from fercore.config import ExperimentConfig, list_configs, load_config
 from fercore.data.splits import Splits
 from fercore.errors import UserError
-from fercore.runs import Run, find_run, list_runs
+from fercore.runs import Run, find_run, list_runs, trained
 
 
 def find_start(root: Path, config: ExperimentConfig, splits: Splits) -> Run | None:
@@ -61,11 +61,13 @@ def find_teachers(root: Path, config: ExperimentConfig, splits: Splits) -> tuple
 def _named(root: Path, name: str) -> list[Run]:
     if (root / name / "config.json").is_file():
         return [find_run(root, name)]
-    newest: dict[int, Run] = {}
-    for run in list_runs(root):
-        own = run.experiment
-        if own and own.name == name and run.results and run.best_path.is_file():
-            newest.setdefault(own.seed, run)
+    runs = [run for run in list_runs(root) if run.ended and run.best_path.is_file()]
+    if name in list_configs():
+        # As it stands: a trial under its name teaches nobody.
+        named = [run for _, run in trained(load_config(name), runs)]
+    else:
+        named = [run for run in reversed(runs) if run.experiment and run.experiment.name == name]
+    newest = {run.experiment.seed: run for run in named if run.experiment}
     if not newest:
         raise UserError(
             f"received the teacher {name!r}, expected a run, or an experiment of which a finished "

@@ -124,6 +124,11 @@ class Run:
         return Predictions(ids, labels, probabilities)
 
     @property
+    def last_path(self) -> Path:
+        """What a resumption needs; it stays on the machine that trained, like the best weights."""
+        return self.path / "checkpoints" / "last.npz"
+
+    @property
     def best_path(self) -> Path:
         """The weights of the best epoch; they stay on the machine that trained."""
         return self.path / "checkpoints" / "best.npz"

@@ -1,6 +1,5 @@
 """What the trainer drives: the network with its images and augmentation, and its progress."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -251,7 +250,7 @@ class _TrainingPass(keras.Model):  # type: ignore[misc]
             for layer in self.network.layers
             if isinstance(layer, keras.layers.BatchNormalization)
         ]
-        return math.ceil(3.5 / (1 - max(momenta))) if momenta else 0
+        return round(3.5 / (1 - max(momenta))) if momenta else 0
 
 
 def _pixels(images: keras.Variable, positions: Any) -> Any:

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from fercore.cli import main
-from fercore.runs import check_run, list_runs, read_run
+from fercore.runs import Run, check_run, list_runs, read_run
+from tests.tiny import Told
 
 CALL = "from fercore.cli import main; main()"
 
@@ -235,11 +236,54 @@ def test_a_training_that_ends_early_is_not_taken_for_done(monkeypatch, tmp_path)
     from fercore.errors import UserError
 
     job = Job(load_config("synthetic-quick"), ("train", "synthetic-quick"))
+    monkeypatch.setattr("fercore.cli.jobs.subprocess.Popen", lambda *a, **k: None)
     for status, problem in ((0, "was stopped before its end"), (2, "ended with status 2")):
-        ended = subprocess.CompletedProcess([], status)
-        monkeypatch.setattr("fercore.cli.jobs.subprocess.run", lambda *a, e=ended, **k: e)
+        monkeypatch.setattr("fercore.cli.jobs.wait_for", lambda process, s=status: s)
         with pytest.raises(UserError, match=problem):
             do(job, tmp_path, tmp_path)
+    results = Told(job.config, right=20).results.model_copy(update={"stopped_by": "not a number"})
+    lost = Run(tmp_path / "lost", "finished", job.config, results=results)
+    monkeypatch.setattr("fercore.cli.jobs.wait_for", lambda process: 0)
+    monkeypatch.setattr("fercore.cli.jobs.list_runs", lambda root: [lost])
+    with pytest.raises(UserError, match="no longer a number, and would again"):
+        do(job, tmp_path, tmp_path)
+
+
+CHILD = """
+import signal, sys, time
+
+def end(number, frame):
+    time.sleep(0.5)
+    print("it ends cleanly", flush=True)
+    sys.exit()
+
+signal.signal(signal.SIGTERM, end)
+signal.signal(signal.SIGINT, end)
+print("ready", flush=True)
+time.sleep(60)
+"""
+PARENT = """
+import subprocess, sys
+from fercore.cli.jobs import wait_for
+try:
+    wait_for(subprocess.Popen([sys.executable, "-c", sys.argv[1]]))
+except KeyboardInterrupt:
+    print("then we do", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_training_is_given_the_time_to_end(number):
+    # SIGTERM comes to one process, Ctrl-C to all of a terminal's.
+    command = [sys.executable, "-c", PARENT, CHILD]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout.readline() == "ready\n"
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    said, _ = process.communicate(timeout=30)
+    assert said == "it ends cleanly\nthen we do\n"
 
 
 def test_what_looks_like_a_number_is_one_in_a_network_s_options():

@@ -12,8 +12,6 @@ from fercore.records import LogRow
 from fercore.runs import Run
 from tests.tiny import Told
 
-GOALS = {goal.key: goal for goal in goals.goals()}
-
 
 def told(name: str, seed: int, right: int, chosen: int) -> Told:
     return Told(load_config(name, {"seed": seed}), right, chosen=chosen)
@@ -110,26 +108,45 @@ def test_views_and_ensembles_are_looked_for_among_the_combined_runs():
     assert len(together.reached.runs) == 1
 
 
-def test_every_experiment_is_one_and_teachers_come_first():
-    known = goals.experiments(goals.goals())
-    for number, name in enumerate(known):
+def test_networks_of_other_teachers_are_another_experiment():
+    taught = [told("facet-tiny-distilled", seed, right=112, chosen=90) for seed in range(3)]
+    for run, teachers in zip(taught, (("a",), ("a", "b"), ("b", "a")), strict=True):
+        distillation = run.config.distillation.model_copy(update={"teachers": teachers})
+        config = run.config.model_copy(update={"distillation": distillation})
+        object.__setattr__(run, "config", config)
+    assert sorted(goals.runs_of("facet-tiny-distilled", taught)) == [1, 2]
+
+
+@pytest.mark.parametrize("goal", goals.goals(), ids=lambda goal: goal.key)
+def test_every_experiment_of_a_goal_is_one_and_its_teachers_come_first(goal: goals.Goal):
+    needed = goals.experiments([goal])
+    assert set(goal.experiments) <= set(needed)
+    for number, name in enumerate(needed):
         config = load_config(name)
         assert config.protocol.honest
         assert config.dataset == "fer2013"
-        assert set(config.distillation.teachers) <= set(known[:number])
+        assert set(config.distillation.teachers) <= set(needed[:number])
 
 
-def test_what_is_missing_is_trained_then_combined(monkeypatch, tmp_path):
-    runs: list[Run] = [told("facet-base", 1, right=112, chosen=90)]
-    begun: list[str] = []
+def test_what_is_missing_is_trained_exported_and_combined(monkeypatch, tmp_path):
+    def trained(name: str, seed: int) -> Told:
+        run = told(name, seed, right=112, chosen=90)
+        object.__setattr__(run, "path", tmp_path / run.path)
+        run.best_path.parent.mkdir(parents=True)
+        run.best_path.touch()
+        return run
 
     def do(job, *_):
         begun.append(" ".join(job.words))
-        runs.append(told(job.config.name, job.config.seed, right=112, chosen=90))
+        runs.append(trained(job.config.name, job.config.seed))
 
-    def run_fercore(words, *_):
+    def run_fercore(words, runs, data, environment=None):
         begun.append(" ".join(words))
+        backends.add(environment["KERAS_BACKEND"] if environment else "any")
 
+    runs: list[Run] = [trained("facet-base", 1)]
+    begun: list[str] = []
+    backends: set[str] = set()
     monkeypatch.setattr("fercore.cli.goals.list_runs", lambda root: list(runs))
     monkeypatch.setattr("fercore.cli.goals.do", do)
     monkeypatch.setattr("fercore.cli.goals.run_fercore", run_fercore)
@@ -139,10 +156,15 @@ def test_what_is_missing_is_trained_then_combined(monkeypatch, tmp_path):
     assert begun == [
         "train facet-base --seed 0",
         "export facet-base-0",
+        "export facet-base-1",
         "ensemble facet-base-0 --name facet-base-s0-tta --tta",
-        "export facet-base-1",
         "ensemble facet-base-1 --name facet-base-s1-tta --tta",
-        "export facet-base-0",
-        "export facet-base-1",
         "ensemble facet-base-0 facet-base-1 --name facet-ensemble --title Facet, 2 networks --tta",
     ]
+    assert backends == {"tensorflow", "any"}
+
+    begun.clear()
+    monkeypatch.setattr("fercore.cli.goals.find_spec", lambda name: None)
+    done = CliRunner().invoke(app, call)
+    assert "TensorFlow, which writes their model.onnx, is not installed" in str(done.exception)
+    assert begun == []

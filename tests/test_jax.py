@@ -54,6 +54,10 @@ settings |= {"model": "rath2021", "model_options": {"variant": "one"}, "image": 
 config = tiny_config(name="all", augmentation=everything, epochs=3, **settings)
 mixed = train(config, make_splits(), RunWriter.create(Path(sys.argv[1]), config), command="test")
 outcome["mixed"] = mixed.splits["test"].accuracy
+settings = {"distillation": {"teachers": [writer.path.name]}, "steps_per_execution": 2}
+config = tiny_config(name="taught", epochs=2, optimizer=average, **settings)
+taught = train(config, make_splits(), RunWriter.create(Path(sys.argv[1]), config), command="test")
+outcome["taught"] = taught.splits["test"].accuracy
 print(json.dumps(outcome))
 """
 
@@ -147,6 +151,7 @@ def test_training_on_jax_needs_no_tensorflow(tmp_path):
     assert run.results.splits["test"].accuracy > 0.5
     assert run.onnx_path is None
     assert outcome["mixed"] > 0.25
+    assert outcome["taught"] > 0.25
 
     # Exported afterwards, on TensorFlow, from the checkpoint that JAX wrote.
     from fercore.export import export_finished

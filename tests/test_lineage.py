@@ -141,6 +141,24 @@ def test_who_cannot_teach_is_said_in_one_line(taught, tmp_path):
         find_teachers(tmp_path, tiny_config(distillation={"teachers": [path.name]}), data)
 
 
+def test_a_trial_does_not_teach_under_the_name_of_an_experiment(monkeypatch, tmp_path):
+    from fercore import lineage
+    from fercore.config import load_config
+    from tests.tiny import Told
+
+    monkeypatch.setattr(lineage, "_teacher_problems", lambda *_: iter(()))
+    whole = [Told(load_config("facet-base", {"seed": seed}), 100) for seed in range(2)]
+    trial = Told(load_config("facet-base", {"seed": 2, "epochs": 1}), 100)
+    for run in (trial, *whole):
+        object.__setattr__(run, "path", tmp_path / run.path)
+        run.best_path.parent.mkdir(parents=True)
+        run.best_path.touch()
+    monkeypatch.setattr(lineage, "list_runs", lambda root: [trial, *whole])
+    wanted = tiny_config(distillation={"teachers": ["facet-base"]})
+    found = lineage.find_teachers(tmp_path, wanted, make_splits())
+    assert [run.experiment.seed for run in found] == [0, 1]
+
+
 def test_weights_that_have_seen_what_is_judged_are_not_started_from(taught):
     root, data, _ = taught
     teacher = next(run for run in list_runs(root) if run.config.name == "teacher")

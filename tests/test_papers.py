@@ -11,6 +11,7 @@ from fercore import papers
 from fercore.cli.jobs import words_for
 from fercore.cli.papers import job_of, missing
 from fercore.config import list_configs, load_config
+from fercore.errors import UserError
 from fercore.records import Results
 from fercore.runs import Run, list_runs
 
@@ -137,16 +138,21 @@ def test_folds_count_once_all_of_them_are_there():
     assert missing(experiment, 2, runs)[0] == (1, 0)
 
 
-def test_what_was_interrupted_is_gone_on_with(monkeypatch):
+def test_what_was_interrupted_is_gone_on_with(tmp_path):
     begun = made("le2019-deep", 0.3)
-    interrupted = Run(begun.path, "interrupted", begun.config)
+    interrupted = Run(tmp_path / begun.id, "interrupted", begun.config)
     job = job_of("le2019-deep", 0, 0)
+    # Without a checkpoint, as in a clone of what another machine began, there is nothing to go on.
     assert words_for(job, [interrupted]) == ["train", "le2019-deep", "--seed", "0"]
-    monkeypatch.setattr(Run, "log", lambda run: ["an epoch"])
+    interrupted.last_path.parent.mkdir(parents=True)
+    interrupted.last_path.touch()
     assert words_for(job, [interrupted]) == ["train", "--resume", begun.id]
     assert words_for(job_of("le2019-deep", 1, 0), [interrupted])[:2] == ["train", "le2019-deep"]
-    changed = Run(begun.path, "interrupted", begun.config.model_copy(update={"batch_size": 2}))
+    other = begun.config.model_copy(update={"batch_size": 2})
+    changed = Run(interrupted.path, "interrupted", other)
     assert words_for(job, [changed]) == ["train", "le2019-deep", "--seed", "0"]
+    with pytest.raises(UserError, match="is being trained at this moment"):
+        words_for(job, [interrupted, Run(begun.path, "running", begun.config)])
 
 
 def test_folds_and_random_splits_are_named_on_the_command_line():

@@ -58,7 +58,7 @@ def ablate(
     read. With --train, whatever is missing is trained first; stopped at any point, the same command
     goes on where it was.
 
-    Example: fercore ablate --train no-squeeze muon
+    Example: fercore ablate --train no-squeeze adamw
     """
     if markdown and as_json:
         raise UserError("received both --markdown and --json, expected one")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,7 +68,7 @@ def goals_command(
     With --train, whatever is missing is trained first, teachers before those that they teach, and
     combined; stopped at any point, the same command goes on where it was. Most of it needs a GPU.
 
-    Example: fercore goals --train tiny
+    Example: fercore goals --train facet-tiny
     """
     if markdown and as_json:
         raise UserError("received both --markdown and --json, expected one")
@@ -75,9 +76,11 @@ def goals_command(
     root = runs_root(runs)
     if train:
         _train_missing(experiments, seeds, root, data_root(data))
+        _export_missing(experiments, root, data_root(data))
         _combine_missing(wanted, root, data_root(data))
     keys = {goal.key for goal in wanted}
-    standings = [found for found in goals.compare(list_runs(root)) if found.goal.key in keys]
+    known = list_runs(root)
+    standings = [found for found in goals.compare(known) if found.goal.key in keys]
     if as_json:
         print_json([_as_json(standing) for standing in standings])
     elif markdown:
@@ -87,9 +90,7 @@ def goals_command(
         for standing in standings:
             table.add_row(*_cells(standing))
         print_table(table)
-        lacking = [
-            name for name in experiments if len(goals.runs_of(name, list_runs(root))) < goals.SEEDS
-        ]
+        lacking = [name for name in experiments if len(goals.runs_of(name, known)) < goals.SEEDS]
         if lacking:
             typer.echo(
                 f"not trained on {goals.SEEDS} seeds yet: {', '.join(lacking)}: "
@@ -111,8 +112,9 @@ def _chosen(only: Sequence[str]) -> tuple[list[Goal], tuple[str, ...]]:
     if not only:
         return list(every), known
     wanted = [goal for goal in every if {goal.key, *goal.experiments}.intersection(only)]
-    named = goals.experiments([goal for goal in every if goal.key in only])
-    return wanted, tuple(name for name in known if name in only or name in named)
+    asked = goals.experiments([goal for goal in every if goal.key in only])
+    named = goals.with_teachers([name for name in only if name in known])
+    return wanted, tuple(name for name in known if name in {*asked, *named})
 
 
 def _train_missing(experiments: Sequence[str], seeds: int, runs: Path, data: Path) -> None:
@@ -124,9 +126,24 @@ def _train_missing(experiments: Sequence[str], seeds: int, runs: Path, data: Pat
                 do(Job(load_config(name, fields), ("train", name, "--seed", str(seed))), runs, data)
 
 
+def _export_missing(experiments: Sequence[str], runs: Path, data: Path) -> None:
+    # Networks are written where Keras computes on TensorFlow, those trained on JAX afterwards.
+    lacking = [
+        run
+        for name in experiments
+        for run in goals.runs_of(name, list_runs(runs)).values()
+        if run.onnx_path is None and run.best_path.is_file()
+    ]
+    if lacking and find_spec("tensorflow") is None:
+        raise UserError(
+            f"{len(lacking)} networks are trained, and TensorFlow, which writes their model.onnx, "
+            "is not installed; install it, then go on with the same command"
+        )
+    for run in lacking:
+        run_fercore(["export", run.id], runs, data, os.environ | {"KERAS_BACKEND": "tensorflow"})
+
+
 def _combine_missing(wanted: Sequence[Goal], runs: Path, data: Path) -> None:
-    # ONNX is written where Keras computes on TensorFlow; trainings on JAX are exported here.
-    environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
     for goal in wanted:
         if not goal.combines:
             continue
@@ -135,11 +152,8 @@ def _combine_missing(wanted: Sequence[Goal], runs: Path, data: Path) -> None:
         for members in goals.members_of(goal, trained):
             if goals.combination_of(members, goal.views, found):
                 continue
-            for run in members:
-                if run.onnx_path is None:
-                    run_fercore(["export", run.id], runs, data, environment)
             words = ["ensemble", *(run.id for run in members), *_naming(goal, members)]
-            run_fercore(words, runs, data, environment)
+            run_fercore(words, runs, data)
 
 
 def _naming(goal: Goal, members: Sequence[Run]) -> list[str]:
@@ -169,7 +183,7 @@ def _cells(standing: Standing) -> tuple[str, ...]:
         f"{found.parameters:,}",
         DASH if found.seconds is None else f"{found.seconds:,.0f}",
         DASH if found.passed is None else f"{found.passed:,.0f}",
-        f"{found.experiment or 'all'}, on {found.device}",
+        ", on ".join(filter(None, (found.experiment or "all of them", found.device))),
         status,
     )
 

@@ -1,18 +1,20 @@
 """Trainings that a table still lacks: one after another, each in a process of its own."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import typer
 
 from fercore.config import ExperimentConfig
 from fercore.errors import UserError
-from fercore.runs import Run, list_runs, trained
+from fercore.runs import STALE_SECONDS, Run, list_runs, trained
 
 
 @dataclass(frozen=True)
@@ -43,17 +45,22 @@ def done(config: ExperimentConfig, runs: Sequence[Run]) -> bool:
 
 
 def words_for(job: Job, runs: Sequence[Run]) -> list[str]:
-    """What trains it, or goes on with one that was interrupted."""
-    wanted = job.config
-    for run in runs:
-        begun = run.experiment
+    """What trains it, or goes on with one that was interrupted.
+
+    Raises:
+        UserError: if it is being trained at this moment.
+    """
+    begun = [run for run in runs if run.experiment and _same(run.experiment, job.config)]
+    for run in begun:
+        if run.state == "running":
+            raise UserError(
+                f"{run.id} is being trained at this moment; wait for its end or stop it first (if "
+                f"it was killed, it counts as stopped after {STALE_SECONDS:g} seconds)"
+            )
+    for run in begun:
         ended_early = run.results is not None and run.results.stopped_by == "interrupt"
-        if (
-            begun is not None
-            and (ended_early or run.state in {"interrupted", "stalled", "failed"})
-            and _same(begun, wanted)
-            and run.log()
-        ):
+        stopped = ended_early or run.state in {"interrupted", "stalled", "failed"}
+        if stopped and run.last_path.is_file():
             return ["train", "--resume", run.id]
     return list(job.words)
 
@@ -70,10 +77,18 @@ def do(job: Job, runs: Path, data: Path) -> None:
         UserError: if the training fails, or is stopped before its end.
     """
     run_fercore(words_for(job, list_runs(runs)), runs, data)
-    if not done(job.config, list_runs(runs)):
-        raise UserError(
-            f"{job.config.name} was stopped before its end; go on with the same command"
-        )
+    found = list_runs(runs)
+    if done(job.config, found):
+        return
+    for run in found:
+        if run.experiment and _same(run.experiment, job.config) and run.results:
+            if run.results.stopped_by == "not a number":
+                raise UserError(
+                    f"{run.id} ended where its loss was no longer a number, and would again; lower "
+                    "the learning rate of its config, or set a bound (optimizer.clip_norm)"
+                )
+            break
+    raise UserError(f"{job.config.name} was stopped before its end; go on with the same command")
 
 
 def run_fercore(
@@ -93,12 +108,39 @@ def run_fercore(
     typer.echo(f"+ fercore {' '.join(words)}")
     command = [sys.executable, "-m", "fercore", *words]
     command += ["--runs-root", str(runs), "--data-root", str(data)]
-    status = subprocess.run(command, check=False, env=environment).returncode
+    status = wait_for(subprocess.Popen(command, env=environment))
     if status:
         raise UserError(
             f"fercore {' '.join(words[:2])} ended with status {status}; mend what it says, then go "
             "on with the same command"
         )
+
+
+def wait_for(process: subprocess.Popen[bytes]) -> int:
+    """The status of a process, which is given the time to end cleanly when we are told to.
+
+    A terminal sends Ctrl-C to both of us; SIGTERM, which comes to one, is passed on.
+    """
+    stopped = False
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+        process.terminate()
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        while True:
+            try:
+                status = process.wait()
+                break
+            except KeyboardInterrupt:
+                stopped = True
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if stopped:
+        raise KeyboardInterrupt
+    return status
 
 
 def _same(one: ExperimentConfig, other: ExperimentConfig) -> bool:

@@ -1,11 +1,11 @@
 """Facet, our own family: small residual networks for faces of 48x48.
 
 Basic residual blocks (He et al., "Deep Residual Learning", CVPR 2016) with batch normalisation
-after every convolution, whose shortcuts pool before they project (ResNet-D: He et al., "Bag of
-Tricks", CVPR 2019), squeeze-and-excitation (Hu et al., CVPR 2018), stochastic depth (Huang et al.,
-ECCV 2016), and pooling of the last feature map by its mean or by learned attention. At 48x48 with
-seven outputs and the defaults: `"tiny"` 269,285 parameters, `"small"` 1,252,803, `"base"`
-4,986,885.
+after every convolution but depthwise ones, whose shortcuts pool before they project (ResNet-D: He
+et al., "Bag of Tricks", CVPR 2019), squeeze-and-excitation (Hu et al., CVPR 2018), stochastic depth
+(Huang et al., ECCV 2016), and pooling of the last feature map by its mean or by learned attention.
+At 48x48 with seven outputs and the defaults: `"tiny"` 269,285 parameters, `"small"` 1,252,803,
+`"base"` 4,986,885.
 """
 
 import keras
