@@ -42,7 +42,6 @@ class Change(_Frozen):
 
 class _Study(_Frozen):
     base: str
-    shared: dict[str, Any]
     change: tuple[Change, ...]
 
 
@@ -83,8 +82,7 @@ def overrides(change: Change) -> dict[str, Any]:
     """What sets a change's experiment apart from the base, by dotted field, name included."""
     study = _study()
     title = f"{load_config(study.base).title}: {change.title}"
-    name = f"{study.base}-ablation-{change.key}"
-    return {"name": name, "title": title, **study.shared, **change.fields}
+    return {"name": f"{study.base}-{change.key}", "title": title, **change.fields}
 
 
 def base() -> str:
