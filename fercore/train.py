@@ -38,6 +38,8 @@ from fercore.runs import read_log
 from fercore.trainee import OnProgress, Progress, Steps, Trainee, batches, layer_table, predict
 
 EVALUATION_BATCH = 128
+# Of shorter epochs not every one is saved: on a GPU writing would take as long as training.
+SAVE_SECONDS = 10.0
 Stop = Literal["epochs", "early stopping", "interrupt", "not a number"]
 
 
@@ -52,8 +54,9 @@ def train(
 ) -> Results:
     """Train, keep the best checkpoint by validation accuracy, evaluate it, export it.
 
-    An interrupt (Ctrl-C) ends the training at the last whole epoch; what there is is evaluated and
-    written like any other run. A second interrupt leaves the run to be resumed.
+    An interrupt (Ctrl-C) ends the training at the last epoch that was saved, the last whole one
+    where epochs take ten seconds; what there is is evaluated and written like any other run. A
+    second interrupt leaves the run to be resumed.
 
     Args:
         config: the experiment.
@@ -140,6 +143,8 @@ def _train(
     run.write_layers(layer_table(network))
 
     stopped_by: Stop = "epochs"
+    saved = len(log)
+    saved_at = -math.inf
     run.set_status(state="running", phase="training", epoch=len(log), epochs=config.epochs)
     try:
         while len(log) < config.epochs:
@@ -195,13 +200,19 @@ def _train(
                 images_per_second=len(order) / (trained - began),
                 elapsed=(log[-1].elapsed if log else 0.0) + ended - began,
             )
-            # The resumable state comes last: killed in between, the run repeats this one epoch.
+            # The resumable state comes last: killed in between, the run repeats these epochs.
             with device.interrupts_deferred():
                 run.append_log(row)
                 log.append(row)
-                if config.keep == "last" or schedule.best_epoch(log) is row:
-                    checkpoints.save(best_path, evaluated, epoch)
-                checkpoints.save(last_path, trainee.state(), epoch)
+                is_best = schedule.best_epoch(log) is row
+                over = epoch == config.epochs or schedule.should_stop(config.early_stopping, log)
+                due = time.perf_counter() - saved_at >= SAVE_SECONDS
+                if over or due or (is_best and config.keep == "best"):
+                    if is_best or config.keep == "last":
+                        checkpoints.save(best_path, evaluated, epoch)
+                    checkpoints.save(last_path, trainee.state(), epoch)
+                    saved = epoch
+                    saved_at = time.perf_counter()
             run.set_status(epoch=epoch, step=0)
             on_progress(Progress("training", epoch, config.epochs, row=row))
     except KeyboardInterrupt:
@@ -213,6 +224,9 @@ def _train(
             f"the loss of the first epoch was not finite (learning rate "
             f"{config.optimizer.learning_rate:g}); lower --optimizer.learning-rate"
         )
+    if saved < len(log):
+        log = log[:saved]
+        run.rewrite_log(log)
 
     # The best checkpoint in single precision, its kernels rounded to what model.onnx stores.
     run.set_status(phase="evaluating")

@@ -218,6 +218,28 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(splits, tmp_path):
     assert check_run(parts.path) == []
 
 
+def test_epochs_that_were_not_saved_are_trained_again(splits, tmp_path, monkeypatch):
+    """As on a GPU, where saving every epoch would take as long as training it."""
+    config = tiny_config(keep="last", epochs=4)
+    writer = RunWriter.create(tmp_path, config)
+    monkeypatch.setattr("fercore.train.SAVE_SECONDS", 1000)
+
+    def interrupt(progress):
+        if progress.epoch == 3 and progress.step > 5:
+            raise KeyboardInterrupt
+
+    results = train(config, splits, writer, on_progress=interrupt)
+    assert (results.epochs_run, results.selection.epoch) == (1, 1)
+    assert [row.epoch for row in read_run(writer.path).log()] == [1]
+    assert check_run(writer.path) == []
+    results = train(config, splits, RunWriter(writer.path), resume=True)
+    assert (results.epochs_run, results.selection.epoch) == (4, 4)
+    assert [row.epoch for row in read_run(writer.path).log()] == [1, 2, 3, 4]
+    monkeypatch.setattr("fercore.train.SAVE_SECONDS", 0)
+    every = RunWriter.create(tmp_path, config)
+    assert train(config, splits, every, on_progress=interrupt).epochs_run == 2
+
+
 def test_a_log_line_without_its_checkpoint_is_trained_again(splits, tmp_path):
     """What a kill between the two writes leaves behind."""
     config = tiny_config()
