@@ -52,10 +52,11 @@ everything |= {"erasing": 0.3, "mixup": 0.2, "cutmix": 1.0, "rotation": 5}
 settings = {"steps_per_execution": 2, "precision": "mixed_bfloat16", "optimizer": average}
 settings |= {"model": "rath2021", "model_options": {"variant": "one"}, "image": {"size": 24}}
 config = tiny_config(name="all", augmentation=everything, epochs=3, **settings)
-mixed = train(config, make_splits(), RunWriter.create(Path(sys.argv[1]), config), command="test")
+writer = RunWriter.create(Path(sys.argv[1]), config)
+mixed = train(config, make_splits(), writer, command="test")
 outcome["mixed"] = mixed.splits["test"].accuracy
-settings = {"distillation": {"teachers": [writer.path.name]}, "steps_per_execution": 2}
-config = tiny_config(name="taught", epochs=2, optimizer=average, **settings)
+settings |= {"distillation": {"teachers": [writer.path.name]}}
+config = tiny_config(name="taught", epochs=3, **settings)
 taught = train(config, make_splits(), RunWriter.create(Path(sys.argv[1]), config), command="test")
 outcome["taught"] = taught.splits["test"].accuracy
 print(json.dumps(outcome))

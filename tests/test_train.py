@@ -187,8 +187,6 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(splits, tmp_path)
 def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(splits, tmp_path):
     optimizer = {"name": "sgd", "learning_rate": 0.02, "momentum": 0.9, "nesterov": True}
     config = tiny_config(
-        model="facet",
-        model_options={"dropout": 0.1, "drop_path": 0.1},
         augmentation=AUGMENTED,
         schedule={"kind": "cosine"},
         optimizer=optimizer | {"average": 0.9},
