@@ -63,7 +63,7 @@ def train(
         splits: its dataset.
         run: an open run directory.
         command: what starts this run again, for the record.
-        resume: go on from the last whole epoch in the run directory.
+        resume: go on from the last epoch that was saved in the run directory.
         on_progress: called often; must be quick.
 
     Returns:
@@ -227,6 +227,7 @@ def _train(
     if saved < len(log):
         log = log[:saved]
         run.rewrite_log(log)
+        run.set_status(epoch=saved)
 
     # The best checkpoint in single precision, its kernels rounded to what model.onnx stores.
     run.set_status(phase="evaluating")

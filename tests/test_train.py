@@ -228,7 +228,9 @@ def test_epochs_that_were_not_saved_are_trained_again(splits, tmp_path, monkeypa
 
     results = train(config, splits, writer, on_progress=interrupt)
     assert (results.epochs_run, results.selection.epoch) == (1, 1)
-    assert [row.epoch for row in read_run(writer.path).log()] == [1]
+    stopped = read_run(writer.path)
+    assert [row.epoch for row in stopped.log()] == [1]
+    assert stopped.status.epoch == 1
     assert check_run(writer.path) == []
     results = train(config, splits, RunWriter(writer.path), resume=True)
     assert (results.epochs_run, results.selection.epoch) == (4, 4)

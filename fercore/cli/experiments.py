@@ -63,7 +63,7 @@ def train(
         ),
     ] = None,
     resume: Annotated[
-        str | None, typer.Option(help="Go on with this run from its last whole epoch.")
+        str | None, typer.Option(help="Go on with this run from the last epoch that was saved.")
     ] = None,
     seeds: Annotated[
         int | None,
@@ -79,8 +79,8 @@ def train(
 
     Any field of the config can be given as an option: --seed 1 --epochs 20
     --optimizer.learning-rate 0.01 --augmentation.rotation 10. Ctrl-C ends the training at the last
-    whole epoch and evaluates what there is; a second one leaves the run to be resumed. With
-    --seeds, the same command goes on where it was stopped.
+    epoch that was saved and evaluates what there is; a second one leaves the run to be resumed.
+    With --seeds, the same command goes on where it was stopped.
 
     Example: fercore train katkar2021-model1-original --seed 1 --epochs 20
     """
@@ -164,7 +164,7 @@ def train(
             )
         except OSError as error:
             raise UserError(
-                f"cannot write {writer.path} ({error.strerror or error}); every whole epoch is "
+                f"cannot write {writer.path} ({error.strerror or error}); what was saved is "
                 f"kept: mend that, then go on with: fercore train --resume {writer.path.name}"
             ) from None
     _print_results(writer.path.name, results, as_json)
