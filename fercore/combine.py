@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fercore import machine
 from fercore.config import Combination, CombinedConfig, Views
@@ -91,6 +92,24 @@ def combine(
         precision="float32",
     )
     return write_whole(root, config, environment, predictions, results, content)
+
+
+def answers(
+    runs: Sequence[Run], class_names: Sequence[str], images: NDArray[np.uint8], views: Views
+) -> NDArray[np.float32]:
+    """What several runs' networks say together of images.
+
+    Args:
+        runs: finished, with networks, of one image size.
+        class_names: of their outputs, in one order.
+        images: `(n, height, width)` uint8.
+        views: of each image that every network is asked about.
+
+    Returns:
+        `(n, k)` float32, the mean of their probabilities.
+    """
+    content = joined([_network_file(run) for run in runs], class_names, views)
+    return OnnxNetwork(content, threads=0)(images)
 
 
 def joined(files: Sequence[Path], class_names: Sequence[str], views: Views = "one") -> bytes:

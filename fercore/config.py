@@ -280,16 +280,19 @@ class EarlyStoppingConfig(_Frozen):
 class DistillationConfig(_Frozen):
     """Trained networks whose answers are learnt beside the labels (Hinton et al., 2015).
 
-    The teachers see each image as the network does, changed and mixed.
-
     Attributes:
         teachers: runs, or experiments of which every finished seed teaches; the mean of their
             probabilities is what is learnt.
+        asked: `"each_batch"`, and the teachers see each image as the network does, changed and
+            mixed; they teach from their checkpoints, on the machine that trained them. `"once"`,
+            before the training, about each image and, where it may be flipped, its mirror image;
+            they teach from their `model.onnx`, and a step costs what it costs without them.
         weight: share of their answers in the loss; the labels have the rest.
         temperature: divides both logits before the softmax.
     """
 
     teachers: tuple[str, ...] = ()
+    asked: Literal["each_batch", "once"] = "each_batch"
     weight: float = Field(default=0.5, gt=0, le=1)
     temperature: float = Field(default=2.0, gt=0)
 

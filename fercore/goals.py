@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from fercore import metrics
-from fercore.config import CombinedConfig, Views, load_config
+from fercore.config import CombinedConfig, Views, list_configs, load_config
 from fercore.records import SplitResult
 from fercore.runs import Run, trained
 
@@ -135,10 +135,12 @@ def experiments(wanted: Sequence[Goal]) -> tuple[str, ...]:
 
 
 def with_teachers(names: Sequence[str]) -> tuple[str, ...]:
-    """Experiments, and before each of them those that teach it."""
+    """Experiments, and before each of them those that teach it; runs that teach are there."""
     found: list[str] = []
+    known = set(list_configs())
     for name in names:
-        found += [*with_teachers(load_config(name).distillation.teachers), name]
+        teachers = load_config(name).distillation.teachers
+        found += [*with_teachers([name for name in teachers if name in known]), name]
     return tuple(dict.fromkeys(found))
 
 

@@ -45,12 +45,13 @@ def find_teachers(root: Path, config: ExperimentConfig, splits: Splits) -> tuple
         The runs, none of them twice.
 
     Raises:
-        UserError: if there are none of a name, or one cannot teach this network: it lacks its
-            checkpoint, its outputs are others, or it, or a run that it learnt from, was trained on
-            other samples.
+        UserError: if there are none of a name, or one cannot teach this network: it lacks what it
+            teaches from, its outputs are others, or it, or a run that it learnt from, was trained
+            on other samples.
     """
+    once = config.distillation.asked == "once"
     found = {
-        run.id: run for name in config.distillation.teachers for run in _named(root, name)
+        run.id: run for name in config.distillation.teachers for run in _named(root, name, once)
     }.values()
     for run in found:
         if problem := next(_teacher_problems(root, run, config, splits), ""):
@@ -58,10 +59,10 @@ def find_teachers(root: Path, config: ExperimentConfig, splits: Splits) -> tuple
     return tuple(found)
 
 
-def _named(root: Path, name: str) -> list[Run]:
+def _named(root: Path, name: str, once: bool) -> list[Run]:
     if (root / name / "config.json").is_file():
         return [find_run(root, name)]
-    runs = [run for run in list_runs(root) if run.ended and run.best_path.is_file()]
+    runs = [run for run in list_runs(root) if run.ended and _can_be_asked(run, once)]
     if name in list_configs():
         # As it stands: a trial under its name teaches nobody.
         named = [run for _, run in trained(load_config(name), runs)]
@@ -71,7 +72,8 @@ def _named(root: Path, name: str) -> list[Run]:
     if not newest:
         raise UserError(
             f"received the teacher {name!r}, expected a run, or an experiment of which a finished "
-            f"run has its checkpoint under {root}; train it here first: fercore train {name}"
+            f"run has its {'model.onnx' if once else 'checkpoint'} under {root}; train it here "
+            f"first: fercore train {name}"
         )
     return [newest[seed] for seed in sorted(newest)]
 
@@ -80,6 +82,8 @@ def _start_problems(
     root: Path, run: Run, config: ExperimentConfig, splits: Splits
 ) -> Iterator[str]:
     yield from _problems(run)
+    if not run.best_path.is_file():
+        yield _GONE
     own = run.experiment
     assert own is not None
     if (own.model, own.model_options) != (config.model, config.model_options):
@@ -97,6 +101,13 @@ def _teacher_problems(
     root: Path, run: Run, config: ExperimentConfig, splits: Splits
 ) -> Iterator[str]:
     yield from _problems(run)
+    once = config.distillation.asked == "once"
+    if not _can_be_asked(run, once):
+        yield (
+            "which has no model.onnx; export it where it was trained: fercore export RUN"
+            if once
+            else f'{_GONE}, or let its model.onnx be asked: distillation.asked = "once"'
+        )
     own = run.experiment
     assert own is not None
     assert run.results is not None
@@ -141,13 +152,13 @@ def _problems(run: Run) -> Iterator[str]:
     """What is wrong with a run whose weights are asked for; after the first, stop."""
     if run.experiment is None or run.results is None:
         yield f"which is {run.state} or was not trained here; expected a finished training"
-    elif not run.best_path.is_file():
-        yield (
-            "whose checkpoint is not here: it stays on the machine that trained; train it here "
-            "first"
-        )
 
 
+def _can_be_asked(run: Run, once: bool) -> bool:
+    return run.onnx_path is not None if once else run.best_path.is_file()
+
+
+_GONE = "whose checkpoint is not here: it stays on the machine that trained; train it here first"
 _KNOWS = (
     "which was trained on other samples and may know what is judged here; expected the same "
     "dataset and protocol, or protocol.honest = false"

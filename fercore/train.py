@@ -16,6 +16,7 @@ from keras import ops
 
 from fercore import (
     checkpoints,
+    combine,
     device,
     export,
     forest,
@@ -26,7 +27,7 @@ from fercore import (
     schedule,
 )
 from fercore.augment import change_copies
-from fercore.config import ExperimentConfig
+from fercore.config import ExperimentConfig, Views
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.evaluate import judge, predictions_of, temperature_of
@@ -130,11 +131,20 @@ def _train(
         network = models.build(config.model, input_shape, num_classes, config.model_options)
         if not resume and (start := find_start(run.path.parent, config, splits)):
             checkpoints.start_from(start, network)
-        teachers = [
-            checkpoints.teacher(teacher, input_shape)
-            for teacher in find_teachers(run.path.parent, config, splits)
-        ]
-        trainee = Trainee(network, config, np.concatenate([images, validation]), teachers)
+        teachers = find_teachers(run.path.parent, config, splits)
+        answers = None
+        if teachers and config.distillation.asked == "once":
+            on_progress(Progress("asking the teachers"))
+            views: Views = "flip" if config.augmentation.horizontal_flip else "one"
+            answers = combine.answers(teachers, protocol.class_names, images, views)
+            teachers = ()
+        trainee = Trainee(
+            network,
+            config,
+            np.concatenate([images, validation]),
+            [checkpoints.teacher(teacher, input_shape) for teacher in teachers],
+            answers,
+        )
     last_path, best_path = run.checkpoints / "last.npz", run.checkpoints / "best.npz"
     log: list[LogRow] = []
     if resume:

@@ -56,6 +56,8 @@ class Trainee(keras.Model):  # type: ignore[misc]
         config: names augmentation, loss, optimizer and steps in one call.
         images: `(n, height, width)` uint8, all that it is to see.
         teachers: networks that take the same and whose answers it is to learn.
+        answers: `(m, k)` float32, what teachers said of the first `m` images, those that are
+            trained on, before the training: probabilities.
     """
 
     def __init__(
@@ -64,11 +66,21 @@ class Trainee(keras.Model):  # type: ignore[misc]
         config: ExperimentConfig,
         images: NDArray[np.uint8],
         teachers: Sequence[keras.Model] = (),
+        answers: NDArray[np.float32] | None = None,
     ):
         super().__init__(name="trainee")
         self.network = network
         self.teachers = list(teachers)
         self.distillation = config.distillation
+        self.answers = None
+        if answers is not None:
+            self.answers = keras.Variable(
+                _warmed(answers, config.distillation.temperature),
+                dtype="float32",
+                trainable=False,
+                autocast=False,  # probabilities, which half precision would round
+                name="answers",
+            )
         self.images = keras.Variable(
             images[..., None], dtype="uint8", trainable=False, name="images"
         )
@@ -115,6 +127,8 @@ class Trainee(keras.Model):  # type: ignore[misc]
         pixels, self._mixed = self._pass.change(positions)
         if self.teachers:
             self._taught = self._ask_teachers(pixels)
+        elif self.answers is not None:
+            self._taught = self._look_up(positions)
         return self.network(pixels, training=True)
 
     def compute_loss(
@@ -130,7 +144,8 @@ class Trainee(keras.Model):  # type: ignore[misc]
         Of mixed images in the shares of both labels; with teachers, their answers have their share
         of it.
         """
-        if not training or (self.mix is None and not self.teachers):
+        taught = bool(self.teachers) or self.answers is not None
+        if not training or (self.mix is None and not taught):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         weights = ops.ones_like(y_pred[:, 0]) if sample_weight is None else sample_weight
         losses = weights * self.sample_loss.call(y, y_pred)
@@ -140,10 +155,10 @@ class Trainee(keras.Model):  # type: ignore[misc]
             other = others * self.sample_loss.call(ops.take(y, partner, axis=0), y_pred)
             losses = share * losses + (1 - share) * other
             weights = share * weights + (1 - share) * others
-        if self.teachers:
+        if taught:
             part = self.distillation.weight
-            taught = distillation(self._taught, y_pred, self.distillation.temperature)
-            losses = (1 - part) * losses + part * weights * taught
+            missed = distillation(self._taught, y_pred, self.distillation.temperature)
+            losses = (1 - part) * losses + part * weights * missed
         return ops.mean(losses)
 
     def _ask_teachers(self, pixels: Any) -> Any:
@@ -152,6 +167,14 @@ class Trainee(keras.Model):  # type: ignore[misc]
             logits = ops.cast(teacher(pixels, training=False), "float32")
             said.append(ops.softmax(logits / self.distillation.temperature))
         return ops.stop_gradient(sum(said) / len(said))
+
+    def _look_up(self, positions: Any) -> Any:
+        said = ops.take(self.answers, positions, axis=0)
+        if self.mix is None:
+            return said
+        partner, share = self._mixed
+        share = share[:, None]
+        return share * said + (1 - share) * ops.take(said, partner, axis=0)
 
     def state(self) -> list[keras.Variable]:
         """Everything that a resumption needs: the weights and what the optimizer remembers."""
@@ -251,6 +274,15 @@ class _TrainingPass(keras.Model):  # type: ignore[misc]
             if isinstance(layer, keras.layers.BatchNormalization)
         ]
         return round(3.5 / (1 - max(momenta))) if momenta else 0
+
+
+def _warmed(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """Softmax at a temperature, of logits known by their softmax: their logarithms, but for a sum.
+
+    Shapes `(n, k)` in and out.
+    """
+    powers = np.maximum(probabilities, 1e-12) ** (1 / temperature)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
 def _pixels(images: keras.Variable, positions: Any) -> Any:

@@ -108,6 +108,77 @@ def test_the_loss_is_the_divergence_from_the_mean_answer_and_teachers_never_chan
         np.testing.assert_array_equal(one, other)
 
 
+def test_answers_that_were_asked_for_once_are_learnt_beside_the_labels(taught):
+    """By their files alone; those of mixed images are mixed like their labels."""
+    import keras
+    from scipy.special import rel_entr, softmax
+
+    from fercore import checkpoints, models
+    from fercore.combine import answers
+    from fercore.trainee import Trainee
+
+    root, data, _ = taught
+    options = {"teachers": ["teacher"], "asked": "once", "weight": 0.3, "temperature": 2.0}
+    mixing = {"mixup": 1.0}
+    config = tiny_config(distillation=options, augmentation=mixing, precision="float32")
+    runs = find_teachers(root, config, data)
+    images, labels = data["train"].images[:24], data["train"].labels[:24]
+    said = answers(runs, data.class_names, images, "flip")
+    pixels = images[..., None].astype(np.float32)
+    views = (pixels, pixels[:, :, ::-1])
+    networks = [checkpoints.teacher(run, (48, 48, 1)) for run in runs]
+    asked = [keras.ops.convert_to_numpy(n(v)) for n in networks for v in views]
+    # Their files hold kernels in half precision.
+    np.testing.assert_allclose(said, np.mean([softmax(a, 1) for a in asked], axis=0), atol=2e-3)
+
+    keras.utils.set_random_seed(5)
+    network = models.build(config.model, (48, 48, 1), 7, config.model_options)
+    trainee = Trainee(network, config, data["train"].images, answers=said)
+    positions = np.arange(23, -1, -1, dtype=np.int32)
+    trainee.reseed(0, 1)
+    logits = trainee(positions, training=True)
+    partner, share = (keras.ops.convert_to_numpy(part) for part in trainee._mixed)
+    found = float(trainee.compute_loss(positions, labels[positions], logits, None, training=True))
+
+    assert share.min() < 0.9
+    assert (partner != np.arange(24)).any()
+
+    def both(of_each):
+        return share[:, None] * of_each + (1 - share[:, None]) * of_each[partner]
+
+    logits = keras.ops.convert_to_numpy(logits).astype(np.float64)
+    targets = both(np.eye(7)[labels[positions]])
+    entropy = -(targets * np.log(softmax(logits, axis=1))).sum(axis=1)
+    warm = both(softmax(np.log(said[positions].astype(np.float64)) / 2, axis=1))
+    divergence = rel_entr(warm, softmax(logits / 2, axis=1)).sum(axis=1) * 4
+    assert found == pytest.approx((0.7 * entropy + 0.3 * divergence).mean(), rel=1e-5)
+
+
+def test_a_clone_learns_from_networks_without_their_checkpoints(taught, tmp_path):
+    root, data, _ = taught
+    kept = shutil.ignore_patterns("checkpoints")
+    for run in list_runs(root):
+        if run.config.name == "teacher":
+            shutil.copytree(run.path, tmp_path / run.id, ignore=kept)
+    options = {"teachers": ["teacher"], "weight": 1.0}
+    with pytest.raises(UserError, match="has its checkpoint under"):
+        find_teachers(tmp_path, tiny_config(distillation=options), data)
+    by_id = options | {"teachers": [list_runs(tmp_path)[0].id]}
+    with pytest.raises(UserError, match=r'distillation.asked = "once"'):
+        find_teachers(tmp_path, tiny_config(distillation=by_id), data)
+    options |= {"asked": "once"}
+    half = {"precision": "mixed_bfloat16"}
+    config = tiny_config(name="student", distillation=options, epochs=4, **half)
+    path, results = train(config, data, tmp_path)
+    assert results.splits["test"].accuracy > 0.6
+    (tmp_path / by_id["teachers"][0] / "model.onnx").unlink()
+    assert len(find_teachers(tmp_path, config, data)) == 1
+    without = tiny_config(distillation=options | by_id | {"asked": "once"})
+    with pytest.raises(UserError, match=r"which has no model\.onnx"):
+        find_teachers(tmp_path, without, data)
+    assert read_run(path).experiment.distillation.asked == "once"
+
+
 def test_who_may_know_what_is_judged_does_not_teach(taught, tmp_path):
     root, data, _ = taught
     wanted = {"teachers": ["teacher"]}
