@@ -94,22 +94,21 @@ def combine(
     return write_whole(root, config, environment, predictions, results, content)
 
 
-def answers(
-    runs: Sequence[Run], class_names: Sequence[str], images: NDArray[np.uint8], views: Views
-) -> NDArray[np.float32]:
+def answers(runs: Sequence[Run], images: NDArray[np.uint8], mirrored: bool) -> NDArray[np.float32]:
     """What several runs' networks say together of images.
 
     Args:
-        runs: finished, with networks, of one image size.
-        class_names: of their outputs, in one order.
+        runs: finished, with networks, of one image size and label set.
         images: `(n, height, width)` uint8.
-        views: of each image that every network is asked about.
+        mirrored: whether each network is asked about every image's mirror image, too.
 
     Returns:
         `(n, k)` float32, the mean of their probabilities.
     """
-    content = joined([_network_file(run) for run in runs], class_names, views)
-    return OnnxNetwork(content, threads=0)(images)
+    networks = [OnnxNetwork(_network_file(run), threads=0) for run in runs]
+    views = [images, images[:, :, ::-1]] if mirrored else [images]
+    said = [network(view) for network in networks for view in views]
+    return np.asarray(np.mean(said, axis=0), np.float32)
 
 
 def joined(files: Sequence[Path], class_names: Sequence[str], views: Views = "one") -> bytes:

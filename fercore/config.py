@@ -5,6 +5,7 @@ and which command runs it; its fields are those of `ExperimentConfig`.
 """
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -18,6 +19,8 @@ from fercore.errors import UserError
 # What may differ between two runs of one experiment.
 _NOT_RECIPE = {"seed", "precision", "steps_per_execution", "devices", "title", "published"}
 _NOT_RECIPE_PROTOCOL = ("fold", "split_seed")
+# What the name of a run has, and that of an experiment has not.
+_RUN = re.compile(r"-s\d+(-f\d+)?-\d{8}T\d{6}")
 
 
 class _Frozen(BaseModel):
@@ -281,14 +284,17 @@ class DistillationConfig(_Frozen):
     """Trained networks whose answers are learnt beside the labels (Hinton et al., 2015).
 
     Attributes:
-        teachers: runs, or experiments of which every finished seed teaches; the mean of their
-            probabilities is what is learnt.
+        teachers: runs, or experiments of which every finished seed teaches that has what it
+            teaches from.
         asked: `"each_batch"`, and the teachers see each image as the network does, changed and
-            mixed; they teach from their checkpoints, on the machine that trained them. `"once"`,
-            before the training, about each image and, where it may be flipped, its mirror image;
-            they teach from their `model.onnx`, and a step costs what it costs without them.
+            mixed; they teach from their checkpoints, on the machine that trained them. What is
+            learnt is the mean of their probabilities at the temperature. `"once"`, before the
+            training, about each image and, where the augmentation flips, its mirror image; they
+            teach from their `model.onnx`, and a step costs what it costs without them. What is
+            learnt is the mean of their probabilities, raised to one over the temperature and
+            normalised: the answer, at the temperature, of one network that says this mean.
         weight: share of their answers in the loss; the labels have the rest.
-        temperature: divides both logits before the softmax.
+        temperature: divides the logits before the softmax, the network's and the teachers'.
     """
 
     teachers: tuple[str, ...] = ()
@@ -445,9 +451,9 @@ class ExperimentConfig(RunConfig):
         if self.name != other.name:
             return False
         one, two = self.recipe(), other.recipe()
-        for fields in (one, two):
-            fields["distillation"].pop("teachers")
-        return one == two
+        teachers = [set(fields["distillation"].pop("teachers")) for fields in (one, two)]
+        named = all(map(_RUN.search, set.union(*teachers)))
+        return one == two and (not named or teachers[0] == teachers[1])
 
     @model_validator(mode="after")
     def _nothing_chosen_on_what_is_judged(self) -> "ExperimentConfig":

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -137,11 +138,26 @@ def experiments(wanted: Sequence[Goal]) -> tuple[str, ...]:
 def with_teachers(names: Sequence[str]) -> tuple[str, ...]:
     """Experiments, and before each of them those that teach it; runs that teach are there."""
     found: list[str] = []
-    known = set(list_configs())
     for name in names:
-        teachers = load_config(name).distillation.teachers
-        found += [*with_teachers([name for name in teachers if name in known]), name]
+        experiments, _ = _teachers(name)
+        found += [*with_teachers(experiments), name]
     return tuple(dict.fromkeys(found))
+
+
+def absent_teachers(name: str, root: Path) -> list[str]:
+    """The runs that an experiment learns from and that are not under this root of runs."""
+    _, runs = _teachers(name)
+    return [run for run in runs if not (root / run).is_dir()]
+
+
+def _teachers(name: str) -> tuple[list[str], list[str]]:
+    """Of an experiment: those of its teachers that are experiments, and those that are runs."""
+    known = set(list_configs())
+    teachers = load_config(name).distillation.teachers
+    return (
+        [teacher for teacher in teachers if teacher in known],
+        [teacher for teacher in teachers if teacher not in known],
+    )
 
 
 def compare(runs: Sequence[Run]) -> tuple[Standing, ...]:

@@ -1,6 +1,6 @@
 """The runs that a training begins with or learns from: those that cannot give away the answers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fercore.config import ExperimentConfig, list_configs, load_config
@@ -34,7 +34,8 @@ def find_teachers(root: Path, config: ExperimentConfig, splits: Splits) -> tuple
     """The runs that `config.distillation.teachers` names.
 
     A name is a run's, or that of an experiment, which stands for the newest finished run of every
-    seed of it whose checkpoint is there.
+    seed of it that has what it teaches from: its checkpoint, or its `model.onnx` if it is asked
+    once.
 
     Args:
         root: of the runs.
@@ -62,18 +63,20 @@ def find_teachers(root: Path, config: ExperimentConfig, splits: Splits) -> tuple
 def _named(root: Path, name: str, once: bool) -> list[Run]:
     if (root / name / "config.json").is_file():
         return [find_run(root, name)]
-    runs = [run for run in list_runs(root) if run.ended and _can_be_asked(run, once)]
+    runs = [run for run in list_runs(root) if run.ended]
     if name in list_configs():
         # As it stands: a trial under its name teaches nobody.
         named = [run for _, run in trained(load_config(name), runs)]
     else:
         named = [run for run in reversed(runs) if run.experiment and run.experiment.name == name]
-    newest = {run.experiment.seed: run for run in named if run.experiment}
+    newest = {
+        run.experiment.seed: run for run in named if run.experiment and _can_be_asked(run, once)
+    }
     if not newest:
+        what = f"which lacks {_lacking(named, once)}" if named else "of which there is neither"
         raise UserError(
-            f"received the teacher {name!r}, expected a run, or an experiment of which a finished "
-            f"run has its {'model.onnx' if once else 'checkpoint'} under {root}; train it here "
-            f"first: fercore train {name}"
+            f"received the teacher {name!r}, {what}; expected a run under {root}, or an experiment "
+            "with a finished one there (fercore runs list)"
         )
     return [newest[seed] for seed in sorted(newest)]
 
@@ -83,7 +86,7 @@ def _start_problems(
 ) -> Iterator[str]:
     yield from _problems(run)
     if not run.best_path.is_file():
-        yield _GONE
+        yield f"which lacks its checkpoint, {_STAYS}"
     own = run.experiment
     assert own is not None
     if (own.model, own.model_options) != (config.model, config.model_options):
@@ -91,10 +94,14 @@ def _start_problems(
             f"a {own.model} with {own.model_options}; expected a {config.model} with "
             f"{config.model_options}"
         )
+    yield from _of_another_side(run, config, splits)
+    yield from _leaks(root, run, config, splits)
+
+
+def _of_another_side(run: Run, config: ExperimentConfig, splits: Splits) -> Iterator[str]:
     side = config.image.size or next(iter(splits.parts.values())).images.shape[1]
     if (taken := run.layers()[0].output_shape[0]) != side:
         yield f"which takes images of side {taken}, not of {side}; expected image.size = {taken}"
-    yield from _leaks(root, run, config, splits)
 
 
 def _teacher_problems(
@@ -103,11 +110,7 @@ def _teacher_problems(
     yield from _problems(run)
     once = config.distillation.asked == "once"
     if not _can_be_asked(run, once):
-        yield (
-            "which has no model.onnx; export it where it was trained: fercore export RUN"
-            if once
-            else f'{_GONE}, or let its model.onnx be asked: distillation.asked = "once"'
-        )
+        yield f"which lacks {_lacking([run], once)}"
     own = run.experiment
     assert own is not None
     assert run.results is not None
@@ -115,6 +118,7 @@ def _teacher_problems(
         yield "whose outputs are no logits; expected the cross-entropy loss and no forest"
     if tuple(run.results.class_names) != splits.class_names or own.image != config.image:
         yield f"which takes other images or knows other classes than {config.name}"
+    yield from _of_another_side(run, config, splits)
     if config.protocol.honest and own.dataset != config.dataset:
         yield _KNOWS
     yield from _leaks(root, run, config, splits)
@@ -158,7 +162,16 @@ def _can_be_asked(run: Run, once: bool) -> bool:
     return run.onnx_path is not None if once else run.best_path.is_file()
 
 
-_GONE = "whose checkpoint is not here: it stays on the machine that trained; train it here first"
+def _lacking(runs: Sequence[Run], once: bool) -> str:
+    """What runs do not teach without, and how to mend that."""
+    if once:
+        return "its model.onnx; export it where it was trained: fercore export RUN"
+    if any(run.onnx_path for run in runs):
+        return 'its checkpoint; let its model.onnx be asked: distillation.asked = "once"'
+    return f"its checkpoint, {_STAYS}"
+
+
+_STAYS = "which stays on the machine that trained; train it here first"
 _KNOWS = (
     "which was trained on other samples and may know what is judged here; expected the same "
     "dataset and protocol, or protocol.honest = false"

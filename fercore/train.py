@@ -27,7 +27,7 @@ from fercore import (
     schedule,
 )
 from fercore.augment import change_copies
-from fercore.config import ExperimentConfig, Views
+from fercore.config import ExperimentConfig
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.evaluate import judge, predictions_of, temperature_of
@@ -79,7 +79,9 @@ def train(
         try:
             return _train(config, splits, run, command, resume, on_progress)
         except KeyboardInterrupt:
-            run.set_status(state="interrupted", message="interrupted; resume it to go on")
+            saved = (run.checkpoints / "last.npz").is_file()
+            how = "resume it to go on" if saved else "before its first epoch ended; train it anew"
+            run.set_status(state="interrupted", message=f"interrupted; {how}")
             raise
         except BaseException as error:
             run.try_status(state="failed", message=str(error).splitlines()[0][:500])
@@ -134,9 +136,9 @@ def _train(
         teachers = find_teachers(run.path.parent, config, splits)
         answers = None
         if teachers and config.distillation.asked == "once":
+            run.set_status(phase="asking the teachers", epochs=config.epochs)
             on_progress(Progress("asking the teachers"))
-            views: Views = "flip" if config.augmentation.horizontal_flip else "one"
-            answers = combine.answers(teachers, protocol.class_names, images, views)
+            answers = combine.answers(teachers, images, config.augmentation.horizontal_flip)
             teachers = ()
         trainee = Trainee(
             network,

@@ -277,9 +277,9 @@ class _TrainingPass(keras.Model):  # type: ignore[misc]
 
 
 def _warmed(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """Softmax at a temperature, of logits known by their softmax: their logarithms, but for a sum.
+    """What a network that says these probabilities says at a temperature: `(n, k)` in and out.
 
-    Shapes `(n, k)` in and out.
+    Its logits are their logarithms, but for a sum that the softmax takes away.
     """
     powers = np.maximum(probabilities, 1e-12) ** (1 / temperature)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)

@@ -1,5 +1,6 @@
 """The goals of our own networks: computed from runs alone, trained for in the right order."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,21 @@ def test_what_is_missing_is_trained_exported_and_combined(monkeypatch, tmp_path)
     done = CliRunner().invoke(app, call)
     assert "TensorFlow, which writes their model.onnx, is not installed" in str(done.exception)
     assert begun == []
+
+
+def test_what_is_taught_by_runs_that_are_elsewhere_is_left_out_and_said(monkeypatch, tmp_path):
+    begun: list[str] = []
+    monkeypatch.setattr("fercore.cli.goals.do", lambda job, *_: begun.append(job.config.name))
+    monkeypatch.setattr("fercore.cli.goals.run_fercore", lambda *_: None)
+    call = ["goals", "--train", "tiny", "--seeds", "1", "--runs-root", str(tmp_path)]
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    assert begun == ["facet-base", "facet-tiny", "facet-tiny-distilled"]
+    (absent,) = [line for line in done.output.splitlines() if "is left out" in line]
+    teachers = load_config("facet-tiny-taught").distillation.teachers
+    assert absent.startswith(f"facet-tiny-taught is left out: {', '.join(teachers)}")
+    for teacher in teachers:
+        shutil.copytree(RUNS / teacher, tmp_path / teacher)
+    begun.clear()
+    CliRunner().invoke(app, call)
+    assert begun == ["facet-base", "facet-tiny-taught", "facet-tiny-distilled"]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,7 +124,7 @@ def test_answers_that_were_asked_for_once_are_learnt_beside_the_labels(taught):
     config = tiny_config(distillation=options, augmentation=mixing, precision="float32")
     runs = find_teachers(root, config, data)
     images, labels = data["train"].images[:24], data["train"].labels[:24]
-    said = answers(runs, data.class_names, images, "flip")
+    said = answers(runs, images, mirrored=True)
     pixels = images[..., None].astype(np.float32)
     views = (pixels, pixels[:, :, ::-1])
     networks = [checkpoints.teacher(run, (48, 48, 1)) for run in runs]
@@ -161,11 +162,12 @@ def test_a_clone_learns_from_networks_without_their_checkpoints(taught, tmp_path
         if run.config.name == "teacher":
             shutil.copytree(run.path, tmp_path / run.id, ignore=kept)
     options = {"teachers": ["teacher"], "weight": 1.0}
-    with pytest.raises(UserError, match="has its checkpoint under"):
-        find_teachers(tmp_path, tiny_config(distillation=options), data)
     by_id = options | {"teachers": [list_runs(tmp_path)[0].id]}
-    with pytest.raises(UserError, match=r'distillation.asked = "once"'):
-        find_teachers(tmp_path, tiny_config(distillation=by_id), data)
+    for asked_always in (options, by_id):
+        with pytest.raises(
+            UserError, match=r'its model\.onnx be asked: distillation\.asked = "onc'
+        ):
+            find_teachers(tmp_path, tiny_config(distillation=asked_always), data)
     options |= {"asked": "once"}
     half = {"precision": "mixed_bfloat16"}
     config = tiny_config(name="student", distillation=options, epochs=4, **half)
@@ -174,9 +176,50 @@ def test_a_clone_learns_from_networks_without_their_checkpoints(taught, tmp_path
     (tmp_path / by_id["teachers"][0] / "model.onnx").unlink()
     assert len(find_teachers(tmp_path, config, data)) == 1
     without = tiny_config(distillation=options | by_id | {"asked": "once"})
-    with pytest.raises(UserError, match=r"which has no model\.onnx"):
+    with pytest.raises(UserError, match=r"which lacks its model\.onnx; export it"):
         find_teachers(tmp_path, without, data)
     assert read_run(path).experiment.distillation.asked == "once"
+
+
+def test_a_training_learns_what_was_said_of_each_image(monkeypatch, taught, tmp_path):
+    """Of each as it stands on the device, copies included: here, always the class after its own."""
+    from fercore import train as trainer
+
+    root, data, _ = taught
+    asked = []
+
+    def wrong(teachers, images, mirrored):
+        asked.append((len(teachers), mirrored))
+        own = np.concatenate([data["train"].labels, data["train"].labels])
+        assert len(images) == len(own)
+        return np.eye(7, dtype=np.float32)[(own + 1) % 7]
+
+    monkeypatch.setattr(trainer.combine, "answers", wrong)
+    for run in list_runs(root):
+        if run.config.name == "teacher":
+            shutil.copytree(run.path, tmp_path / run.id)
+    config = tiny_config(
+        name="misled",
+        distillation={"teachers": ["teacher"], "asked": "once", "weight": 1.0},
+        augmentation={"mode": "doubled", "horizontal_flip": True},
+        epochs=3,
+    )
+    path, results = train(config, data, tmp_path)
+    assert asked == [(2, True)]
+    said = read_run(path).predictions("test")
+    after = (said.labels + 1) % 7
+    assert (said.probabilities.argmax(axis=1) == after).mean() > 0.6
+    assert results.splits["test"].accuracy < 0.3
+
+
+def test_who_was_taught_by_other_runs_is_another_experiment():
+    runs = ["a-s0-20260101T000000", "b-s1-f2-20260101T000000"]
+    one = tiny_config(distillation={"teachers": runs})
+    assert one.trains_like(tiny_config(distillation={"teachers": runs[::-1]}, seed=3))
+    assert not one.trains_like(tiny_config(distillation={"teachers": runs[:1]}))
+    assert not one.trains_like(tiny_config())
+    # An experiment's name stands for the runs that are there.
+    assert one.trains_like(tiny_config(distillation={"teachers": ["b"]}))
 
 
 def test_who_may_know_what_is_judged_does_not_teach(taught, tmp_path):
@@ -197,18 +240,29 @@ def test_who_may_know_what_is_judged_does_not_teach(taught, tmp_path):
 def test_who_cannot_teach_is_said_in_one_line(taught, tmp_path):
     root, data, path = taught
     wanted = tiny_config(distillation={"teachers": ["nobody"]})
-    with pytest.raises(UserError, match="train it here first: fercore train nobody"):
+    with pytest.raises(
+        UserError, match="'nobody', of which there is neither; expected a run under"
+    ):
         find_teachers(root, wanted, data)
     small = tiny_config(distillation={"teachers": [path.name]}, image={"size": 32})
     with pytest.raises(UserError, match="takes other images"):
         find_teachers(root, small, data)
+    larger = Splits(
+        data.name,
+        data.class_names,
+        {k: replace(v, images=np.pad(v.images, ((0,), (8,), (8,)))) for k, v in data.parts.items()},
+        data.titles,
+        data.fingerprint,
+    )
+    with pytest.raises(UserError, match=r"images of side 48, not of 64; expected image\.size = 48"):
+        find_teachers(root, tiny_config(distillation={"teachers": [path.name]}), larger)
     alone = tmp_path / path.name
     alone.mkdir()
     for file in path.iterdir():
         if file.is_file():
             (alone / file.name).write_bytes(file.read_bytes())
     assert list_runs(tmp_path)[0].results
-    with pytest.raises(UserError, match="whose checkpoint is not here"):
+    with pytest.raises(UserError, match="which lacks its checkpoint"):
         find_teachers(tmp_path, tiny_config(distillation={"teachers": [path.name]}), data)
 
 

@@ -120,6 +120,9 @@ def _chosen(only: Sequence[str]) -> tuple[list[Goal], tuple[str, ...]]:
 def _train_missing(experiments: Sequence[str], seeds: int, runs: Path, data: Path) -> None:
     # Teachers come first, with all their seeds: what they teach is another network with fewer.
     for name in experiments:
+        if absent := goals.absent_teachers(name, runs):
+            typer.echo(f"{name} is left out: {', '.join(absent)}, its teachers, are not in {runs}")
+            continue
         for seed in range(seeds):
             if seed not in goals.runs_of(name, list_runs(runs)):
                 fields = {"seed": seed}
