@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import signal
 
 import pytest
 
@@ -8,6 +9,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from fercore.data.splits import Splits
 from tests.tiny import make_splits
+
+# A shell that puts the tests into the background lets them ignore Ctrl-C, and all they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
