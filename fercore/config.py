@@ -19,8 +19,12 @@ from fercore.errors import UserError
 # What may differ between two runs of one experiment.
 _NOT_RECIPE = {"seed", "precision", "steps_per_execution", "devices", "title", "published"}
 _NOT_RECIPE_PROTOCOL = ("fold", "split_seed")
-# What the name of a run has, and that of an experiment has not.
 _RUN = re.compile(r"-s\d+(-f\d+)?-\d{8}T\d{6}")
+
+
+def names_run(name: str) -> bool:
+    """Whether a name is that of a run, which tells seed and time, and not of an experiment."""
+    return _RUN.search(name) is not None
 
 
 class _Frozen(BaseModel):
@@ -452,7 +456,7 @@ class ExperimentConfig(RunConfig):
             return False
         one, two = self.recipe(), other.recipe()
         teachers = [set(fields["distillation"].pop("teachers")) for fields in (one, two)]
-        named = all(map(_RUN.search, set.union(*teachers)))
+        named = all(map(names_run, set.union(*teachers)))
         return one == two and (not named or teachers[0] == teachers[1])
 
     @model_validator(mode="after")

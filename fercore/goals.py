@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from fercore import metrics
-from fercore.config import CombinedConfig, Views, list_configs, load_config
+from fercore.config import CombinedConfig, Views, load_config, names_run
 from fercore.records import SplitResult
 from fercore.runs import Run, trained
 
@@ -139,25 +139,15 @@ def with_teachers(names: Sequence[str]) -> tuple[str, ...]:
     """Experiments, and before each of them those that teach it; runs that teach are there."""
     found: list[str] = []
     for name in names:
-        experiments, _ = _teachers(name)
-        found += [*with_teachers(experiments), name]
+        teachers = load_config(name).distillation.teachers
+        found += [*with_teachers([own for own in teachers if not names_run(own)]), name]
     return tuple(dict.fromkeys(found))
 
 
 def absent_teachers(name: str, root: Path) -> list[str]:
     """The runs that an experiment learns from and that are not under this root of runs."""
-    _, runs = _teachers(name)
-    return [run for run in runs if not (root / run).is_dir()]
-
-
-def _teachers(name: str) -> tuple[list[str], list[str]]:
-    """Of an experiment: those of its teachers that are experiments, and those that are runs."""
-    known = set(list_configs())
     teachers = load_config(name).distillation.teachers
-    return (
-        [teacher for teacher in teachers if teacher in known],
-        [teacher for teacher in teachers if teacher not in known],
-    )
+    return [own for own in teachers if names_run(own) and not (root / own).is_dir()]
 
 
 def compare(runs: Sequence[Run]) -> tuple[Standing, ...]:
