@@ -144,7 +144,7 @@ def training(view: Compared) -> None:
                 continue
             logs = [cached.log(now[run.id]) for run in group]
             bands.append(curves.Band(facts.title(first), view.colors[first.id], logs))
-        pieces.training_curves(lines, shown, bands)
+        pieces.training_curves(view.runs, lines, shown, bands)
 
     drawn()
 

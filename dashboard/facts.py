@@ -215,6 +215,17 @@ def against_paper(run: Run) -> AgainstPaper | None:
     return AgainstPaper(published, ours, ours.accuracy - published, inside)
 
 
+def loss_adds(runs: Sequence[Run]) -> list[str]:
+    """What the training loss of any of the runs holds beside the cross-entropy of the labels."""
+    configs = [run.experiment for run in runs if run.experiment]
+    added = {
+        "smoothed labels": any(config.label_smoothing for config in configs),
+        "mixed images": any(config.augmentation.mixes for config in configs),
+        "the answers of teachers": any(config.distillation.teachers for config in configs),
+    }
+    return [words for words, present in added.items() if present]
+
+
 def seconds_left(run: Run, log: Sequence[LogRow]) -> float | None:
     """How long a running training still takes if every epoch lasts as the last five did."""
     if run.state != "running" or run.status is None or not log:

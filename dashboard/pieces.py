@@ -181,9 +181,12 @@ def curve_of(run: Run, label: str, color: str) -> curves.Curve:
 
 
 def training_curves(
-    lines: Sequence[curves.Curve], view: CurveView, bands: Sequence[curves.Band] = ()
+    runs: Sequence[Run],
+    lines: Sequence[curves.Curve],
+    view: CurveView,
+    bands: Sequence[curves.Band] = (),
 ) -> None:
-    """The curves, as many side by side as fit."""
+    """The curves, as many side by side as fit: of the runs, single ones as lines."""
     if not any(line.rows for line in lines) and not bands:
         st.info("No whole epoch has been logged yet.", icon=":material/hourglass_empty:")
         return
@@ -206,6 +209,11 @@ def training_curves(
         "Diamond: the epoch whose weights were kept."
         + (" Band: from the lowest to the highest seed, around their mean." if bands else "")
     )
+    if "loss" in view.metrics and (added := facts.loss_adds(runs)):
+        st.caption(
+            f"The training loss is what was minimised, with {', '.join(added)}; the validation "
+            "loss goes by the labels alone. The one does not compare with the other."
+        )
 
 
 def reliability(run: Run, split: str, color: str, scaled: bool) -> None:

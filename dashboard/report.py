@@ -58,7 +58,7 @@ def training(run: Run) -> None:
             st.rerun()
         if now.state == "running":
             st.progress(facts.progress(now), text=pieces.eta(now, cached.log(now)))
-        pieces.training_curves([pieces.curve_of(now, "", color)], curves)
+        pieces.training_curves([now], [pieces.curve_of(now, "", color)], curves)
 
     drawn()
 

@@ -117,3 +117,23 @@ def test_folds_have_labels_of_their_own(made: Path):
     changes = {"protocol.split": "subjects", "protocol.folds": 5, "protocol.fold": 3}
     fold = replace(run, config=load_config(run.path / "config.json", changes))
     assert facts.labels([fold])[run.id].endswith("· fold 4")
+
+
+def test_what_a_training_loss_holds_is_named(made: Path):
+    run = next(run for run in list_runs(made) if run.config and not run.config.label_smoothing)
+
+    def as_if(**changes):
+        return replace(run, config=load_config(run.path / "config.json", changes))
+
+    assert facts.loss_adds([run]) == []
+    mixed = as_if(**{"augmentation.cutmix": 1.0})
+    taught = as_if(
+        **{"label_smoothing": 0.1, "distillation.teachers": ["le2019-deep"]}
+        | {"distillation.weight": 0.5}
+    )
+    assert facts.loss_adds([run, mixed]) == ["mixed images"]
+    assert facts.loss_adds([mixed, taught]) == [
+        "smoothed labels",
+        "mixed images",
+        "the answers of teachers",
+    ]

@@ -172,6 +172,7 @@ def test_compare_two_runs(root: Path, runs: dict[str, Run]):
     assert not app.warning
     # A forest, two curves, the recall bars, accuracy against parameters.
     assert charts(app) == 5
+    assert "The training loss is what was minimised" not in words(app)
 
 
 def test_compare_says_that_class_sets_differ(root: Path, runs: dict[str, Run]):
