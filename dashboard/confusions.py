@@ -111,7 +111,8 @@ def quality(view: Compared) -> None:
         found = cached.judged_samples(run, view.split)
         temperature = run.results.temperature if run.results else None
         after = None
-        if found and temperature:
+        # Predictions are stored with the repeats, so that what they give is of other images.
+        if found and temperature and view.split != "test_unique":
             cooled = apply_temperature(found.probabilities, temperature)
             after = 100 * expected_calibration_error(cooled, found.labels)
         rows.append(
@@ -138,6 +139,9 @@ def quality(view: Compared) -> None:
         },
         placeholder=formats.DASH,
     )
+    if view.split == "test_unique":
+        st.caption(f"No diagrams and no scaled ECE of this split.{_repeats(view.split)}")
+        return
     scaled = linked.toggle("After temperature scaling", key="scaled")
     with st.grid(min(4, max(2, len(view.evaluated))), min_column_width=300, gap="medium"):
         for run, _ in view.evaluated:
@@ -198,6 +202,7 @@ def _disagreement(view: Compared, first: Run, second: Run, names: list[str]) -> 
     st.markdown(
         f"On {len(shared.labels):,} images: only the first is right on **{test.only_a:,}**, only "
         f"the second on **{test.only_b:,}**; McNemar's p = **{test.p:.3g}**{told}."
+        f"{_repeats(view.split)}"
     )
     titles = {key: f"{title} ({groups[key].sum():,})" for key, title in _SPLITS.items()}
     group = linked.choice("Faces", titles, key="split_by")
@@ -254,4 +259,4 @@ def _same_classes(first: Run, second: Run) -> bool:
 def _repeats(split: str) -> str:
     if split != "test_unique":
         return ""
-    return " Which images repeat is not stored with the predictions: they are among these."
+    return " Which images repeat is not stored with the predictions: they are among those."

@@ -72,8 +72,11 @@ def training_curves(
     """One metric of several runs over epochs or time.
 
     Validation is solid and training dotted; a diamond stands where the checkpoint was taken. With
-    smoothing, the raw line stays behind, faint. Bands are always over epochs.
+    smoothing, the raw line stays behind, faint. Where there are bands, everything is over epochs:
+    seeds do not share their times.
     """
+    if bands:
+        x = "epoch"
     figure = figure_of(height=340, hovermode="x unified", uirevision=f"{metric}-{x}")
     unit, per_unit = _time_unit(curves) if x == "time" else ("", 1.0)
     logs = [*(curve.rows for curve in curves), *(log for band in bands for log in band.seeds)]

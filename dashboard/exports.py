@@ -75,7 +75,10 @@ def as_markdown(table: pd.DataFrame) -> str:
     lines = [
         list(map(str, found.columns)),
         ["---:" if right else "---" for right in numeric],
-        *([cell(value) for value in row] for row in found.itertuples(index=False)),
+        *(
+            [cell(value).replace("|", "\\|") for value in row]
+            for row in found.itertuples(index=False)
+        ),
     ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -109,14 +112,16 @@ def _plain(value: Any) -> Any:
 
 
 def cell(value: Any) -> str:
-    """A value for people: numbers to two digits, a dash for none."""
-    if value is None or (isinstance(value, float) and pd.isna(value)):
+    """A value for people: numbers to two digits, small ones to three that count, or a dash."""
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
         return formats.DASH
     if isinstance(value, float):
+        if 0 < abs(value) < 0.1:
+            return f"{value:.3g}"
         return f"{value:,.2f}" if value % 1 else f"{value:,.0f}"
     if isinstance(value, int):
         return f"{value:,}"
-    return " ".join(str(value).splitlines()).replace("|", "\\|")
+    return " ".join(str(value).splitlines())
 
 
 def _escaped(text: str) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fercore.config import CombinedConfig
 from fercore.records import ClassResult, Latency, LogRow, SplitResult
 from fercore.runs import Run
 
@@ -85,9 +86,13 @@ def is_trial(run: Run) -> bool:
 def is_honest(run: Run) -> bool:
     """Whether nothing that is tested was trained on or chose the checkpoint.
 
-    Of an imported run nobody here knows.
+    Of an imported run nobody here knows, nor of a mean of networks with one among them.
     """
-    return run.origin != "imported" and run.config is not None and run.config.protocol.honest
+    if run.config is None or run.origin == "imported":
+        return False
+    if isinstance(run.config, CombinedConfig) and run.config.combined.imported:
+        return False
+    return run.config.protocol.honest
 
 
 def best(runs: Sequence[Run]) -> tuple[Run, SplitResult] | None:
@@ -246,8 +251,10 @@ def progress(run: Run) -> float:
 
 
 def resume_command(run: Run) -> str | None:
-    """What makes a run that stopped before its end go on."""
-    return f"fercore train --resume {run.id}" if run.state in RESUMABLE else None
+    """What makes a run that stopped before its end go on; `None` if nothing here does."""
+    if run.state not in RESUMABLE or run.experiment is None or not run.last_path.is_file():
+        return None
+    return f"fercore train --resume {run.id}"
 
 
 def silent_for(run: Run) -> float | None:

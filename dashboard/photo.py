@@ -158,6 +158,9 @@ def judge(given: Sequence[Given], view: View) -> dict[str, list[Prediction]]:
                 bar.progress((number + 1) / len(missing), photo.name)
         if bar:
             bar.empty()
+        for photo in given:
+            if (photo.digest, *setting) in kept:  # the last to go are those that are shown
+                kept[photo.digest, *setting] = kept.pop((photo.digest, *setting))
         while len(kept) > max(_MOST_KEPT, len(given)):
             del kept[next(iter(kept))]
     return {

@@ -208,6 +208,7 @@ def training_curves(
         "Solid: validation. Dotted: training, as trained on (augmented, weighted, with dropout). "
         "Diamond: the epoch whose weights were kept."
         + (" Band: from the lowest to the highest seed, around their mean." if bands else "")
+        + (" With bands, everything is over epochs." if bands and view.x == "time" else "")
     )
     if "loss" in view.metrics and (added := facts.loss_adds(runs)):
         st.caption(

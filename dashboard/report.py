@@ -31,12 +31,13 @@ def header(run: Run) -> None:
     """The run's name, state, and what is wrong with it if something is."""
     st.title(formats.markdown(facts.title(run)), anchor=False)
     pieces.badges(run)
-    said = run.status.message if run.status and run.state == "failed" else ""
+    command = facts.resume_command(run)
+    stopped = run.state == "failed" or (run.state in facts.RESUMABLE and not command)
+    said = run.status.message if run.status and stopped else ""
     if run.problem:
         st.warning(formats.markdown(run.problem), icon=":material/help:")
     elif said:
         st.warning(formats.markdown(said), icon=":material/error:")
-    command = facts.resume_command(run)
     if command:
         silent = facts.silent_for(run)
         last = f", last heard of {formats.ago(silent)}" if silent is not None else ""
@@ -221,6 +222,8 @@ def mistakes(run: Run) -> None:
         ],
         key="faces",
     )
+    if _split(run) == "test_unique":
+        st.caption("Which images repeat is not stored with the predictions: they are among these.")
     st.page_link(
         pieces.CONFUSION_PAGE,
         label="All faces, cell by cell",

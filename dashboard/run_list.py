@@ -55,7 +55,7 @@ def tiles(runs: Sequence[Run]) -> None:
         _tile(
             "Stopped before the end",
             str(len(halted)),
-            "interrupted, stalled or failed: each can be resumed" if halted else "none",
+            "interrupted, stalled or failed" if halted else "none",
         )
 
 

@@ -342,6 +342,7 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
     worst = facts.worst_class(test)
     environment, config = first.environment, first.config
     begun = max(map(started, runs))
+    folds = config is not None and config.protocol.split == "subjects"
 
     def mean(value: Callable[[Run], float | None]) -> float | None:
         values = [number for run in runs if (number := value(run)) is not None]
@@ -356,7 +357,7 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
         "Dataset": config.dataset if config else None,
         "Protocol": facts.protocol_words(first, fold=not several),
         "Seed": None if several or config is None else config.seed,
-        "Runs": len(runs) if several else None,
+        "Runs": (len(tests) or len(runs)) if several else None,
         "Accuracy": statistics.fmean(accuracies) if accuracies else None,
         "Spread": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
         "95% interval": formats.interval(test.accuracy_low, test.accuracy_high, 1)
@@ -365,7 +366,8 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
         "Delta": None,
         "Delta interval": None,
         "Scored": [_scored(first)] if test else None,
-        "n": test.n if test else None,
+        # Seeds test the same samples, folds others.
+        "n": test.n if test and not (several and folds) else None,
         "All classes": mean(lambda run: _percent(_accuracy(facts.all_classes_result(run)))),
         "No repeats": mean(lambda run: _percent(_accuracy(facts.result_of(run, "test_unique")))),
         "Macro-F1": mean(lambda run: _percent(r.macro_f1 if (r := _test(run)) else None)),

@@ -63,7 +63,11 @@ def combine(
         image=first.image,
         drop_classes=first.drop_classes,
         model="mean of networks",
-        combined=Combination(members=tuple(run.id for run in runs), views=views),
+        combined=Combination(
+            members=tuple(run.id for run in runs),
+            views=views,
+            imported=any(map(_from_elsewhere, runs)),
+        ),
     )
     protocol = plan(config, splits)
     if any(split.copies is not None for split in protocol.judged.values()):
@@ -238,6 +242,12 @@ def _together(runs: Sequence[Run]) -> Any:
                     f"{run.id} and {first.id} differ in {what}, expected runs on the same samples"
                 )
     return first.config
+
+
+def _from_elsewhere(run: Run) -> bool:
+    if isinstance(run.config, CombinedConfig):
+        return run.config.combined.imported
+    return run.origin == "imported"
 
 
 def _network_file(run: Run) -> Path:

@@ -381,10 +381,13 @@ class Combination(_Frozen):
     Attributes:
         members: the runs whose probabilities are averaged.
         views: of each image that every member is asked about, see `fercore.combine.joined`.
+        imported: whether one of them, or of those that it was made from itself, was imported: then
+            these figures count as honest ones as little as its own.
     """
 
     members: tuple[str, ...] = Field(min_length=1)
     views: Views = "one"
+    imported: bool = False
 
 
 class CombinedConfig(RunConfig):

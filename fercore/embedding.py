@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fercore.errors import UserError
+from fercore.onnx_session import filled
 
 Method = Literal["pca", "tsne"]
 _BATCH = 128
@@ -50,12 +51,16 @@ def penultimate(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     pixels = session.get_inputs()[0]
     if tuple(pixels.shape[1:3]) != images.shape[1:]:
         raise UserError(f"{path} takes images of {pixels.shape[1:3]}, received {images.shape[1:]}")
-    size = pixels.shape[0] if isinstance(pixels.shape[0], int) else _BATCH
-    parts = [
-        session.run([name], {pixels.name: images[start : start + size, :, :, None].astype("f4")})[0]
-        for start in range(0, len(images), size)
-    ]
-    return np.concatenate(parts).reshape(len(images), -1)
+    at_once = pixels.shape[0] if isinstance(pixels.shape[0], int) else None
+    size = at_once or _BATCH
+    parts = []
+    for start in range(0, len(images), size):
+        batch = images[start : start + size, :, :, None].astype("f4")
+        features = session.run([name], {pixels.name: filled(batch, at_once)})[0]
+        # Of several views of an image (`fercore.combine`), which come view by view, the first is
+        # the image as it is.
+        parts.append(features[: len(batch)].reshape(len(batch), -1))
+    return np.concatenate(parts)
 
 
 def project(

@@ -50,7 +50,8 @@ class GradCam:
         map_shape: `(height, width)` of the feature map.
 
     Raises:
-        UserError: if the network has no feature map, or the file is damaged.
+        UserError: if the network has no feature map or takes several images alone, or the file is
+            damaged.
     """
 
     def __init__(self, source: Path | bytes, threads: int = 1):
@@ -68,6 +69,13 @@ class GradCam:
                 "the network has no convolutional feature map that all of it passes through, which "
                 "Grad-CAM needs; occlusion works for any network"
             )
+        at_once = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+        if at_once > 1:
+            raise UserError(
+                f"the network takes {at_once} images at once and no other number, which Grad-CAM "
+                "cannot ask it; occlusion works for any network"
+            )
+        self._one_by_one = at_once == 1
         last = _producer(model.graph, model.graph.output[0].name)
         self._has_logits = last is not None and last.op_type == "Softmax"
         score = last.input[0] if self._has_logits else model.graph.output[0].name
@@ -109,7 +117,7 @@ class GradCam:
         shape[0] = shape[self._channel_axis] = channels
         change = step * np.eye(channels, dtype=np.float32).reshape(shape)
         changed = np.concatenate([change, -change])
-        batch = max(_BATCH // len(features), 1)
+        batch = 1 if self._one_by_one else max(_BATCH // len(features), 1)
         scores = np.concatenate(
             [
                 _run(

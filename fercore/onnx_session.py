@@ -34,8 +34,8 @@ class OnnxNetwork:
         pixels = self._session.get_inputs()[0]
         self._input = pixels.name
         self.image_shape: tuple[int, int] = (int(pixels.shape[1]), int(pixels.shape[2]))
-        # A network of another project may take single images alone.
-        self._at_most = pixels.shape[0] if isinstance(pixels.shape[0], int) else None
+        # A network of another project may take single images alone, or just so many.
+        self._at_once = pixels.shape[0] if isinstance(pixels.shape[0], int) else None
         self.num_classes = int(self._session.get_outputs()[0].shape[1])
 
     def __call__(self, images: NDArray[Any], batch_size: int = 64) -> NDArray[np.float32]:
@@ -53,15 +53,20 @@ class OnnxNetwork:
                 f"received images of shape {images.shape}, expected (n, {self.image_shape[0]}, "
                 f"{self.image_shape[1]})"
             )
-        batch_size = self._at_most or batch_size
-        results = [
-            self._session.run(
-                None, {self._input: images[start : start + batch_size, :, :, None].astype("f4")}
-            )[0]
-            for start in range(0, len(images), batch_size)
-        ]
+        batch_size = self._at_once or batch_size
+        results = []
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size, :, :, None].astype("f4")
+            asked = filled(batch, self._at_once)
+            results.append(self._session.run(None, {self._input: asked})[0][: len(batch)])
         empty = np.empty((0, self.num_classes), np.float32)
         return np.concatenate(results) if results else empty
+
+
+def filled(batch: NDArray[np.float32], size: int | None) -> NDArray[np.float32]:
+    """A last, smaller batch with empty images up to the size that a network insists on, if any."""
+    missing = (size or len(batch)) - len(batch)
+    return np.pad(batch, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else batch
 
 
 def open_session(source: Path | bytes, threads: int = 1) -> Any:

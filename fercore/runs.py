@@ -86,7 +86,11 @@ class Run:
     def ended(self) -> bool:
         """Whether it was trained to its end: to the last epoch, or to where the config stops it."""
         results = self.results
-        return results is not None and results.stopped_by in {"epochs", "early stopping"}
+        if results is None or results.stopped_by not in {"epochs", "early stopping"}:
+            return False
+        # Its config may ask for more epochs than these results are of: it was resumed.
+        asked = self.experiment.epochs if self.experiment else 0
+        return results.stopped_by == "early stopping" or results.epochs_run >= asked
 
     @property
     def origin(self) -> Literal["trained", "imported", "combined"]:

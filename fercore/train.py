@@ -84,7 +84,8 @@ def train(
             run.set_status(state="interrupted", message=f"interrupted; {how}")
             raise
         except BaseException as error:
-            run.try_status(state="failed", message=str(error).splitlines()[0][:500])
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            run.try_status(state="failed", message=said[0][:500])
             raise
 
 
@@ -151,6 +152,8 @@ def _train(
     log: list[LogRow] = []
     if resume:
         log = read_log(run.path)[: checkpoints.load(last_path, trainee.state())]
+        # It may go on for more epochs than it began with.
+        run.write_json("config.json", config.model_dump(mode="json"))
         run.rewrite_log(log)
     run.write_layers(layer_table(network))
 

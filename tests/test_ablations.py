@@ -72,7 +72,8 @@ def test_what_was_trained_otherwise_is_not_counted():
     first = ablations.changes()[0]
     run = told(first, 0, 70)
     longer = run.config.model_copy(update={"epochs": 100})
-    other = Run(run.path, "finished", longer, results=run.results)
+    trained = run.results.model_copy(update={"epochs_run": 100})
+    other = Run(run.path, "finished", longer, results=trained)
     stopped = run.results.model_copy(update={"stopped_by": "interrupt"})
     early = Run(run.path, "finished", run.config, results=stopped)
     assert ablations.runs_of(first, [other, early]) == {}

@@ -8,6 +8,8 @@ import time
 import pytest
 
 from fercore.cli import main
+from fercore.config import load_config
+from fercore.recorder import RunWriter
 from fercore.runs import Run, check_run, list_runs, read_run
 from tests.tiny import Told
 
@@ -210,6 +212,19 @@ def test_a_signal_ends_a_training_cleanly(tmp_path, number):
     assert run.state == "finished"
     assert check_run(run.path) == []
     assert 2 <= run.results.epochs_run < 500
+
+
+def test_a_run_without_its_checkpoint_stays_as_it_is(fercore, tmp_path):
+    """As in a clone: asking for more epochs must not change what the run is."""
+    writer = RunWriter.create(tmp_path / "runs", load_config("synthetic-quick"))
+    writer.set_status(state="interrupted", message="stopped")
+    before = {path.name: path.read_bytes() for path in writer.path.iterdir() if path.is_file()}
+    status, _, err = fercore("train", "--resume", writer.path.name, "--epochs", "100")
+    assert status == 2
+    assert "has no checkpoint to go on from" in err
+    assert before == {
+        path.name: path.read_bytes() for path in writer.path.iterdir() if path.is_file()
+    }
 
 
 def test_seeds_that_are_missing_are_trained_one_by_one(fercore, monkeypatch):

@@ -48,3 +48,19 @@ def test_far_clusters_stay_apart_and_a_seed_repeats_it(method):
     gap = np.linalg.norm(placed[:30].mean(axis=0) - placed[30:].mean(axis=0))
     assert gap > near
     assert np.array_equal(placed, project(features, method))
+
+
+@pytest.mark.keras
+def test_of_several_views_the_features_are_those_of_the_image_as_it_is(tmp_path):
+    from fercore import models
+    from fercore.combine import joined
+    from fercore.export import export_onnx
+
+    network = models.build("katkar2021", (48, 48, 1), 7, {"variant": "model2"})
+    path, names = tmp_path / "model.onnx", make_splits().class_names
+    path.write_bytes(export_onnx(network, names)[1])
+    images = make_splits()["test"].images[:5]
+    for views in ("flip", "ten"):
+        (tmp_path / "views.onnx").write_bytes(joined([path], names, views))
+        found = penultimate(tmp_path / "views.onnx", images)
+        assert np.abs(found - penultimate(path, images)).max() < 1e-4

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fercore.adapt import ForeignNetwork, ranged
 from fercore.bench import measure
 from fercore.config import RunConfig
+from fercore.embedding import penultimate
 from fercore.errors import UserError
 from fercore.foreign import OnnxOptions, import_onnx, import_predictions, read_table
 from fercore.onnx_session import OnnxNetwork
@@ -171,6 +172,18 @@ def test_a_network_for_single_images_and_an_old_one_are_taken(tmp_path, splits):
     made, *_ = import_onnx(path, options, CONFIG, splits, tmp_path / "runs", "import")
     expected = by_hand(splits["test"].images, weights, bias)
     assert np.abs(read_run(made).predictions("test").probabilities - expected).max() < 1e-3
+
+
+def test_a_network_for_just_so_many_images_is_taken(tmp_path, splits):
+    path = tmp_path / "nine.onnx"
+    weights, bias = foreign_network(path, batch=9)
+    options = OnnxOptions(class_names=NAMES, grey_range="-1-1")
+    made, *_ = import_onnx(path, options, CONFIG, splits, tmp_path / "runs", "import")
+    images = splits["test"].images
+    assert len(images) % 9
+    expected = by_hand(images, weights, bias)
+    assert np.abs(read_run(made).predictions("test").probabilities - expected).max() < 1e-3
+    assert len(penultimate(made / "model.onnx", images[:10])) == 10
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,27 @@ def test_of_several_views_the_image_itself_is_shown(tmp_path):
     assert ten(image, 0).shape == image.shape
 
 
+def test_a_network_for_single_images_is_asked_one_by_one():
+    import onnx
+
+    from fercore.export import export_onnx
+
+    keras.utils.set_random_seed(3)
+    pixels, _, logits = plain()
+    _, content = export_onnx(keras.Model(pixels, logits), CLASSES)
+    image = np.random.default_rng(5).integers(0, 256, (24, 20), dtype=np.uint8)
+
+    def taking(number):
+        model = onnx.load_from_string(content)
+        for value in (*model.graph.input, *model.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_value = number
+        return model.SerializeToString()
+
+    assert GradCam(taking(1))(image, 1) == pytest.approx(GradCam(content)(image, 1), abs=1e-5)
+    with pytest.raises(UserError, match="takes 4 images at once"):
+        GradCam(taking(4))
+
+
 def test_of_several_networks_there_is_no_one_feature_map(tmp_path):
     from fercore.combine import joined
     from fercore.export import export_onnx

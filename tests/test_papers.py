@@ -30,7 +30,7 @@ def made(experiment: str, accuracy: float, seed: int = 0, fold: int = 0, **chang
     correct = round(accuracy * 1000)
     for split in fields["splits"].values():
         split |= {"n": 1000, "accuracy": correct / 1000}
-    fields["stopped_by"] = "epochs"
+    fields |= {"stopped_by": "epochs", "epochs_run": config.epochs}
     results = Results.model_validate(fields)
     path = Path(f"{experiment}-s{seed}-f{fold}")
     return Run(path, "finished", config, template.status, template.environment, results)

@@ -165,6 +165,28 @@ def test_the_command_names_faces_in_photos_and_folders(fercore, tmp_path):
     assert sorted(path.name for path in copies.iterdir()) == ["a.png", "b.png"]
 
 
+def test_copies_never_take_the_place_of_originals_or_of_one_another(fercore, tmp_path):
+    photos = tmp_path / "photos"
+    for name in ("a/face.jpg", "b/face.jpg", "b/Face.png"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        (photos / name).write_bytes(encoded(np.full((50, 50, 3), 80, np.uint8), name[-4:]))
+    before = (photos / "b/Face.png").read_bytes()
+    copies = tmp_path / "copies"
+    assert fercore(photos, "--run", RUN, "--annotate", copies)[0] == 0
+    assert sorted(path.name.lower() for path in copies.iterdir()) == [
+        "face-2.png",
+        "face-3.png",
+        "face.png",
+    ]
+    status, _, err = fercore(photos, "--run", RUN, "--annotate", photos / "b")
+    assert status == 2
+    assert "expected another folder" in err
+    assert (photos / "b/Face.png").read_bytes() == before
+    status, _, err = fercore(photos, "--run", RUN, "--annotate", photos / "a/face.jpg")
+    assert status == 2
+    assert "a file; expected a folder" in err
+
+
 def test_the_command_goes_through_a_film(fercore, tmp_path):
     path = film(tmp_path / "film.mp4", frames=10)
     copies = tmp_path / "copies"

@@ -193,6 +193,24 @@ def test_a_name_cannot_leave_the_root(writer, name):
         find_run(writer.path.parent, name)
 
 
+def test_results_of_fewer_epochs_than_the_config_asks_for_are_no_end(writer):
+    """As while a run goes on for more epochs than it began with."""
+
+    def ended(stopped_by, epochs_run):
+        fields = {"class_names": ["a"], "splits": {}, "finished": "2026-01-01T00:00:00+00:00"}
+        fields |= {"stopped_by": stopped_by, "epochs_run": epochs_run}
+        writer.write_json("results.json", fields)
+        run = read_run(writer.path)
+        assert run.results, run.problem
+        return run.ended
+
+    asked = read_run(writer.path).config.epochs
+    assert ended("epochs", asked)
+    assert not ended("epochs", asked - 1)
+    assert ended("early stopping", asked - 1)
+    assert not ended("interrupt", asked)
+
+
 def test_a_run_is_found_by_name_and_by_path(writer, tmp_path):
     assert find_run(writer.path.parent, writer.path.name).path == writer.path
     assert find_run(tmp_path, str(writer.path)).path == writer.path

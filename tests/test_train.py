@@ -91,6 +91,20 @@ def test_several_devices_are_a_matter_of_jax(tmp_path):
     assert read_run(writer.path).state == "failed"
 
 
+def test_a_failure_without_words_is_named(tmp_path, monkeypatch):
+    from tests.tiny import make_splits
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("fercore.models.build", fail)
+    writer = RunWriter.create(tmp_path, tiny_config())
+    with pytest.raises(MemoryError):
+        train(tiny_config(), make_splits(), writer)
+    run = read_run(writer.path)
+    assert (run.state, run.status.message) == ("failed", "MemoryError")
+
+
 def test_the_last_epoch_is_kept_where_the_config_says_so(tmp_path):
     from tests.tiny import make_splits
 

@@ -62,6 +62,7 @@ class Told(Run):
                 "class_names": protocol.class_names,
                 "splits": judge(protocol, predictions_of(protocol, said)),
                 "stopped_by": "epochs",
+                "epochs_run": config.epochs,
                 "parameters": 10,
                 "trainable_parameters": 10,
                 "train_seconds": 25,

@@ -117,8 +117,6 @@ def train(
                 f"{run.environment.dataset_fingerprint}, here it is {splits.fingerprint}; add the "
                 "dataset again from the same files, or train anew"
             )
-        if experiment != run.config:
-            writer.write_json("config.json", experiment.model_dump(mode="json"))
     else:
         assert config is not None
         experiment = load_config(config, overrides)
@@ -269,7 +267,7 @@ def _config_of(run: Run) -> ExperimentConfig:
     if run.config is None:
         raise UserError(f"{run.id} cannot be read: {run.problem}")
     if run.experiment is None:
-        raise UserError(f"{run.id} was imported; expected a run that was trained here")
+        raise UserError(f"{run.id} was {run.origin}; expected a run that was trained here")
     return run.experiment
 
 
@@ -287,6 +285,11 @@ def _resumable(run: Run, overrides: dict[str, Any]) -> ExperimentConfig:
     stopped = run.results.stopped_by if run.results else ""
     if stopped in {"early stopping", "not a number"}:
         raise UserError(f"{run.id} was stopped by {stopped}, as its config asks; nothing to resume")
+    if not run.last_path.is_file():
+        raise UserError(
+            f"{run.id} has no checkpoint to go on from: one is written after the first epoch and "
+            "stays on the machine that trained; train it anew"
+        )
     if run.results and len(run.log()) >= config.epochs:
         raise UserError(
             f"{run.id} has all of its {config.epochs} epochs; for more: "

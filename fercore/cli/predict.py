@@ -1,6 +1,7 @@
 """`fercore predict`: expressions in photos and films."""
 
 import csv
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -91,6 +92,7 @@ def predict(
         if target is not None and not target.absolute().parent.is_dir():
             raise UserError(f"received {target}, but there is no folder {target.absolute().parent}")
     files = _files(paths)
+    copies = _copies(files, annotate)
     predictor = Predictor(run, load_finder(finder.value), threads=0, root=root)
     if annotate is not None:
         annotate.mkdir(exist_ok=True)
@@ -100,10 +102,10 @@ def predict(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         bar = progress.add_task("faces", total=len(files))
-        for file in files:
+        for file, copy in zip(files, copies, strict=True):
             progress.update(bar, description=file.name[:40])
             try:
-                found = list(_judged(file, predictor, whole, every, least, annotate))
+                found = list(_judged(file, predictor, whole, every, least, copy))
             except UserError as error:
                 failed.append(str(error))
             else:
@@ -133,13 +135,37 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
+def _copies(files: Sequence[Path], folder: Path | None) -> list[Path | None]:
+    """Where the annotated copy of each file goes; files of one name are told apart by a number."""
+    if folder is None:
+        return [None] * len(files)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"received --annotate {folder}, a file; expected a folder")
+    if any(file.resolve().parent == folder.resolve() for file in files):
+        raise UserError(
+            f"received --annotate {folder}, which holds what is asked about; expected another "
+            "folder: copies would take the place of originals"
+        )
+    copies: list[Path] = []
+    taken: set[str] = set()
+    for file in files:
+        ending = ".mp4" if file.suffix.lower() in FILMS else ".png"
+        numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+        names = (f"{file.stem}{number}{ending}" for number in numbers)
+        # As file systems that ignore case see them.
+        name = next(name for name in names if name.casefold() not in taken)
+        taken.add(name.casefold())
+        copies.append(folder / name)
+    return list(copies)
+
+
 def _judged(
     file: Path,
     predictor: "Predictor",
     whole: bool,
     every: int,
     least: float,
-    annotate: Path | None,
+    copy: Path | None,
 ) -> Iterator[_Seen]:
     from fercore import faces
     from fercore.photos import decode_photo
@@ -150,7 +176,7 @@ def _judged(
     if file.suffix.lower() in FILMS:
         from fercore.films import annotated, frames
 
-        with annotated(annotate / file.name if annotate else None, file) as write:
+        with annotated(copy, file) as write:
             for number, image in frames(file):
                 if number % every == 0:
                     found = judge(image)
@@ -163,11 +189,11 @@ def _judged(
     found = judge(image)
     for place, prediction in enumerate(found):
         yield _Seen(str(file), None, place, prediction)
-    if annotate:
+    if copy:
         import cv2
 
         _, encoded = cv2.imencode(".png", _drawn(image, found, predictor, least))
-        (annotate / f"{file.stem}.png").write_bytes(encoded.tobytes())
+        copy.write_bytes(encoded.tobytes())
 
 
 def _content(file: Path) -> bytes:

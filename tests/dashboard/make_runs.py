@@ -204,6 +204,7 @@ def stalled(root: Path, plan: Plan) -> Path:
     fields["heartbeat"] = time.time() - 3600
     status.write_text(json.dumps(fields))
     os.utime(status, (time.time() - 3600, time.time() - 3600))
+    _saved(run)
     return run.path
 
 
@@ -211,7 +212,14 @@ def ended(root: Path, plan: Plan, state: str, message: str) -> Path:
     """A run that was interrupted or failed."""
     run = running(root, plan)
     run.set_status(state=state, message=message)
+    _saved(run)
     return run.path
+
+
+def _saved(run: RunWriter) -> None:
+    """A checkpoint, to be found and not to be read."""
+    run.checkpoints.mkdir(exist_ok=True)
+    (run.checkpoints / "last.npz").write_bytes(b"")
 
 
 def broken(root: Path) -> None:

@@ -93,3 +93,10 @@ def test_a_logarithmic_loss_changes_the_loss_alone(curve: Curve):
     for metric, kind in (("loss", "log"), ("accuracy", None)):
         figure = curves.training_curves([curve], metric, log_loss=True)
         assert figure.layout.yaxis.type == kind
+
+
+def test_bands_are_over_epochs_and_lines_with_them(curve: Curve):
+    band = curves.Band("A", "#0059a1", [curve.rows, curve.rows])
+    figure = curves.training_curves([curve], "gap", "time", bands=[band])
+    assert figure.layout.xaxis.title.text == "Epoch"
+    assert {max(line.x) for line in figure.data if line.mode == "lines"} == {curve.rows[-1].epoch}

@@ -40,3 +40,18 @@ def test_latex_escapes_what_it_would_read():
     assert r"50 \% \& more\_ & -- & 3,589 & running, failed" in text
     assert r"60.1--62.3\,\%" in text
     assert text.count(r"\\") == 3
+
+
+def test_a_small_number_is_not_nought_and_a_missing_date_is_a_dash():
+    assert [exports.cell(p) for p in (0.0004, 0.0496, 0.5, 12.0)] == [
+        "0.0004",
+        "0.0496",
+        "0.50",
+        "12",
+    ]
+    assert exports.cell(pd.NaT) == exports.cell(None) == exports.cell(float("nan")) == DASH
+
+
+def test_a_bar_is_escaped_in_markdown_alone():
+    assert "A | B" in exports.as_latex(TABLE)
+    assert exports.cell("A | B") == "A | B"

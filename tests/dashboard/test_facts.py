@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dashboard import cached, facts
-from fercore.config import load_config
+from fercore.config import CombinedConfig, RunConfig, load_config
 from fercore.runs import Run, list_runs
 
 
@@ -74,6 +74,25 @@ def test_resume_command_for_what_stopped(runs: dict[str, Run]):
         assert facts.resume_command(runs[name]) == f"fercore train --resume {runs[name].id}"
     assert facts.resume_command(runs["le2019-deep"]) is None
     assert facts.resume_command(runs["holiday-pictures"]) is None
+
+
+def test_a_run_without_its_checkpoint_is_not_to_be_resumed(made: Path):
+    (stalled,) = [run for run in list_runs(made) if run.id.startswith("stalled-run")]
+    assert facts.resume_command(replace(stalled, path=made / "copied")) is None
+
+
+def test_a_mean_with_an_imported_network_is_not_honest(runs: dict[str, Run]):
+    own = runs["le2019-deep"].config
+    shared = own.model_dump(include=set(RunConfig.model_fields))
+
+    def mean(imported):
+        combined = {"members": ["a"], "views": "flip", "imported": imported}
+        config = CombinedConfig.model_validate(shared | {"combined": combined})
+        return replace(runs["le2019-deep"], config=config)
+
+    assert facts.is_honest(mean(imported=False))
+    assert not facts.is_honest(mean(imported=True))
+    assert facts.honest_result(mean(imported=True)) is None
 
 
 def test_the_best_run_is_honest_and_of_the_dataset_that_most_are_of(made: Path):

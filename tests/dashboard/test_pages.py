@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import formats
+from dashboard import formats, photo
 from fercore import ablations, curation, goals, metrics, papers
 from fercore.config import AugmentationConfig, RunConfig, load_config
 from fercore.data import load, store
@@ -714,3 +714,35 @@ def test_without_a_dataset_the_pages_show_faces_drawn_by_code(
     app = open_page("data")
     assert app.selectbox(key="dataset").value == "synthetic"
     assert "No run on this dataset has a network here" in words(app)
+
+
+def test_photos_that_are_shown_are_the_last_to_be_forgotten(monkeypatch: pytest.MonkeyPatch):
+    asked: list[int] = []
+
+    class Counting:
+        def predict(self, image: np.ndarray, whole: object) -> list[str]:
+            asked.append(int(image[0, 0, 0]))
+            return [str(image[0, 0, 0])]
+
+    monkeypatch.setattr(photo, "_MOST_KEPT", 6)
+    monkeypatch.setattr(photo, "_predictor", lambda view: Counting())
+    monkeypatch.setattr(photo, "decode_photo", lambda content, name: np.full((1, 1, 3), int(name)))
+    monkeypatch.setattr(photo.st, "session_state", {})
+    given = [photo.Given(str(number), b"", f"digest-{number}") for number in range(4)]
+    views = [photo.View({}, finder, False, 0.0, None, "") for finder in ("haar", "yunet")]
+    for view in (*views, views[0], views[0]):
+        assert list(photo.judge(given, view)) == [one.digest for one in given]
+    # Two of the first four had gone, and nothing that is shown does.
+    assert asked == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
+
+
+def test_confidence_is_not_that_of_other_images(root: Path, runs: dict[str, Run]):
+    pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
+    app = open_page("confusion", runs=pair, split="test_unique")
+    (table,) = (frame.value for frame in app.dataframe if "ECE" in frame.value)
+    assert table["ECE"].notna().all()
+    assert table["ECE after"].isna().all()
+    assert "No diagrams and no scaled ECE of this split" in words(app)
+    app = open_page("confusion", runs=pair)
+    (table,) = (frame.value for frame in app.dataframe if "ECE" in frame.value)
+    assert table["ECE after"].notna().all()
