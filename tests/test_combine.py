@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fercore.combine import combine, joined
-from fercore.config import CombinedConfig
+from fercore.config import CombinedConfig, ImportedConfig, ImportSource, RunConfig
 from fercore.data.splits import POOL
 from fercore.errors import UserError
 from fercore.evaluate import evaluate_onnx
@@ -65,6 +65,19 @@ def test_the_mean_of_two_networks_is_a_run_like_any_other(members, data, tmp_pat
     assert {"validation", "test", "test_unique"} == set(run.results.splits)
     # It answers like one network, with the temperature that was stored.
     assert Network(run).temperature == run.results.temperature
+
+
+def test_a_mean_with_an_imported_network_says_so(members, data, tmp_path):
+    shared = members[0].config.model_dump(include=set(RunConfig.model_fields))
+    names = data.class_names
+    source = ImportSource(kind="onnx", file="theirs.onnx", sha256="0", class_names=names)
+    theirs = ImportedConfig.model_validate(shared | {"imported": source})
+    mean = combined([replace(members[0], config=theirs), members[1]], data, tmp_path)
+    assert mean.config.combined.imported
+    # And so does what is made from it.
+    views = combine([mean], data, tmp_path, name="views", title="Views", views="flip", command="it")
+    assert read_run(views).config.combined.imported
+    assert not combined(members, data, tmp_path / "own").config.combined.imported
 
 
 def moved(images, down, right):
