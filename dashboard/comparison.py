@@ -123,7 +123,10 @@ def training(view: Compared) -> None:
         "Seeds as a band", key="bands", help="Seeds of one experiment as their mean and range."
     )
     if grouped:
-        leaders = {group[0].id: facts.title(group[0]) for group in groups}
+        leaders = {
+            first.id: facts.title(first) if others else view.labels[first.id]
+            for first, *others in groups
+        }
         pieces.legend(leaders, view.colors)
     else:
         pieces.legend(view.labels, view.colors)

@@ -159,7 +159,10 @@ def labels(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def by_recipe(runs: Sequence[Run]) -> list[list[Run]]:
-    """The runs of one experiment together, whatever their seed and fold, in order."""
+    """The runs of one experiment together, whatever their seed and fold, in order.
+
+    One that was not trained to its end stands alone: its figures are of another training.
+    """
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(_recipe(run), []).append(run)
@@ -263,7 +266,7 @@ def silent_for(run: Run) -> float | None:
 
 
 def _recipe(run: Run) -> str:
-    if run.experiment is None:
+    if run.experiment is None or not run.ended:
         return run.id
     return json.dumps(run.experiment.recipe())
 

@@ -357,7 +357,7 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
         "Dataset": config.dataset if config else None,
         "Protocol": facts.protocol_words(first, fold=not several),
         "Seed": None if several or config is None else config.seed,
-        "Runs": (len(tests) or len(runs)) if several else None,
+        "Runs": len(runs) if several else None,
         "Accuracy": statistics.fmean(accuracies) if accuracies else None,
         "Spread": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
         "95% interval": formats.interval(test.accuracy_low, test.accuracy_high, 1)

@@ -227,6 +227,13 @@ def test_a_run_without_its_checkpoint_stays_as_it_is(fercore, tmp_path):
     }
 
 
+def test_a_finished_run_of_a_clone_has_all_its_epochs(fercore):
+    run = "facet-tiny-s0-20261121T151906"
+    status, _, err = fercore("train", "--resume", run, "--runs-root", "runs")
+    assert status == 2
+    assert "has all of its 80 epochs" in err
+
+
 def test_seeds_that_are_missing_are_trained_one_by_one(fercore, monkeypatch):
     trained = {1}
     monkeypatch.setattr("fercore.cli.experiments.done", lambda config, runs: config.seed in trained)

@@ -182,6 +182,12 @@ def test_copies_never_take_the_place_of_originals_or_of_one_another(fercore, tmp
     assert status == 2
     assert "expected another folder" in err
     assert (photos / "b/Face.png").read_bytes() == before
+    links = tmp_path / "links"
+    links.mkdir()
+    (links / "face.png").symlink_to(photos / "b/Face.png")
+    status, _, err = fercore(links, "--run", RUN, "--annotate", links)
+    assert status == 2
+    assert (photos / "b/Face.png").read_bytes() == before
     status, _, err = fercore(photos, "--run", RUN, "--annotate", photos / "a/face.jpg")
     assert status == 2
     assert "a file; expected a folder" in err

@@ -285,15 +285,15 @@ def _resumable(run: Run, overrides: dict[str, Any]) -> ExperimentConfig:
     stopped = run.results.stopped_by if run.results else ""
     if stopped in {"early stopping", "not a number"}:
         raise UserError(f"{run.id} was stopped by {stopped}, as its config asks; nothing to resume")
-    if not run.last_path.is_file():
-        raise UserError(
-            f"{run.id} has no checkpoint to go on from: one is written after the first epoch and "
-            "stays on the machine that trained; train it anew"
-        )
     if run.results and len(run.log()) >= config.epochs:
         raise UserError(
             f"{run.id} has all of its {config.epochs} epochs; for more: "
             f"fercore train --resume {run.id} --epochs N"
+        )
+    if not run.last_path.is_file():
+        raise UserError(
+            f"{run.id} has no checkpoint to go on from: one is written after the first epoch and "
+            "stays on the machine that trained; train it anew"
         )
     return config
 

@@ -141,7 +141,9 @@ def _copies(files: Sequence[Path], folder: Path | None) -> list[Path | None]:
         return [None] * len(files)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"received --annotate {folder}, a file; expected a folder")
-    if any(file.resolve().parent == folder.resolve() for file in files):
+    # A link in the folder would be written through, to what it points to.
+    homes = {home.resolve() for file in files for home in (file.parent, file.resolve().parent)}
+    if folder.resolve() in homes:
         raise UserError(
             f"received --annotate {folder}, which holds what is asked about; expected another "
             "folder: copies would take the place of originals"

@@ -39,6 +39,18 @@ def test_labels_are_unique(runs: dict[str, Run]):
     assert facts.labels([one, again]) == {one.id: one.id, "again": "again"}
 
 
+def test_a_run_that_was_ended_early_is_no_seed_of_its_experiment(runs: dict[str, Run]):
+    one = runs["katkar2021-model1-original"]
+    other = replace(
+        one,
+        path=one.path.with_name("other"),
+        config=one.experiment.model_copy(update={"seed": 7}),
+    )
+    assert facts.by_recipe([one, other]) == [[one, other]]
+    early = replace(other, results=one.results.model_copy(update={"stopped_by": "interrupt"}))
+    assert facts.by_recipe([one, early]) == [[one], [early]]
+
+
 def test_splits_carry_the_names_of_their_dataset(runs: dict[str, Run]):
     real, synthetic = runs["le2019-deep"], runs["synthetic-quick"]
     assert facts.split_titles([real]) == {
