@@ -140,7 +140,7 @@ def quality(view: Compared) -> None:
         placeholder=formats.DASH,
     )
     if view.split == "test_unique":
-        st.caption(f"No diagrams and no scaled ECE of this split.{_repeats(view.split)}")
+        st.caption(f"No diagrams and no scaled ECE of this split: {facts.REPEATS_UNKNOWN}.")
         return
     scaled = linked.toggle("After temperature scaling", key="scaled")
     with st.grid(min(4, max(2, len(view.evaluated))), min_column_width=300, gap="medium"):
@@ -257,6 +257,4 @@ def _same_classes(first: Run, second: Run) -> bool:
 
 
 def _repeats(split: str) -> str:
-    if split != "test_unique":
-        return ""
-    return " Which images repeat is not stored with the predictions: they are among those."
+    return f" {facts.REPEATS_AMONG_THEM}" if split == "test_unique" else ""

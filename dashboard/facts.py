@@ -19,6 +19,8 @@ SPLITS = {
     "validation": "Validation",
 }
 RESUMABLE = ("interrupted", "stalled", "failed")
+REPEATS_UNKNOWN = "predictions do not say which images repeat"
+REPEATS_AMONG_THEM = f"The repeats are among them: {REPEATS_UNKNOWN}."
 
 
 @dataclass(frozen=True)

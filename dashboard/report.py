@@ -32,18 +32,24 @@ def header(run: Run) -> None:
     st.title(formats.markdown(facts.title(run)), anchor=False)
     pieces.badges(run)
     command = facts.resume_command(run)
-    stopped = run.state == "failed" or (run.state in facts.RESUMABLE and not command)
-    said = run.status.message if run.status and stopped else ""
+    said = run.status.message if run.status and run.state == "failed" else ""
     if run.problem:
         st.warning(formats.markdown(run.problem), icon=":material/help:")
     elif said:
         st.warning(formats.markdown(said), icon=":material/error:")
+    if run.state not in facts.RESUMABLE:
+        return
+    silent = facts.silent_for(run)
+    last = f", last heard of {formats.ago(silent)}" if silent is not None else ""
+    epoch = run.status.epoch if run.status else 0
+    stopped = (
+        f"Stopped after epoch {epoch}{last}." if epoch else f"Stopped in its first epoch{last}."
+    )
     if command:
-        silent = facts.silent_for(run)
-        last = f", last heard of {formats.ago(silent)}" if silent is not None else ""
-        epoch = run.status.epoch if run.status else 0
-        st.markdown(f"Stopped after epoch {epoch}{last}. To go on from there:")
+        st.markdown(f"{stopped} To go on from there:")
         st.code(command, language="bash")
+    else:
+        st.markdown(f"{stopped} There is no checkpoint of it here to go on from: train it anew.")
 
 
 def training(run: Run) -> None:
@@ -223,7 +229,7 @@ def mistakes(run: Run) -> None:
         key="faces",
     )
     if _split(run) == "test_unique":
-        st.caption("Which images repeat is not stored with the predictions: they are among these.")
+        st.caption(facts.REPEATS_AMONG_THEM)
     st.page_link(
         pieces.CONFUSION_PAGE,
         label="All faces, cell by cell",
@@ -292,9 +298,8 @@ def _provenance(run: Run) -> None:
 def _calibration(run: Run, split: str) -> None:
     judged = cached.judged_samples(run, split)
     if judged is None or split == "test_unique":
-        unknown = "which images repeat is not stored with the predictions"
         st.caption(
-            f"Not known for this split: {unknown}."
+            f"Not known for this split: {facts.REPEATS_UNKNOWN}."
             if split == "test_unique"
             else "No predictions are stored for this split."
         )

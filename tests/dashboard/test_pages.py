@@ -301,7 +301,14 @@ def test_run_page_resumes(root: Path, runs: dict[str, Run]):
     said = words(open_page("run", run=runs["stalled-run"].id))
     assert f"fercore train --resume {runs['stalled-run'].id}" in said
     assert "last heard of 1" in said
-    assert "no space left on device" in words(open_page("run", run=runs["failed-run"].id))
+    failed = runs["failed-run"]
+    said = words(open_page("run", run=failed.id))
+    assert "no space left on device" in said
+    assert "To go on from there" in said
+    shutil.rmtree(failed.path / "checkpoints")
+    said = words(open_page("run", run=failed.id))
+    assert "There is no checkpoint of it here to go on from" in said
+    assert "To go on from there" not in said
 
 
 def test_run_page_progress(root: Path, runs: dict[str, Run]):
