@@ -4,7 +4,9 @@ Independent of the Keras version and backend: the arrays stand in the order of t
 """
 
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +16,31 @@ from numpy.typing import NDArray
 
 from fercore import models
 from fercore.errors import UserError
-from fercore.recorder import replacing
+from fercore.files import replacing
 from fercore.runs import Run
 
+State = Sequence[keras.Variable] | Sequence[NDArray[Any]]
 
-def save(
-    path: Path, variables: Sequence[keras.Variable] | Sequence[NDArray[Any]], epoch: int
-) -> None:
-    """Replace a checkpoint atomically.
+
+def save(states: Mapping[Path, State], epoch: int) -> None:
+    """Replace checkpoints, all of them or none.
 
     Args:
-        path: of the `.npz` file.
-        variables: what to store, or copies of their values.
-        epoch: whole epochs that led to it.
+        states: what to store, or copies of their values, by `.npz` file.
+        epoch: whole epochs that led to them.
+
+    Raises:
+        OSError: if the disk refuses; the old ones are intact.
     """
-    arrays = {
-        f"{number:04d}": keras.ops.convert_to_numpy(variable)
-        for number, variable in enumerate(variables)
-    }
-    with replacing(path) as file:
-        np.savez(file, allow_pickle=False, epoch=np.int64(epoch), **arrays)
+    with ExitStack() as files:  # which take their names at its end, the last one first
+        for path, variables in states.items():
+            arrays = {
+                f"{number:04d}": keras.ops.convert_to_numpy(variable)
+                for number, variable in enumerate(variables)
+            }
+            file = files.enter_context(replacing(path))
+            np.savez(file, allow_pickle=False, epoch=np.int64(epoch), **arrays)
+            file.flush()
 
 
 def load(path: Path, variables: Sequence[keras.Variable]) -> int:
@@ -54,7 +61,7 @@ def load(path: Path, variables: Sequence[keras.Variable]) -> int:
             f"there is no checkpoint {path}: the run ended before its first epoch did, or its "
             "checkpoints were not kept; train it anew"
         ) from None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"the checkpoint {path} is damaged ({error}); train anew") from None
     expected = [tuple(variable.shape) for variable in variables]
     if [array.shape for array in arrays] != expected:

@@ -268,7 +268,7 @@ def find_in_photo(finder: FaceFinder, image: Image, longest: int = 1280) -> list
     scale = max(1.0, max(image.shape[:2]) / longest)
     if scale == 1.0:
         return in_reading_order(finder.find(image))
-    size = (round(image.shape[1] / scale), round(image.shape[0] / scale))
+    size = (max(1, round(image.shape[1] / scale)), max(1, round(image.shape[0] / scale)))
     reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     found = finder.find(np.asarray(reduced, np.uint8))
     return in_reading_order([face.moved(0, 0, scale) for face in found])

@@ -17,6 +17,8 @@ _MAX_PIXELS = 16_000_000
 def frames(path: Path) -> Iterator[tuple[int, Frame]]:
     """Number, from 0, and pixels of every frame: `(height, width, 3)` uint8, blue, green, red.
 
+    Turned as the file asks players to.
+
     Raises:
         UserError: if the file is no film, damaged, or larger than 16 million pixels a frame.
     """
@@ -34,7 +36,10 @@ def frames(path: Path) -> Iterator[tuple[int, Frame]]:
                     "at most"
                 )
             for number, frame in enumerate(container.decode(stream)):
-                yield number, np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+                pixels = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+                # Telephones store what they film upright lying down, and say so.
+                turns = round(frame.rotation / 90) % 4
+                yield number, np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
     except av.FFmpegError as error:
         raise UserError(f"cannot read {path.name} as a film ({error.strerror})") from None
 

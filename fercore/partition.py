@@ -13,11 +13,8 @@ from fercore.config import (
     ProtocolConfig,
     RunConfig,
 )
-from fercore.data.splits import POOL, Split, Splits
+from fercore.data.splits import COPY_MARK, POOL, Split, Splits
 from fercore.errors import UserError
-
-# Between the id of an image and the number of its copy.
-COPY_MARK = "#"
 
 
 def divide(config: RunConfig, splits: Splits) -> Splits:

@@ -15,6 +15,7 @@ from fercore.errors import UserError
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 MAX_BYTES = 64 << 20
 MAX_PIXELS = 64_000_000
+MAX_SIDE = 32_000  # OpenCV counts places in 16 bits
 MAX_PHOTOS = 500
 MAX_ARCHIVE_BYTES = 256 << 20
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -48,6 +49,10 @@ def decode_photo(content: bytes, where: str) -> NDArray[np.uint8]:
                 if width * height > MAX_PIXELS:
                     raise UserError(
                         f"{where} is {width}x{height} pixels, expected 64 million at most"
+                    )
+                if max(width, height) > MAX_SIDE:
+                    raise UserError(
+                        f"{where} is {width}x{height} pixels, expected {MAX_SIDE:,} a side at most"
                     )
                 image.load()
                 upright = ImageOps.exif_transpose(image)
@@ -118,7 +123,9 @@ def photos_under(path: Path) -> list[Path]:
     """
     if path.is_dir():
         return sorted(
-            found for found in path.rglob("*") if found.is_file() and _is_photo(str(found))
+            found
+            for found in path.rglob("*")
+            if found.is_file() and _is_photo(str(found.relative_to(path)))
         )
     if not path.is_file():
         raise UserError(f"received {path}, expected an image, a video or a folder of images")

@@ -90,7 +90,17 @@ def plan(config: RunConfig, splits: Splits) -> Protocol:
     if dropped:
         everything = np.ones(len(test), bool)
         views["test_all"] = View("test", f"{title}, all classes", everything)
+    # Too few images of too many copies: then there is no such figure.
+    if not views["test_unique"].keep.any():
+        del views["test_unique"]
     wanted = kept["train"] & ~flawed(train, config.protocol.leave_out)
+    for role, keep in (kept | {"train": wanted}).items():
+        if not keep.any():
+            raise UserError(
+                f"{splits.title(role)} of {splits.name} is left without an image by this protocol; "
+                "expected at least one to train on, to choose by and to test; add more images, or "
+                "divide them otherwise"
+            )
     return Protocol(
         class_names=splits.class_names,
         train=train if wanted.all() else train.take(wanted),

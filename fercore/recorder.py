@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from fercore.config import ExperimentConfig, RunConfig
 from fercore.errors import UserError
+from fercore.files import replacing
 from fercore.records import FILES, Environment, Layer, LogRow, Results, Status
 from fercore.runs import Predictions
 
@@ -194,24 +195,10 @@ def write_whole(
             run.write_layers(layers)
         run.write_record(results)
         run.set_status(state="finished", phase="")
-    except OSError as error:
+    except BaseException as error:
         run.discard()
-        raise UserError(f"cannot write {run.path} ({error.strerror}); no run was made") from None
-    return run.path
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file beside `path`, then let it take that name: a reader sees the old or the new."""
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(beside)
+        if isinstance(error, OSError):
+            said = f"cannot write {run.path} ({error.strerror}); no run was made"
+            raise UserError(said) from None
         raise
+    return run.path

@@ -5,6 +5,7 @@ reader meets a broken, foreign or half-written folder with a `problem`, never wi
 """
 
 import json
+import os.path
 import re
 import time
 import zipfile
@@ -201,14 +202,14 @@ def find_run(root: Path, run_id: str) -> Run:
 
 def read_run(path: Path) -> Run:
     """Read one run directory. Never raises: what is wrong with it stands in `problem`."""
-    if not (path / "config.json").is_file():
+    if not os.path.isfile(path / "config.json"):
         return Run(path, "broken", problem="no config.json: not a run directory of this package")
     problems: list[str] = []
     config = _read_config(path, problems)
     status = _read_record(path, "status.json", Status, problems)
     environment = _read_record(path, "environment.json", Environment, problems)
     results = None
-    if (path / "results.json").is_file():
+    if os.path.isfile(path / "results.json"):
         results = _read_record(path, "results.json", Results, problems)
     state: ShownState
     if problems:
@@ -224,7 +225,7 @@ def read_run(path: Path) -> Run:
         elif state == "finished":
             state, problems = "broken", ["results.json is missing"]
     notes = None
-    if (path / "notes.json").is_file():
+    if os.path.isfile(path / "notes.json"):
         # Unreadable notes take nothing from the run.
         notes = _read_record(path, "notes.json", Notes, [])
     latency = _read_latency(path)

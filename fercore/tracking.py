@@ -95,7 +95,7 @@ class FaceTracker:
 
         longest = _BESIDE if self._tracks else _SEARCHED
         scale = max(1.0, max(image.shape[:2]) / longest)
-        size = (round(image.shape[1] / scale), round(image.shape[0] / scale))
+        size = (max(1, round(image.shape[1] / scale)), max(1, round(image.shape[0] / scale)))
         reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale > 1 else image
         return [face.moved(0, 0, scale) for face in self.finder.find(np.asarray(reduced, np.uint8))]
 

@@ -8,6 +8,7 @@ from the seed and the epoch alone, so that a resumed run goes on as if it had ne
 import math
 import statistics
 import time
+from pathlib import Path
 from typing import Literal
 
 import keras
@@ -223,9 +224,10 @@ def _train(
                 over = epoch == config.epochs or schedule.should_stop(config.early_stopping, log)
                 due = time.perf_counter() - saved_at >= SAVE_SECONDS
                 if over or due or (is_best and config.keep == "best"):
+                    states: dict[Path, checkpoints.State] = {last_path: trainee.state()}
                     if is_best or config.keep == "last":
-                        checkpoints.save(best_path, evaluated, epoch)
-                    checkpoints.save(last_path, trainee.state(), epoch)
+                        states[best_path] = evaluated
+                    checkpoints.save(states, epoch)
                     saved = epoch
                     saved_at = time.perf_counter()
             run.set_status(epoch=epoch, step=0)

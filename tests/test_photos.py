@@ -84,6 +84,7 @@ HOSTILE = {
     "fake jpeg": b"\xff\xd8\xff\xe0" + b"A" * 500 + b"\xff\xd9",
     "huge": huge_png(),
     "quite large": huge_png(9000, 9000),
+    "too long": saved(Image.new("L", (40_000, 2)), "PNG"),
     "zip": zipped(a=b"x"),
     "html": b"<html><body>GIF89a</body></html>",
 }
@@ -117,6 +118,7 @@ def test_zips_that_hold_no_photo_or_too_many_or_too_much_are_one_line(monkeypatc
     for content, message in [
         (b"", "holiday.zip"),
         (b"PK\x03\x04 no archive", "holiday.zip"),
+        (zipped(**{"\u00e9.png": b"x"}).replace("\u00e9".encode(), b"\xe9\xe9"), "holiday.zip"),
         (zipped(**{"a.txt": b"x"}), "holds no image"),
         (zipped(**{f"{n}.png": b"" for n in range(501)}), "501 images"),
     ]:
@@ -150,6 +152,10 @@ def test_folders_give_their_photos_sorted(tmp_path):
     assert found == ["a.JPG", "b.png", "sub/c.webp"]
     with pytest.raises(UserError, match="expected an image"):
         photos_under(tmp_path / "absent")
+    # The folder itself may lie below a hidden one.
+    (tmp_path / ".hidden" / "photos").mkdir(parents=True)
+    (tmp_path / ".hidden" / "photos" / "e.png").write_bytes(b"x")
+    assert [path.name for path in photos_under(tmp_path / ".hidden" / "photos")] == ["e.png"]
 
 
 def test_opencv_and_pillow_agree_on_a_photo():

@@ -1,5 +1,6 @@
 import csv
 import json
+import struct
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from fercore import Predictor, faces
 from fercore.cli import main
 from fercore.errors import UserError
+from fercore.films import frames
 from fercore.foreign import OnnxOptions, import_onnx
 from fercore.metrics import apply_temperature
 from fercore.runs import read_run
@@ -204,6 +206,41 @@ def test_the_command_goes_through_a_film(fercore, tmp_path):
     assert {row["frame"] for row in rows} == {0, 3, 6, 9}
     assert {row["expression"] for row in rows} <= {None, "happy"}
     assert [path.name for path in copies.iterdir()] == ["film.mp4"]
+
+
+def test_a_film_is_turned_as_it_says(tmp_path):
+    """A telephone held upright: the track's matrix turns the picture clockwise by a quarter."""
+    path = film(tmp_path / "film.mp4", frames=3)
+    lying = [image for _, image in frames(path)]
+    content = bytearray(path.read_bytes())
+    matrix = content.index(b"tkhd") + 44
+    content[matrix : matrix + 36] = struct.pack(
+        ">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 480 << 16, 0, 1 << 30
+    )
+    path.write_bytes(content)
+    upright = [image for _, image in frames(path)]
+    for one, other in zip(upright, lying, strict=True):
+        np.testing.assert_array_equal(one, np.rot90(other, -1))
+
+
+def test_what_was_judged_is_kept_if_a_film_breaks_off(fercore, tmp_path, monkeypatch):
+    def broken(path):
+        yield 0, scene(320, 230, 1.3)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fercore.films.frames", broken)
+    table = tmp_path / "faces.csv"
+    fercore(film(tmp_path / "film.mp4", frames=2), "--run", RUN, "--csv", table)
+    with table.open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["expression"] == "happy"
+
+
+def test_a_strip_that_is_no_photo_of_anyone_has_no_face(fercore, tmp_path):
+    (tmp_path / "strip.png").write_bytes(encoded(np.full((3000, 1, 3), 80, np.uint8), ".png"))
+    status, out, _ = fercore(tmp_path / "strip.png", "--run", RUN)
+    assert status == 0
+    assert "0 faces in 1 files, none in 1 of them" in out
 
 
 def test_a_photo_that_cannot_be_read_takes_nothing_from_the_others(fercore, tmp_path):

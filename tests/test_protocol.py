@@ -64,3 +64,34 @@ def test_flawed_training_images_are_left_out_and_what_is_judged_stays_whole():
     found = plan(tiny_config(protocol={"leave_out": ["repeats"]}), replace(data, parts=parts))
     # A copy that is to be changed is no repeat of its original.
     assert train.ids[30] in found.train.ids
+    # And it goes with one that is left out.
+    ids = train.ids.astype("<U32")
+    ids[60] = f"{ids[20]}#1"
+    split = replace(train, ids=ids, copies=np.arange(len(train)) == 60)
+    train.labels[30] = (train.labels[20] + 1) % 7
+    found = plan(
+        tiny_config(protocol={"leave_out": ["conflicts"]}),
+        replace(data, parts={**data.parts, "train": split}),
+    )
+    assert not {ids[20], ids[30], ids[60]} & set(found.train.ids)
+
+
+def test_a_protocol_that_leaves_nothing_says_so_before_anything_is_trained():
+    from dataclasses import replace
+
+    from tests.tiny import make_splits
+
+    data = make_splits()
+    train, test = data["train"], data["test"]
+    same = replace(train.take(np.arange(20)), ids=test.ids[:20])
+    known = replace(data, parts={**data.parts, "test": same})
+    # Every test image stands in training: there is no figure without repeats.
+    assert list(plan(tiny_config(), known).views) == ["validation", "test"]
+    one = test.take(test.labels == 1)
+    with pytest.raises(UserError, match=r"PrivateTest of \w+ is left without an image"):
+        plan(
+            tiny_config(drop_classes=["disgust"]), replace(data, parts={**data.parts, "test": one})
+        )
+    train.images[:] = 7
+    with pytest.raises(UserError, match=r"Training of \w+ is left without an image"):
+        plan(tiny_config(protocol={"leave_out": ["constant"]}), data)

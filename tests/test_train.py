@@ -474,10 +474,38 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     small = models.build("katkar2021", (48, 48, 1), 7)
     large = models.build("le2019", (48, 48, 1), 7)
     path = tmp_path / "weights.npz"
-    checkpoints.save(path, small.variables, epoch=5)
+    checkpoints.save({path: small.variables}, epoch=5)
     assert checkpoints.load(path, small.variables) == 5
     with pytest.raises(UserError, match="do not fit"):
         checkpoints.load(path, large.variables)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UserError, match="damaged"):
         checkpoints.load(path, small.variables)
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match="damaged"):
+        checkpoints.load(path, small.variables)
+
+
+def test_of_two_checkpoints_that_do_not_both_fit_on_the_disk_none_is_replaced(
+    tmp_path, monkeypatch
+):
+    from fercore import checkpoints
+
+    old, new = [np.zeros(3, np.float32)], [np.ones(3, np.float32)]
+    best, last = tmp_path / "best.npz", tmp_path / "last.npz"
+    checkpoints.save({last: old, best: old}, epoch=1)
+    stored = best.read_bytes(), last.read_bytes()
+    written = []
+    save = np.savez
+
+    def full(file, **arrays):
+        written.append(file)
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+        save(file, **arrays)
+
+    monkeypatch.setattr("numpy.savez", full)
+    with pytest.raises(OSError, match="No space"):
+        checkpoints.save({last: new, best: new}, epoch=2)
+    assert (best.read_bytes(), last.read_bytes()) == stored
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.npz", "last.npz"]

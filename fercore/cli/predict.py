@@ -3,8 +3,8 @@
 import csv
 import itertools
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,14 +33,8 @@ class Finder(StrEnum):
     mtcnn = "mtcnn"
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """One face that was judged."""
-
-    file: str
-    frame: int | None
-    number: int
-    prediction: "Prediction"
+# What is told of one face by one network.
+_Row = dict[str, Any]
 
 
 def register(app: typer.Typer) -> None:
@@ -96,27 +90,38 @@ def predict(
     predictor = Predictor(run, load_finder(finder.value), threads=0, root=root)
     if annotate is not None:
         annotate.mkdir(exist_ok=True)
-    seen: list[_Seen] = []
+    rows: list[_Row] = []  # to be printed
     failed: list[str] = []
-    empty = 0
+    count = empty = 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+    with (
+        _written(table, predictor) as write,
+        Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress,
+    ):
         bar = progress.add_task("faces", total=len(files))
         for file, copy in zip(files, copies, strict=True):
             progress.update(bar, description=file.name[:40])
+            found = 0
             try:
-                found = list(_judged(file, predictor, whole, every, least, copy))
+                for judged in _judged(file, predictor, whole, every, least, copy):
+                    found += 1
+                    write(judged)
+                    if as_json or table is None:
+                        rows += judged
             except UserError as error:
                 failed.append(str(error))
             else:
-                seen += found
                 empty += not found
+            count += found
             progress.advance(bar)
     for message in failed:
         print(f"fercore: {message}", file=sys.stderr)
-    _report(seen, predictor, least, table, as_json)
-    if not as_json:
-        said = f"{len(seen):,} faces in {len(files) - len(failed):,} files"
+    if as_json:
+        print_json(rows)
+    else:
+        if rows:
+            _print(rows)
+        said = f"{count:,} faces in {len(files) - len(failed):,} files"
         said += f", none in {empty:,} of them" if empty else ""
         typer.echo(said + (f"; {len(failed):,} could not be read" if failed else ""))
     if failed:
@@ -168,12 +173,18 @@ def _judged(
     every: int,
     least: float,
     copy: Path | None,
-) -> Iterator[_Seen]:
+) -> Iterator[list[_Row]]:
+    """What each network says of each face of a photo or film, face by face."""
     from fercore import faces
     from fercore.photos import decode_photo
 
     def judge(image: NDArray[np.uint8]) -> list["Prediction"]:
         return predictor.predict(image, [faces.whole(image)] if whole else None)
+
+    def told(found: Sequence["Prediction"], frame: int | None = None) -> Iterator[list[_Row]]:
+        for place, prediction in enumerate(found):
+            where = {"file": str(file), "frame": frame, "face": place}
+            yield [where | _row(prediction, run, least) for run in predictor.ids]
 
     if file.suffix.lower() in FILMS:
         from fercore.films import annotated, frames
@@ -182,20 +193,21 @@ def _judged(
             for number, image in frames(file):
                 if number % every == 0:
                     found = judge(image)
-                    for place, prediction in enumerate(found):
-                        yield _Seen(str(file), number, place, prediction)
+                    yield from told(found, number)
                 if write:
                     write(_drawn(image, found, predictor, least))
         return
     image = decode_photo(_content(file), file.name)
     found = judge(image)
-    for place, prediction in enumerate(found):
-        yield _Seen(str(file), None, place, prediction)
+    yield from told(found)
     if copy:
         import cv2
 
         _, encoded = cv2.imencode(".png", _drawn(image, found, predictor, least))
-        copy.write_bytes(encoded.tobytes())
+        try:
+            copy.write_bytes(encoded.tobytes())
+        except OSError as error:
+            raise UserError(f"cannot write {copy}: {error.strerror}") from None
 
 
 def _content(file: Path) -> bytes:
@@ -220,34 +232,43 @@ def _drawn(
     return copy
 
 
-def _report(
-    seen: Sequence[_Seen], predictor: "Predictor", least: float, table: Path | None, as_json: bool
-) -> None:
-    rows = [_row(entry, run, least) for entry in seen for run in predictor.ids]
-    if table is not None:
-        names = list(dict.fromkeys(name for net in predictor.networks for name in net.class_names))
-        header = [*_COLUMNS, *(f"p_{name}" for name in names)]
-        with table.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, header, restval="")
-            writer.writeheader()
-            for row in rows:
-                shares = {f"p_{name}": f"{p:.5f}" for name, p in row["probabilities"].items()}
-                writer.writerow({name: row[name] for name in _COLUMNS} | shares)
-    if as_json:
-        print_json(rows)
-    elif table is None and rows:
-        shown = plain_table("file", ">frame", ">face", "box", "run", "expression", ">probability %")
+@contextmanager
+def _written(
+    table: Path | None, predictor: "Predictor"
+) -> Iterator[Callable[[Sequence[_Row]], None]]:
+    """Write rows to a CSV as they come, so that what was judged is kept whatever comes after."""
+    if table is None:
+        yield lambda rows: None
+        return
+    names = list(dict.fromkeys(name for net in predictor.networks for name in net.class_names))
+
+    def write(rows: Sequence[_Row]) -> None:
         for row in rows:
-            shown.add_row(
-                Path(row["file"]).name,
-                "" if row["frame"] is None else str(row["frame"]),
-                str(row["face"]),
-                f"{row['left']},{row['top']} {row['side']}x{row['side']}",
-                row["run"],
-                row["expression"] or "unsure",
-                percent(row["probability"]),
-            )
-        print_table(shown)
+            shares = {f"p_{name}": f"{p:.5f}" for name, p in row["probabilities"].items()}
+            writer.writerow({name: row[name] for name in _COLUMNS} | shares)
+
+    try:
+        with table.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, [*_COLUMNS, *(f"p_{n}" for n in names)], restval="")
+            writer.writeheader()
+            yield write
+    except OSError as error:
+        raise UserError(f"cannot write {table}: {error.strerror or error}") from None
+
+
+def _print(rows: Sequence[_Row]) -> None:
+    shown = plain_table("file", ">frame", ">face", "box", "run", "expression", ">probability %")
+    for row in rows:
+        shown.add_row(
+            Path(row["file"]).name,
+            "" if row["frame"] is None else str(row["frame"]),
+            str(row["face"]),
+            f"{row['left']},{row['top']} {row['side']}x{row['side']}",
+            row["run"],
+            row["expression"] or "unsure",
+            percent(row["probability"]),
+        )
+    print_table(shown)
 
 
 _COLUMNS = (
@@ -256,14 +277,10 @@ _COLUMNS = (
 )
 
 
-def _row(entry: _Seen, run: str, least: float) -> dict[str, Any]:
-    prediction = entry.prediction
+def _row(prediction: "Prediction", run: str, least: float) -> _Row:
     face = prediction.face
     names, shares = prediction.class_names[run], prediction.probabilities[run].tolist()
     return {
-        "file": entry.file,
-        "frame": entry.frame,
-        "face": entry.number,
         "left": round(face.left),
         "top": round(face.top),
         "side": round(face.side),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from fercore.data.splits import POOL, Split, image_keys
+from fercore.data.splits import COPY_MARK, POOL, Split, image_keys
 
 
 class Audit(BaseModel):
@@ -59,7 +59,8 @@ def flawed(split: Split, flaws: Collection[str]) -> NDArray[np.bool_]:
     """Which samples of a split have one of some flaws, `(n,)` bool.
 
     Args:
-        split: any; copies that are to be changed are no repeats of their originals.
+        split: any; copies that are to be changed are no repeats of their originals, and go with
+            them.
         flaws: `"constant"`, images of one grey level; `"conflicts"`, equal images of different
             labels, all of them; `"repeats"`, equal images but the first.
     """
@@ -79,6 +80,10 @@ def flawed(split: Split, flaws: Collection[str]) -> NDArray[np.bool_]:
             found[places] = True
         elif "repeats" in flaws:
             found[places[1:]] = True
+    if split.copies is not None:
+        gone = set(split.ids[found].tolist())
+        for place in np.flatnonzero(split.copies).tolist():
+            found[place] |= str(split.ids[place]).rpartition(COPY_MARK)[0] in gone
     return found
 
 

@@ -8,7 +8,7 @@ have different fingerprints.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -124,8 +124,7 @@ def add(paths: Sequence[Path], root: Path, on_progress: OnProgress | None = None
         UserError: if a file is missing, damaged, holds no image of FER2013, or cannot be stored.
     """
     digests = {path: sha256(path) for path in paths}
-    installed = store.read(root, NAME) if _readable(root) else None
-    old, parts = installed if installed else (None, {})
+    old, parts = _installed(root)
     known = (
         {source.sha256 for source in old.sources if source.gave == source.holds} if old else set()
     )
@@ -141,20 +140,24 @@ def add(paths: Sequence[Path], root: Path, on_progress: OnProgress | None = None
         gave[path] = {role for role, part in samples.items() if len(part.ids) > before.get(role, 0)}
     given = {role: part.split() for role, part in samples.items()}
 
+    _refuse_overlap(old, given, anonymous)
     notes: list[str] = []
-    held_out = False
-    if anonymous and "train" in given and "validation" not in given:
+    held_out = old is not None and old.held_out and "validation" not in given
+    # What was taken out of another edition's training would stand in this one.
+    if "train" in given and "validation" not in given and (anonymous or held_out):
         given["train"], given["validation"] = hold_out(given["train"])
         held_out = True
         for roles in gave.values():
             roles |= {"validation"} if "train" in roles else set()
+        if anonymous:
+            notes.append(
+                "the file names do not tell PublicTest from PrivateTest: all of the test folder "
+                "became PrivateTest"
+            )
         notes.append(
-            "the file names do not tell PublicTest from PrivateTest: all of the test folder "
-            f"became PrivateTest, and {len(given['validation']):,} images were taken out of "
-            "Training to choose checkpoints on"
+            f"{len(given['validation']):,} images were taken out of Training to choose checkpoints "
+            "on"
         )
-    elif old:
-        held_out = old.held_out and "validation" not in given
     for role in given:
         if role in parts and fingerprint({role: parts[role]}) != fingerprint({role: given[role]}):
             notes.append(f"{TITLES[role]} was replaced by the one in these files")
@@ -264,13 +267,29 @@ def _read_image(member: Member, samples: Mapping[str, _Samples]) -> bool:
     return not named
 
 
-def _readable(root: Path) -> bool:
-    """Whether what is installed can be built on; a damaged install is replaced as a whole."""
+def _installed(root: Path) -> tuple[store.Manifest | None, dict[str, Split]]:
+    """What can be built on; a damaged install is replaced as a whole."""
     try:
-        store.manifest(root, NAME)
+        return store.read(root, NAME) or (None, {})
     except UserError:
-        return False
-    return True
+        return None, {}
+
+
+def _refuse_overlap(old: store.Manifest | None, given: Collection[str], anonymous: bool) -> None:
+    """Refuse to set PublicTest beside a test folder that may hold it, by other names and pixels."""
+    if old is None:
+        return
+    mixed = "test" in given and not {"train", "validation"} & set(given) and anonymous
+    if mixed and "validation" in old.counts and not old.held_out:
+        what = "a test folder that does not tell PublicTest from PrivateTest, beside a PublicTest"
+    elif "validation" in given and "test" not in given and "test" in old.counts and old.held_out:
+        what = "a PublicTest, beside a test folder that does not tell it from PrivateTest"
+    else:
+        return
+    raise UserError(
+        f"received {what} that is installed: checkpoints would be chosen on images of the test. "
+        "Add all parts of one edition in one command: fercore data add fer2013 PATH PATH..."
+    )
 
 
 def _sources(

@@ -4,6 +4,7 @@ They live beside the built-in datasets in the data root. The classes are the nam
 images of any size, in colour or grey, are turned grey and scaled to one size on the way in.
 """
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -29,7 +30,8 @@ _UNREAD = (
 def installed(root: Path) -> tuple[str, ...]:
     """The names of everything that has a record under the data root, sorted."""
     try:
-        folders = [entry.name for entry in root.iterdir() if (entry / store.MANIFEST).is_file()]
+        # Not `Path.is_file`, which raises in a folder that is not ours, such as lost+found.
+        folders = [e.name for e in root.iterdir() if os.path.isfile(e / store.MANIFEST)]
     except OSError:
         return ()
     return tuple(sorted(folders))

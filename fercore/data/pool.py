@@ -133,9 +133,10 @@ def compare_counts(
 
 def _installed(root: Path, name: str) -> store.Manifest | None:
     try:
-        return store.manifest(root, name)
+        found = store.read(root, name)
     except UserError:
         return None  # damaged: replaced as a whole
+    return found[0] if found else None
 
 
 def _report(manifest: store.Manifest, changed: bool, notes: tuple[str, ...]) -> AddReport:

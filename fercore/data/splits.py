@@ -11,6 +11,8 @@ ROLES = ("train", "validation", "test")
 
 # The one part of a dataset that comes without splits; a protocol divides it.
 POOL = "all"
+# Between the id of an image and the number of its copy.
+COPY_MARK = "#"
 
 
 @dataclass(frozen=True)

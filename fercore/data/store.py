@@ -7,13 +7,11 @@ The JSON names the array file and is replaced last, so a reader finds the old da
 one, never a mixture.
 """
 
-import os
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fercore.data.audit import Audit
 from fercore.data.splits import POOL, ROLES, Split, fingerprint
 from fercore.errors import UserError
+from fercore.files import replacing
 
 MANIFEST = "dataset.json"
 
@@ -147,7 +146,8 @@ def write(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{digest}.npz"
-        _replace(path, lambda stream: np.savez(stream, allow_pickle=False, **arrays))
+        with replacing(path) as stream:
+            np.savez(stream, allow_pickle=False, **arrays)
         record = Manifest(
             dataset=name,
             file=path.name,
@@ -159,8 +159,8 @@ def write(
             held_out=held_out,
             audit=audit,
         )
-        text = record.model_dump_json(indent=2).encode() + b"\n"
-        _replace(folder / MANIFEST, lambda stream: stream.write(text))
+        with replacing(folder / MANIFEST) as stream:
+            stream.write(record.model_dump_json(indent=2).encode() + b"\n")
     except OSError as error:
         raise UserError(
             f"cannot write {name} under {root} ({error.strerror or error}): expected room for "
@@ -182,20 +182,6 @@ def count(part: Split, class_names: tuple[str, ...]) -> dict[str, int]:
     """Samples of a split by class name."""
     found = np.bincount(part.labels, minlength=len(class_names)).tolist()
     return dict(zip(class_names, found, strict=True))
-
-
-def _replace(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
-    """Write beside, flush to the disk, and put in place in one step."""
-    handle, beside = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            fill(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
 
 
 def _damaged(path: Path, name: str, error: Exception) -> UserError:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fercore import data
+from fercore import data, faces
 from fercore.cli import main
+from fercore.data import folders
 from fercore.data.splits import POOL
 from fercore.errors import UserError
 
@@ -194,3 +195,47 @@ def test_images_that_are_not_read_are_counted(tmp_path: Path, root: Path):
         file.unlink()
     with pytest.raises(UserError, match="images not read: 3"):
         data.add("mine", [photos], root)
+
+
+def test_a_telephones_data_after_the_end_of_an_image_are_passed_over(tmp_path: Path, root: Path):
+    photos = write(tmp_path / "photos", "a/1.jpg", "a/2.png", "b/1.jpg", "b/2.png")
+    for file in photos.rglob("*.*"):
+        file.write_bytes(file.read_bytes() + b"MotionPhoto" * 100)
+    data.add("mine", [photos], root, new=True)
+    assert len(ids(root)) == 4
+    # A small picture within, whose end is no end of the file.
+    whole = encoded(".jpg")
+    torn = whole[:2] + b"\xff\xe1\x00\x06\xff\xd8\xff\xd9" + whole[2:-40]
+    (photos / "b" / "3.jpg").write_bytes(torn)
+    with pytest.raises(UserError, match=r"cannot decode photos/b/3\.jpg"):
+        data.add("mine", [photos], root)
+
+
+def test_of_an_oblong_image_the_middle_is_taken(tmp_path: Path, root: Path):
+    """As `fercore predict --whole` and the Photo page take it: nothing is squashed."""
+    photos = write(tmp_path / "photos", "a/1.png", "b/1.png")
+    pixels = RNG.integers(0, 256, (48, 80), dtype=np.uint8)
+    for name, image in (("wide", pixels), ("high", pixels.T)):
+        cv2.imwrite(str(photos / "a" / f"{name}.png"), image)
+    data.add("mine", [photos], root, new=True)
+    pool = data.load("mine", root)[POOL]
+    found = dict(zip(pool.ids.tolist(), pool.images, strict=True))
+    np.testing.assert_array_equal(found["a/wide"], pixels[:, 16:64])
+    np.testing.assert_array_equal(found["a/high"], pixels.T[16:64])
+    for shape in ((48, 80), (80, 48)):
+        face = faces.whole(np.zeros(shape, np.uint8))
+        assert (face.left, face.top) == ((16, 0) if shape == (48, 80) else (0, 16))
+
+
+def test_a_dataset_that_was_damaged_is_replaced_by_the_same_files(tmp_path: Path, root: Path):
+    photos = write(tmp_path / "photos", "a/1.png", "b/1.png")
+    good = data.add("mine", [photos], root, new=True)
+    (stored,) = (root / "mine").glob("*.npz")
+    content = bytearray(stored.read_bytes())
+    content[len(content) // 2] ^= 255
+    stored.write_bytes(content)
+    with pytest.raises(UserError, match="add the dataset again"):
+        data.load("mine", root)
+    assert folders.add("mine", [photos], root, size=48).fingerprint == good.fingerprint
+    assert data.load("mine", root).fingerprint == good.fingerprint
+    assert stored.stat().st_mode & 0o777 == 0o644

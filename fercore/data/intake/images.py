@@ -1,5 +1,7 @@
 """Decode an untrusted image file to grey levels."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,6 +54,9 @@ def decode_grey(content: bytes, size: tuple[int, int], where: str) -> NDArray[np
 def decode_scaled(content: bytes, size: tuple[int, int], where: str) -> NDArray[np.uint8]:
     """Decode a JPEG, PNG, BMP or WebP file of any size to grey levels of one size.
 
+    Of an image of other proportions the middle is taken, as large as it can be; `fercore.faces`
+    takes the same of what is asked about.
+
     Args:
         content: the file.
         size: height and width to scale to, by area averaging where the image shrinks.
@@ -73,11 +78,21 @@ def decode_scaled(content: bytes, size: tuple[int, int], where: str) -> NDArray[
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
     if image is None:
         raise UserError(f"cannot decode {where}: expected a complete JPEG, PNG, BMP or WebP image")
+    image = _middle(image, size)
     if image.shape != size:
         shrinks = image.shape[0] > size[0] or image.shape[1] > size[1]
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         image = cv2.resize(image, (size[1], size[0]), interpolation=how)
     return np.asarray(image, np.uint8)
+
+
+def _middle(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """The largest part in the middle of an image that has a size's proportions."""
+    height, width = image.shape
+    high = max(1, min(height, round(width * size[0] / size[1])))
+    wide = max(1, min(width, round(height * size[1] / size[0])))
+    top, left = (height - high) // 2, (width - wide) // 2
+    return image[top : top + high, left : left + wide]
 
 
 def _grey(image: NDArray[np.generic], where: str) -> NDArray[np.uint8]:
@@ -90,9 +105,10 @@ def _grey(image: NDArray[np.generic], where: str) -> NDArray[np.uint8]:
 
 def _size(content: bytes) -> tuple[int, int] | None:
     """Height and width as the header of a whole file states them."""
-    if content.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND" in content[-64:]:
+    # Telephones put data of their own after the end.
+    if content.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND\xaeB`\x82" in content:
         return int.from_bytes(content[20:24]), int.from_bytes(content[16:20])
-    if content.startswith(b"\xff\xd8") and b"\xff\xd9" in content[-64:]:
+    if content.startswith(b"\xff\xd8"):
         return _jpeg_size(content)
     if content.startswith(b"BM") and _little(content, 2, 4) <= len(content):
         return _bmp_size(content)
@@ -126,12 +142,15 @@ def _webp_size(content: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(content: bytes) -> tuple[int, int] | None:
-    at = 2
+    size, at = None, 2
     while at + 9 <= len(content) and content[at] == 0xFF:
         marker = content[at + 1]
         # Every "start of frame" but the three codes between them that mean something else.
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = content[at + 5 : at + 7], content[at + 7 : at + 9]
-            return int.from_bytes(height), int.from_bytes(width)
+            size = int.from_bytes(height), int.from_bytes(width)
+        # The end is looked for after the pixels begin: a small picture within has one of its own.
+        elif marker == 0xDA:
+            return size if b"\xff\xd9" in content[at:] else None
         at += 1 if marker == 0xFF else 2 + int.from_bytes(content[at + 2 : at + 4])
     return None

@@ -82,6 +82,7 @@ def readable(where: str) -> Iterator[None]:
         OSError,
         NotImplementedError,  # a ZIP compression that Python lacks
         RuntimeError,  # an encrypted ZIP
+        UnicodeDecodeError,  # a name in a ZIP that is not in the code that it says it is
     ) as error:
         reason = (isinstance(error, OSError) and error.strerror) or str(error) or "ends too early"
         raise UserError(
@@ -130,7 +131,8 @@ def sha256(path: Path) -> str:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
         digest = hashlib.sha256()
         for file, name in _visible_files(path):
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            with file.open("rb") as stream:
+                content = hashlib.file_digest(stream, "sha256").hexdigest()
             digest.update(f"{content}  {name}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
 

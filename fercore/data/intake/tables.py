@@ -51,7 +51,10 @@ def read_rows(
         UserError: while iterating, if a row does not hold what it should.
     """
     reader = csv.reader(_lines(io.TextIOWrapper(stream, "utf-8-sig", "replace", newline=""), where))
-    header = [name.strip().lower() for name in next(reader, [])]
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+    except csv.Error:  # such as a quote that never ends
+        return None
     if not set(COLUMNS) <= set(header):
         return None
     places = [header.index(name) for name in COLUMNS]
