@@ -169,26 +169,29 @@ def robustness(splits: Splits, policy: AugmentationConfig, run: Run) -> None:
     titles = {name: title for name, title in titles.items() if name not in {"mixup", "cutmix"}}
     name = linked.pick("Operation", titles, key="operation", implied=True, width=220) or "rotation"
     strength = _ALL[name]
-    role = POOL if POOL in splits.parts else "validation"
-    pool = splits[role]
-    some = np.sort(np.random.default_rng(0).permutation(len(pool))[:_SAMPLE])
-    images, labels = pool.images[some], pool.labels[some]
+    found = _unseen(splits, run)
+    if found is None:
+        st.caption("Which of these faces the run was tested on is not stored with it.")
+        return
+    part, whose = found
+    some = np.sort(np.random.default_rng(0).permutation(len(part))[:_SAMPLE])
+    images, labels = part.images[some], part.labels[some]
     values, accuracies = [], []
     with st.spinner("Judging changed faces"):
         for step in _STEPS:
             value = step * strength.high
             alone = AugmentationConfig(**{name: value, "fill": policy.fill})
-            probabilities = _judged(run, cached.preview(images, alone, 0).changed)
-            if probabilities is None:
+            right = cached.right_under(run, images, labels, alone)
+            if right is None:
                 st.caption("This network takes images of another size.")
                 return
             values.append(value)
-            accuracies.append(int((probabilities.argmax(axis=1) == labels).sum()))
+            accuracies.append(right)
     color = theme.RUN_COLORS[pieces.mode()][0]
     figure = charts.strength_curve(values, accuracies, len(some), strength.label, color)
     pieces.plot(figure, f"strength-{name}", "Accuracy as one strength grows")
     st.caption(
-        f"{formats.markdown(facts.title(run))} on {len(some)} faces of {splits.title(role)}, each "
+        f"{formats.markdown(facts.title(run))} on {len(some)} faces of {whose}, each "
         "changed once at every strength, with 95 % intervals."
     )
 
@@ -199,7 +202,10 @@ def balance(splits: Splits) -> None:
     copying = {
         name: config
         for name, config in configs.items()
-        if config.augmentation.mode != "online" and config.dataset == splits.name
+        if config.augmentation.mode != "online"
+        and config.dataset == splits.name
+        # Which part of an undivided dataset is copied, such a division says later.
+        and (POOL not in splits.parts or config.protocol.copies == "before_split")
     }
     if not copying:
         return
@@ -227,6 +233,29 @@ def toml(policy: AugmentationConfig) -> str:
             shown = str(value).lower() if isinstance(value, bool) else value
             lines.append(f"{name} = {f'{shown!r}' if isinstance(value, str) else shown}")
     return "\n".join(lines).replace("'", '"') + "\n"
+
+
+def _unseen(splits: Splits, run: Run) -> tuple[Split, str] | None:
+    """Faces that a run was not trained on, and what they are called.
+
+    Of a dataset that the protocol divides itself they are those that it was tested on.
+    """
+    protocol = run.config.protocol if run.config else None
+    if POOL not in splits.parts and protocol is not None and protocol.split == "official":
+        return splits["validation"], splits.title("validation")
+    tested = cached.predictions(run, "test")
+    parts = (
+        [part.take(np.isin(part.ids, tested.ids)) for part in splits.parts.values()]
+        if tested
+        else []
+    )
+    found = [part for part in parts if len(part)]
+    if not found:
+        return None
+    whole = found[0]
+    for part in found[1:]:
+        whole = whole.joined(part)
+    return whole, "the run's own test"
 
 
 def _times(config: ExperimentConfig, name: str) -> int:

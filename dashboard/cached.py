@@ -5,7 +5,7 @@ import importlib.util
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,6 +51,12 @@ def log(run: Run) -> list[LogRow]:
 def layers(run: Run) -> list[Layer]:
     """The run's layer table."""
     return _layers(run, run.path, signature_of(run.path, "layers.json"))
+
+
+def labels(runs: Sequence[Run]) -> dict[str, str]:
+    """A short label for each run by its id, unique among all runs: the same on every page."""
+    known = facts.labels(list_runs())
+    return {run.id: known.get(run.id, run.id) for run in runs}
 
 
 def predictions(run: Run, split: str) -> Predictions | None:
@@ -122,13 +128,36 @@ def probabilities(run: Run, images: NDArray[Any]) -> NDArray[np.float32] | None:
     return network(images)
 
 
+def answers(run: Run, dataset: str, role: str) -> NDArray[np.float32] | None:
+    """What a run's exported network says of one part of a dataset; `None` if it cannot."""
+    found = images(dataset)
+    assert found is not None
+    stamp = signature_of(run.path, "model.onnx")
+    return _answers(run, found.splits[role].images, run.path, stamp, found.fingerprint, role)
+
+
+def right_under(
+    run: Run, faces: NDArray[np.uint8], labels: NDArray[Any], policy: AugmentationConfig
+) -> int | None:
+    """How many faces a run's network names rightly once they are changed; `None` if it cannot."""
+    stamp = signature_of(run.path, "model.onnx")
+    return _right_under(
+        run, faces, labels, faces.tobytes(), run.path, stamp, policy.model_dump_json()
+    )
+
+
 def network(run: Run) -> Network:
     """A finished run's network, loaded once for all visitors; many threads may ask it at once.
 
     Raises:
         UserError: if it cannot be loaded.
     """
-    return _predicting(run, run.path, signature_of(run.path, "model.onnx", "config.json"))
+    return _predicting(run, *network_stamp(run))
+
+
+def network_stamp(run: Run) -> tuple[Path, Signature]:
+    """What changes where a run's network, or how its answers are read, does."""
+    return run.path, signature_of(run.path, "model.onnx", "config.json", "results.json")
 
 
 def grad_cam(run: Run) -> GradCam:
@@ -278,7 +307,7 @@ def _images(dataset: str, root: Path, signature: Signature) -> Images | None:
         return None
 
 
-@st.cache_resource(max_entries=256, show_spinner=False)
+@st.cache_resource(max_entries=64, show_spinner=False)
 def _preview(
     _images: NDArray[np.uint8], pixels: bytes, policy: str, seed: int, epoch: int
 ) -> "Preview":
@@ -340,6 +369,33 @@ def _inspected(_splits: Splits, fingerprint: str, dataset: str, what: str, role:
         case "near":
             return inspection.near_duplicates(_splits.parts)
     raise ValueError(what)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _answers(
+    _run: Run,
+    _faces: NDArray[np.uint8],
+    path: Path,
+    signature: Signature,
+    fingerprint: str,
+    role: str,
+) -> NDArray[np.float32] | None:
+    return probabilities(_run, _faces)
+
+
+@st.cache_resource(max_entries=1024, show_spinner=False)
+def _right_under(
+    _run: Run,
+    _faces: NDArray[np.uint8],
+    _labels: NDArray[Any],
+    pixels: bytes,
+    path: Path,
+    signature: Signature,
+    policy: str,
+) -> int | None:
+    changed = _preview_function()(_faces, AugmentationConfig.model_validate_json(policy), 0).changed
+    said = probabilities(_run, changed)
+    return None if said is None else int((said.argmax(axis=1) == _labels).sum())
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

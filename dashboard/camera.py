@@ -14,7 +14,7 @@ import pandas as pd
 import streamlit as st
 from streamlit_webrtc import WebRtcMode, webrtc_streamer
 
-from dashboard import asking, cached, facts, formats, linked, pieces, theme
+from dashboard import asking, cached, formats, linked, pieces, theme
 from dashboard.photo import SHOTS
 from dashboard.stream import MOST_SEEN, STALLED, Health, LiveStream, Moment
 from dashboard.track import NewestFrameTrack
@@ -134,7 +134,7 @@ def history(view: View, stream: LiveStream, playing: bool) -> None:
             options = {str(number): f"Face {number}" for number in people}
             face = int(linked.pick("Face", options, key="face", implied=True, width=160) or face)
         with st.grid(max(1, len(view.runs)), min_column_width=340, gap="medium"):
-            for run_id, label in facts.labels(list(view.runs.values())).items():
+            for run_id, label in cached.labels(list(view.runs.values())).items():
                 own = [m for m in moments if m.run == run_id and m.face == face]
                 if own:
                     colors = theme.class_colors(own[0].class_names, pieces.mode())
@@ -305,7 +305,7 @@ def _now(view: View, stream: LiveStream) -> None:
     if not seen:
         st.caption("No face in the picture.")
         return
-    labels = facts.labels(list(view.runs.values()))
+    labels = cached.labels(list(view.runs.values()))
     names = {network.id: network.class_names for network in stream.networks()}
     cards = []
     for face in seen[:6]:

@@ -48,7 +48,7 @@ def compared(runs: Sequence[Run]) -> Compared:
     split = linked.choice("Evaluated on", titles, key="split")
     ids = [run.id for run in runs]
     colors = theme.run_colors(ids, pieces.mode())
-    return Compared(runs, facts.labels(runs), colors, split, titles[split])
+    return Compared(runs, cached.labels(runs), colors, split, titles[split])
 
 
 def caution_texts(view: Compared) -> list[str]:
@@ -74,14 +74,8 @@ def caution_texts(view: Compared) -> list[str]:
             f"“{facts.split_titles(runs).get('test_all', facts.SPLITS['test_all'])}” above, "
             "which counts every test image."
         )
-    faulty = [
-        view.labels[run.id] for run in runs if run.origin != "imported" and not facts.is_honest(run)
-    ]
-    if faulty:
-        found.append(
-            f"Under a published protocol that lets tested images into the training: "
-            f"{', '.join(faulty)}."
-        )
+    if faulty := [view.labels[run.id] for run in runs if facts.leaks(run)]:
+        found.append(f"{', '.join(faulty)}: {facts.LEAKS[0].lower()}{facts.LEAKS[1:]}")
     return found
 
 

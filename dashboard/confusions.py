@@ -233,10 +233,9 @@ def _said(found: Judged, place: int, names: list[str]) -> tuple[str, float]:
 
 def _cell(view: Compared) -> tuple[str, matrix.Cell | None]:
     """Whose cell is open, and which, as the address has it."""
-    query = st.query_params
     ids = [run.id for run, _ in view.evaluated]
-    whose = query.get("of", "")
-    cell = (query.get("true", ""), query.get("said", ""))
+    whose = linked.said("of")
+    cell = (linked.said("true"), linked.said("said"))
     return whose if whose in ids else (ids or [""])[0], cell if all(cell) else None
 
 

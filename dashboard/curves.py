@@ -86,7 +86,7 @@ def training_curves(
         across = [row.elapsed / per_unit if x == "time" else row.epoch for row in curve.rows]
         for name, dash, values in _lines(curve.rows, metric):
             shown = smoothed(values, smoothing)
-            label = f"{curve.label}, {name}" if name else curve.label
+            label = ", ".join(filter(None, (curve.label, name)))
             if smoothing:
                 _add_line(figure, across, values, faded(curve.color, 0.25), dash, None, 1.2)
             _add_line(figure, across, shown, curve.color, dash, label, 2.0, metric)

@@ -178,7 +178,7 @@ def flaws(splits: Splits) -> None:
 
 
 def embedding(splits: Splits) -> None:
-    """Every test face where a run's last features put it."""
+    """Faces of the test, or of a dataset without splits, where a run's last features put them."""
     st.subheader("As a network sees them", anchor=False)
     runs = cached.runs_on(splits)
     if not runs:
@@ -208,7 +208,7 @@ def embedding(splits: Splits) -> None:
 
 def _scatter(splits: Splits, role: str, run: Run, placed: np.ndarray, by: str) -> None:
     part, names = splits[role], splits.class_names
-    probabilities = cached.probabilities(run, part.images)
+    probabilities = cached.answers(run, splits.name, role)
     assert probabilities is not None
     said = probabilities.argmax(axis=1)
     # A fixed sample: each point carries its face.

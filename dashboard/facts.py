@@ -19,6 +19,10 @@ SPLITS = {
     "validation": "Validation",
 }
 RESUMABLE = ("interrupted", "stalled", "failed")
+LEAKS = (
+    "A published protocol, faults included: images or people of the test stand in the training, or "
+    "choose the checkpoint."
+)
 REPEATS_UNKNOWN = "predictions do not say which images repeat"
 REPEATS_AMONG_THEM = f"The repeats are among them: {REPEATS_UNKNOWN}."
 
@@ -90,11 +94,41 @@ def is_honest(run: Run) -> bool:
 
     Of an imported run nobody here knows, nor of a mean of networks with one among them.
     """
-    if run.config is None or run.origin == "imported":
-        return False
-    if isinstance(run.config, CombinedConfig) and run.config.combined.imported:
-        return False
-    return run.config.protocol.honest
+    return run.config is not None and not leaks(run) and not of_unknown_origin(run)
+
+
+def leaks(run: Run) -> bool:
+    """Whether its protocol says that what is tested was trained on or chose the checkpoint."""
+    return run.config is not None and not run.config.protocol.honest
+
+
+def of_unknown_origin(run: Run) -> bool:
+    """Whether its network, or one of those that it is the mean of, was imported."""
+    combined = isinstance(run.config, CombinedConfig) and run.config.combined.imported
+    return combined or run.origin == "imported"
+
+
+def cautions(run: Run) -> list[str]:
+    """What whoever reads the figures of a run should know, in plain words."""
+    found = []
+    if is_synthetic(run):
+        found.append("Of faces drawn by code: these figures say nothing about real ones.")
+    if of_unknown_origin(run):
+        found.append("What an imported network was trained on is not known.")
+    if leaks(run):
+        found.append(LEAKS)
+    if dropped_classes(run):
+        everything = all_classes_result(run)
+        also = (
+            f" On all {everything.n:,} test images it is {100 * everything.accuracy:.2f} %."
+            if everything
+            else ""
+        )
+        found.append(
+            f"Scored without {', '.join(dropped_classes(run))}: not comparable with a run on all "
+            f"classes.{also}"
+        )
+    return found
 
 
 def best(runs: Sequence[Run]) -> tuple[Run, SplitResult] | None:
@@ -255,9 +289,22 @@ def progress(run: Run) -> float:
     return min(1.0, (status.epoch + begun) / status.epochs)
 
 
+def stopped_early(run: Run) -> bool:
+    """Whether its config asks for epochs that it was not trained for, and nothing trains it now.
+
+    A run that was judged after Ctrl-C is one, and so is one whose resumption died beside the
+    results that it had; one whose loss was no number is not: it would end so again.
+    """
+    if run.experiment is None or run.state == "running":
+        return False
+    if run.results is not None:
+        return not run.ended and run.results.stopped_by != "not a number"
+    return run.state in RESUMABLE
+
+
 def resume_command(run: Run) -> str | None:
     """What makes a run that stopped before its end go on; `None` if nothing here does."""
-    if run.state not in RESUMABLE or run.experiment is None or not run.last_path.is_file():
+    if not stopped_early(run) or not run.last_path.is_file():
         return None
     return f"fercore train --resume {run.id}"
 

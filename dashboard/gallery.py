@@ -12,6 +12,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import cached, columns, formats, linked, pieces, theme
+from fercore.data.splits import COPY_MARK
 from fercore.runs import Run
 
 PAGE = 24
@@ -113,12 +114,12 @@ def _grid(faces: Sequence[Face], found: cached.Images) -> None:
 
 
 def _figure(face: Face, found: cached.Images) -> str:
-    colors = theme.class_colors(
-        list(dict.fromkeys([face.true, *(name for name, _ in face.said.values())])), pieces.mode()
-    )
+    names = [*found.splits.class_names, face.true, *(name for name, _ in face.said.values())]
+    colors = theme.class_colors(list(dict.fromkeys(names)), pieces.mode())
     said = "; ".join(f"{label}: {name}" for label, (name, _) in face.said.items())
     alt = html.escape(f"{face.id}: true {face.true}; {said}")
-    name = face.id.partition("#")[0]
+    # A copy is shown as its original; a file's own name may hold the mark too.
+    name = face.id if face.id in found else face.id.rpartition(COPY_MARK)[0]
     picture = (
         f'<img src="{png_address(found[name])}" alt="{alt}" title="{alt}" loading="lazy" '
         'style="width:100%;aspect-ratio:1;border-radius:.4rem;display:block">'

@@ -214,11 +214,16 @@ def number(
     return value
 
 
+def said(key: str) -> str:
+    """What the address says of a key that has a widget elsewhere, or none; the first, if often."""
+    return (st.query_params.get_all(key) or [""])[0]
+
+
 def page(count: int, key: str) -> int:
     """The number of a page, from 1."""
 
     def parse(given: list[str]) -> int:
-        wanted = int(given[0]) if given and given[0].isdecimal() else 1
+        wanted = int(given[0]) if given and given[0].isdecimal() and len(given[0]) < 9 else 1
         return min(max(wanted, 1), count)
 
     value, new = _sync(key, 1, parse)

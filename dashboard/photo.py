@@ -137,7 +137,7 @@ def photos() -> list[Given]:
 def judge(given: Sequence[Given], view: View) -> dict[str, list[Prediction]]:
     """What the networks say of every photo, by digest; those that cannot be read are said so."""
     kept: dict[tuple[Any, ...], list[Prediction]] = st.session_state.setdefault(_KEPT, {})
-    setting = (tuple(view.runs), view.finder, view.whole)
+    setting = (tuple(map(cached.network_stamp, view.runs.values())), view.finder, view.whole)
     missing = [photo for photo in given if (photo.digest, *setting) not in kept]
     if missing:
         try:
@@ -201,7 +201,7 @@ def table(
     given: Sequence[Given], said: Mapping[str, Sequence[Prediction]], view: View
 ) -> pd.DataFrame:
     """One row a face and network, shares in percent."""
-    labels = facts.labels(list(view.runs.values()))
+    labels = cached.labels(list(view.runs.values()))
     return pd.DataFrame(
         [
             {
@@ -324,7 +324,7 @@ def _card(number: int, entry: Prediction, view: View) -> str:
         "</figure>"
         for picture, alt in pictures
     )
-    labels = facts.labels(list(view.runs.values()))
+    labels = cached.labels(list(view.runs.values()))
     said = "".join(
         asking.bars(
             labels[run_id],
@@ -371,9 +371,10 @@ def _can_be_weighed(run: Run) -> bool:
 
 def _rests_on(view: View, crop: NDArray[np.uint8], class_index: int) -> NDArray[np.float32]:
     kept: dict[tuple[Any, ...], NDArray[np.float32]] = st.session_state.setdefault(_MAPS, {})
-    key = (view.explained, view.how, class_index, hashlib.sha256(crop.tobytes()).digest())
+    run = view.runs[view.explained or ""]
+    pixels = hashlib.sha256(crop.tobytes()).digest()
+    key = (cached.network_stamp(run), view.how, class_index, pixels)
     if key not in kept:
-        run = view.runs[view.explained or ""]
         if view.how == "grad-cam":
             kept[key] = cached.grad_cam(run)(crop, class_index)
         else:

@@ -49,7 +49,9 @@ def pick_runs(readable: Mapping[str, Run]) -> list[str]:
         remembered=chosen(),
         placeholder="Choose up to eight runs",
     )
-    choose(picked)
+    # What this page cannot show, such as a run that still trains, stays picked for the others.
+    elsewhere = {run.id for run in cached.list_runs()} - set(readable)
+    choose([*picked, *(run_id for run_id in chosen() if run_id in elsewhere)])
     return picked
 
 
@@ -90,7 +92,7 @@ def plot(
 
 def image_format() -> str:
     """What the camera above a chart saves: `"svg"` or `"png"`."""
-    return "png" if st.query_params.get("image") == "png" else "svg"
+    return "png" if linked.said("image") == "png" else "svg"
 
 
 def legend(labels: Mapping[str, str], colors: Mapping[str, str]) -> None:
@@ -112,21 +114,21 @@ def badges(run: Run) -> None:
                 color="violet",
                 help="The mean of several networks, or of several views of an image.",
             )
-        if run.origin == "imported":
+        if facts.of_unknown_origin(run):
             st.badge(
-                "imported",
+                "imported" if run.origin == "imported" else "of an imported network",
                 icon=":material/input:",
                 color="violet",
                 help="Judged here; what it was trained on is not known.",
             )
         for tag in run.notes.tags:
             st.badge(formats.markdown(tag), icon=":material/sell:", color="blue")
-        if run.origin != "imported" and run.config and not facts.is_honest(run):
+        if facts.leaks(run):
             st.badge(
-                "tested images in training",
+                "not independent",
                 icon=":material/warning:",
                 color="orange",
-                help="The published protocol, faults included: this figure measures memory too.",
+                help=f"{facts.LEAKS} This figure measures memory too.",
             )
         if facts.dropped_classes(run):
             left_out = ", ".join(facts.dropped_classes(run))

@@ -32,12 +32,13 @@ def header(run: Run) -> None:
     st.title(formats.markdown(facts.title(run)), anchor=False)
     pieces.badges(run)
     command = facts.resume_command(run)
-    said = run.status.message if run.status and run.state == "failed" else ""
+    failed = run.status is not None and run.status.state == "failed"
+    said = run.status.message if run.status and failed else ""
     if run.problem:
         st.warning(formats.markdown(run.problem), icon=":material/help:")
     elif said:
         st.warning(formats.markdown(said), icon=":material/error:")
-    if run.state not in facts.RESUMABLE:
+    if not facts.stopped_early(run):
         return
     silent = facts.silent_for(run)
     last = f", last heard of {formats.ago(silent)}" if silent is not None else ""
@@ -246,7 +247,7 @@ def export(run: Run) -> None:
 
 def _split(run: Run) -> str:
     titles = facts.split_titles([run])
-    wanted = st.query_params.get("split", "")
+    wanted = linked.said("split")
     return wanted if wanted in titles else next(iter(titles), "test")
 
 

@@ -72,7 +72,9 @@ def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
                 [html_report.table(tables.differences_table(light.runs, light.labels))],
             ),
         ]
-        return html_report.page(f"Comparison of {len(light.runs)} runs", _stamp(), sections)
+        ids = ", ".join(run.id for run in light.runs)
+        title = f"Comparison of {len(light.runs)} runs"
+        return html_report.page(title, f"{ids}. {_stamp()}", sections)
 
     return write
 
@@ -100,6 +102,7 @@ def of_run(run: Run, split: str) -> Callable[[], str]:
             shown.append(charts.reliability_diagram(points, color, theme.MUTED["light"]))
         command = run.environment.command if run.environment else ""
         sections = [
+            Section("", [html_report.caution(text) for text in facts.cautions(run)]),
             Section("", [html_report.code(command)] if command else []),
             Section("Figures", [html_report.table(tables.splits_table(run))] if result else []),
             Section(

@@ -323,7 +323,8 @@ def _delta_cells(
     row: dict[str, Any], runs: Sequence[Run], deltas: Mapping[str, PairedDifference | None]
 ) -> dict[str, Any]:
     found = [delta for run in runs if (delta := deltas.get(run.id))]
-    if not found:
+    # The mean of some of the runs, such as all but the baseline, is not that of their row.
+    if len(found) < len(runs):
         return row
     return row | {
         "Delta": 100 * statistics.fmean(delta.difference for delta in found),

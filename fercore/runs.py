@@ -140,9 +140,10 @@ class Run:
 
     @property
     def onnx_path(self) -> Path | None:
-        """The exported network, if there is one."""
+        """The exported network, if there is one: that of these results, not of some before them."""
         path = self.path / "model.onnx"
-        return path if path.is_file() else None
+        exported = self.results is None or self.results.onnx is not None
+        return path if exported and path.is_file() else None
 
 
 def list_runs(root: Path) -> list[Run]:

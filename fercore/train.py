@@ -271,6 +271,8 @@ def _train(
         onnx = export.export_run(
             final, run, judged["test"], probabilities["test"], protocol.class_names
         )
+    if onnx is None:  # what a run that is resumed had exported before is of other weights
+        (run.path / "model.onnx").unlink(missing_ok=True)
     results = Results(
         class_names=list(protocol.class_names),
         splits=judge(protocol, predictions),

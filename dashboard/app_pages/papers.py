@@ -14,7 +14,8 @@ titles[own.KEY] = "Ours"
 chosen = linked.choice("System", titles, key="system")
 shown = [row for row in rows if chosen in {"all", row.row.system}]
 exports.menu(
-    "papers", lambda: own.exported(runs) if chosen == own.KEY else published.exported(shown)
+    "goals" if chosen == own.KEY else "papers",
+    lambda: own.exported(runs) if chosen == own.KEY else published.exported(shown),
 )
 for system in papers.systems():
     if chosen in {"all", system.key}:

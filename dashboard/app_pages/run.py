@@ -11,7 +11,7 @@ if not runs:
     st.stop()
 
 names = facts.labels(runs)
-wanted = st.query_params.get("run")
+wanted = linked.said("run")
 if wanted and wanted not in names:
     st.warning(
         f"There is no run called {formats.markdown(wanted)}; it may have been removed. "

@@ -53,8 +53,7 @@ if synthetic:
     st.caption("Drawn by code, for the first minute and for tests. Never ranked with real faces.")
     groups, drawn = run_list.table_of(synthetic, listing)
     ticked += run_list.selectable(groups, drawn, "synthetic", "Test accuracy")
-    if exported.empty:
-        exported = drawn
+    exported = pd.concat([exported, drawn])
 
 # Ticks that a filter hides stay ticked.
 visible = {run.id for run in shown}

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from dashboard import curves, theme
@@ -24,6 +26,10 @@ def test_validation_is_solid_and_training_dotted(curve: Curve):
     assert lines["A, training"].line.dash == "dot"
     assert list(lines["A, validation"].y) == [row.val_accuracy for row in curve.rows]
     assert {trace.line.color for trace in lines.values()} == {"#0059a1"}
+    # The only run of a page has no name.
+    figure = curves.training_curves([replace(curve, label="")], "accuracy")
+    names = {trace.name for trace in figure.data if trace.mode == "lines"}
+    assert names == {"validation", "training"}
 
 
 def test_diamond_where_the_checkpoint_was_taken(curve: Curve):

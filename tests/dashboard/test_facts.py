@@ -93,6 +93,25 @@ def test_a_run_without_its_checkpoint_is_not_to_be_resumed(made: Path):
     assert facts.resume_command(replace(stalled, path=made / "copied")) is None
 
 
+def test_what_was_judged_early_can_go_on(runs: dict[str, Run]):
+    run = runs["le2019-deep"]
+    (run.path / "checkpoints").mkdir(exist_ok=True)
+    run.last_path.write_bytes(b"")
+    assert facts.resume_command(run) is None
+
+    def stopped(by, epochs=60):
+        results = run.results.model_copy(update={"stopped_by": by})
+        config = run.experiment.model_copy(update={"epochs": epochs})
+        return replace(run, results=results, config=config)
+
+    assert facts.resume_command(stopped("interrupt"))
+    # A resumption for more epochs that died beside the results that it had.
+    assert facts.resume_command(stopped("epochs", epochs=80))
+    assert facts.resume_command(stopped("early stopping", epochs=80)) is None
+    assert facts.resume_command(stopped("not a number")) is None
+    assert facts.resume_command(replace(stopped("interrupt"), state="running")) is None
+
+
 def test_a_mean_with_an_imported_network_is_not_honest(runs: dict[str, Run]):
     own = runs["le2019-deep"].config
     shared = own.model_dump(include=set(RunConfig.model_fields))
@@ -105,6 +124,14 @@ def test_a_mean_with_an_imported_network_is_not_honest(runs: dict[str, Run]):
     assert facts.is_honest(mean(imported=False))
     assert not facts.is_honest(mean(imported=True))
     assert facts.honest_result(mean(imported=True)) is None
+    # Nobody says that it was trained on what is tested.
+    assert not facts.leaks(mean(imported=True))
+    assert facts.cautions(mean(imported=True)) == [
+        "What an imported network was trained on is not known."
+    ]
+    protocol = own.protocol.model_copy(update={"honest": False})
+    leaky = replace(runs["le2019-deep"], config=own.model_copy(update={"protocol": protocol}))
+    assert facts.cautions(leaky) == [facts.LEAKS]
 
 
 def test_the_best_run_is_honest_and_of_the_dataset_that_most_are_of(made: Path):

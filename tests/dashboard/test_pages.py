@@ -15,14 +15,14 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import formats, photo
+from dashboard import facts, formats, photo, reports
 from fercore import ablations, curation, goals, metrics, papers
 from fercore.config import AugmentationConfig, RunConfig, load_config
 from fercore.data import load, store
 from fercore.data.audit import Audit
 from fercore.foreign import import_predictions
 from fercore.labels import FER2013
-from fercore.runs import Run, list_runs
+from fercore.runs import Run, list_runs, read_run
 from tests.dashboard import make_runs
 
 APP = str(Path(__file__).parents[2] / "dashboard" / "main.py")
@@ -525,6 +525,57 @@ def test_the_table_is_sorted_and_set_against_a_baseline(root: Path, runs: dict[s
     assert deep["Delta"] == pytest.approx(100 * (accuracies[0] - accuracies[1]))
     assert " to " in deep["Delta interval"]
     assert np.isnan(real.loc[baseline, "Delta"])
+    # The mean of all seeds but the baseline is not that of their row.
+    seeds = runs["katkar2021-model1-original"]
+    app = open_page("runs", group="1", baseline=seeds.id)
+    (real, *_) = (frame.value for frame in app.dataframe)
+    row = real[real["Experiment"] == seeds.config.title].iloc[0]
+    assert row["Runs"] == 2
+    assert np.isnan(row["Delta"])
+    assert real["Delta"].notna().any()
+
+
+def test_a_run_has_one_name_on_all_pages(root: Path, runs: dict[str, Run]):
+    """Two runs of one name and seed are told apart even where one of them is shown alone."""
+    one = runs["le2019-deep"]
+    shutil.copytree(one.path, root / "le2019-deep-again")
+    app = open_page("compare", runs=[one.id, runs["le2019-shallow"].id])
+    shown = pd.concat([frame.value for frame in app.dataframe if "Run" in frame.value])
+    assert one.id in set(shown["Run"])
+    assert "le2019-shallow · s0" in set(shown["Run"])
+
+
+def test_what_a_page_cannot_show_stays_picked(root: Path, runs: dict[str, Run]):
+    picked = [runs["le2019-deep"].id, runs["khopkar2021"].id]
+    app = open_page("compare", runs=picked)
+    app.switch_page("app_pages/confusion.py").run()
+    app.switch_page("app_pages/compare.py").run()
+    assert app.query_params["runs"] == picked
+
+
+def test_of_a_parameter_that_stands_twice_the_first_counts_everywhere(
+    root: Path, runs: dict[str, Run]
+):
+    app = open_page("run", run=runs["le2019-deep"].id, split=["test_unique", "test"])
+    assert facts.REPEATS_AMONG_THEM in words(app)
+    open_page("run", run=runs["le2019-deep"].id, faces="9" * 5000)
+
+
+def test_the_report_of_a_run_says_what_its_page_warns_of(runs: dict[str, Run]):
+    run = runs["katkar2021-model1-original"]
+    said = reports.of_run(run, "test")()
+    assert "Scored without disgust" in said
+    assert "On all 3,589 test images it is" in said
+    assert "drawn by code" in reports.of_run(runs["synthetic-quick"], "test")()
+
+
+def test_a_network_that_was_there_before_the_results_is_none_of_theirs(runs: dict[str, Run]):
+    """As after a resumption on a machine that cannot export."""
+    run = runs["le2019-deep"]
+    (run.path / "model.onnx").write_bytes(b"of other weights")
+    told = json.loads((run.path / "results.json").read_bytes())
+    (run.path / "results.json").write_text(json.dumps(told | {"onnx": None}))
+    assert read_run(run.path).onnx_path is None
 
 
 def test_pins_tags_and_the_archive(root: Path, runs: dict[str, Run]):
