@@ -135,23 +135,28 @@ def _line(change: Change, found: Mapping[int, Run], reference: Mapping[int, Run]
 def _difference(
     reference: Mapping[int, Run], found: Mapping[int, Run]
 ) -> metrics.PairedDifference | None:
-    gains = []
+    gains, samples = [], []
     for seed in sorted(reference.keys() & found.keys()):
         before, after = _right(reference[seed]), _right(found[seed])
-        if before is None or after is None or len(before) != len(after):
+        if before is None or after is None:
             return None
-        gains.append(after - before)
-    return metrics.bootstrap_mean(np.mean(gains, axis=0)) if gains else None
+        samples += [before[0], after[0]]
+        if before[0] == after[0]:
+            gains.append(after[1] - before[1])
+    # Another edition of the dataset names its samples otherwise, and orders them so.
+    if not gains or any(ids != samples[0] for ids in samples):
+        return None
+    return metrics.bootstrap_mean(np.mean(gains, axis=0))
 
 
-def _right(run: Run) -> NDArray[np.float64] | None:
-    """1 for every sample that a run gets right, in the order of their ids."""
+def _right(run: Run) -> tuple[list[str], NDArray[np.float64]] | None:
+    """The samples' ids, sorted, and 1 for each that the run gets right."""
     said = run.predictions("test")
     if said is None:
         return None
     right = (said.probabilities.argmax(axis=1) == said.labels).astype(np.float64)
-    ordered: NDArray[np.float64] = right[np.argsort(said.ids)]
-    return ordered
+    order = np.argsort(said.ids)
+    return said.ids[order].tolist(), np.asarray(right[order], np.float64)
 
 
 @cache

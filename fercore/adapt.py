@@ -143,7 +143,9 @@ class ForeignNetwork:
         enter = functools.partial(add, before)
         value = enter("Transpose", "pixels", perm=[0, 3, 1, 2])
         if interface.size != image_shape:
-            scales = [1, 1, *(n / m for n, m in zip(interface.size, image_shape, strict=True))]
+            # What is rounded down times the side must not fall short of the size: it is floored.
+            ratios = (n / m for n, m in zip(interface.size, image_shape, strict=True))
+            scales = [1, 1, *(np.nextafter(np.float32(ratio), np.float32(9e9)) for ratio in ratios)]
             value = enter("Resize", value, "", constant("scales", scales), mode="linear")
         if interface.channels == 3:
             value = enter("Concat", value, value, value, axis=1)

@@ -29,9 +29,9 @@ _OWN = 1_000_003
 class Augment(keras.layers.Layer):  # type: ignore[misc]
     """Draw and apply one random affine map per image, then its changes of grey levels.
 
-    The composition (rotation, then shear, then zoom, about the image's centre, then shift, then
-    flip) is that of Keras's `ImageDataGenerator`, and so are the ranges: each strength is the
-    half-width of a uniform draw. A crop is a smaller zoom whose window may lie anywhere. Then
+    Rotation, then shear, then zoom, about the image's centre, then shift, then flip. The ranges are
+    those of Keras's `ImageDataGenerator`, which turns the shift with the image: each strength is
+    the half-width of a uniform draw. A crop is a smaller zoom whose window may lie anywhere. Then
     contrast, brightness, blur, noise and erasing, in that order.
 
     Args:

@@ -17,7 +17,7 @@ from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.evaluate import judge, predictions_of, temperature_of
 from fercore.onnx_session import OnnxNetwork
-from fercore.protocol import plan
+from fercore.protocol import plan, refuse_changed_copies, refuse_other_division
 from fercore.provenance import describe, now
 from fercore.recorder import write_whole
 from fercore.records import Onnx, Results
@@ -55,6 +55,9 @@ def combine(
         UserError: if the runs do not fit together; nothing is written then.
     """
     first = _together(runs)
+    for run in runs:
+        refuse_changed_copies(run)
+        refuse_other_division(run, splits)
     config = CombinedConfig(
         name=name,
         title=title,
@@ -70,8 +73,6 @@ def combine(
         ),
     )
     protocol = plan(config, splits)
-    if any(split.copies is not None for split in protocol.judged.values()):
-        raise UserError(f"{runs[0].id} is judged on changed copies, which are not stored")
     content = joined([_network_file(run) for run in runs], protocol.class_names, views)
     network = OnnxNetwork(content, threads=0)
     predictions = predictions_of(

@@ -261,9 +261,9 @@ class ScheduleConfig(_Frozen):
     """How the learning rate moves from epoch to epoch.
 
     Attributes:
-        kind: `"constant"`; `"cosine"` falls to zero at the last epoch (Loshchilov & Hutter,
-            2017); `"plateau"` multiplies by `factor` after `patience` epochs in which the
-            validation loss has not fallen.
+        kind: `"constant"`; `"cosine"` falls towards the zero that would follow the last epoch
+            (Loshchilov & Hutter, 2017); `"plateau"` multiplies by `factor` after `patience` epochs
+            in which the validation loss has not fallen.
         warmup_epochs: epochs in which the rate rises linearly to its highest value.
         factor: for `plateau`.
         patience: epochs, for `plateau`.
@@ -459,8 +459,9 @@ class ExperimentConfig(RunConfig):
             return False
         one, two = self.recipe(), other.recipe()
         teachers = [set(fields["distillation"].pop("teachers")) for fields in (one, two)]
-        named = all(map(names_run, set.union(*teachers)))
-        return one == two and (not named or teachers[0] == teachers[1])
+        if not all(map(names_run, set.union(*teachers))):
+            teachers = [{_RUN.split(name)[0] for name in names} for names in teachers]
+        return one == two and teachers[0] == teachers[1]
 
     @model_validator(mode="after")
     def _nothing_chosen_on_what_is_judged(self) -> "ExperimentConfig":
@@ -469,6 +470,19 @@ class ExperimentConfig(RunConfig):
             raise ValueError(
                 'protocol.test = "validation" judges the split that chooses otherwise: expected '
                 'keep = "last", no schedule by plateau and no early stopping'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_without_effect(self) -> "ExperimentConfig":
+        if self.label_smoothing and self.loss != "cross_entropy":
+            raise ValueError(
+                f"label_smoothing belongs to the cross-entropy, received loss = {self.loss!r}"
+            )
+        if self.schedule.minimum > self.optimizer.learning_rate:
+            raise ValueError(
+                f"received schedule.minimum = {self.schedule.minimum:g}, above "
+                f"optimizer.learning_rate = {self.optimizer.learning_rate:g}, the highest rate"
             )
         return self
 

@@ -37,7 +37,9 @@ def penultimate(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     dense = [
         node
         for node in model.graph.node
-        if node.op_type in {"Gemm", "MatMul"} and not {"our_order", "ones"} & set(node.input)
+        if node.op_type in {"Gemm", "MatMul"}
+        # Networks that were joined have names that begin with their place.
+        and not {"our_order", "ones"} & {name.rpartition("/")[2] for name in node.input}
     ]
     if not dense:
         raise UserError(f"{path} has no dense layer whose input could be shown")

@@ -94,8 +94,14 @@ def export_finished(run: Run, images: NDArray[np.uint8]) -> Onnx:
         images: `(n, height, width)` uint8, to compare the export with Keras on.
 
     Raises:
-        UserError: if the checkpoint is gone, Keras is not on TensorFlow, or the export differs.
+        UserError: if something else than the network answers, the checkpoint is gone, Keras is not
+            on TensorFlow, or the export differs.
     """
+    if run.experiment and run.experiment.head != "network":
+        raise UserError(
+            f"{run.id} answers by a random forest on its network's features, which model.onnx does "
+            "not hold; expected a run whose network answers"
+        )
     checkpoint = run.path / "checkpoints" / "model.keras"
     if run.results is None or not checkpoint.is_file():
         raise UserError(

@@ -43,14 +43,18 @@ def preview(
 ) -> Preview:
     """Change a batch as the trainer would if it were the first of an epoch.
 
+    Where copies are made once, before training, it is changed as the first of those would be,
+    whatever the epoch.
+
     Args:
         images: `(n, height, width)` uint8, one batch.
         config: which operations, how strong.
         seed: of the training.
         epoch: of the training, from 1.
     """
-    augment, mix = Augment(config), Mix(config)
-    augment.reseed(seed, epoch)
+    augment, mix = Augment(config, seed), Mix(config)
+    if config.mode == "online":
+        augment.reseed(seed, epoch)
     mix.reseed(seed, epoch)
     pixels = augment(ops.convert_to_tensor(images[..., None].astype(np.float32)))
     partner = np.arange(len(images))

@@ -12,6 +12,7 @@ from fercore.data.audit import flawed
 from fercore.data.splits import Split, Splits, repeated_in
 from fercore.errors import UserError
 from fercore.partition import divide
+from fercore.runs import Run
 
 
 @dataclass(frozen=True)
@@ -108,3 +109,33 @@ def plan(config: RunConfig, splits: Splits) -> Protocol:
         judged={role: splits[role] for role in ("validation", "test")},
         views=views,
     )
+
+
+def refuse_other_division(run: Run, splits: Splits) -> None:
+    """Refuse to judge a run's network again on samples that its protocol would divide otherwise.
+
+    A division at random or by subject hangs on all images of the dataset: of another version of
+    it, what the network was trained on would be tested.
+
+    Raises:
+        UserError: if the dataset was divided so, and is not the one that the run saw.
+    """
+    known = run.environment.dataset_fingerprint if run.environment else splits.fingerprint
+    divided = run.config is not None and run.config.protocol.split != "official"
+    if divided and known != splits.fingerprint:
+        raise UserError(
+            f"{run.id} saw another {splits.name} (fingerprint {known}, here {splits.fingerprint}), "
+            "which its protocol divided otherwise: images of its training would be tested; add the "
+            "dataset again from the same files"
+        )
+
+
+def refuse_changed_copies(run: Run) -> None:
+    """Refuse a run whose test samples are changed copies, which nothing but its training makes.
+
+    Raises:
+        UserError: if they are.
+    """
+    own = run.experiment
+    if own and own.augmentation.mode != "online" and own.protocol.copies == "before_split":
+        raise UserError(f"{run.id} is judged on changed copies, which are not stored")

@@ -1,5 +1,6 @@
 """The table of what the parts of the recipe are worth: complete, and computed from runs alone."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,12 @@ def test_a_line_is_the_mean_over_seeds_and_the_gain_over_the_same_seeds():
     assert line.difference.difference == pytest.approx(0.1)
     assert 0.04 < line.difference.low < 0.1 < line.difference.high < 0.16
     assert lines[absent.key].mean is None
+    # Another edition of the dataset orders its samples by other names.
+    said = runs[2].predictions("test")
+    object.__setattr__(runs[2], "_said", replace(said, ids=np.char.add(said.ids, "x")))
+    lines = {line.change.key: line for line in ablations.compare(runs)}
+    assert lines[change.key].mean == pytest.approx(100 * (84 + 98 + 14) / 3 / 140)
+    assert lines[change.key].difference is None
 
 
 def test_what_was_trained_otherwise_is_not_counted():

@@ -232,6 +232,13 @@ def test_a_finished_run_of_a_clone_has_all_its_epochs(fercore):
     status, _, err = fercore("train", "--resume", run, "--runs-root", "runs")
     assert status == 2
     assert "has all of its 80 epochs" in err
+    # Over another number of epochs its learning rate would have been another from the beginning.
+    for epochs, said in (("100", "falls by a cosine over 80 epochs"), ("40", "80 behind it")):
+        status, _, err = fercore(
+            "train", "--resume", run, "--epochs", epochs, "--runs-root", "runs"
+        )
+        assert status == 2
+        assert said in err
 
 
 def test_seeds_that_are_missing_are_trained_one_by_one(fercore, monkeypatch):

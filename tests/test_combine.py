@@ -103,10 +103,19 @@ def test_views_are_the_image_moved_and_mirrored(members, data, views):
 def test_runs_that_do_not_fit_together_leave_nothing(members, data, tmp_path):
     first, second = members
     other = replace(second, config=second.config.model_copy(update={"drop_classes": ("fear",)}))
+    copied = tiny_config(
+        protocol={"split": "random", "copies": "before_split", "honest": False},
+        augmentation={"mode": "doubled", "rotation": 10},
+    )
+    divided = tiny_config(protocol={"split": "random"})
+    elsewhere = first.environment.model_copy(update={"dataset_fingerprint": "another"})
     for runs, message in (
         ([first, other], "differ in drop_classes"),
         ([first, first], "a run twice"),
         ([first, replace(second, results=None)], "has no model.onnx"),
+        ([replace(first, config=copied)], "judged on changed copies"),
+        # Of more images the same seed divides otherwise.
+        ([replace(first, config=divided, environment=elsewhere)], "saw another tiny"),
     ):
         with pytest.raises(UserError, match=message):
             combined(runs, data, tmp_path)

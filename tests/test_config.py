@@ -85,6 +85,8 @@ def test_a_name_is_the_title_unless_there_is_another():
         ({"optimizer.nesterov": True}, "belong to sgd"),
         ({"optimizer.name": "lion"}, "received optimizer.name = 'lion'"),
         ({"name": "../escape"}, "received name = '../escape'"),
+        ({"label_smoothing": 0.1, "loss": "l2_svm"}, "label_smoothing belongs to"),
+        ({"schedule.minimum": 0.1}, "above optimizer.learning_rate = "),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(overrides, message):

@@ -1,5 +1,6 @@
 """Predictions and networks of other projects, judged like our own."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fercore.adapt import ForeignNetwork, ranged
 from fercore.bench import measure
+from fercore.combine import joined
 from fercore.config import RunConfig
 from fercore.embedding import penultimate
 from fercore.errors import UserError
@@ -106,6 +108,28 @@ def test_a_wrapped_network_takes_and_gives_what_ours_do(
     images = splits["test"].images[:20]
     expected = by_hand(images, weights, bias, layout=layout, channels=channels)
     assert np.abs(OnnxNetwork(content)(images) - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(48, 56), (48, 112), (150, 49), (150, 98)])
+def test_an_image_is_scaled_to_whole_pixels(tmp_path, splits, ours, theirs):
+    """A ratio rounded down would leave a pixel out: ONNX floors the size."""
+    foreign_network(tmp_path / "theirs.onnx", size=theirs)
+    network = ForeignNetwork(tmp_path / "theirs.onnx")
+    interface = replace(ranged(network.interface, "-1-1"), output="logits")
+    content = network.adapted(interface, NAMES, splits.class_names, (ours, ours))
+    assert OnnxNetwork(content)(np.zeros((2, ours, ours), np.uint8)).shape == (2, 7)
+
+
+def test_features_of_several_views_are_no_probabilities(tmp_path, splits):
+    """Joined, the matrices that order an imported network's classes have other names."""
+    foreign_network(tmp_path / "theirs.onnx")
+    network = ForeignNetwork(tmp_path / "theirs.onnx")
+    interface = replace(ranged(network.interface, "-1-1"), output="logits")
+    path, views = tmp_path / "model.onnx", tmp_path / "views.onnx"
+    path.write_bytes(network.adapted(interface, NAMES, splits.class_names, (48, 48)))
+    views.write_bytes(joined([path], splits.class_names, "flip"))
+    images = splits["test"].images[:3]
+    np.testing.assert_allclose(penultimate(views, images), penultimate(path, images), atol=1e-5)
 
 
 def test_an_onnx_network_becomes_a_run_like_our_own(tmp_path, splits):

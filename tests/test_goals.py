@@ -113,7 +113,8 @@ def test_views_and_ensembles_are_looked_for_among_the_combined_runs():
 
 def test_networks_of_other_teachers_are_another_experiment():
     taught = [told("facet-tiny-distilled", seed, right=112, chosen=90) for seed in range(3)]
-    for run, teachers in zip(taught, (("a",), ("a", "b"), ("b", "a")), strict=True):
+    one, two = "facet-base-s0-20260101T000000", "facet-base-s1-20260101T000000"
+    for run, teachers in zip(taught, ((one,), (one, two), (two, one)), strict=True):
         distillation = run.config.distillation.model_copy(update={"teachers": teachers})
         config = run.config.model_copy(update={"distillation": distillation})
         object.__setattr__(run, "config", config)
@@ -191,3 +192,11 @@ def test_what_is_taught_by_runs_that_are_elsewhere_is_left_out_and_said(monkeypa
     begun.clear()
     CliRunner().invoke(app, call)
     assert begun == ["facet-base", "facet-tiny-taught", "facet-tiny-distilled"]
+
+
+@pytest.mark.parametrize("teachers", [(), ("le2019-deep-s0-20260101T000000",)])
+def test_whom_others_taught_is_not_the_experiment_of_a_goal(teachers: tuple[str, ...]):
+    run = told("facet-tiny-distilled", 0, right=112, chosen=90)
+    distillation = run.config.distillation.model_copy(update={"teachers": teachers})
+    object.__setattr__(run, "config", run.config.model_copy(update={"distillation": distillation}))
+    assert not goals.runs_of("facet-tiny-distilled", [run])

@@ -219,7 +219,9 @@ def test_who_was_taught_by_other_runs_is_another_experiment():
     assert not one.trains_like(tiny_config(distillation={"teachers": runs[:1]}))
     assert not one.trains_like(tiny_config())
     # An experiment's name stands for the runs that are there.
-    assert one.trains_like(tiny_config(distillation={"teachers": ["b"]}))
+    assert one.trains_like(tiny_config(distillation={"teachers": ["a", "b"]}))
+    for others in (["b"], ["a", "c"], []):
+        assert not one.trains_like(tiny_config(distillation={"teachers": others}))
 
 
 def test_who_may_know_what_is_judged_does_not_teach(taught, tmp_path):

@@ -66,6 +66,7 @@ def evaluate(
     from fercore.evaluate import evaluate_onnx
     from fercore.onnx_session import OnnxNetwork
     from fercore.partition import divide
+    from fercore.protocol import refuse_other_division
 
     role = SPLITS.get((split or "private").lower())
     if role is None:
@@ -78,6 +79,7 @@ def evaluate(
     if split is None and POOL in splits and splits.name != config.dataset:
         role = POOL
     if role != POOL and splits.name == config.dataset:
+        refuse_other_division(found, splits)
         splits = divide(config, splits)  # as the run was trained and judged
     views = None
     if tta and found.onnx_path and found.results:

@@ -282,6 +282,7 @@ def _resumable(run: Run, overrides: dict[str, Any]) -> ExperimentConfig:
         raise UserError(f"{run.id} is running, in process {run.status.pid if run.status else '?'}")
     if overrides:
         config = load_config(run.path / "config.json", overrides)
+        _refuse_other_epochs(run, config)
     stopped = run.results.stopped_by if run.results else ""
     if stopped in {"early stopping", "not a number"}:
         raise UserError(f"{run.id} was stopped by {stopped}, as its config asks; nothing to resume")
@@ -296,6 +297,21 @@ def _resumable(run: Run, overrides: dict[str, Any]) -> ExperimentConfig:
             "stays on the machine that trained; train it anew"
         )
     return config
+
+
+def _refuse_other_epochs(run: Run, config: ExperimentConfig) -> None:
+    done = len(run.log())
+    if config.epochs < done:
+        raise UserError(
+            f"received --epochs {config.epochs}, but {run.id} has {done} behind it; expected as "
+            "many or more"
+        )
+    if config.schedule.kind == "cosine" and config.epochs != _config_of(run).epochs:
+        raise UserError(
+            f"received --epochs {config.epochs} for {run.id}, whose learning rate falls by a "
+            f"cosine over {_config_of(run).epochs} epochs: a run of that many would have had other "
+            "rates from the beginning; train it anew"
+        )
 
 
 def _print_results(run_id: str, results: "Results", as_json: bool) -> None:

@@ -13,6 +13,7 @@ from fercore.config import RunConfig
 from fercore.data import load
 from fercore.errors import UserError
 from fercore.foreign import OnnxOptions, import_onnx, import_predictions
+from fercore.protocol import refuse_changed_copies
 from fercore.runs import find_run
 
 
@@ -86,10 +87,7 @@ def _config(request: Request) -> RunConfig:
         other = find_run(request.runs_root, request.like)
         if other.config is None:
             raise UserError(f"{other.id} cannot be read: {other.problem}")
-        if other.experiment and other.experiment.augmentation.mode != "online":
-            judged = other.experiment.protocol.copies == "before_split"
-            if judged:
-                raise UserError(f"{other.id} is judged on changed copies, which are not stored")
+        refuse_changed_copies(other)
         shared = ("dataset", "protocol", "image", "drop_classes")
         fields |= {name: getattr(other.config, name) for name in shared}
     try:
