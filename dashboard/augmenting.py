@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dashboard import cached, charts, facts, formats, gallery, linked, pieces, theme
 from fercore.config import AugmentationConfig, ExperimentConfig, list_configs, load_config
 from fercore.data.splits import POOL, Split, Splits
+from fercore.partition import fit_images
 from fercore.runs import Run
 
 FACES = 16
@@ -169,13 +170,15 @@ def robustness(splits: Splits, policy: AugmentationConfig, run: Run) -> None:
     titles = {name: title for name, title in titles.items() if name not in {"mixup", "cutmix"}}
     name = linked.pick("Operation", titles, key="operation", implied=True, width=220) or "rotation"
     strength = _ALL[name]
-    found = _unseen(splits, run)
+    found = unseen(splits, run)
     if found is None:
         st.caption("Which of these faces the run was tested on is not stored with it.")
         return
     part, whose = found
     some = np.sort(np.random.default_rng(0).permutation(len(part))[:_SAMPLE])
     images, labels = part.images[some], part.labels[some]
+    if run.config:  # in the size that it was trained on
+        images = fit_images(images, run.config.image)
     values, accuracies = [], []
     with st.spinner("Judging changed faces"):
         for step in _STEPS:
@@ -235,7 +238,7 @@ def toml(policy: AugmentationConfig) -> str:
     return "\n".join(lines).replace("'", '"') + "\n"
 
 
-def _unseen(splits: Splits, run: Run) -> tuple[Split, str] | None:
+def unseen(splits: Splits, run: Run) -> tuple[Split, str] | None:
     """Faces that a run was not trained on, and what they are called.
 
     Of a dataset that the protocol divides itself they are those that it was tested on.

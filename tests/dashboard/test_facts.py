@@ -3,9 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import cached, facts
+from dashboard import augmenting, cached, facts
 from fercore.config import CombinedConfig, RunConfig, load_config
+from fercore.data import load
+from fercore.data.splits import POOL
 from fercore.runs import Run, list_runs
+from tests.dashboard import make_runs
 
 
 def test_dropped_classes_have_two_figures(runs: dict[str, Run]):
@@ -195,3 +198,21 @@ def test_what_a_training_loss_holds_is_named(made: Path):
         "mixed images",
         "the answers of teachers",
     ]
+
+
+def test_strengths_are_tried_on_faces_that_the_run_was_not_trained_on(
+    root: Path, runs: dict[str, Run], tmp_path: Path
+):
+    make_runs.faces(tmp_path / "data", root)
+    splits, run = load("fer2013", tmp_path / "data"), runs["le2019-deep"]
+    part, whose = augmenting.unseen(splits, run)
+    assert (whose, part) == ("PublicTest", splits["validation"])
+    # What its protocol divides, official parts or a dataset without any: its own test alone.
+    protocol = run.config.protocol.model_copy(update={"split": "random"})
+    divided = replace(run, config=run.config.model_copy(update={"protocol": protocol}))
+    whole = splits["train"].joined(splits["validation"]).joined(splits["test"])
+    for found in (splits, replace(splits, parts={POOL: whole})):
+        part, whose = augmenting.unseen(found, divided)
+        assert set(part.ids) == set(run.predictions("test").ids)
+    (run.path / "predictions.npz").unlink()
+    assert augmenting.unseen(splits, divided) is None
