@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dashboard import formats
 from fercore.config import CombinedConfig
 from fercore.records import ClassResult, Latency, LogRow, SplitResult
 from fercore.runs import Run
@@ -117,18 +118,25 @@ def cautions(run: Run) -> list[str]:
         found.append("What an imported network was trained on is not known.")
     if leaks(run):
         found.append(LEAKS)
-    if dropped_classes(run):
-        everything = all_classes_result(run)
-        also = (
-            f" On all {everything.n:,} test images it is {100 * everything.accuracy:.2f} %."
-            if everything
-            else ""
-        )
-        found.append(
-            f"Scored without {', '.join(dropped_classes(run))}: not comparable with a run on all "
-            f"classes.{also}"
-        )
+    if text := partial(run):
+        found.append(text)
     return found
+
+
+def partial(run: Run) -> str:
+    """What is to be said of figures that leave classes out; empty where none are."""
+    if not dropped_classes(run):
+        return ""
+    everything = all_classes_result(run)
+    also = (
+        f" On all {everything.n:,} test images it is {formats.percent(everything.accuracy)}."
+        if everything
+        else ""
+    )
+    return (
+        f"Scored without {', '.join(dropped_classes(run))}: not comparable with a run on all "
+        f"classes.{also}"
+    )
 
 
 def best(runs: Sequence[Run]) -> tuple[Run, SplitResult] | None:

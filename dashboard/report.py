@@ -97,19 +97,8 @@ def figures(run: Run) -> None:
                 f"recall, {formats.interval(worst.recall_low, worst.recall_high, 1)}, "
                 f"n = {worst.support:,}",
             )
-    if facts.dropped_classes(run):
-        everything = facts.all_classes_result(run)
-        left_out = ", ".join(facts.dropped_classes(run))
-        also = (
-            f" On all {everything.n:,} test images it is {formats.percent(everything.accuracy)}."
-            if everything
-            else ""
-        )
-        st.warning(
-            f"Scored without {formats.markdown(left_out)}: not comparable with a run on all "
-            f"classes.{also}",
-            icon=":material/filter_alt:",
-        )
+    if text := facts.partial(run):
+        st.warning(formats.markdown(text), icon=":material/filter_alt:")
     paper(run)
     st.dataframe(
         tables.splits_table(run), hide_index=True, column_config=columns.figures(), alt="Splits"
