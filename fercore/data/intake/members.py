@@ -80,8 +80,7 @@ def readable(where: str) -> Iterator[None]:
         lzma.LZMAError,
         EOFError,
         OSError,
-        NotImplementedError,  # a ZIP compression that Python lacks
-        RuntimeError,  # an encrypted ZIP
+        RuntimeError,  # an encrypted ZIP, or one of a compression that Python lacks
         UnicodeDecodeError,  # a name in a ZIP that is not in the code that it says it is
     ) as error:
         reason = (isinstance(error, OSError) and error.strerror) or str(error) or "ends too early"
