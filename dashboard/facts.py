@@ -1,6 +1,7 @@
 """What follows from a run's records: pure functions, no Streamlit."""
 
 import json
+import math
 import statistics
 import time
 from collections import Counter
@@ -145,13 +146,25 @@ def best(runs: Sequence[Run]) -> tuple[Run, SplitResult] | None:
 
 
 def chosen(runs: Sequence[Run]) -> Run | None:
-    """The run to use: of those that `best` compares, the best on what checkpoints are chosen on."""
+    """The run to use: the smallest network as good as the best, by what checkpoints are chosen on.
 
-    def on_validation(run: Run) -> float:
-        result = result_of(run, "validation")
-        return result.accuracy if result else 0.0
+    As good is what lies within one standard error of the best of the runs that `best` compares
+    (the rule by which trees are pruned: Breiman et al., Classification and Regression Trees,
+    1984, section 3.4.3). Of equally small ones, the best.
+    """
+    compared = [run for run, _ in _comparable(runs)]
+    judged = [(run, result) for run in compared if (result := result_of(run, "validation"))]
+    if not judged:
+        return next(iter(compared), None)
+    top = max((result for _, result in judged), key=lambda result: result.accuracy)
+    enough = top.accuracy - math.sqrt(top.accuracy * (1 - top.accuracy) / top.n)
 
-    return max((run for run, _ in _comparable(runs)), key=on_validation, default=None)
+    def size(run: Run) -> float:
+        known = run.results.parameters if run.results else None
+        return math.inf if known is None else known
+
+    near = [(run, result) for run, result in judged if result.accuracy >= enough]
+    return min(near, key=lambda entry: (size(entry[0]), -entry[1].accuracy))[0]
 
 
 def _comparable(runs: Sequence[Run]) -> list[tuple[Run, SplitResult]]:

@@ -173,6 +173,27 @@ def test_a_network_is_chosen_on_the_validation_split(made: Path):
     assert facts.chosen([best, lucky]) is lucky
 
 
+def test_of_networks_as_good_as_the_best_the_smallest_is_chosen(made: Path):
+    runs = [run for run in list_runs(made) if run.results and not facts.is_synthetic(run)]
+    run, _ = facts.best(runs)
+
+    def as_if(accuracy: float, parameters: int | None):
+        judged = run.results.splits["validation"].model_copy(
+            update={"accuracy": accuracy, "n": 2500}
+        )
+        splits = run.results.splits | {"validation": judged}
+        results = run.results.model_copy(update={"splits": splits, "parameters": parameters})
+        return replace(run, results=results)
+
+    # One standard error of 0.5 among 2,500 is 0.01.
+    best, near, far = as_if(0.5, 1000), as_if(0.4901, 100), as_if(0.4899, 10)
+    nearer, unknown = as_if(0.495, 100), as_if(0.5, None)
+    assert facts.chosen([best, near, far]) is near
+    assert facts.chosen([best, near, nearer]) is nearer
+    assert facts.chosen([unknown, best]) is best
+    assert facts.chosen([unknown, far]) is unknown
+
+
 def test_folds_have_labels_of_their_own(made: Path):
     run = next(run for run in list_runs(made) if run.config)
     changes = {"protocol.split": "subjects", "protocol.folds": 5, "protocol.fold": 3}
