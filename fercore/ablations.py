@@ -85,6 +85,16 @@ def overrides(change: Change) -> dict[str, Any]:
     return {"name": f"{study.base}-{change.key}", "title": title, **change.fields}
 
 
+def with_teachers(wanted: Sequence[Change]) -> list[Change]:
+    """These changes in their order, each once, the ones that teach another before it."""
+    named = {overrides(change)["name"]: change for change in changes()}
+    found: dict[str, Change] = {}
+    for change in wanted:
+        teachers = [named[name] for name in change.fields.get("distillation.teachers", ())]
+        found |= {own.key: own for own in (*teachers, change)}
+    return list(found.values())
+
+
 def base() -> str:
     """The experiment that is changed."""
     return _study().base

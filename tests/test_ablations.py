@@ -48,6 +48,15 @@ def test_every_change_changes_what_it_says_and_reads_no_test_split():
     assert len(seen) == len(others) + 1
 
 
+def test_teachers_are_trained_before_those_that_they_teach():
+    known = {change.key: change for change in ablations.changes()}
+    recipe, taught, sgd = known["recipe"], known["taught"], known["sgd"]
+    found = [change.key for change in ablations.with_teachers([recipe, taught, sgd, recipe])]
+    assert found == ["recipe", "attention", "crop", "constant", "taught", "sgd"]
+    everything = [change.key for change in ablations.with_teachers(ablations.changes())]
+    assert everything == list(known)
+
+
 def test_the_command_of_a_job_makes_its_config():
     for change in ablations.changes():
         job = job_of(change, 2)

@@ -95,7 +95,7 @@ def _chosen(only: Sequence[str]) -> list[Change]:
             raise UserError(f"received {key!r}, expected one of: {', '.join(known)}")
     # In the order asked for; nothing can be compared without the recipe as it is.
     first = next(iter(known))
-    return [known[key] for key in dict.fromkeys([first, *(only or known)])]
+    return ablations.with_teachers([known[key] for key in (first, *(only or known))])
 
 
 def _train_missing(wanted: Sequence[Change], seeds: int, runs: Path, data: Path) -> None:
