@@ -130,7 +130,8 @@ def evaluate_onnx(
     truth = places[split.labels]
     dropped = [judged.index(name) for name in run.config.drop_classes if name in judged]
     keep = (truth >= 0) & ~np.isin(truth, dropped)
-    probabilities = network(images[keep])
+    # As a run stores them, or a tie in half precision makes this another figure than the run's.
+    probabilities = _as_stored(network(images[keep]))
     if not same:
         probabilities = probabilities[:, [class_names.index(name) for name in judged]]
         probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-12)
@@ -153,10 +154,14 @@ def predictions_of(
         role: Predictions(
             protocol.judged[role].ids,
             protocol.judged[role].labels,
-            found.astype(np.float16).astype(np.float32),
+            _as_stored(found),
         )
         for role, found in probabilities.items()
     }
+
+
+def _as_stored(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    return probabilities.astype(np.float16).astype(np.float32)
 
 
 def _or_none(value: float) -> float | None:
