@@ -109,11 +109,12 @@ def png_address(image: NDArray[np.uint8]) -> str:
 
 
 def _grid(faces: Sequence[Face], found: cached.Images) -> None:
-    figures = "".join(_figure(face, found) for face in faces)
+    figures = "".join(figure(face, found) for face in faces)
     st.html(f'<div class="faces" style="{_STYLE}">{figures}</div>')
 
 
-def _figure(face: Face, found: cached.Images) -> str:
+def figure(face: Face, found: cached.Images) -> str:
+    """A face of a dataset, its class and what is said of it, as HTML."""
     names = [*found.splits.class_names, face.true, *(name for name, _ in face.said.values())]
     colors = theme.class_colors(list(dict.fromkeys(names)), pieces.mode())
     said = "; ".join(f"{label}: {name}" for label, (name, _) in face.said.items())

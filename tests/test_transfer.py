@@ -95,6 +95,7 @@ def test_only_the_same_network_can_be_started_from(tmp_path: Path):
 
 
 def test_a_forest_gives_the_probabilities(tmp_path: Path):
+    from fercore.export import export_finished
     from fercore.train import train
 
     config = tiny_config(epochs=2, head="random_forest", drop_classes=["disgust"])
@@ -107,6 +108,10 @@ def test_a_forest_gives_the_probabilities(tmp_path: Path):
     probabilities = run.predictions("test").probabilities
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=2e-3)
     assert not probabilities[:, 1].any()  # no tree has seen disgust
+    # The network beneath would answer otherwise than the figures say.
+    with pytest.raises(UserError, match="random forest"):
+        export_finished(run, make_splits()["test"].images)
+    assert not (run.path / "model.onnx").exists()
 
 
 def test_training_under_the_svm_selects_by_its_own_loss(tmp_path: Path):
