@@ -3,6 +3,7 @@
 A deleted run lies in `.deleted/` under the runs root, where no list looks, until that is emptied.
 """
 
+import itertools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ def annotate(run: Run, **changes: Any) -> Notes:
         UserError: if the folder is no run, a text is too long, or the disk refuses.
     """
     _require_run(run)
+    _require_readable_notes(run)
     try:
         notes = Notes.model_validate(run.notes.model_dump() | changes)
     except ValidationError as error:
@@ -58,8 +60,10 @@ def delete(run: Run) -> None:
     folder = run.path.parent / DELETED
     try:
         folder.mkdir(exist_ok=True)
-        if (folder / run.id).exists():
-            shutil.rmtree(folder / run.id)
+        if (folder / run.id).exists():  # one of that name that was deleted before
+            names = (f"{run.id}-{number}" for number in itertools.count(2))
+            free = next(name for name in names if not (folder / name).exists())
+            (folder / run.id).rename(folder / free)
         run.path.rename(folder / run.id)
     except OSError as error:
         raise UserError(f"cannot delete {run.path}: {error.strerror}") from None
@@ -102,6 +106,18 @@ def purge(root: Path, run_ids: Sequence[str] | None = None) -> int:
         except OSError as error:
             raise UserError(f"cannot remove {run.path}: {error.strerror}") from None
     return len(gone)
+
+
+def _require_readable_notes(run: Run) -> None:
+    file = run.path / "notes.json"
+    try:
+        Notes.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError):
+        raise UserError(
+            f"{file} cannot be read, and would be replaced; mend it, or remove it first"
+        ) from None
 
 
 def _require_run(run: Run) -> None:

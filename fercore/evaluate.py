@@ -130,14 +130,14 @@ def evaluate_onnx(
     truth = places[split.labels]
     dropped = [judged.index(name) for name in run.config.drop_classes if name in judged]
     keep = (truth >= 0) & ~np.isin(truth, dropped)
-    # As a run stores them, or a tie in half precision makes this another figure than the run's.
-    probabilities = _as_stored(network(images[keep]))
+    probabilities = network(images[keep])
     if not same:
-        probabilities = probabilities[:, [class_names.index(name) for name in judged]]
-        probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-12)
+        probabilities = _among(probabilities, [class_names.index(name) for name in judged])
+    # As a run stores them, or a tie in half precision makes this another figure than the run's.
+    probabilities = _as_stored(probabilities)
     title = f"{splits.name}, {splits.title(role)}"
     if not same:
-        title += f", {len(judged)} common classes"
+        title += f", {len(judged) - len(dropped)} common classes"
     return split_result(title, probabilities, truth[keep], judged)
 
 
@@ -158,6 +158,12 @@ def predictions_of(
         )
         for role, found in probabilities.items()
     }
+
+
+def _among(probabilities: NDArray[np.float32], places: Sequence[int]) -> NDArray[np.float32]:
+    """Probabilities of some of the classes alone; where none has any, all alike."""
+    chosen = np.maximum(probabilities[:, places].astype(np.float64), np.finfo(np.float64).tiny)
+    return np.asarray(chosen / chosen.sum(axis=1, keepdims=True), np.float32)
 
 
 def _as_stored(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,9 +1,10 @@
 """The runs that a training begins with or learns from: those that cannot give away the answers."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from fercore.config import ExperimentConfig, list_configs, load_config
+from fercore.config import CombinedConfig, ExperimentConfig, list_configs, load_config
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.runs import Run, find_run, list_runs, trained
@@ -58,6 +59,32 @@ def find_teachers(root: Path, config: ExperimentConfig, splits: Splits) -> tuple
         if problem := next(_teacher_problems(root, run, config, splits), ""):
             raise UserError(f"received the teacher {run.id}, {problem}")
     return tuple(found)
+
+
+def line_of(root: Path, run: Run) -> Iterator[tuple[str, Run | None]]:
+    """A run, and all that it learnt from or began with, each once: name, and the run if it is here.
+
+    Args:
+        root: of the runs.
+        run: any.
+    """
+    waiting: list[tuple[str, Run | None]] = [(run.id, run)]
+    seen = set[str]()
+    while waiting:
+        name, found = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if found is None:
+            with suppress(UserError):
+                found = find_run(root, name)
+        yield name, found
+        if found and isinstance(found.config, CombinedConfig):
+            waiting += [(own, None) for own in found.config.combined.members]
+        if found and found.experiment:
+            waiting += [(own, None) for own in found.experiment.distillation.teachers]
+            if found.experiment.start_from:
+                waiting.append((found.experiment.start_from, None))
 
 
 def _named(root: Path, name: str, once: bool) -> list[Run]:
@@ -128,15 +155,8 @@ def _leaks(root: Path, run: Run, config: ExperimentConfig, splits: Splits) -> It
     """How a run, or one that it learnt from, may know what an honest protocol judges."""
     if not config.protocol.honest:
         return
-    waiting, seen = [run.id], set[str]()
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        try:
-            of_line = find_run(root, name)
-        except UserError:
+    for name, of_line in line_of(root, run):
+        if of_line is None:
             yield f"which learnt from {name}, a run that is not here: nobody knows what that saw"
             continue
         own, known = of_line.experiment, of_line.environment
@@ -147,9 +167,6 @@ def _leaks(root: Path, run: Run, config: ExperimentConfig, splits: Splits) -> It
         alike = same and own.protocol.divides_like(config.protocol)
         if own.dataset == config.dataset and not alike:
             yield _KNOWS if of_line.id == run.id else f"which learnt from {of_line.id}, {_KNOWS}"
-        waiting += own.distillation.teachers
-        if own.start_from:
-            waiting.append(own.start_from)
 
 
 def _problems(run: Run) -> Iterator[str]:

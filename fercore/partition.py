@@ -1,6 +1,7 @@
 """Divide a dataset into what is trained on, selected on and tested on, as a protocol says."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -226,11 +227,4 @@ def _pool(splits: Splits) -> Split:
 def _with_parts(
     splits: Splits, parts: dict[str, Split], titles: dict[str, str] | None = None
 ) -> Splits:
-    return Splits(
-        splits.name,
-        splits.class_names,
-        parts,
-        splits.titles if titles is None else titles,
-        splits.fingerprint,
-        splits.synthetic,
-    )
+    return replace(splits, parts=parts, titles=splits.titles if titles is None else titles)

@@ -112,21 +112,22 @@ def plan(config: RunConfig, splits: Splits) -> Protocol:
 
 
 def refuse_other_division(run: Run, splits: Splits) -> None:
-    """Refuse to judge a run's network again on samples that its protocol would divide otherwise.
+    """Refuse to judge a run's network again on samples that are divided otherwise than it saw.
 
-    A division at random or by subject hangs on all images of the dataset: of another version of
-    it, what the network was trained on would be tested.
+    A division at random or by subject hangs on all images of the dataset, and so does a validation
+    part that was held out when the dataset was added: of another version of it, what the network
+    was trained on would be judged.
 
     Raises:
         UserError: if the dataset was divided so, and is not the one that the run saw.
     """
     known = run.environment.dataset_fingerprint if run.environment else splits.fingerprint
     divided = run.config is not None and run.config.protocol.split != "official"
-    if divided and known != splits.fingerprint:
+    if (divided or splits.held_out) and known != splits.fingerprint:
         raise UserError(
             f"{run.id} saw another {splits.name} (fingerprint {known}, here {splits.fingerprint}), "
-            "which its protocol divided otherwise: images of its training would be tested; add the "
-            "dataset again from the same files"
+            "which was divided otherwise: images of its training would be judged; add the dataset "
+            "again from the same files"
         )
 
 

@@ -50,10 +50,15 @@ def _versions() -> dict[str, str]:
 
 
 def _commit() -> str:
-    """The commit of the source tree that this package runs from; empty if git does not know it."""
+    """The commit of the source tree that this package runs from; empty if git does not know it.
+
+    Of a package that is installed inside another project's repository, git knows nothing.
+    """
+    if not _git("ls-files", "--error-unmatch", "fercore/provenance.py"):
+        return ""
     commit = _git("rev-parse", "HEAD")
-    # The log of a run that is in the repository already changes while it trains.
-    if commit and _git("status", "--porcelain", "--untracked-files=no", "--", ":(exclude)runs"):
+    # A network or dataset that is not added yet changes what runs, too.
+    if commit and _git("status", "--porcelain", "--untracked-files=all", "--", "fercore"):
         return f"{commit}+changes"
     return commit
 

@@ -5,12 +5,13 @@ reader meets a broken, foreign or half-written folder with a `problem`, never wi
 """
 
 import json
+import math
 import os.path
 import re
 import time
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -23,7 +24,16 @@ from pydantic import BaseModel, ValidationError
 
 from fercore.config import CombinedConfig, ExperimentConfig, ImportedConfig
 from fercore.errors import UserError
-from fercore.records import Environment, Latency, Layer, LogRow, Notes, Results, Status
+from fercore.records import (
+    Environment,
+    Latency,
+    Layer,
+    LogRow,
+    Notes,
+    Results,
+    SplitResult,
+    Status,
+)
 
 STALE_SECONDS = 30.0
 
@@ -167,13 +177,19 @@ def trained(config: ExperimentConfig, runs: Sequence[Run]) -> list[tuple[Experim
         runs: any.
 
     Returns:
-        Each with its own config.
+        Each with its own config, all on the version of the dataset that the newest is on: figures
+        on others have no mean in common.
     """
-    return [
+    found = [
         (run.experiment, run)
         for run in sorted(runs, key=lambda run: run.results.finished if run.results else "")
         if run.ended and run.experiment and run.experiment.trains_like(config)
     ]
+    return [(own, run) for own, run in found if _dataset_of(run) == _dataset_of(found[-1][1])]
+
+
+def _dataset_of(run: Run) -> str:
+    return run.environment.dataset_fingerprint if run.environment else ""
 
 
 def started(run: Run) -> float:
@@ -197,7 +213,7 @@ def find_run(root: Path, run_id: str) -> Run:
         return read_run(root / run_id)
     raise UserError(
         f"received the run {run_id!r}, expected a folder under {root}; "
-        "`fercore runs` lists what is there"
+        "`fercore runs list` says what is there"
     )
 
 
@@ -276,14 +292,39 @@ def check_run(path: Path) -> list[str]:
     elif sum(layer.parameters for layer in run.layers()) != results.parameters:
         problems.append("layers.json: its parameters do not add up to those of results.json")
     for split, result in results.splits.items():
-        counted = sum(map(sum, result.confusion))
-        if counted != result.n:
-            problems.append(f"results.json: {split} has n = {result.n}, its matrix {counted}")
+        problems += _contradictions(split, result)
     for split in ("validation", "test"):
-        needed = split == "test" or "validation" in results.splits
-        if needed and run.predictions(split) is None:
+        if split not in results.splits and split != "test":
+            continue
+        said = run.predictions(split)
+        if said is None:
             problems.append(f"predictions.npz: {split} is missing, unreadable or of another shape")
+        elif split in results.splits and not _tells(said, results.splits[split]):
+            problems.append(f"predictions.npz: {split} gives another matrix than results.json")
     return problems
+
+
+def _contradictions(split: str, result: SplitResult) -> Iterator[str]:
+    """What an evaluation says that its matrix does not."""
+    matrix = np.asarray(result.confusion)
+    if matrix.sum() != result.n:
+        yield f"results.json: {split} has n = {result.n}, its matrix {matrix.sum()}"
+    elif not math.isclose(right := np.trace(matrix) / result.n, result.accuracy, abs_tol=1e-9):
+        yield f"results.json: {split} has accuracy {result.accuracy}, its matrix {right}"
+
+
+def _tells(said: Predictions, result: SplitResult) -> bool:
+    """Whether predictions give an evaluation's matrix, over the classes that it judges."""
+    matrix = np.asarray(result.confusion)
+    if (
+        said.probabilities.shape[1] != len(matrix)
+        or not np.isin(said.labels, range(len(matrix))).all()
+    ):
+        return False
+    found = np.zeros_like(matrix)
+    np.add.at(found, (said.labels, said.probabilities.argmax(axis=1)), 1)
+    judged = matrix.any(axis=1)
+    return bool((found[judged] == matrix[judged]).all())
 
 
 def _alive(status: Status) -> bool:

@@ -235,7 +235,8 @@ def _train(
     except KeyboardInterrupt:
         if not log:
             raise
-        stopped_by = "interrupt"
+        # One that came while the last epoch was saved stopped nothing.
+        stopped_by = "interrupt" if len(log) < config.epochs else "epochs"
     if not log:
         raise UserError(
             f"the loss of the first epoch was not finite (learning rate "

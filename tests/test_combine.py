@@ -12,6 +12,7 @@ from fercore.errors import UserError
 from fercore.evaluate import evaluate_onnx
 from fercore.onnx_session import OnnxNetwork
 from fercore.predict import Network
+from fercore.protocol import refuse_other_division
 from fercore.recorder import RunWriter
 from fercore.records import Results
 from fercore.runs import check_run, read_run
@@ -152,6 +153,44 @@ def test_a_dataset_with_other_classes_is_judged_on_those_in_common(members, data
     assert [row.name for row in found.classes] == ["happy", "sad"]
     with pytest.raises(UserError, match="too few in common"):
         evaluate_onnx(run, replace(other, class_names=("a", "b", "c")), POOL)
+
+
+class Sure:
+    """A network of which the dataset's images are as good as all neutral, which it lacks."""
+
+    image_shape = (48, 48)
+
+    def __call__(self, images):
+        likely = np.full((len(images), 7), 1e-9, np.float32)
+        likely[:, 6] = 1
+        likely[:, 4] = 2e-9
+        return likely
+
+
+def test_what_a_network_is_sure_of_leaves_the_classes_in_common_comparable(members, data):
+    run, test = members[0], data["test"]
+    keep = np.isin(test.labels, [3, 4])  # happy and sad
+    part = replace(test.take(keep), labels=(test.labels[keep] - 3).astype(np.uint8))
+    names = ("happy", "sad")
+    other = replace(data, name="other", class_names=names, parts={POOL: part}, titles={})
+    found = evaluate_onnx(run, other, POOL, Sure())
+    # In half precision all of its answers among these two would be nothing.
+    assert found.accuracy == pytest.approx((part.labels == 1).mean())
+    assert found.title == "other, pool, 2 common classes"
+    # A class that the run dropped is none that they have in common.
+    dropped = run.config.model_copy(update={"drop_classes": ("fear",)})
+    three = replace(other, class_names=(*names, "fear"))
+    found = evaluate_onnx(replace(run, config=dropped), three, POOL, Sure())
+    assert (found.title, found.n) == ("other, pool, 2 common classes", len(part))
+
+
+def test_a_validation_part_that_was_held_out_here_is_nobody_elses(members, data):
+    run = members[0]
+    held_out = replace(data, held_out=True)
+    refuse_other_division(run, held_out)  # its own
+    with pytest.raises(UserError, match="images of its training would be judged"):
+        refuse_other_division(run, replace(held_out, fingerprint="another"))
+    refuse_other_division(run, replace(data, fingerprint="another"))
 
 
 def test_the_temperature_is_stored(members):

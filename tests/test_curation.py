@@ -58,8 +58,9 @@ def test_a_deleted_run_is_in_no_list_and_comes_back_whole(run):
     assert curation.deleted(root) == []
 
 
-def test_a_run_deleted_twice_keeps_the_later_one(run):
+def test_of_two_deleted_runs_of_one_name_none_is_lost(run):
     root = run.path.parent
+    curation.annotate(run, text="first")
     curation.delete(run)
     again = RunWriter.create(root, tiny_config(seed=3))
     again.path.rename(root / run.id)
@@ -67,6 +68,18 @@ def test_a_run_deleted_twice_keeps_the_later_one(run):
     RunWriter(root / run.id).set_status(state="interrupted")
     curation.delete(read_run(root / run.id))
     assert curation.restore(root, run.id).notes.text == "second"
+    assert curation.restore(root, f"{run.id}-2").notes.text == "first"
+
+
+@pytest.mark.parametrize("content", [b"<<<<<<< HEAD", b'{"text": "from tomorrow", "stars": 5}'])
+def test_notes_that_cannot_be_read_are_not_replaced(run, content):
+    file = run.path / "notes.json"
+    file.write_bytes(content)
+    found = read_run(run.path)
+    assert found.state == run.state
+    with pytest.raises(UserError, match=r"notes\.json cannot be read"):
+        curation.annotate(found, pinned=True)
+    assert file.read_bytes() == content
 
 
 def test_nothing_but_a_run_that_rests_is_deleted(run):

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fercore.config import Combination, CombinedConfig, RunConfig
 from fercore.data.splits import Splits
 from fercore.errors import UserError
-from fercore.lineage import find_start, find_teachers
+from fercore.lineage import find_start, find_teachers, line_of
 from fercore.recorder import RunWriter
-from fercore.runs import list_runs, read_log, read_run
+from fercore.runs import Run, list_runs, read_log, read_run
 from tests.tiny import make_splits, tiny_config
 
 pytestmark = pytest.mark.keras
@@ -308,6 +309,23 @@ def test_weights_of_another_image_size_are_not_started_from(taught):
     root, data, path = taught
     with pytest.raises(UserError, match=r"images of side 48, not of 32; expected image.size"):
         find_start(root, tiny_config(start_from=path.name, image={"size": 32}), data)
+
+
+def test_a_run_elsewhere_has_a_line_too(taught, tmp_path):
+    root, data, path = taught
+    started = tiny_config(start_from=str(path))
+    assert find_start(tmp_path, started, data).path == path
+    run = read_run(path)
+    named = tiny_config(start_from="gone", distillation={"teachers": [path.name]})
+    child = Run(tmp_path / "child", "finished", named, results=run.results)
+    found = dict(line_of(root, child))
+    assert found["child"] is child
+    assert found["gone"] is None
+    assert found[path.name].id == path.name
+    members = Combination(members=(path.name,), views="ten")
+    fields = run.config.model_dump(include=set(RunConfig.model_fields))
+    mean = CombinedConfig(**fields | {"model": "mean", "combined": members})
+    assert path.name in dict(line_of(root, Run(tmp_path / "mean", "finished", mean)))
 
 
 @pytest.mark.parametrize("tie", ["start_from", "teachers"])

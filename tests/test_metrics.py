@@ -20,6 +20,7 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 from sklearn.utils.class_weight import compute_class_weight
 
 from fercore import metrics
+from fercore.evaluate import split_result
 
 K = 7
 EXACT = {"rtol": 0, "atol": 1e-12}
@@ -231,9 +232,12 @@ def test_summary_repeats_the_single_figures():
 
 
 def test_summary_of_a_single_sample_is_plain_json():
-    evaluation = metrics.summarise(np.array([[0.2, 0.7, 0.1]]), np.array([1]))
-
-    assert json.loads(json.dumps(evaluation.to_json(), allow_nan=False)) == {
+    names = ("a", "b", "c")
+    found = split_result("One", np.array([[0.2, 0.7, 0.1]]), np.array([1]), names)
+    fields = found.model_dump(mode="json")
+    classes = {name: [row[name] for row in fields["classes"]] for name in fields["classes"][0]}
+    assert json.loads(json.dumps(fields | {"classes": classes}, allow_nan=False)) == {
+        "title": "One",
         "n": 1,
         "accuracy": 1.0,
         "accuracy_low": pytest.approx(0.206549, abs=1e-6),
@@ -243,9 +247,12 @@ def test_summary_of_a_single_sample_is_plain_json():
         "nll": pytest.approx(-np.log(0.7), abs=1e-12),
         "ece": pytest.approx(0.3, abs=1e-12),
         "top2": 1.0,
-        "per_class": {
+        "classes": {
+            "name": ["a", "b", "c"],
             "precision": [0.0, 1.0, 0.0],
             "recall": [None, 1.0, None],
+            "recall_low": [None, pytest.approx(0.206549, abs=1e-6), None],
+            "recall_high": [None, 1.0, None],
             "f1": [None, 1.0, None],
             "support": [0, 1, 0],
         },

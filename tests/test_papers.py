@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,21 @@ def test_a_run_with_another_recipe_does_not_count():
     assert papers.runs_of("le2019-deep", [changed]) == ()
     # Precision is the machine's choice.
     assert papers.runs_of("le2019-deep", [made("le2019-deep", 0.9, precision="float32")])
+
+
+def test_runs_on_two_versions_of_a_dataset_have_no_mean():
+    seeds = [made("le2019-deep", accuracy, seed) for seed, accuracy in enumerate((0.64, 0.66))]
+    on_other = seeds[1].environment.model_copy(update={"dataset_fingerprint": "f" * 16})
+    later = seeds[1].results.model_copy(update={"finished": "2100-01-01T00:00:00+00:00"})
+    other = replace(seeds[1], environment=on_other, results=later)
+    found = comparison("le2019-deep", [seeds[0], other])
+    assert (found.paper.mean, found.paper.seeds) == (pytest.approx(66.0), 1)
+
+
+def test_copies_of_one_face_give_no_interval():
+    found = comparison("rath2021-balanced", [made("rath2021-balanced", 0.79)])
+    assert (found.paper.low, found.paper.high, found.status) == (None, None, "reached")
+    assert found.paper.mean == pytest.approx(79.0)
 
 
 def test_folds_count_once_all_of_them_are_there():

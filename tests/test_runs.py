@@ -1,5 +1,7 @@
 import json
+import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from fercore.errors import UserError
 from fercore.recorder import RunWriter
 from fercore.records import Environment, LogRow
-from fercore.runs import Predictions, find_run, list_runs, read_log, read_run
+from fercore.runs import Predictions, check_run, find_run, list_runs, read_log, read_run
 from tests.tiny import tiny_config
 
 ENVIRONMENT = Environment(
@@ -214,3 +216,22 @@ def test_results_of_fewer_epochs_than_the_config_asks_for_are_no_end(writer):
 def test_a_run_is_found_by_name_and_by_path(writer, tmp_path):
     assert find_run(writer.path.parent, writer.path.name).path == writer.path
     assert find_run(tmp_path, str(writer.path)).path == writer.path
+
+
+def test_a_check_compares_figures_matrix_and_predictions(tmp_path):
+    committed = Path(__file__).parents[1] / "runs" / "rath2021-original-s0-20261121T060913"
+    path = tmp_path / committed.name
+    shutil.copytree(committed, path)
+    assert check_run(path) == []
+    said = (path / "predictions.npz").read_bytes()
+    with np.load(path / "predictions.npz") as stored:
+        arrays = dict(stored)
+    few = {name: value[:10] if name.startswith("test") else value for name, value in arrays.items()}
+    np.savez_compressed(path / "predictions.npz", **few)
+    assert check_run(path) == ["predictions.npz: test gives another matrix than results.json"]
+    (path / "predictions.npz").write_bytes(said)
+    results = json.loads((path / "results.json").read_bytes())
+    results["splits"]["test"]["accuracy"] = 0.99
+    (path / "results.json").write_text(json.dumps(results))
+    (problem,) = check_run(path)
+    assert problem.startswith("results.json: test has accuracy 0.99, its matrix 0.8")

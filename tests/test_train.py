@@ -270,6 +270,19 @@ def test_a_log_line_without_its_checkpoint_is_trained_again(splits, tmp_path):
     )
 
 
+def test_an_interrupt_after_the_last_epoch_stops_nothing(splits, tmp_path):
+    config = tiny_config(epochs=2)
+    writer = RunWriter.create(tmp_path, config)
+
+    def interrupt(progress):
+        if progress.row and progress.row.epoch == 2:
+            raise KeyboardInterrupt
+
+    results = train(config, splits, writer, on_progress=interrupt)
+    assert (results.stopped_by, results.epochs_run) == ("epochs", 2)
+    assert read_run(writer.path).ended
+
+
 def test_an_interrupt_before_the_first_epoch_leaves_a_run_that_says_so(splits, tmp_path):
     config = tiny_config()
     writer = RunWriter.create(tmp_path, config)

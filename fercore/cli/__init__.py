@@ -73,10 +73,6 @@ def _run() -> int:
         return _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", 130)
-    except BrokenPipeError:
-        # The reader of our output is gone, as in `fercore runs list | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         mend = "; free some space and try again" if error.errno == errno.ENOSPC else ""
         return _fail(f"{error.strerror or error}: {error.filename or 'the disk'}{mend}")

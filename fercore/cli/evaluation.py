@@ -64,6 +64,7 @@ def evaluate(
     from fercore.combine import joined
     from fercore.data import load
     from fercore.evaluate import evaluate_onnx
+    from fercore.lineage import line_of
     from fercore.onnx_session import OnnxNetwork
     from fercore.partition import divide
     from fercore.protocol import refuse_other_division
@@ -86,6 +87,15 @@ def evaluate(
         content = joined([found.onnx_path], found.results.class_names, "ten")
         views = OnnxNetwork(content, threads=0)
     result = evaluate_onnx(found, splits, role, views)
+    line = line_of(runs_root(runs), found)
+    if role == POOL and any(
+        own and own.config and own.config.dataset == splits.name for _, own in line
+    ):
+        typer.echo(
+            f"note: {found.id}, or a run that it learnt from, was trained on images of "
+            f"{splits.name}: of all of them, this is no test",
+            err=True,
+        )
     if as_json:
         print_json({"run": found.id, "split": role, "tta": tta, **result.model_dump(mode="json")})
         return

@@ -117,6 +117,8 @@ def train(
                 f"{run.environment.dataset_fingerprint}, here it is {splits.fingerprint}; add the "
                 "dataset again from the same files, or train anew"
             )
+        # Nobody else goes on with it while the framework is imported.
+        writer.try_status(state="running", phase="starting", epochs=experiment.epochs)
     else:
         assert config is not None
         experiment = load_config(config, overrides)

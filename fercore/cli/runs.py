@@ -17,6 +17,7 @@ from fercore.cli.options import (
     print_json,
     print_table,
 )
+from fercore.errors import UserError
 from fercore.records import run_schema
 from fercore.roots import data_root, runs_root
 from fercore.runs import Run, check_run, find_run, list_runs
@@ -26,17 +27,23 @@ RunName = Annotated[str, typer.Argument(help="A run's name or path.")]
 
 
 @app.command("list")
-def list_command(runs: RunsRoot = None, as_json: AsJson = False) -> None:
-    """List every run, newest first.
+def list_command(
+    everything: Annotated[bool, typer.Option("--all", help="Archived runs too.")] = False,
+    runs: RunsRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """List every run that is not archived, pinned ones first, then the newest.
 
     Example: fercore runs list
     """
     root = runs_root(runs)
-    found = list_runs(root)
+    there = list_runs(root)
+    found = [run for run in there if everything or not run.notes.archived]
+    found.sort(key=lambda run: not run.notes.pinned)
     if as_json:
         print_json([_summary(run) for run in found])
         return
-    if not found:
+    if not there:
         typer.echo(f"no runs under {root}; make one with: fercore train synthetic-quick")
         return
     table = plain_table("run", "state", ">n", ">test %", ">95% interval", ">no repeats %", "remark")
@@ -58,6 +65,8 @@ def list_command(runs: RunsRoot = None, as_json: AsJson = False) -> None:
             remark,
         )
     print_table(table)
+    if archived := len(there) - len(found):
+        typer.echo(f"{archived} more are archived: fercore runs list --all")
 
 
 @app.command()
@@ -128,7 +137,12 @@ def rm(
 
     Example: fercore runs rm RUN
     """
-    found = find_run(runs_root(runs), run)
+    root = runs_root(runs)
+    found = find_run(root, run)
+    if found.path.parent.resolve() != root.resolve():
+        raise UserError(
+            f"received {found.path}, expected a run under {root}; name its folder with --runs-root"
+        )
     if not yes:
         typer.confirm(f"Delete {found.path}?", abort=True)
     curation.delete(found)

@@ -93,7 +93,9 @@ def load(root: Path) -> Splits:
         raise UserError(
             f"{NAME} under {root} lacks {' and '.join(missing)}; add the rest with: {_HOW}"
         )
-    return Splits(NAME, CLASS_NAMES, parts, TITLES, manifest.fingerprint)
+    return Splits(
+        NAME, CLASS_NAMES, parts, TITLES, manifest.fingerprint, held_out=manifest.held_out
+    )
 
 
 def status(root: Path) -> DatasetStatus:

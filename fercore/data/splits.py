@@ -91,6 +91,8 @@ class Splits:
         fingerprint: 16 hexadecimal digits over every pixel, label and id: equal exactly when two
             machines hold the same data.
         synthetic: whether code drew the images; such results never mix with real ones.
+        held_out: whether its validation part was taken out of training when it was added, for want
+            of one of its own: others trained on it.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Splits:
     titles: Mapping[str, str] = field(default_factory=dict)
     fingerprint: str = ""
     synthetic: bool = False
+    held_out: bool = False
 
     def __getitem__(self, role: str) -> Split:
         return self.parts[role]

@@ -1,8 +1,6 @@
 """Every figure of a results file at once."""
 
-import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -52,11 +50,6 @@ class Evaluation:
     per_class: PerClass
     confusion: Counts
 
-    def to_json(self) -> dict[str, Any]:
-        """The same fields as plain numbers, lists and dicts, with None for NaN."""
-        fields: dict[str, Any] = _plain(asdict(self))
-        return fields
-
 
 def summarise(probabilities: Probabilities, labels: Labels) -> Evaluation:
     """Every figure of a results file at once.
@@ -85,13 +78,3 @@ def summarise(probabilities: Probabilities, labels: Labels) -> Evaluation:
         per_class=per_class(confusion),
         confusion=confusion,
     )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -19,18 +19,17 @@ from fercore.config import ExperimentConfig, PublishedFigure
 from fercore.data import store
 from fercore.data.audit import audit
 from fercore.data.splits import Split
+from fercore.evaluate import split_result
 from fercore.labels import FER2013
-from fercore.metrics import accuracy_interval, fit_temperature, summarise
+from fercore.metrics import fit_temperature
 from fercore.recorder import RunWriter
 from fercore.records import (
-    ClassResult,
     Environment,
     Layer,
     LogRow,
     Onnx,
     Results,
     Selection,
-    SplitResult,
 )
 from fercore.runs import Predictions
 
@@ -126,17 +125,20 @@ def finished(root: Path, plan: Plan) -> Path:
         found = _predictions(rng, split, counts, plan.accuracy)
         predictions[split] = found
         kept = ~np.isin(found.labels, dropped)
-        splits[split] = split_result(title, found.probabilities[kept], found.labels[kept])
+        splits[split] = split_result(title, found.probabilities[kept], found.labels[kept], FER2013)
         if split == "validation":
             temperature = fit_temperature(found.probabilities[kept], found.labels[kept])
         if split == "test":
             unique = kept & (rng.random(len(kept)) > 0.02)
             splits["test_unique"] = split_result(
-                f"{title} without repeats", found.probabilities[unique], found.labels[unique]
+                f"{title} without repeats",
+                found.probabilities[unique],
+                found.labels[unique],
+                FER2013,
             )
             if dropped:
                 splits["test_all"] = split_result(
-                    f"{title}, all classes", found.probabilities, found.labels
+                    f"{title}, all classes", found.probabilities, found.labels, FER2013
                 )
     log = _log(plan, plan.done)
     best = max(log, key=lambda row: row.val_accuracy)
@@ -323,31 +325,6 @@ def faces(data_root: Path, runs_root: Path) -> None:
     for path in runs_root.glob("*/environment.json"):
         fields = json.loads(path.read_bytes()) | {"dataset_fingerprint": installed.fingerprint}
         path.write_text(json.dumps(fields))
-
-
-def split_result(title: str, probabilities: np.ndarray, labels: np.ndarray) -> SplitResult:
-    """The record of an evaluation."""
-    fields = summarise(probabilities, labels).to_json()
-    table, confusion = fields.pop("per_class"), fields["confusion"]
-    classes = []
-    for i, name in enumerate(FER2013):
-        low, high = _wilson(confusion[i][i], sum(confusion[i]))
-        classes.append(
-            ClassResult(
-                name=name,
-                support=table["support"][i],
-                precision=table["precision"][i],
-                recall=table["recall"][i],
-                recall_low=low,
-                recall_high=high,
-                f1=table["f1"][i],
-            )
-        )
-    return SplitResult(title=title, classes=classes, **fields)
-
-
-def _wilson(hits: int, n: int) -> tuple[float | None, float | None]:
-    return accuracy_interval(hits, n) if n else (None, None)
 
 
 def _begun(root: Path, plan: Plan) -> RunWriter:
