@@ -12,6 +12,11 @@ from fercore import faces
 from fercore.roots import data_root
 from fercore.runs import Run
 
+NO_NETWORK = (
+    "No run here has a network yet. A training has one when it ends; that of a training on JAX is "
+    "made by `fercore export RUN`, where TensorFlow is installed too."
+)
+
 
 def networks(runs: Sequence[Run]) -> dict[str, Run]:
     """The runs that can be asked, by id: finished, with a network, the one to use first."""
@@ -26,7 +31,7 @@ def pick_networks(runs: Mapping[str, Run], limit: int, placeholder: str) -> list
     """Let the reader choose networks; the ids of their runs."""
     return linked.picks(
         "Networks",
-        facts.labels(list(runs.values())),
+        cached.labels(list(runs.values())),
         key="networks",
         limit=limit,
         default=list(runs)[:1],

@@ -147,7 +147,9 @@ def right_under(
 
 
 def network(run: Run) -> Network:
-    """A finished run's network, loaded once for all visitors; many threads may ask it at once.
+    """A finished run's network, loaded and asked once for all visitors.
+
+    Many threads may ask it at a time.
 
     Raises:
         UserError: if it cannot be loaded.
@@ -167,13 +169,6 @@ def grad_cam(run: Run) -> GradCam:
         UserError: if the network has no feature map to weigh.
     """
     return _grad_cam(run, run.path, signature_of(run.path, "model.onnx"))
-
-
-def warm_network(run: Run) -> Network:
-    """The same, asked once already: a first call takes longer than a camera can wait."""
-    loaded = network(run)
-    loaded(loaded.crops(np.zeros((64, 64), np.uint8), [whole(np.zeros((64, 64), np.uint8))]))
-    return loaded
 
 
 def finder(kind: Kind) -> FaceFinder:
@@ -330,7 +325,10 @@ def _preview_function() -> Any:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _predicting(_run: Run, path: Path, signature: Signature) -> Network:
-    return Network(_run)
+    loaded = Network(_run)
+    # A first call takes longer than a camera can wait.
+    loaded(loaded.crops(np.zeros((64, 64), np.uint8), [whole(np.zeros((64, 64), np.uint8))]))
+    return loaded
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import av
 import numpy as np
@@ -63,7 +62,7 @@ def controls(runs: Mapping[str, Run]) -> View:
     networks, chosen = [], {}
     for run_id in picked:
         try:
-            networks.append(cached.warm_network(runs[run_id]))
+            networks.append(cached.network(runs[run_id]))
         except UserError as error:
             st.error(formats.markdown(str(error)), icon=":material/error:")
         else:
@@ -73,7 +72,11 @@ def controls(runs: Mapping[str, Run]) -> View:
 
 def video(view: View) -> tuple[LiveStream, bool]:
     """The camera's picture with boxes and labels; the stream, and whether it plays."""
-    stream = _stream(view)
+    try:
+        stream = _stream(view)
+    except UserError as error:
+        st.error(formats.markdown(str(error)), icon=":material/error:")
+        st.stop()
 
     def change(frame: av.VideoFrame) -> av.VideoFrame:
         image = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
@@ -82,12 +85,13 @@ def video(view: View) -> tuple[LiveStream, bool]:
     track: NewestFrameTrack | None = st.session_state.get(_TRACK)
     if track is None or track.readyState != "live":
         track = st.session_state[_TRACK] = NewestFrameTrack(change)
+        stream.restart()
     track.change = change
     context = webrtc_streamer(
-        key="camera",
+        key="live:camera",
         mode=WebRtcMode.SENDRECV,
         # None unless the user names servers: nobody outside is asked.
-        rtc_configuration={"iceServers": _ice_servers()},
+        rtc_configuration={"iceServers": ice_servers()},
         media_stream_constraints={
             "video": {"width": {"ideal": 640}, "height": {"ideal": 480}},
             "audio": False,
@@ -155,7 +159,7 @@ def keep(view: View, stream: LiveStream) -> None:
         )
         st.download_button(
             "Session as CSV",
-            lambda: as_csv(stream.moments(1e9)),
+            lambda: as_csv(stream.moments()),
             "session.csv",
             "text/csv",
             icon=":material/download:",
@@ -205,14 +209,15 @@ def timeline(moments: Sequence[Moment], title: str, colors: Mapping[str, str]) -
         f'preserveAspectRatio="none">{"".join(drawn)}</svg>'
     )
     address = "data:image/svg+xml;base64," + base64.b64encode(picture.encode()).decode()
-    alt = html.escape(f"Probabilities of {title} over {last - first:.0f} seconds")
+    alt = html.escape(f"Probabilities of {title} over {last - moments[0].seconds:.0f} seconds")
     return (
         f'<figure style="margin:0"><figcaption style="font-size:.85rem;margin-bottom:.3rem">'
         f"{html.escape(title)}</figcaption>"
         f'<img src="{address}" alt="{alt}" class="timeline" '
         'style="width:100%;height:170px;display:block">'
         '<div style="display:flex;justify-content:space-between;font-size:.75rem;opacity:.65">'
-        f"<span>{first:.0f} s</span><span>0 to 100%</span><span>{last:.0f} s</span></div></figure>"
+        f"<span>{max(first, 0):.0f} s</span><span>0 to 100%</span><span>{last:.0f} s</span>"
+        "</div></figure>"
     )
 
 
@@ -251,9 +256,11 @@ def _finder(kind: faces.Kind) -> faces.FaceFinder:
     return faces.HaarFinder(scale=1.2) if kind == "haar" else faces.load_finder(kind)
 
 
-def _ice_servers() -> list[dict[str, Any]]:
-    named = os.environ.get("FERCORE_ICE_SERVERS", "")
-    return [{"urls": url.strip()} for url in named.split(",") if url.strip()]
+def ice_servers() -> list[dict[str, str]]:
+    """What `FERCORE_ICE_SERVERS` names: addresses, those of TURN with `|user|secret` behind."""
+    named = os.environ.get("FERCORE_ICE_SERVERS", "").split(",")
+    keys = ("urls", "username", "credential")
+    return [dict(zip(keys, one.strip().split("|"), strict=False)) for one in named if one.strip()]
 
 
 def _shoot(stream: LiveStream) -> None:

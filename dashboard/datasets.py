@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import cached, charts, facts, formats, gallery, linked, pieces, theme
+from dashboard import cached, charts, formats, gallery, linked, pieces, theme
 from dashboard.gallery import Face
 from fercore import metrics
 from fercore.data import add, list_datasets, list_own, status
@@ -186,7 +186,7 @@ def embedding(splits: Splits) -> None:
         return
     role = POOL if POOL in splits.parts else "test"
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        labels = facts.labels(list(runs.values()))
+        labels = cached.labels(list(runs.values()))
         chosen = linked.pick("Network", labels, key="run", implied=True, width=300)
         method = linked.choice(
             "Projection", {"off": "Off", "pca": "PCA", "tsne": "t-SNE"}, key="projection"

@@ -75,24 +75,21 @@ def as_markdown(table: pd.DataFrame) -> str:
     lines = [
         list(map(str, found.columns)),
         ["---:" if right else "---" for right in numeric],
-        *(
-            [cell(value).replace("|", "\\|") for value in row]
-            for row in found.itertuples(index=False)
-        ),
+        *([text.replace("|", "\\|") for text in row] for row in cells(found)),
     ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def as_latex(table: pd.DataFrame) -> str:
     """A `tabular` with the rules of booktabs; numbers to two digits."""
-    found = plain(table).map(cell)
-    numeric = [pd.api.types.is_numeric_dtype(column) for _, column in plain(table).items()]
+    found = plain(table)
+    numeric = [pd.api.types.is_numeric_dtype(column) for _, column in found.items()]
     lines = [
         rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in numeric)}}}",
         r"\toprule",
         " & ".join(map(_escaped, map(str, found.columns))) + r" \\",
         r"\midrule",
-        *(" & ".join(map(_escaped, row)) + r" \\" for row in found.itertuples(index=False)),
+        *(" & ".join(map(_escaped, row)) + r" \\" for row in cells(found)),
         r"\bottomrule",
         r"\end{tabular}",
     ]
@@ -111,14 +108,27 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def cell(value: Any) -> str:
-    """A value for people: numbers to two digits, small ones to three that count, or a dash."""
+def cells(table: pd.DataFrame) -> list[list[str]]:
+    """A table's values for people, row by row: the numbers of a column to as many digits."""
+    found = [
+        [_cell(value, all(map(_is_whole, column))) for value in column]
+        for _, column in table.items()
+    ]
+    return [list(row) for row in zip(*found, strict=True)]
+
+
+def _is_whole(value: Any) -> bool:
+    return not isinstance(value, float) or pd.isna(value) or value % 1 == 0
+
+
+def _cell(value: Any, whole: bool) -> str:
+    """A value: a number to two digits or none, a small one to three that count, or a dash."""
     if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
         return formats.DASH
     if isinstance(value, float):
         if 0 < abs(value) < 0.1:
             return f"{value:.3g}"
-        return f"{value:,.2f}" if value % 1 else f"{value:,.0f}"
+        return f"{value:,.0f}" if whole else f"{value:,.2f}"
     if isinstance(value, int):
         return f"{value:,}"
     return " ".join(str(value).splitlines())

@@ -90,11 +90,11 @@ def pictures(entries: Sequence[tuple[NDArray[np.uint8], str]], note: str = "") -
     )
 
 
-def jpeg_address(image: NDArray[np.uint8]) -> str:
-    """A grey image as the address of a small JPEG."""
+def jpeg_address(image: NDArray[np.uint8], quality: int = 60) -> str:
+    """An image as the address of a JPEG; by default a small one."""
     import cv2
 
-    done, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])
+    done, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done
     return "data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode()
 

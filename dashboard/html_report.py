@@ -95,10 +95,10 @@ def table(frame: pd.DataFrame) -> str:
     numeric = [pd.api.types.is_numeric_dtype(found[name]) for name in found]
     rows = (
         "".join(
-            f"<td{' class=number' if right else ''}>{html.escape(exports.cell(value))}</td>"
-            for value, right in zip(row, numeric, strict=True)
+            f"<td{' class=number' if right else ''}>{html.escape(text)}</td>"
+            for text, right in zip(row, numeric, strict=True)
         )
-        for row in found.itertuples(index=False)
+        for row in exports.cells(found)
     )
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     return (

@@ -12,12 +12,12 @@ import streamlit as st
 from numpy.typing import NDArray
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from dashboard import asking, cached, columns, exports, facts, formats, linked
-from dashboard.gallery import png_address
+from dashboard import asking, cached, columns, exports, formats, linked
+from dashboard.gallery import jpeg_address, png_address
 from fercore import faces
 from fercore.errors import UserError
 from fercore.explain import occlusion
-from fercore.photos import SUFFIXES, decode_photo, photos_in_zip
+from fercore.photos import MAX_ARCHIVE_BYTES, SUFFIXES, decode_photo, photos_in_zip
 from fercore.predict import Prediction, Predictor
 from fercore.runs import Run
 
@@ -90,7 +90,7 @@ def controls(runs: Mapping[str, Run]) -> View:
         if explain != "off" and picked:
             explained = picked[0]
             if len(picked) > 1:
-                labels = facts.labels(list(runs.values()))
+                labels = cached.labels(list(runs.values()))
                 options = {run_id: labels[run_id] for run_id in picked}
                 explained = linked.pick("Of", options, key="of", implied=True, width=260)
         if explained and explain == "grad-cam" and not _can_be_weighed(runs[explained]):
@@ -114,6 +114,7 @@ def photos() -> list[Given]:
         type=suffixes,
         accept_multiple_files=True,
         key="photos",
+        max_upload_size=MAX_ARCHIVE_BYTES >> 20,
         help="They stay in this machine's memory: nothing is stored, nothing is sent on.",
     )
     # An archive is not inflated again at every click; what is taken away is forgotten.
@@ -155,7 +156,7 @@ def judge(given: Sequence[Given], view: View) -> dict[str, list[Prediction]]:
             whole = [faces.whole(image)] if view.whole else None
             kept[photo.digest, *setting] = predictor.predict(image, whole)
             if bar:
-                bar.progress((number + 1) / len(missing), photo.name)
+                bar.progress((number + 1) / len(missing), formats.markdown(photo.name))
         if bar:
             bar.empty()
         for photo in given:
@@ -189,7 +190,7 @@ def show(photo: Given, said: Sequence[Prediction], view: View) -> None:
                 icon=":material/face:",
             )
             return
-        place = linked.page(pages, "faces") if pages > 1 else 1
+        place = linked.page(pages, f"faces-{photo.digest[:8]}") if pages > 1 else 1
         start = (place - 1) * _FACES_A_PAGE
         shown = list(enumerate(said, start=1))[start : start + _FACES_A_PAGE]
         with st.spinner("Looking at what the answers rest on", show_time=True):
@@ -304,7 +305,7 @@ def _boxed(image: NDArray[np.uint8], said: Sequence[Prediction], name: str) -> s
         for number, entry in enumerate(said, start=1)
     )
     alt = html.escape(f"{name} with {len(said)} faces boxed")
-    address = jpeg_address(np.asarray(reduced))
+    address = jpeg_address(np.asarray(reduced), quality=88)
     picture = f'<img src="{address}" alt="{alt}" style="width:100%;display:block">'
     return (
         '<div class="photo" style="position:relative;overflow:hidden;border-radius:.5rem">'
@@ -382,14 +383,3 @@ def _rests_on(view: View, crop: NDArray[np.uint8], class_index: int) -> NDArray[
         while len(kept) > _MOST_KEPT:
             del kept[next(iter(kept))]
     return kept[key]
-
-
-def jpeg_address(image: NDArray[np.uint8]) -> str:
-    """An image as an address that carries it."""
-    import base64
-
-    import cv2
-
-    done, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 88])
-    assert done
-    return "data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode()

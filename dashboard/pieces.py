@@ -43,7 +43,7 @@ def pick_runs(readable: Mapping[str, Run]) -> list[str]:
     """Let the reader pick up to eight runs; those ticked elsewhere, unless the address says."""
     picked = linked.picks(
         "Runs",
-        facts.labels(list(readable.values())),
+        cached.labels(list(readable.values())),
         key="runs",
         limit=theme.MAX_COMPARED,
         remembered=chosen(),
@@ -138,8 +138,15 @@ def badges(run: Run) -> None:
                 st.badge(formats.markdown(fact), color="gray")
 
 
-def no_runs() -> None:
-    """What to do when there is no run at all."""
+def no_runs(lacking: str = "") -> None:
+    """What to do when there is no run at all.
+
+    Args:
+        lacking: what the page says where there are runs, but none that it can show.
+    """
+    if lacking and cached.list_runs():
+        st.info(lacking, icon=":material/hourglass_empty:")
+        return
     st.subheader("No runs yet")
     st.markdown(
         "A run appears here by itself as soon as its training starts. "

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import cached, columns, facts, formats, matrix, pieces
+from dashboard import cached, columns, facts, formats, linked, matrix, pieces
 from fercore import papers
 from fercore.metrics import predictive_value
 from fercore.papers import Comparison, Ours, System
@@ -204,18 +204,20 @@ def _matrices(system: System, rows: Sequence[Comparison]) -> None:
     if not shown:
         return
     with st.expander("Our confusion matrices", icon=":material/grid_on:"):
-        titles = st.multiselect(
+        # By their places: titles would make a long address.
+        titles = {str(place): title for place, title in enumerate(shown, start=1)}
+        places = linked.picks(
             "Rows",
-            list(shown),
-            default=list(shown)[:2],
-            max_selections=_SIDE_BY_SIDE,
+            titles,
             key=f"matrices-{system.key}",
+            limit=_SIDE_BY_SIDE,
+            default=list(titles)[:2],
         )
-        if not titles:
+        if not places:
             return
-        with st.grid(len(titles), min_column_width=340, gap="medium"):
-            for title in titles:
-                _matrix(*shown[title])
+        with st.grid(len(places), min_column_width=340, gap="medium"):
+            for place in places:
+                _matrix(*shown[titles[place]])
 
 
 def _matrix(title: str, ours: Ours, view: str) -> None:

@@ -117,7 +117,7 @@ def controls(runs: Sequence[Run]) -> Listing:
         labels = {key: sort.label for key, sort in tables.SORTS.items()}
         sort = linked.pick("Sort by", labels, key="sort", implied=True, width=230) or "newest"
         judged = [run for run in runs if facts.result_of(run, "test")]
-        options = {"": "none"} | facts.labels(judged)
+        options = {"": "none"} | cached.labels(judged)
         chosen = linked.pick("Baseline", options, key="baseline", implied=True, width=300)
         reverse = linked.toggle("Reverse", key="reverse")
         grouped = linked.toggle(
@@ -179,7 +179,7 @@ def ticks_from_address() -> None:
 
 def actions(runs: Sequence[Run], table: pd.DataFrame) -> None:
     """What can be done with the runs that are ticked, and with the table."""
-    names = facts.labels(runs)
+    names = cached.labels(runs)
     picked = [run_id for run_id in pieces.chosen() if run_id in names]
     fit = 2 <= len(picked) <= theme.MAX_COMPARED
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):

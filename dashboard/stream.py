@@ -16,8 +16,8 @@ from fercore.faces import FaceFinder
 from fercore.live import LiveFace, LivePipeline, Settings
 from fercore.predict import Network
 
-# Frames whose times are kept, and seconds of what was said.
-_TIMES, _MEMORY = 300, 180.0
+# Frames whose times are kept.
+_TIMES = 300
 MOST_SEEN = 20_000
 # Seconds without a frame after which the stream is said to stall.
 STALLED = 2.0
@@ -59,8 +59,7 @@ class Health:
         p50: milliseconds for a frame, find to draw, median of the last frames.
         p95: 95th percentile.
         behind: milliseconds that the picture lags behind what came first and fastest.
-        silent: seconds since the last frame, `None` before the first.
-        faces: in the last frame.
+        silent: seconds since the last frame, `None` before the first of a start.
         error: what went wrong in the last frame, empty if nothing did.
     """
 
@@ -71,7 +70,6 @@ class Health:
     p95: float = 0.0
     behind: float = 0.0
     silent: float | None = None
-    faces: int = 0
     error: str = ""
 
 
@@ -118,6 +116,12 @@ class LiveStream:
                 self._networks = self._next = tuple(networks)
             self._finder = finder or self._finder
 
+    def restart(self) -> None:
+        """Wait for a first frame again: the camera was stopped, and is started anew."""
+        with self._lock:
+            self._arrived.clear()
+            self._last = []
+
     def frame(self, image: NDArray[np.uint8], media_time: float | None = None) -> NDArray[np.uint8]:
         """Take a frame and give it back with boxes and labels. Never raises.
 
@@ -149,7 +153,7 @@ class LiveStream:
             if not self._frames:
                 return Health()
             spent = np.array(self._spent) * 1e3
-            span = self._arrived[-1] - self._arrived[0]
+            span = self._arrived[-1] - self._arrived[0] if self._arrived else 0.0
             return Health(
                 frames=self._frames,
                 skipped=self._skipped,
@@ -157,8 +161,7 @@ class LiveStream:
                 p50=float(np.median(spent)),
                 p95=float(np.quantile(spent, 0.95)),
                 behind=1e3 * float(np.median(list(self._lags)[-15:])) if self._lags else 0.0,
-                silent=time.monotonic() - self._arrived[-1],
-                faces=len(self._last),
+                silent=time.monotonic() - self._arrived[-1] if self._arrived else None,
                 error=self._error,
             )
 
@@ -172,8 +175,8 @@ class LiveStream:
         with self._lock:
             return self._networks
 
-    def moments(self, seconds: float = _MEMORY) -> list[Moment]:
-        """What was said in the last seconds, the oldest first."""
+    def moments(self, seconds: float = np.inf) -> list[Moment]:
+        """What was said in the last seconds, or all that is kept, the oldest first."""
         with self._lock:
             if not self._seen:
                 return []
@@ -191,8 +194,8 @@ class LiveStream:
             finder, self._finder = self._finder, None
             self._pipeline.settings = self._settings
         if finder is not None:
-            self._pipeline = LivePipeline(self.networks(), finder, self._settings)
-        elif networks is not None:
+            self._pipeline.find_with(finder)
+        if networks is not None:
             self._pipeline.swap(networks)
 
     def _count(self, now: float, media_time: float | None) -> None:

@@ -88,6 +88,10 @@ class LivePipeline:
         self._costs = {n.id: self._costs.get(n.id, _Cost()) for n in networks}
         self._networks = list(networks)
 
+    def find_with(self, finder: FaceFinder) -> None:
+        """Find by another finder from the next frame on; the faces stay known."""
+        self._tracker.finder = finder
+
     def process(self, image: Image, now: float) -> list[LiveFace]:
         """Faces of a frame, and what is said of them.
 

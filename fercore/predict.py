@@ -151,7 +151,12 @@ class Predictor:
         Raises:
             ValueError: for an array of another shape or dtype.
         """
-        if image.dtype != np.uint8 or image.ndim not in (2, 3) or not image.size:
+        if (
+            image.dtype != np.uint8
+            or image.ndim < 2
+            or image.shape[2:] not in ((), (3,))
+            or not image.size
+        ):
             raise ValueError(
                 f"received an array of shape {image.shape} and dtype {image.dtype}, expected "
                 "(height, width) or (height, width, 3) uint8"

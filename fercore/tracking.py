@@ -40,14 +40,12 @@ class Track:
         face: where it is, steadied.
         finds: frames in which the finder saw it.
         seen: time of the last of them, in seconds.
-        sought: time of the last frame in which it was looked for.
     """
 
     number: int
     face: Face
     finds: int
     seen: float
-    sought: float
 
 
 class FaceTracker:
@@ -110,7 +108,7 @@ class FaceTracker:
             elif (followed := self._followed(track, image, grey, now)) is not None:
                 tracks.append(followed)
         for face in left:
-            new = Track(next(self._unsure), face, 0, now, now)
+            new = Track(next(self._unsure), face, 0, now)
             tracks.append(self._seen(new, face, grey, now))
         return tracks
 
@@ -123,7 +121,7 @@ class FaceTracker:
         if track.finds < _BELIEVED or now - track.seen > _FORGOTTEN:
             return None
         moved = self._follow_picture(track, grey)
-        return None if moved is None else replace(track, face=moved, sought=now)
+        return None if moved is None else replace(track, face=moved)
 
     def _look_nearby(self, face: Face, image: Image) -> Face | None:
         import cv2
@@ -169,7 +167,7 @@ class FaceTracker:
             picture = cv2.resize(part, (_PICTURE, _PICTURE), interpolation=cv2.INTER_AREA)
             self._pictures[number] = np.asarray(picture, np.uint8)
         shown = _steadied(track.face, face) if track.finds else face
-        return replace(track, number=number, face=shown, finds=finds, seen=now, sought=now)
+        return replace(track, number=number, face=shown, finds=finds, seen=now)
 
 
 def _around(face: Face, image: Image) -> tuple[int, int, Image]:

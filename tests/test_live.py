@@ -108,6 +108,23 @@ def test_networks_are_swapped_and_the_face_stays_known(katkar, ranjan, haar):
     assert list(after.labels) == [OTHER]
 
 
+def test_a_face_keeps_its_number_under_another_finder(katkar, haar, monkeypatch):
+    """The first goes, a second comes, and the finder is changed: it is not called the first."""
+    clock = iter(np.arange(0, 100, 1 / 60))
+    monkeypatch.setattr("dashboard.stream.time.monotonic", lambda: float(next(clock)))
+    stream = LiveStream([katkar], haar, Settings())
+
+    def seen(x, frames):
+        for _ in range(frames):
+            stream.frame(scene(x, 240))
+        return [face.number for face in stream.faces()]
+
+    assert seen(160, 6) == [1]
+    assert seen(480, 60) == [2]
+    stream.configure([katkar], Settings(), faces.HaarFinder(scale=1.1))
+    assert seen(480, 6) == [2]
+
+
 def test_boxes_are_drawn_where_the_face_is(katkar, haar):
     pipeline = LivePipeline([katkar], haar)
     found = through(pipeline, 6)[-1]
@@ -130,13 +147,19 @@ def test_a_stream_counts_remembers_and_takes_a_picture(katkar, haar):
     for number in range(20):
         stream.frame(scene(320, 240), number / 25)
     health = stream.health()
-    assert (health.frames, health.faces, health.error) == (20, 1, "")
+    assert (health.frames, len(stream.faces()), health.error) == (20, 1, "")
     assert 0 < health.p50 <= health.p95
     assert np.array_equal(stream.picture(), scene(320, 240))
     moments = stream.moments()
     assert {moment.face for moment in moments} == {1}
     assert moments[-1].label == "happy"
     assert sum(moments[-1].probabilities) == pytest.approx(1, abs=1e-2)
+    # Stopped and started anew: nothing has come yet, and what was said is kept.
+    stream.restart()
+    health = stream.health()
+    assert (health.frames, health.silent, health.fps) == (20, None, 0)
+    assert stream.faces() == []
+    assert stream.moments() == moments
 
 
 def test_a_stream_says_how_far_it_is_behind(katkar, haar, monkeypatch):

@@ -99,7 +99,8 @@ def test_without_a_face_there_is_nothing_to_say(predictor):
 
 
 def test_arrays_that_are_no_image_are_refused(predictor):
-    for wrong in (np.zeros((5, 5)), np.zeros((0, 4), np.uint8), np.zeros(9, np.uint8)):
+    shapes = ((0, 4), (9,), (99, 99, 1), (99, 99, 4), (1, 99, 99, 3))
+    for wrong in (np.zeros((5, 5)), *(np.zeros(shape, np.uint8) for shape in shapes)):
         with pytest.raises(ValueError, match=r"expected \(height, width\)"):
             predictor.predict(wrong)
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import augmenting, cached, facts, linked
+from dashboard import augmenting, cached, linked
 
 st.title("Augmentation", anchor=False)
 installed = cached.installed_datasets()
@@ -23,7 +23,7 @@ left, right = st.columns([1, 2.4], gap="large")
 with left:
     policy = augmenting.controls()
     judges = cached.runs_on(splits)
-    titles = {"": "none"} | facts.labels(list(judges.values()))
+    titles = {"": "none"} | cached.labels(list(judges.values()))
     chosen = linked.pick("What a run makes of them", titles, key="run", implied=True)
     run = judges.get(chosen or "")
 with right:

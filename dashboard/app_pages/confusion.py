@@ -7,7 +7,7 @@ from dashboard import cached, comparison, confusions, pieces
 st.title("Confusion", anchor=False)
 readable = {run.id: run for run in cached.list_runs() if run.results}
 if not readable:
-    pieces.no_runs()
+    pieces.no_runs("No run here has figures yet: a training has them when it ends.")
     st.stop()
 
 picked = pieces.pick_runs(readable)

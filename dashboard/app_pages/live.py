@@ -7,7 +7,7 @@ from dashboard import asking, cached, camera, pieces
 st.title("Live", anchor=False)
 runs = asking.networks(cached.list_runs())
 if not runs:
-    pieces.no_runs()
+    pieces.no_runs(asking.NO_NETWORK)
     st.stop()
 
 view = camera.controls(runs)

@@ -171,6 +171,13 @@ def test_the_camera_s_face_is_followed_and_a_network_is_swapped(page, address):
     page.wait_for_selector("section.face", timeout=30_000)
     assert "happy" in faces(page)[0]
 
+    # And back, from a page with a switch for the camera.
+    page.get_by_role("link", name="Live", exact=True).first.click()
+    expect(page.locator("h1")).to_have_text("Live")
+    page.frame_locator("iframe").first.get_by_role("button", name="START").click(timeout=30_000)
+    page.wait_for_selector("section.live-face", timeout=60_000)
+    assert page.locator("[data-testid=stException]").count() == 0
+
 
 def start(page: Page, address: str) -> None:
     page.goto(f"{address}/live?networks={KATKAR}")

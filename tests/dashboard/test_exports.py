@@ -34,6 +34,17 @@ def test_markdown_is_a_table_of_as_many_columns():
     assert lines[3].split(" | ")[1] == DASH
 
 
+def test_numbers_of_a_column_have_as_many_digits():
+    table = pd.DataFrame(
+        {"a": [66.0, 66.82, None], "n": [3589.0, None, 12.0], "p": [0.0, 1.0, 0.02]}
+    )
+    assert exports.cells(table) == [
+        ["66.00", "3,589", "0.00"],
+        ["66.82", DASH, "1.00"],
+        [DASH, "12", "0.02"],
+    ]
+
+
 def test_latex_escapes_what_it_would_read():
     text = exports.as_latex(TABLE)
     assert r"\begin{tabular}{lrrllr}" in text
@@ -43,15 +54,12 @@ def test_latex_escapes_what_it_would_read():
 
 
 def test_a_small_number_is_not_nought_and_a_missing_date_is_a_dash():
-    assert [exports.cell(p) for p in (0.0004, 0.0496, 0.5, 12.0)] == [
-        "0.0004",
-        "0.0496",
-        "0.50",
-        "12",
-    ]
-    assert exports.cell(pd.NaT) == exports.cell(None) == exports.cell(float("nan")) == DASH
+    table = pd.DataFrame({"p": [0.0004, 0.0496, 0.5, 12.0], "t": [pd.NaT, None, float("nan"), "a"]})
+    numbers, dates = zip(*exports.cells(table), strict=True)
+    assert numbers == ("0.0004", "0.0496", "0.50", "12.00")
+    assert dates == (DASH, DASH, DASH, "a")
 
 
 def test_a_bar_is_escaped_in_markdown_alone():
     assert "A | B" in exports.as_latex(TABLE)
-    assert exports.cell("A | B") == "A | B"
+    assert exports.cells(pd.DataFrame({"a": ["A | B"]})) == [["A | B"]]

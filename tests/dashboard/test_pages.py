@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import facts, formats, photo, reports
+from dashboard import camera, facts, formats, photo, reports
 from fercore import ablations, curation, goals, metrics, papers
 from fercore.config import AugmentationConfig, RunConfig, load_config
 from fercore.data import load, store
@@ -26,6 +26,7 @@ from fercore.runs import Run, list_runs, read_run
 from tests.dashboard import make_runs
 
 APP = str(Path(__file__).parents[2] / "dashboard" / "main.py")
+RUNS = Path(__file__).parents[2] / "runs"
 PAGES = ("runs", "compare", "confusion", "run", "papers")  # those of runs alone
 
 
@@ -584,6 +585,43 @@ def test_a_network_that_was_there_before_the_results_is_none_of_theirs(runs: dic
     told = json.loads((run.path / "results.json").read_bytes())
     (run.path / "results.json").write_text(json.dumps(told | {"onnx": None}))
     assert read_run(run.path).onnx_path is None
+
+
+@pytest.mark.parametrize("page", ["photo", "live", "confusion"])
+def test_a_page_that_can_show_none_of_the_runs_says_what_they_lack(root: Path, page: str):
+    for run in list_runs(root):
+        if run.state != "running":
+            shutil.rmtree(run.path)
+    said = words(open_page(page))
+    assert "No run here has" in said
+    assert "No runs yet" not in said
+
+
+def test_live_says_what_is_wrong_with_yunet(
+    root: Path, runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "yunet.onnx").write_bytes(b"truncated")
+    monkeypatch.setenv("FERCORE_YUNET", str(tmp_path / "yunet.onnx"))
+    network = next(RUNS.glob("katkar2021-model1-original-s0-*")) / "model.onnx"
+    run = runs["katkar2021-model1-original"]
+    shutil.copyfile(network, run.path / "model.onnx")
+    app = AppTest.from_file(APP, default_timeout=30)
+    app.switch_page("app_pages/live.py")
+    app.query_params["networks"] = [run.id]
+    app.run()
+    assert not app.exception
+    (error,) = (element.value for element in app.error)
+    assert "cannot be loaded as YuNet" in error
+
+
+def test_turn_servers_carry_their_secret(monkeypatch: pytest.MonkeyPatch):
+    assert camera.ice_servers() == []
+    named = "stun:one.example:3478, turn:two.example?transport=udp|ann|s3cret,"
+    monkeypatch.setenv("FERCORE_ICE_SERVERS", named)
+    assert camera.ice_servers() == [
+        {"urls": "stun:one.example:3478"},
+        {"urls": "turn:two.example?transport=udp", "username": "ann", "credential": "s3cret"},
+    ]
 
 
 def test_pins_tags_and_the_archive(root: Path, runs: dict[str, Run]):
