@@ -49,6 +49,13 @@ def test_the_best_experiment_on_the_validation_split_counts():
     assert found.reached.unrepeated == pytest.approx(100 * 96 / 137)
 
 
+def test_one_lucky_seed_stands_behind_three():
+    tiny = [told("facet-tiny", seed, right=112, chosen=90) for seed in range(3)]
+    lucky = told("facet-tiny-distilled", 0, right=126, chosen=100)
+    assert standing("tiny", [*tiny, lucky]).reached.experiment == "facet-tiny"
+    assert standing("tiny", [*tiny[:2], lucky]).reached.experiment == "facet-tiny-distilled"
+
+
 def test_two_seeds_or_a_lower_mean_reach_nothing():
     two = [told("facet-tiny", seed, right=112, chosen=90) for seed in range(2)]
     assert standing("tiny", two).status == "short"

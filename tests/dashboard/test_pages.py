@@ -112,8 +112,9 @@ def test_papers_sets_our_own_networks_beside_their_goals(monkeypatch: pytest.Mon
     goal = next(goal for goal in goals.goals() if goal.key == "tiny")
     trained = [name for name in goal.experiments if goals.runs_of(name, runs)]
     assert {"facet-tiny", "facet-tiny-taught"} <= set(trained)
-    # The test chooses nothing.
-    name = max(trained, key=lambda name: mean(name, "validation"))
+    # The test chooses nothing, and one seed nothing over three.
+    enough = [name for name in trained if len(goals.runs_of(name, runs)) >= goals.SEEDS]
+    name = max(enough or trained, key=lambda name: mean(name, "validation"))
     line = goal_table[goal_table["Asked"] == 70].iloc[0]
     assert line["Ours"] == pytest.approx(mean(name, "test"))
     assert (line["Runs"], line["Network"]) == (len(goals.runs_of(name, runs)), name)
