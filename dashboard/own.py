@@ -132,7 +132,10 @@ def _goal_columns() -> dict[str, Any]:
         "Spread": config.NumberColumn("±", format="%.2f", width=56, help="Over the seeds, points."),
         "Parameters": config.NumberColumn("Parameters", format="localized"),
         "Seconds": config.NumberColumn("Training s", format="%.0f", help="Mean over the seeds."),
-        "Network": config.TextColumn("Network", help="The best on PublicTest of those meant that have three seeds, or of all."),
+        "Network": config.TextColumn(
+            "Network",
+            help="The best on PublicTest, of those meant that have three seeds if one has.",
+        ),
         "Device": config.TextColumn("Device"),
     }
 
