@@ -110,10 +110,10 @@ def _plain(value: Any) -> Any:
 
 def cells(table: pd.DataFrame) -> list[list[str]]:
     """A table's values for people, row by row: the numbers of a column to as many digits."""
-    found = [
-        [_cell(value, all(map(_is_whole, column))) for value in column]
-        for _, column in table.items()
-    ]
+    found = []
+    for _, column in table.items():
+        whole = all(map(_is_whole, column))
+        found.append([_cell(value, whole) for value in column])
     return [list(row) for row in zip(*found, strict=True)]
 
 

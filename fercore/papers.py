@@ -283,7 +283,7 @@ def ours(row: Row, view: str, runs: Sequence[Run]) -> Ours | None:
     of_first = [found[0] for run in whole[0] if (found := _value(row, view, run))]
     n = sum(n for _, n in values) // len(whole)
     low, high = None, None
-    # Copies of one face are not independent; nor are folds that share their training images.
+    # Copies of one face are not independent.
     protocol = used[0].config.protocol if used[0].config else None
     copied = protocol is not None and protocol.copies == "before_split"
     if row.metric in {"accuracy", "recall", "validation accuracy"} and n and not copied:
