@@ -176,12 +176,12 @@ def test_what_a_network_is_sure_of_leaves_the_classes_in_common_comparable(membe
     found = evaluate_onnx(run, other, POOL, Sure())
     # In half precision all of its answers among these two would be nothing.
     assert found.accuracy == pytest.approx((part.labels == 1).mean())
-    assert found.title == "other, pool, 2 common classes"
+    assert found.title == f"other, {POOL}, 2 common classes"
     # A class that the run dropped is none that they have in common.
     dropped = run.config.model_copy(update={"drop_classes": ("fear",)})
     three = replace(other, class_names=(*names, "fear"))
     found = evaluate_onnx(replace(run, config=dropped), three, POOL, Sure())
-    assert (found.title, found.n) == ("other, pool, 2 common classes", len(part))
+    assert (found.title, found.n) == (f"other, {POOL}, 2 common classes", len(part))
 
 
 def test_a_validation_part_that_was_held_out_here_is_nobody_elses(members, data):

@@ -313,8 +313,9 @@ def test_weights_of_another_image_size_are_not_started_from(taught):
 
 def test_a_run_elsewhere_has_a_line_too(taught, tmp_path):
     root, data, path = taught
-    started = tiny_config(start_from=str(path))
-    assert find_start(tmp_path, started, data).path == path
+    teacher = next(run for run in list_runs(root) if run.config.name == "teacher")
+    started = tiny_config(start_from=str(teacher.path))
+    assert find_start(tmp_path, started, data).path == teacher.path
     run = read_run(path)
     named = tiny_config(start_from="gone", distillation={"teachers": [path.name]})
     child = Run(tmp_path / "child", "finished", named, results=run.results)
