@@ -49,13 +49,19 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         self.config = config
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, images: Any) -> Any:
-        """Change a batch: `(n, height, width, 1)` float32 in, the same out."""
+    def call(self, images: Any, mirrored: Any = None) -> Any:
+        """Change a batch: `(n, height, width, 1)` float32 in, the same out.
+
+        Args:
+            images: grey levels, 0 to 255.
+            mirrored: `(n,)` bool, which images to flip; by default each is flipped by chance,
+                where the config flips at all.
+        """
         config = self.config
         n = ops.shape(images)[0]
         height, width = images.shape[1:3]
         if config.moves:
-            images = resample(images, self.draw(n, height, width), config.fill)
+            images = resample(images, self.draw(n, height, width, mirrored), config.fill)
         before = images
         if config.contrast:
             mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
@@ -72,7 +78,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
             images = self._erased(images, n)
         return images if images is before else ops.clip(images, 0.0, WHITE)
 
-    def draw(self, n: Any, height: int, width: int) -> Any:
+    def draw(self, n: Any, height: int, width: int, mirrored: Any = None) -> Any:
         """Random maps from an output pixel to an input pixel, as `fercore.resample` takes them."""
         config = self.config
         angle = self._uniform(n, math.radians(config.rotation))
@@ -88,7 +94,9 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
             # The window's centre, as far from the image's as keeps it inside.
             shift_x = shift_x + self._uniform(n, 1.0) * (1 - side) / 2 * width
             shift_y = shift_y + self._uniform(n, 1.0) * (1 - side) / 2 * height
-        if config.horizontal_flip:
+        if mirrored is not None:
+            flip = ops.where(mirrored, -1.0, 1.0)
+        elif config.horizontal_flip:
             coin = keras.random.uniform((n,), seed=self.seed_generator)
             flip = ops.where(coin < 0.5, -1.0, 1.0)
         else:

@@ -5,8 +5,8 @@ Independent of the Keras version and backend: the arrays stand in the order of t
 
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +52,9 @@ def load(path: Path, variables: Sequence[keras.Variable]) -> int:
     Raises:
         UserError: if the checkpoint is absent, damaged, or of another network or optimizer.
     """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = [stored[name] for name in sorted(set(stored.files) - {"epoch"})]
-            epoch = int(stored["epoch"])
-    except FileNotFoundError:
-        raise UserError(
-            f"there is no checkpoint {path}: the run ended before its first epoch did, or its "
-            "checkpoints were not kept; train it anew"
-        ) from None
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"the checkpoint {path} is damaged ({error}); train anew") from None
+    with _opened(path) as stored:
+        arrays = [stored[name] for name in sorted(set(stored.files) - {"epoch"})]
+        epoch = int(stored["epoch"])
     expected = [tuple(variable.shape) for variable in variables]
     if [array.shape for array in arrays] != expected:
         raise UserError(
@@ -72,6 +64,30 @@ def load(path: Path, variables: Sequence[keras.Variable]) -> int:
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
     return epoch
+
+
+def epoch_of(path: Path) -> int:
+    """Return how many whole epochs led to a checkpoint.
+
+    Raises:
+        UserError: if the checkpoint is absent or damaged.
+    """
+    with _opened(path) as stored:
+        return int(stored["epoch"])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            yield stored
+    except FileNotFoundError:
+        raise UserError(
+            f"there is no checkpoint {path}: the run ended before its first epoch did, or its "
+            "checkpoints were not kept; train it anew"
+        ) from None
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"the checkpoint {path} is damaged ({error}); train anew") from None
 
 
 def start_from(run: Run, network: keras.Model) -> None:

@@ -97,6 +97,7 @@ class LogRow(_Record):
         val_seconds: of validation.
         images_per_second: in training.
         elapsed: seconds of training and validation since epoch 1 began, over all resumptions.
+        image_size: pixels, height and width of the images; `None` in runs of earlier versions.
     """
 
     epoch: int = Field(ge=1)
@@ -109,6 +110,7 @@ class LogRow(_Record):
     val_seconds: float = Field(ge=0)
     images_per_second: float = Field(ge=0)
     elapsed: float = Field(ge=0)
+    image_size: int | None = Field(default=None, ge=1)
 
 
 class Layer(_Record):

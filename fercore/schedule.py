@@ -37,8 +37,26 @@ def should_stop(config: EarlyStoppingConfig, log: Sequence[LogRow]) -> bool:
 
 
 def best_epoch(log: Sequence[LogRow]) -> LogRow:
-    """The epoch with the highest validation accuracy, the earlier of two equal ones."""
-    return max(log, key=lambda row: (row.val_accuracy, -row.epoch))
+    """Return the epoch with the highest validation accuracy, the earlier of two equal ones.
+
+    Where the image size grew during the training, only epochs at the largest size count.
+    """
+    return max(log, key=lambda row: (row.image_size or 0, row.val_accuracy, -row.epoch))
+
+
+def image_size(config: ExperimentConfig, epoch: int, full_size: int) -> int:
+    """Return the height and width, in pixels, of the images of an epoch.
+
+    Args:
+        config: of the experiment, whose `progressive_resizing` says when the size changes.
+        epoch: from 1.
+        full_size: pixels, of the images that the finished network takes.
+    """
+    resizing = config.progressive_resizing
+    # Floating point would put 0.55 of 100 epochs at 55.00000000000001.
+    small_epochs = math.floor(config.epochs * resizing.fraction + 1e-6)
+    small = resizing.size is not None and epoch <= small_epochs
+    return resizing.size if small and resizing.size else full_size
 
 
 def _plateaus(config: ExperimentConfig, log: Sequence[LogRow]) -> int:

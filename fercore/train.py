@@ -28,11 +28,13 @@ from fercore import (
     schedule,
 )
 from fercore.augment import change_copies
-from fercore.config import ExperimentConfig
+from fercore.config import ExperimentConfig, ImageConfig
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.evaluate import judge, predictions_of, temperature_of
+from fercore.layers import adapt_whitening
 from fercore.lineage import find_start, find_teachers
+from fercore.partition import fit_images
 from fercore.protocol import plan
 from fercore.recorder import RunWriter
 from fercore.records import LogRow, Results, Selection
@@ -40,6 +42,7 @@ from fercore.runs import read_log
 from fercore.trainee import OnProgress, Progress, Steps, Trainee, batches, layer_table, predict
 
 EVALUATION_BATCH = 128
+WHITENING_IMAGES = 5000
 # Of shorter epochs not every one is saved: on a GPU writing would take as long as training.
 SAVE_SECONDS = 10.0
 Stop = Literal["epochs", "early stopping", "interrupt", "not a number"]
@@ -128,35 +131,44 @@ def _train(
     samples = len(images)
     validation_positions = np.arange(samples, samples + len(validation), dtype=np.int32)
 
-    # The network, and what moves its weights.
-    keras.utils.set_random_seed(config.seed)
+    # The finished network, in single precision, and the one that trains.
     input_shape = (*images.shape[1:], 1)
-    with device.sharing_batches(config.devices), device.computing_in(precision):
-        network = models.build(config.model, input_shape, num_classes, config.model_options)
-        if not resume and (start := find_start(run.path.parent, config, splits)):
-            checkpoints.start_from(start, network)
-        teachers = find_teachers(run.path.parent, config, splits)
-        answers = None
-        if teachers and config.distillation.asked == "once":
-            run.set_status(phase="asking the teachers", epochs=config.epochs)
-            on_progress(Progress("asking the teachers"))
-            answers = combine.answers(teachers, images, config.augmentation.horizontal_flip)
-            teachers = ()
-        trainee = Trainee(
-            network,
-            config,
-            np.concatenate([images, validation]),
-            [checkpoints.teacher(teacher, input_shape) for teacher in teachers],
-            answers,
-        )
+    with device.computing_in("float32"):
+        final = models.build(config.model, input_shape, num_classes, config.model_options)
+    start = None if resume else find_start(run.path.parent, config, splits)
+    teachers = find_teachers(run.path.parent, config, splits)
+    answers = None
+    if teachers and config.distillation.asked == "once":
+        run.set_status(phase="asking the teachers", epochs=config.epochs)
+        on_progress(Progress("asking the teachers"))
+        answers = combine.answers(teachers, images, config.augmentation.horizontal_flip)
+        teachers = ()
+
+    def build_trainee(size: int) -> Trainee:
+        keras.utils.set_random_seed(config.seed)
+        pixels = fit_images(np.concatenate([images, validation]), ImageConfig(size=size))
+        shape = (*pixels.shape[1:], 1)
+        with device.sharing_batches(config.devices), device.computing_in(precision):
+            network = models.build(config.model, shape, num_classes, config.model_options)
+            _require_same_weights(network, final, config)
+            adapt_whitening(network, pixels[:WHITENING_IMAGES])
+            if start is not None:
+                checkpoints.start_from(start, network)
+            taught_by = [checkpoints.teacher(teacher, shape) for teacher in teachers]
+            return Trainee(network, config, pixels, taught_by, answers)
+
     last_path, best_path = run.checkpoints / "last.npz", run.checkpoints / "best.npz"
     log: list[LogRow] = []
+    done = checkpoints.epoch_of(last_path) if resume else 0
+    full_size = images.shape[1]
+    size = schedule.image_size(config, done + 1, full_size)
+    trainee = build_trainee(size)
     if resume:
         log = read_log(run.path)[: checkpoints.load(last_path, trainee.state())]
         # It may go on for more epochs than it began with.
         run.write_json("config.json", config.model_dump(mode="json"))
         run.rewrite_log(log)
-    run.write_layers(layer_table(network))
+    run.write_layers(layer_table(final))
 
     stopped_by: Stop = "epochs"
     saved = len(log)
@@ -168,6 +180,9 @@ def _train(
                 stopped_by = "early stopping"
                 break
             epoch = len(log) + 1
+            if (wanted := schedule.image_size(config, epoch, full_size)) != size:
+                size = wanted
+                trainee = trainee.continued_by(build_trainee(size))
             trainee.reseed(config.seed, epoch)
             trainee.optimizer.learning_rate.assign(schedule.learning_rate(config, log))
             drawn = np.random.default_rng([config.seed, epoch]).permutation(samples)
@@ -195,7 +210,8 @@ def _train(
                     verbose=0,
                     return_dict=True,
                 )
-                evaluated = [ops.convert_to_numpy(variable) for variable in network.variables]
+                weights_now = trainee.network.variables
+                evaluated = [ops.convert_to_numpy(variable) for variable in weights_now]
             ended = time.perf_counter()
 
             # Under the SVM's loss the softmax of the scores is no probability to take logs of.
@@ -215,6 +231,7 @@ def _train(
                 val_seconds=ended - trained,
                 images_per_second=len(order) / (trained - began),
                 elapsed=(log[-1].elapsed if log else 0.0) + ended - began,
+                image_size=size,
             )
             # The resumable state comes last: killed in between, the run repeats these epochs.
             with device.interrupts_deferred():
@@ -247,11 +264,9 @@ def _train(
         run.rewrite_log(log)
         run.set_status(epoch=saved)
 
-    # The best checkpoint in single precision, its kernels rounded to what model.onnx stores.
+    # The best checkpoint, its kernels rounded to what model.onnx stores.
     run.set_status(phase="evaluating")
     on_progress(Progress("evaluating"))
-    with device.computing_in("float32"):
-        final = models.build(config.model, input_shape, num_classes, config.model_options)
     best = log[checkpoints.load(best_path, final.variables) - 1]
     export.round_kernels(final)
     if config.head == "random_forest":
@@ -297,3 +312,15 @@ def _train(
     run.write_record(results)
     run.set_status(state="finished", phase="", message=f"stopped by {stopped_by}")
     return results
+
+
+def _require_same_weights(
+    network: keras.Model, final: keras.Model, config: ExperimentConfig
+) -> None:
+    """Refuse progressive resizing of a network whose weights depend on the image size."""
+    if [v.shape for v in network.variables] != [v.shape for v in final.variables]:
+        raise UserError(
+            f"received progressive_resizing.size = {config.progressive_resizing.size}, but the "
+            f"weights of {config.model} depend on the image size; expected a network that ends in "
+            "a global pooling, such as vgg or facet"
+        )

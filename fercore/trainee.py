@@ -42,6 +42,8 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+# Keeps the draw of alternating flips apart from the other draws of one seed.
+_FLIP_STREAM = 1_000_067
 
 
 class Trainee(keras.Model):  # type: ignore[misc]
@@ -88,10 +90,15 @@ class Trainee(keras.Model):  # type: ignore[misc]
         online = config.augmentation.mode == "online"
         self.augment = Augment(config.augmentation if online else AugmentationConfig())
         self.mix = Mix(config.augmentation) if config.augmentation.mixes else None
+        self.mirrored = None
+        if config.augmentation.alternating_flip:
+            self.mirrored = keras.Variable(
+                np.zeros(len(images), bool), dtype="bool", trainable=False, name="mirrored"
+            )
         self.sample_loss = build_loss(config)
         self._average = config.optimizer.average
         self._batch_size, self._devices = config.batch_size, config.devices
-        self._pass = _TrainingPass(network, self.images, self.augment, self.mix)
+        self._pass = _TrainingPass(network, self.images, self.augment, self.mix, self.mirrored)
         self.compile(
             optimizer=build_optimizer(config.optimizer),
             loss=self.sample_loss,
@@ -180,6 +187,17 @@ class Trainee(keras.Model):  # type: ignore[misc]
         """Everything that a resumption needs: the weights and what the optimizer remembers."""
         return [*self.network.variables, *self.optimizer.variables]
 
+    def continued_by(self, other: "Trainee") -> "Trainee":
+        """Hand the whole state over to another trainee of the same weights, and return that one.
+
+        Args:
+            other: built for images of another size.
+        """
+        for mine, its in zip(self.state(), other.state(), strict=True):
+            # A copy: on JAX a step gives away the memory of what it replaces.
+            its.assign(ops.copy(mine.value))
+        return other
+
     @contextmanager
     def averaged(self, positions: NDArray[np.int32]) -> Iterator[None]:
         """In the body, the network's weights are their moving average, if one is kept.
@@ -238,6 +256,8 @@ class Trainee(keras.Model):  # type: ignore[misc]
             sequence = np.random.SeedSequence([seed, epoch, number])
             variable.assign(sequence.generate_state(2))
         self.augment.reseed(seed, epoch)
+        if self.mirrored is not None:
+            self.mirrored.assign(_mirrored_images(self.mirrored.shape[0], seed, epoch))
         if self.mix is not None:
             self.mix.reseed(seed, epoch)
 
@@ -246,16 +266,25 @@ class _TrainingPass(keras.Model):  # type: ignore[misc]
     """A network's forward pass as in training, of which batch normalisation keeps statistics."""
 
     def __init__(
-        self, network: keras.Model, images: keras.Variable, augment: Augment, mix: Mix | None
+        self,
+        network: keras.Model,
+        images: keras.Variable,
+        augment: Augment,
+        mix: Mix | None,
+        mirrored: keras.Variable | None,
     ):
         super().__init__(name="training_pass")
         self.network, self.images, self.augment, self.mix = network, images, augment, mix
+        self.mirrored = mirrored
         self.compile(jit_compile=device.jit_compile())
         self.built = True  # of parts that are built by themselves
 
     def change(self, positions: Any) -> tuple[Any, Any]:
         """Augmented pixels of a batch; if they are mixed, each one's partner and own share too."""
-        pixels = self.augment(_pixels(self.images, positions))
+        mirrored = None
+        if self.mirrored is not None:
+            mirrored = ops.take(self.mirrored, positions, axis=0)
+        pixels = self.augment(_pixels(self.images, positions), mirrored)
         if self.mix is None:
             return pixels, None
         pixels, partner, share = self.mix(pixels)
@@ -274,6 +303,12 @@ class _TrainingPass(keras.Model):  # type: ignore[misc]
             if isinstance(layer, keras.layers.BatchNormalization)
         ]
         return round(3.5 / (1 - max(momenta))) if momenta else 0
+
+
+def _mirrored_images(n: int, seed: int, epoch: int) -> NDArray[np.bool_]:
+    """Return which of `n` images an epoch mirrors: in the next epoch, the others are mirrored."""
+    first = np.random.default_rng([seed, _FLIP_STREAM]).random(n) < 0.5
+    return np.asarray(first ^ (epoch % 2 == 0), bool)
 
 
 def _warmed(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
@@ -303,15 +338,35 @@ def build_optimizer(config: OptimizerConfig) -> keras.optimizers.Optimizer:
         settings |= {"use_ema": True, "ema_momentum": config.average}
     if config.name == "sgd":
         settings |= {"momentum": config.momentum, "nesterov": config.nesterov}
-    if config.name == "muon":
-        optimizer = Muon(**settings)
-    else:
-        optimizer = keras.optimizers.get({"class_name": config.name, "config": settings})
+    optimizer = _OPTIMIZERS[config.name](**settings)
+    if config.batch_norm_bias_rate != 1:
+        _scale_rate(optimizer, "beta", config.batch_norm_bias_rate)
     # Keras puts the average in the weights' place at the end of `fit`, which here is every epoch's.
     optimizer.finalize_variable_values = lambda weights: None
     if config.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+_OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "sgd": keras.optimizers.SGD,
+    "adadelta": keras.optimizers.Adadelta,
+    "rmsprop": keras.optimizers.RMSprop,
+    "muon": Muon,
+}
+
+
+def _scale_rate(optimizer: keras.optimizers.Optimizer, name: str, factor: float) -> None:
+    """Multiply the learning rate of the variables of one name, such as `"beta"`."""
+    update_step = optimizer.update_step
+
+    def scaled(gradient: Any, variable: Any, learning_rate: Any) -> None:
+        rate = learning_rate * factor if variable.name == name else learning_rate
+        update_step(gradient, variable, rate)
+
+    optimizer.update_step = scaled
 
 
 def batches(

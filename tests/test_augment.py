@@ -316,3 +316,30 @@ def test_an_epoch_is_the_same_for_every_network(faces):
     alone.reseed(3, 5)
     assert np.array_equal(seen[0], seen[1])
     assert np.array_equal(seen[0], np.asarray(alone(faces[..., None].astype(np.float32))))
+
+
+def test_alternating_flips_show_every_image_both_ways_in_two_epochs(faces):
+    from fercore import models
+    from fercore.trainee import Trainee
+    from tests.tiny import tiny_config
+
+    config = tiny_config(augmentation={"horizontal_flip": True, "alternating_flip": True})
+    images = np.repeat(faces, 8, axis=0)
+    network = models.build("katkar2021", (48, 48, 1), 7, {"variant": "model2"})
+    trainee = Trainee(network, config, images)
+    positions = np.arange(len(images), dtype=np.int32)[::-1].copy()
+    expected = images[positions].astype(np.float32)
+
+    def mirrored(epoch, seed=0):
+        trainee.reseed(seed, epoch)
+        pixels = np.asarray(trainee._pass.change(positions)[0])[..., 0]
+        flipped = (np.abs(pixels - expected[:, :, ::-1]) < 1e-3).all(axis=(1, 2))
+        same = (np.abs(pixels - expected) < 1e-3).all(axis=(1, 2))
+        assert (flipped ^ same).all()
+        return flipped
+
+    first = mirrored(1)
+    assert 0.2 < first.mean() < 0.8
+    np.testing.assert_array_equal(mirrored(2), ~first)
+    np.testing.assert_array_equal(mirrored(3), first)
+    assert (mirrored(1, seed=1) != first).any()

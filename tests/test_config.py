@@ -145,3 +145,36 @@ def test_nothing_is_chosen_on_a_validation_split_that_is_judged(changes):
 def test_devices_share_a_batch_evenly():
     with pytest.raises(ValidationError, match="3 devices cannot share evenly"):
         tiny_config(devices=3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"augmentation": {"alternating_flip": True}}, "needs horizontal_flip"),
+        (
+            {
+                "augmentation": {
+                    "alternating_flip": True,
+                    "horizontal_flip": True,
+                    "mode": "doubled",
+                }
+            },
+            "and mode = 'online'",
+        ),
+        (
+            {"progressive_resizing": {"size": 32}, "schedule": {"kind": "plateau"}},
+            "no schedule by plateau",
+        ),
+        (
+            {"progressive_resizing": {"size": 32}, "early_stopping": {"patience": 3}},
+            "no early stopping",
+        ),
+        (
+            {"progressive_resizing": {"size": 32}, "distillation": {"teachers": ["facet-tiny"]}},
+            'asked = "once"',
+        ),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        tiny_config(**changes)

@@ -37,6 +37,7 @@ from pathlib import Path
 from tests.tiny import make_splits, tiny_config
 from fercore import device
 from fercore.recorder import RunWriter
+from fercore.runs import read_log
 from fercore.train import train
 changes = {"rotation": 10, "horizontal_flip": True}
 average = {"average": 0.9}
@@ -59,6 +60,18 @@ settings |= {"distillation": {"teachers": [writer.path.name]}}
 config = tiny_config(name="taught", epochs=3, **settings)
 taught = train(config, make_splits(), RunWriter.create(Path(sys.argv[1]), config), command="test")
 outcome["taught"] = taught.splits["test"].accuracy
+
+
+# A short training: small images first, whitened, flipped in every second epoch.
+short = {"model": "vgg", "image": {"size": 24}, "progressive_resizing": {"size": 16}, "epochs": 3}
+short |= {"model_options": {"variant": "tiny", "whitening": True, "initializer": "dirac"}}
+short |= {"augmentation": {"horizontal_flip": True, "alternating_flip": True}}
+short |= {"optimizer": average | {"batch_norm_bias_rate": 4}, "steps_per_execution": 5}
+writer = RunWriter.create(Path(sys.argv[1]), tiny_config(name="short", **short))
+outcome["short"] = train(
+    tiny_config(name="short", **short), make_splits(), writer, command="test"
+).splits["test"].accuracy
+outcome["sizes"] = [row.image_size for row in read_log(writer.path)]
 print(json.dumps(outcome))
 """
 
@@ -154,6 +167,8 @@ def test_training_on_jax_needs_no_tensorflow(tmp_path):
     assert run.onnx_path is None
     assert outcome["mixed"] > 0.25
     assert outcome["taught"] > 0.25
+    assert outcome["short"] > 0.25
+    assert outcome["sizes"] == [16, 24, 24]
 
     # Exported afterwards, on TensorFlow, from the checkpoint that JAX wrote.
     from fercore.export import export_finished

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from keras import ops
 
-from fercore.layers import BatchNormalization, Dropout, FractionalMaxPooling2D
+from fercore import models
+from fercore.layers import (
+    BatchNormalization,
+    DiracInitializer,
+    Dropout,
+    FractionalMaxPooling2D,
+    WhiteningConv2D,
+    adapt_whitening,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -165,3 +173,59 @@ def test_a_saved_network_keeps_fractional_pooling(tmp_path):
 def test_fractional_pooling_refuses_whole_ratios(ratio: float):
     with pytest.raises(ValueError, match="between 1 and 2"):
         FractionalMaxPooling2D(ratio)
+
+
+def correlated_images(n: int, channels: int) -> np.ndarray:
+    """Smooth noise: neighbouring pixels have almost the same value, as in photographs."""
+    noise = RNG.normal(size=(n, 20, 20, channels))
+    smooth = noise + np.roll(noise, 1, 1) + np.roll(noise, 1, 2) + np.roll(noise, 2, 1)
+    return (2 + smooth).astype(np.float32)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_whitened_patches_are_uncorrelated_with_variance_one(channels: int):
+    images = correlated_images(60, channels)
+    layer = WhiteningConv2D(3)
+    layer.adapt(images)
+    outputs = ops.convert_to_numpy(layer(images))
+    assert outputs.shape == (60, 20, 20, 18 * channels)
+    # Patches across the border hold zeros, which the covariance does not know.
+    inner = outputs[:, 1:-1, 1:-1].reshape(-1, 18 * channels).astype(np.float64)
+    positive, negative = np.split(inner, 2, axis=1)
+    np.testing.assert_allclose(positive, -negative, atol=1e-5)
+    np.testing.assert_allclose(
+        positive.T @ positive / len(positive), np.eye(9 * channels), atol=0.02
+    )
+    assert not layer.trainable_weights
+
+
+def test_whitening_is_computed_on_what_the_layer_sees():
+    network = models.build("vgg", (48, 48, 1), 7, {"variant": "tiny", "whitening": True})
+    grey = np.clip(100 + 40 * RNG.normal(size=(40, 48, 48)), 0, 255).astype(np.uint8)
+    adapt_whitening(network, grey)
+    inner = keras.Model(network.input, network.get_layer("whitening").output)
+    outputs = ops.convert_to_numpy(inner(grey[..., None].astype(np.float32)))[:, 1:-1, 1:-1, :9]
+    flat = outputs.reshape(-1, 9)
+    np.testing.assert_allclose(flat.T @ flat / len(flat), np.eye(9), atol=0.02)
+
+
+def test_whitening_and_dirac_kernels_survive_saving(tmp_path):
+    options = {"variant": "tiny", "whitening": True, "initializer": "dirac"}
+    network = models.build("vgg", (48, 48, 1), 7, options)
+    grey = RNG.integers(0, 256, (4, 48, 48)).astype(np.uint8)
+    adapt_whitening(network, grey)
+    network.save(tmp_path / "network.keras")
+    again = keras.saving.load_model(tmp_path / "network.keras")
+    pixels = grey[..., None].astype(np.float32)
+    np.testing.assert_array_equal(np.asarray(again(pixels)), np.asarray(network(pixels)))
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(4, 8), (8, 4)], ids=["wider", "narrower"])
+def test_dirac_kernels_copy_the_first_channels(inputs: int, outputs: int):
+    kernel = ops.convert_to_numpy(DiracInitializer(seed=1)((3, 3, inputs, outputs)))
+    x = RNG.normal(size=(1, 6, 6, inputs)).astype(np.float32)
+    y = ops.convert_to_numpy(ops.conv(x, kernel, padding="same"))
+    copied = min(inputs, outputs)
+    np.testing.assert_allclose(y[..., :copied], x[..., :copied], atol=1e-6)
+    if outputs > inputs:
+        assert kernel[..., inputs:].std() == pytest.approx(np.sqrt(2 / (9 * inputs)), rel=0.2)

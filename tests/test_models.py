@@ -31,6 +31,36 @@ def test_facets_sizes_are_those_of_its_description(variant, parameters):
     assert f"{parameters:,}" in models.facet.__doc__.replace("\n", " ")
 
 
+@pytest.mark.parametrize(
+    ("variant", "parameters"), [("tiny", 295_575), ("small", 1_176_359), ("base", 4_693_575)]
+)
+def test_vgg_sizes_match_the_docstring(variant, parameters):
+    network = models.build("vgg", (48, 48, 1), 7, {"variant": variant})
+    assert network.count_params() == parameters
+    assert f"{parameters:,}" in models.vgg.__doc__.replace("\n", " ")
+    smaller = models.build("vgg", (32, 32, 1), 7, {"variant": variant})
+    assert [v.shape for v in smaller.variables] == [v.shape for v in network.variables]
+
+
+def test_vgg_begins_as_the_identity_with_dirac_kernels():
+    network = models.build("vgg", (48, 48, 1), 7, {"variant": "tiny", "initializer": "dirac"})
+    layer = network.get_layer("stage2_b")  # 32 channels in and out
+    images = np.random.default_rng(0).normal(size=(2, 24, 24, 32)).astype(np.float32)
+    np.testing.assert_allclose(np.asarray(layer(images)), images, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"variant": "huge"}, "variant = 'huge'"),
+        ({"initializer": "zeros"}, "initializer = 'zeros'"),
+    ],
+)
+def test_vgg_refuses_unknown_options(options, message):
+    with pytest.raises(UserError, match=f"received {message}"):
+        models.build("vgg", (48, 48, 1), 7, options)
+
+
 def test_facet_skips_blocks_in_training_alone_and_pools_by_attention():
     options = {"drop_path": 0.5, "pooling": "attention", "dropout": 0.2}
     network = models.build("facet", (48, 48, 1), 7, options)
@@ -96,6 +126,7 @@ def test_ranjans_kernels_are_gaussian_with_the_deviation_of_he():
         ("le2019", {"variant": "deep", "pooling": "fractional"}),
         ("facet", {"drop_path": 0.1, "pooling": "attention"}),
         ("facet", {"convolution": "separable", "width": 0.7}),
+        ("vgg", {"variant": "tiny", "whitening": True, "stage_dropout": 0.1, "dropout": 0.2}),
     ],
 )
 def test_exported_networks_say_what_keras_says(name, options):

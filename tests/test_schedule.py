@@ -76,3 +76,24 @@ def test_early_stopping_on_accuracy_wants_it_high():
 
 def test_the_earlier_of_two_equal_epochs_is_kept():
     assert schedule.best_epoch(log(1, 1, 1, accuracies=[0.5, 0.6, 0.6])).epoch == 2
+
+
+def test_only_epochs_at_full_size_can_be_the_best_once_there_is_one():
+    rows = log(1, 1, 1, 1, accuracies=[0.5, 0.9, 0.6, 0.7])
+    sized = [
+        row.model_copy(update={"image_size": size})
+        for row, size in zip(rows, [32, 32, 48, 48], strict=True)
+    ]
+    assert schedule.best_epoch(sized).epoch == 4
+    assert schedule.best_epoch(sized[:2]).epoch == 2
+    assert schedule.best_epoch(rows).epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("epochs", "fraction", "small"), [(10, 0.6, 6), (100, 0.55, 55), (3, 0.5, 1), (2, 0.1, 0)]
+)
+def test_progressive_resizing_begins_with_its_share_of_small_epochs(epochs, fraction, small):
+    config = tiny_config(epochs=epochs, progressive_resizing={"size": 16, "fraction": fraction})
+    sizes = [schedule.image_size(config, epoch, 24) for epoch in range(1, epochs + 1)]
+    assert sizes == [16] * small + [24] * (epochs - small)
+    assert schedule.image_size(tiny_config(), 1, 24) == 24

@@ -230,6 +230,47 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(splits, tmp_path):
     assert check_run(parts.path) == []
 
 
+SHORT_TRAINING = {
+    "model": "vgg",
+    "model_options": {"variant": "tiny", "whitening": True, "initializer": "dirac"},
+    "image": {"size": 24},
+    "augmentation": {"horizontal_flip": True, "alternating_flip": True},
+    "optimizer": {"name": "adamw", "average": 0.9, "batch_norm_bias_rate": 4},
+    "progressive_resizing": {"size": 16, "fraction": 0.5},
+    "epochs": 4,
+}
+
+
+@pytest.mark.parametrize("interrupted_in", [2, 3], ids=["before growth", "after growth"])
+def test_progressive_resizing_grows_the_images_and_can_be_resumed(splits, tmp_path, interrupted_in):
+    config = tiny_config(**SHORT_TRAINING)
+    whole, parts = RunWriter.create(tmp_path, config), RunWriter.create(tmp_path, config)
+    results = train(config, splits, whole)
+    log = read_run(whole.path).log()
+    assert [row.image_size for row in log] == [16, 16, 24, 24]
+    assert results.selection.epoch in {3, 4}
+    assert read_run(whole.path).layers()[0].output_shape[:2] == [24, 24]
+    assert check_run(whole.path) == []
+
+    def interrupt(progress):
+        if progress.epoch == interrupted_in + 1 and progress.step:
+            raise KeyboardInterrupt
+
+    train(config, splits, parts, on_progress=interrupt)
+    train(config, splits, RunWriter(parts.path), resume=True)
+    got = read_run(parts.path).log()
+    assert [row.image_size for row in got] == [16, 16, 24, 24]
+    for left, right in zip(log, got, strict=True):
+        assert right.loss == pytest.approx(left.loss, rel=1e-6)
+        assert right.val_loss == pytest.approx(left.val_loss, rel=1e-6)
+
+
+def test_progressive_resizing_needs_weights_that_fit_every_size(splits, tmp_path):
+    config = tiny_config(progressive_resizing={"size": 16})
+    with pytest.raises(UserError, match="katkar2021 depend on the image size"):
+        train(config, splits, RunWriter.create(tmp_path, config))
+
+
 def test_epochs_that_were_not_saved_are_trained_again(splits, tmp_path, monkeypatch):
     """As on a GPU, where saving every epoch would take as long as training it."""
     config = tiny_config(keep="last", epochs=4)
@@ -390,6 +431,31 @@ def test_weight_decay_shrinks_kernels_and_nothing_else(name, decay):
     for weight, value in zip(weights, before, strict=True):
         wanted = value * (1 - 0.1 * decay) if weight.name == "kernel" else value
         np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
+def test_biases_of_batch_normalisation_can_learn_faster(name):
+    import keras
+
+    from fercore.config import OptimizerConfig
+    from fercore.trainee import build_optimizer
+
+    def changes(factor):
+        config = OptimizerConfig(name=name, learning_rate=0.01, batch_norm_bias_rate=factor)
+        layer = keras.layers.BatchNormalization()
+        layer.build((None, 4))
+        weights = layer.trainable_variables
+        before = [np.array(keras.ops.convert_to_numpy(weight)) for weight in weights]
+        optimizer = build_optimizer(config)
+        optimizer.build(weights)
+        optimizer.apply([keras.ops.ones_like(weight) for weight in weights], weights)
+        after = [keras.ops.convert_to_numpy(weight) for weight in weights]
+        names = [weight.name for weight in weights]
+        return dict(zip(names, np.subtract(after, before), strict=True))
+
+    plain, scaled = changes(1), changes(8)
+    np.testing.assert_allclose(scaled["beta"], 8 * plain["beta"], rtol=1e-4)
+    np.testing.assert_allclose(scaled["gamma"], plain["gamma"], rtol=1e-6)
 
 
 def test_a_gpu_that_the_backend_does_not_see_is_noticed(monkeypatch):
