@@ -1,4 +1,4 @@
-"""Our own networks on the Papers page: their goals, and what the parts of them are worth."""
+"""Our own networks on the Papers page: their goals and the ablation studies."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard import columns, formats
 from fercore import ablations, goals
-from fercore.ablations import Line
+from fercore.ablations import Line, Study
 from fercore.goals import Reached, Standing
 from fercore.runs import Run
 
@@ -18,7 +18,7 @@ _STATUS_COLORS = ["#1a7f4b", "#ad5d17", "#66717d"]
 
 
 def section(runs: Sequence[Run]) -> None:
-    """Goals and ablations, each with the command that trains what it lacks."""
+    """Show goals and ablation studies, each with the command that trains what is missing."""
     st.subheader(TITLE, anchor=KEY)
     st.markdown(
         "Trained from scratch on FER2013's training split alone; what is chosen, is chosen on "
@@ -37,23 +37,24 @@ def section(runs: Sequence[Run]) -> None:
     if any(standing.status != "reached" for standing in standings):
         st.caption("What is missing, most of it for a GPU; it can be stopped and resumed:")
         st.code("fercore goals --train", language="bash")
-    lines = ablations.compare(runs)
-    with st.expander("What the parts of the recipe are worth", icon=":material/science:"):
-        st.markdown(
-            "Shorter trainings that differ from the recipe in one thing each, judged on PublicTest "
-            "at their last epoch. They tell large effects from none, and speak against what pays "
-            "in long trainings alone: mixing, erasing, stochastic depth."
-        )
+    for study in ablations.studies():
+        _study_section(study, ablations.compare(study, runs))
+
+
+def _study_section(study: Study, lines: Sequence[Line]) -> None:
+    with st.expander(study.title, icon=":material/science:"):
+        if study.note:
+            st.markdown(study.note)
         st.dataframe(
-            change_table(lines),
+            change_table(study, lines),
             hide_index=True,
-            column_config=_change_columns(),
+            column_config=_change_columns(study),
             placeholder=formats.DASH,
             height="content",
-            key="ablations",
+            key=f"ablations-{study.key}",
         )
         if any(line.mean is None for line in lines):
-            st.code("fercore ablate --train", language="bash")
+            st.code(f"fercore ablate --train {study.key}", language="bash")
 
 
 def exported(runs: Sequence[Run]) -> pd.DataFrame:
@@ -91,17 +92,19 @@ def _figures(reached: Reached) -> dict[str, Any]:
     }
 
 
-def change_table(lines: Sequence[Line]) -> pd.DataFrame:
-    """One line a change; percent and points."""
-    return pd.DataFrame(
+def change_table(study: Study, lines: Sequence[Line]) -> pd.DataFrame:
+    """Return one row per change; accuracies in percent, differences in points."""
+    table = pd.DataFrame(
         [
             {
                 "Change": line.change.title,
+                "Compared with": line.reference.title if line.reference else None,
                 "PublicTest": line.mean,
                 "Difference": 100 * line.difference.difference if line.difference else None,
                 "95% interval": formats.delta_interval(line.difference)
                 if line.difference
                 else None,
+                "Epochs to target": line.epochs_to_target,
                 "n": line.n or None,
                 "Runs": len(line.runs) or None,
                 "Spread": line.spread,
@@ -111,6 +114,9 @@ def change_table(lines: Sequence[Line]) -> pd.DataFrame:
             for line in lines
         ]
     )
+    absent = [] if study.cumulative else ["Compared with"]
+    absent += [] if study.target else ["Epochs to target"]
+    return table.drop(columns=absent)
 
 
 def _goal_columns() -> dict[str, Any]:
@@ -140,16 +146,25 @@ def _goal_columns() -> dict[str, Any]:
     }
 
 
-def _change_columns() -> dict[str, Any]:
+def _change_columns(study: Study) -> dict[str, Any]:
     config = st.column_config
+    target = f"{study.target or 0:g} %"
     return {
         "Change": config.TextColumn("Change", width=340),
+        "Compared with": config.TextColumn("Compared with", width=200),
         "PublicTest": columns.percent("PublicTest", "Mean over the seeds.", width=84),
         "Difference": config.NumberColumn(
-            "Difference", format="%+.2f", help="Points, from the recipe as it is, seed by seed."
+            "Difference",
+            format="%+.2f",
+            help='In points, from the first row or from "Compared with", over the same seeds.',
         ),
         "95% interval": config.TextColumn(
             "Its 95 % interval", help="From paired bootstrap draws: other samples, not other seeds."
+        ),
+        "Epochs to target": config.NumberColumn(
+            f"Epochs to {target}",
+            format="%.1f",
+            help=f"First epoch with a PublicTest accuracy of {target}, mean over the seeds.",
         ),
         "n": config.NumberColumn("n", format="localized"),
         "Runs": config.NumberColumn("Seeds", format="%d", width=56),

@@ -1,23 +1,130 @@
-"""The table of what the parts of the recipe are worth: complete, and computed from runs alone."""
+"""Ablation studies: consistent, selected on the command line, and computed from runs alone."""
 
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 from fercore import ablations
+from fercore.ablations import Change, Study
+from fercore.cli import app
 from fercore.cli.ablations import job_of
 from fercore.cli.experiments import parse_request
+from fercore.cli.jobs import Job
 from fercore.config import load_config
+from fercore.errors import UserError
 from fercore.partition import divide
 from fercore.protocol import plan
-from fercore.runs import Run
+from fercore.records import LogRow
+from fercore.runs import Run, list_runs
 from tests.tiny import Told, make_splits, tiny_config
 
+TEXT = """
+[[study]]
+key = "parts"
+title = "Parts of a recipe"
+base = "facet-screening"
+note = "One thing is changed at a time."
 
-def told(change: ablations.Change, seed: int, right: int) -> Told:
-    return Told(job_of(change, seed).config, right)
+[[study.change]]
+key = "start"
+title = "As it is"
+
+[[study.change]]
+key = "flip"
+title = "No erasing"
+set = { "augmentation.erasing" = 0.0 }
+
+[[study.change]]
+key = "sgd"
+title = "SGD"
+set = { "optimizer.name" = "sgd" }
+
+[[study]]
+key = "steps"
+title = "Step by step"
+base = "synthetic-quick"
+target = 60
+seeds = 2
+
+[[study.change]]
+key = "start"
+title = "As it is"
+
+[[study.change]]
+key = "muon"
+title = "Muon"
+set = { "optimizer.name" = "muon", "optimizer.learning_rate" = 0.01 }
+
+[[study.change]]
+key = "facet"
+title = "Facet, tiny"
+on = "muon"
+set = { model = "facet", model_options = { variant = "tiny", dropout = 0.1 } }
+
+[[study.change]]
+key = "wide"
+title = "Facet, tiny, wider, without dropout"
+on = "facet"
+set = { "model_options.width" = 1.5, "model_options.dropout" = 0.0 }
+
+[[study.change]]
+key = "sgd"
+title = "SGD"
+set = { "optimizer.name" = "sgd" }
+"""
+PARTS, STEPS = ablations.parse(TEXT)
+(RECIPE,) = (study for study in ablations.studies() if study.key == "recipe")
+
+
+def by_key(study: Study) -> dict[str, Change]:
+    return {change.key: change for change in study.changes}
+
+
+def told(study: Study, change: Change, seed: int, right: int) -> Told:
+    return Told(job_of(study, change, seed).config, right)
+
+
+def write_log(run: Run, folder: Path, val_accuracies: Sequence[float]) -> None:
+    """Give a run a log of its own."""
+    path = folder / run.id
+    path.mkdir()
+    object.__setattr__(run, "path", path)
+    row = dict.fromkeys(LogRow.model_fields, 0)
+    lines = (
+        json.dumps(row | {"epoch": epoch, "val_accuracy": value, "seconds": 10 * epoch})
+        for epoch, value in enumerate(val_accuracies, start=1)
+    )
+    (path / "log.jsonl").write_text("".join(f"{line}\n" for line in lines))
+
+
+@pytest.fixture
+def ablate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    """Run `fercore ablate` on the two studies above, with an empty runs root."""
+    monkeypatch.setattr(ablations, "studies", lambda: (PARTS, STEPS))
+
+    def call(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["ablate", *arguments, "--runs-root", str(tmp_path)])
+
+    return call
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Record the trainings that `--train` would begin."""
+    begun: list[tuple[str, int]] = []
+
+    def record(job: Job, *_: object) -> None:
+        begun.append((job.config.name, job.config.seed))
+
+    monkeypatch.setattr("fercore.cli.ablations.do", record)
+    return begun
 
 
 def flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -28,47 +135,140 @@ def flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def test_every_change_changes_what_it_says_and_reads_no_test_split():
-    first, *others = ablations.changes()
-    assert not first.fields
-    recipe = flat(ablations.config_of(first).model_dump())
-    base = flat(load_config(ablations.base()).model_dump())
+@pytest.mark.parametrize("study", ablations.studies(), ids=lambda study: study.key)
+def test_every_change_changes_what_it_says_and_reads_no_test_split(study: Study):
+    first, *others = study.changes
+    recipe = flat(ablations.config_of(study, first).model_dump())
+    base = flat(load_config(study.base).model_dump())
     apart = {name for name, value in recipe.items() if base.get(name) != value}
     assert apart == {"name", "title"}
-    seen = {ablations.config_of(first).name}
+    seen = {recipe["name"]}
     for change in others:
-        config = flat(ablations.config_of(change).model_dump())
-        # An option that the base leaves to the network's default is a change, too.
-        assert change.fields
-        assert all(base.get(name) != config[name] for name in change.fields), change.key
-        apart = {name for name in config if recipe.get(name) != config[name]}
-        assert apart - {"name", "title"} == set(change.fields), change.key
+        config = flat(ablations.config_of(study, change).model_dump())
+        reference = flat(ablations.config_of(study, study.reference(change)).model_dump())
+        # An option that is left to the network's default before is a change, too.
+        apart = {
+            name for name in config.keys() | reference if reference.get(name) != config.get(name)
+        }
+        apart -= {"name", "title"}
+        # A table covers its options, those of the reference that it removes included.
+        by_field = {
+            name: {own for own in apart if own == name or own.startswith(f"{name}.")}
+            for name in change.fields
+        }
+        assert by_field, change.key
+        assert all(by_field.values()), change.key
+        assert apart == set().union(*by_field.values()), change.key
         assert config["protocol.test"] == "validation"
         seen.add(config["name"])
     assert len(seen) == len(others) + 1
 
 
+def test_a_change_builds_on_another_and_a_table_replaces_all_options_of_the_base():
+    known = by_key(STEPS)
+    references = [STEPS.reference(change) for change in STEPS.changes]
+    assert references == [None, *(known[key] for key in ("start", "muon", "facet", "start"))]
+    facet, wide = (ablations.config_of(STEPS, known[key]) for key in ("facet", "wide"))
+    base = load_config("synthetic-quick")
+    assert base.model_options == {"variant": "model2"}
+    assert (facet.name, facet.model) == ("synthetic-quick-facet", "facet")
+    assert facet.model_options == {"variant": "tiny", "dropout": 0.1}
+    assert (facet.optimizer.name, facet.optimizer.learning_rate) == ("muon", 0.01)
+    assert facet.augmentation == base.augmentation
+    assert wide.optimizer == facet.optimizer
+    assert wide.model_options == {"variant": "tiny", "dropout": 0.0, "width": 1.5}
+    assert ablations.config_of(STEPS, known["sgd"]).optimizer.name == "sgd"
+
+
+def test_a_table_replaces_what_changes_before_it_set_in_it():
+    changes = """
+[[study.change]]
+key = "narrow"
+title = "Narrow"
+set = { "model_options.width" = 0.5 }
+
+[[study.change]]
+key = "plain"
+title = "Defaults"
+on = "narrow"
+set = { model_options = { variant = "tiny" } }
+
+[[study.change]]
+key = "narrower"
+title = "Narrower"
+on = "plain"
+set = { "model_options.width" = 0.25 }
+"""
+    (study,) = ablations.parse(f"[[study]]{TEXT.split('[[study]]')[1]}{changes}")
+    options = [ablations.config_of(study, change).model_options for change in study.changes[-3:]]
+    assert [found.get("width") for found in options] == [0.5, None, 0.25]
+    assert options[1] == {"variant": "tiny"}
+    assert options[2] == {"variant": "tiny", "width": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('on = "muon"', 'on = "nope"', "before it: start, muon"),
+        ('on = "muon"', 'on = "wide"', "before it: start, muon"),
+        ('key = "wide"', 'key = "muon"', "two changes 'muon'"),
+        ('key = "steps"', 'key = "parts"', "expected each key once"),
+        ('base = "synthetic-quick"', 'base = "facet-screening"\nnot = 1', "not permitted"),
+        ('title = "As it is"', 'title = "As it is"\nset = { epochs = 3 }', "the base as it is"),
+        ("target = 60", "target = 101", "less than or equal to 100"),
+    ],
+)
+def test_inconsistent_studies_are_refused(old: str, new: str, message: str):
+    assert old in TEXT
+    with pytest.raises(ValueError, match=message):
+        ablations.parse(TEXT.replace(old, new))
+
+
+def test_two_studies_share_a_training_but_no_name_for_two_different_ones():
+    same = TEXT.replace('base = "synthetic-quick"', 'base = "facet-screening"')
+    parts, steps = ablations.parse(same)
+    run = told(parts, by_key(parts)["sgd"], 0, 70)
+    assert ablations.runs_of(steps, by_key(steps)["sgd"], [run]) == {0: run}
+    with pytest.raises(ValueError, match="two different changes named 'facet-screening-sgd'"):
+        ablations.parse(same.replace('"optimizer.name" = "sgd"', "epochs = 3", 1))
+
+
 def test_teachers_are_trained_before_those_that_they_teach():
-    known = {change.key: change for change in ablations.changes()}
-    recipe, taught, sgd = known["recipe"], known["taught"], known["sgd"]
-    found = [change.key for change in ablations.with_teachers([recipe, taught, sgd, recipe])]
+    known = by_key(RECIPE)
+    wanted = [known[key] for key in ("recipe", "taught", "sgd", "recipe")]
+    found = [change.key for change in ablations.with_teachers(RECIPE, wanted)]
     assert found == ["recipe", "attention", "crop", "constant", "taught", "sgd"]
-    everything = [change.key for change in ablations.with_teachers(ablations.changes())]
-    assert everything == list(known)
+    assert ablations.with_teachers(RECIPE, RECIPE.changes) == [*RECIPE.changes]
 
 
-def test_the_command_of_a_job_makes_its_config():
-    for change in ablations.changes():
-        job = job_of(change, 2)
+@pytest.mark.parametrize("study", [*ablations.studies(), STEPS], ids=lambda study: study.key)
+def test_the_command_of_a_job_makes_its_config(study: Study):
+    for change in study.changes:
+        job = job_of(study, change, 2)
         name, overrides = parse_request(list(job.words[1:]))
         assert load_config(name, overrides) == job.config
 
 
+def test_the_names_of_the_committed_runs_still_count():
+    runs = list_runs(Path(__file__).parents[1] / "runs")
+    lines = ablations.compare(RECIPE, runs)
+    assert [line.name for line in lines] == [
+        f"facet-screening-{change.key}" for change in RECIPE.changes
+    ]
+    counted = {run for line in lines for run in line.runs}
+    assert counted == {run.id for run in runs if run.id.startswith("facet-screening-")}
+
+
 def test_a_line_is_the_mean_over_seeds_and_the_gain_over_the_same_seeds():
-    first, change, absent, *_ = ablations.changes()
-    runs = [told(first, 0, 70), told(first, 1, 84), told(change, 0, 84), told(change, 1, 98)]
-    runs.append(told(change, 2, 14))  # a seed of which the recipe has no run
-    lines = {line.change.key: line for line in ablations.compare(runs)}
+    first, change, absent, *_ = RECIPE.changes
+    runs = [
+        told(RECIPE, first, 0, 70),
+        told(RECIPE, first, 1, 84),
+        told(RECIPE, change, 0, 84),
+        told(RECIPE, change, 1, 98),
+    ]
+    runs.append(told(RECIPE, change, 2, 14))  # a seed of which the recipe has no run
+    lines = {line.change.key: line for line in ablations.compare(RECIPE, runs)}
     line = lines[change.key]
     assert (line.n, line.parameters, len(line.runs)) == (140, 10, 3)
     assert line.mean == pytest.approx(100 * (84 + 98 + 14) / 3 / 140)
@@ -79,20 +279,167 @@ def test_a_line_is_the_mean_over_seeds_and_the_gain_over_the_same_seeds():
     # Another edition of the dataset orders its samples by other names.
     said = runs[2].predictions("test")
     object.__setattr__(runs[2], "_said", replace(said, ids=np.char.add(said.ids, "x")))
-    lines = {line.change.key: line for line in ablations.compare(runs)}
+    lines = {line.change.key: line for line in ablations.compare(RECIPE, runs)}
     assert lines[change.key].mean == pytest.approx(100 * (84 + 98 + 14) / 3 / 140)
     assert lines[change.key].difference is None
 
 
+def test_a_difference_is_from_the_change_that_it_builds_on():
+    known = by_key(STEPS)
+    right = {"start": 70, "muon": 84, "facet": 98, "wide": 91, "sgd": 56}
+    runs = [told(STEPS, known[key], 0, many) for key, many in right.items()]
+    lines = ablations.compare(STEPS, runs)
+    references = [line.reference.key if line.reference else None for line in lines]
+    assert references == [None, "start", "muon", "facet", "start"]
+    assert lines[0].difference is None
+    gains = [line.difference.difference for line in lines[1:]]
+    assert gains == pytest.approx([0.1, 0.1, -0.05, -0.1])
+    # Without a run of the change that it builds on there is no difference.
+    lines = ablations.compare(STEPS, [runs[0], runs[3]])
+    assert lines[3].mean == pytest.approx(65)
+    assert lines[3].difference is None
+
+
+def test_epochs_to_the_target_are_those_of_the_first_that_reaches_it(tmp_path: Path):
+    start, muon, facet, *_ = STEPS.changes
+    runs = [told(STEPS, change, seed, 70) for change in (start, muon, facet) for seed in (0, 1)]
+    logs = [[0.5, 0.6, 0.5, 0.7], [0.1, 0.2, 0.3, 0.4, 0.61], [0.7, 0.8], [0.5, 0.59]]
+    for run, log in zip(runs, logs, strict=False):
+        write_log(run, tmp_path, log)
+    found = [line.epochs_to_target for line in ablations.compare(STEPS, runs)]
+    # A seed that never reaches it leaves the mean without a meaning, and so does a lost log.
+    assert found == [3.5, None, None, None, None]
+    (line, *_) = ablations.compare(STEPS.model_copy(update={"target": None}), runs)
+    assert line.epochs_to_target is None
+    # The log of a run that is kept gives the seconds as well.
+    assert line.seconds == pytest.approx(30)
+
+
+def test_every_study_has_a_heading_and_a_table_with_the_columns_that_it_needs(
+    ablate: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    known = by_key(STEPS)
+    runs = [told(STEPS, known["muon"], 0, 84), told(STEPS, known["facet"], 0, 98)]
+    write_log(runs[0], tmp_path, [0.5, 0.7])
+    monkeypatch.setattr("fercore.cli.ablations.list_runs", lambda root: runs)
+    text = ablate().output
+    parts, steps = text.split("\n\n")
+    assert parts.splitlines()[:2] == ["Parts of a recipe", "One thing is changed at a time."]
+    assert "not trained yet: start, flip, sgd: fercore ablate --train parts" in parts
+    assert "compared with" not in parts
+    assert "epochs to" not in parts
+    assert steps.splitlines()[0] == "Step by step"
+    assert "not trained yet: start, wide, sgd: fercore ablate --train steps" in steps
+
+    heading, _, *rows = (
+        line.split(" | ") for line in ablate("steps", "--markdown").output.splitlines()
+    )
+    assert heading[:6] == [
+        "| change",
+        "compared with",
+        "PublicTest %",
+        "difference",
+        "95% interval",
+        "epochs to 60%",
+    ]
+    assert {len(row) for row in rows} == {len(heading)}
+    assert [row[1] for row in rows] == ["-", "As it is", "Muon", "Facet, tiny", "As it is"]
+    assert [row[5] for row in rows] == ["-", "2.0", "-", "-", "-"]
+    assert [row[3] for row in rows] == ["-", "-", "+10.00", "-", "-"]
+
+    both = ablate("--markdown").output
+    assert both.startswith("### Parts of a recipe\n\n| change | PublicTest %")
+    assert "\n\n### Step by step\n\n| change | compared with |" in both
+
+    studies = json.loads(ablate("--json").output)
+    assert [(study["key"], study["target"]) for study in studies] == [
+        ("parts", None),
+        ("steps", 60),
+    ]
+    line = studies[1]["lines"][2]
+    assert (line["change"]["key"], line["change"]["on"], line["reference"]) == (
+        "facet",
+        "muon",
+        "muon",
+    )
+    assert line["difference"]["difference"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("only", "titles"),
+    [
+        (["parts"], ["As it is", "No erasing", "SGD"]),
+        (["flip"], ["As it is", "No erasing"]),
+        (["wide"], ["Facet, tiny", "Facet, tiny, wider, without dropout"]),
+        (["steps/sgd"], ["As it is", "SGD"]),
+        (["parts/start"], ["As it is"]),
+        (
+            ["wide", "steps/sgd"],
+            ["As it is", "Facet, tiny", "Facet, tiny, wider, without dropout", "SGD"],
+        ),
+    ],
+)
+def test_a_study_or_a_change_is_selected_with_what_it_is_compared_with(
+    ablate: Callable[..., Result], only: list[str], titles: list[str]
+):
+    rows = ablate(*only, "--markdown").output.splitlines()[2:]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == titles
+
+
+def test_changes_of_several_studies_are_printed_in_the_order_asked_for(
+    ablate: Callable[..., Result],
+):
+    headings = [
+        line
+        for line in ablate("muon", "parts/sgd", "--markdown").output.splitlines()
+        if line[:1] == "#"
+    ]
+    assert headings == ["### Step by step", "### Parts of a recipe"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sgd", "'sgd', a change of several studies, expected one of: parts/sgd, steps/sgd"),
+        (
+            "nope",
+            "received 'nope', expected one of: parts, steps, parts/start, flip, parts/sgd, "
+            "steps/start, muon, facet, wide, steps/sgd",
+        ),
+        ("parts/nope", "received 'parts/nope', expected one of: parts, steps"),
+        ("parts/wide", "received 'parts/wide', expected one of: parts, steps"),
+    ],
+)
+def test_a_name_that_is_unknown_or_ambiguous_is_refused(
+    ablate: Callable[..., Result], begun: list[tuple[str, int]], name: str, message: str
+):
+    done = ablate("--train", "flip", name)
+    assert isinstance(done.exception, UserError)
+    assert message in str(done.exception)
+    assert begun == []
+
+
+def test_a_study_is_trained_with_its_own_number_of_seeds(
+    ablate: Callable[..., Result], begun: list[tuple[str, int]]
+):
+    assert ablate("--train", "wide", "flip").exit_code == 0
+    steps = [("synthetic-quick-facet", 0), ("synthetic-quick-wide", 0)]
+    parts = [("facet-screening-start", 0), ("facet-screening-flip", 0)]
+    assert begun == [*steps, *((name, 1) for name, _ in steps), *parts]
+    begun.clear()
+    ablate("--train", "wide", "--seeds", "1")
+    assert begun == steps
+
+
 def test_what_was_trained_otherwise_is_not_counted():
-    first = ablations.changes()[0]
-    run = told(first, 0, 70)
+    first = RECIPE.changes[0]
+    run = told(RECIPE, first, 0, 70)
     longer = run.config.model_copy(update={"epochs": 100})
     trained = run.results.model_copy(update={"epochs_run": 100})
     other = Run(run.path, "finished", longer, results=trained)
     stopped = run.results.model_copy(update={"stopped_by": "interrupt"})
     early = Run(run.path, "finished", run.config, results=stopped)
-    assert ablations.runs_of(first, [other, early]) == {}
+    assert ablations.runs_of(RECIPE, first, [other, early]) == {}
 
 
 def test_the_validation_split_is_tested_on_in_place_of_the_test_split():

@@ -1,6 +1,7 @@
 """The table of published figures: complete, consistent, and computed from runs alone."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fercore import papers
+from fercore import ablations, papers
 from fercore.cli.jobs import words_for
 from fercore.cli.papers import job_of, missing
 from fercore.config import list_configs, load_config
@@ -197,11 +198,24 @@ def test_the_command_prints_every_form():
     assert "66.70" in latex
 
 
-@pytest.mark.parametrize("command", ["papers", "ablate", "goals"])
-def test_the_readme_prints_what_the_runs_give(command: str):
-    readme = (RUNS.parent / "README.md").read_text()
-    after = readme.partition(f"<!-- fercore {command} --markdown -->\n")[2]
-    assert after.partition("<!-- end -->")[0] == fercore(command, "--markdown").stdout
+README_TABLES = re.findall(
+    r"^<!-- fercore ([^\n]*) --markdown -->\n(.*?)^<!-- end -->$",
+    (RUNS.parent / "README.md").read_text(),
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def test_the_readme_has_every_table():
+    commands = {command for command, _ in README_TABLES}
+    studies = {f"ablate {study.key}" for study in ablations.studies()}
+    assert {"papers", "goals", *studies} <= commands
+    text = (RUNS.parent / "README.md").read_text()
+    assert len(README_TABLES) == text.count("<!-- fercore ") == text.count("<!-- end -->")
+
+
+@pytest.mark.parametrize(("command", "table"), README_TABLES)
+def test_the_readme_prints_what_the_runs_give(command: str, table: str):
+    assert table == fercore(*command.split(), "--markdown").stdout
 
 
 @pytest.mark.parametrize(

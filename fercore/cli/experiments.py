@@ -220,8 +220,9 @@ def export(
 def parse_request(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
     """An experiment and its changed fields, in any order: `le2019-deep --epochs 20 --seed=1`.
 
-    A value that begins with a bracket or a quote is read as JSON, anything else as text that the
-    config converts; options of a network are numbers and truth values where they look like them.
+    A value that begins with a bracket, a brace or a quote is read as JSON, anything else as text
+    that the config converts; options of a network are numbers and truth values where they look like
+    them. A JSON object replaces a whole table: `--model-options '{"variant": "small"}'`.
 
     Returns:
         The experiment, if one is named, and values by dotted field.
@@ -244,7 +245,9 @@ def parse_request(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
             continue
         name, equals, value = option[2:].partition("=")
         name = name.replace("-", "_")
-        if not name.startswith("model_options.") and name not in field_names():
+        given = value if equals else next(iter(rest), "")
+        table = given.startswith("{") and name in ExperimentConfig.model_fields
+        if not (table or name.startswith("model_options.") or name in field_names()):
             raise UserError(f"received --{option[2:]}, no such field{nearest(name)}")
         if not equals:
             if not rest or rest[0].startswith("--"):
@@ -258,7 +261,7 @@ def _value(option: str, name: str, text: str) -> Any:
     # Of a network's options the config knows no types: what looks like a number is one.
     free = name.startswith("model_options.")
     try:
-        return json.loads(text) if free or text[:1] in {"[", '"'} else text
+        return json.loads(text) if free or text[:1] in {"[", "{", '"'} else text
     except ValueError:
         if free:
             return text

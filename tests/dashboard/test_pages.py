@@ -102,7 +102,7 @@ def test_papers_sets_our_own_networks_beside_their_goals(monkeypatch: pytest.Mon
     committed = Path(__file__).parents[2] / "runs"
     monkeypatch.setenv("FERCORE_RUNS", str(committed))
     app = open_page("papers", system="ours")
-    goal_table, changes = (frame.value for frame in app.dataframe)
+    goal_table, changes, *_ = (frame.value for frame in app.dataframe)
     runs = list_runs(committed)
 
     def mean(name, split):
@@ -121,10 +121,53 @@ def test_papers_sets_our_own_networks_beside_their_goals(monkeypatch: pytest.Mon
     standings = [[goals.STATUS_WORDS[found.status]] for found in goals.compare(runs)]
     assert list(goal_table["Status"]) == standings
     assert "fercore goals --train" in words(app)
-    assert list(changes["Change"]) == [change.title for change in ablations.changes()]
-    recipe = ablations.compare(runs)[0]
+    study = ablations.studies()[0]
+    assert list(changes["Change"]) == [change.title for change in study.changes]
+    recipe = ablations.compare(study, runs)[0]
     assert changes["PublicTest"][0] == pytest.approx(recipe.mean)
     assert np.isnan(changes["Difference"][0])
+    assert not {"Compared with", "Epochs to target"}.intersection(changes)
+
+
+def test_papers_shows_every_study(monkeypatch: pytest.MonkeyPatch):
+    text = """
+[[study]]
+key = "steps"
+title = "Step by step"
+base = "facet-screening"
+note = "Every step builds on the one before."
+target = 58
+
+[[study.change]]
+key = "recipe"
+title = "As it is"
+
+[[study.change]]
+key = "adamw"
+title = "AdamW"
+set = { "optimizer.name" = "adamw" }
+
+[[study.change]]
+key = "adamw-short"
+title = "Four epochs"
+on = "adamw"
+set = { epochs = 4 }
+"""
+    (steps,) = ablations.parse(text)
+    studies = (*ablations.studies(), steps)
+    monkeypatch.setattr(ablations, "studies", lambda: studies)
+    monkeypatch.setenv("FERCORE_RUNS", str(RUNS))
+    app = open_page("papers", system="ours")
+    assert [expander.label for expander in app.expander] == [study.title for study in studies]
+    assert "Every step builds on the one before." in words(app)
+    assert "fercore ablate --train steps" in words(app)
+    table = app.dataframe[-1].value
+    assert list(table["Compared with"][1:]) == ["As it is", "AdamW"]
+    first, adamw, short = ablations.compare(steps, list_runs(RUNS))
+    assert table["Epochs to target"][0] == pytest.approx(first.epochs_to_target)
+    assert table["Difference"][1] == pytest.approx(100 * adamw.difference.difference)
+    assert short.mean is None
+    assert np.isnan(table["PublicTest"][2])
 
 
 @pytest.mark.parametrize("page", PAGES)
