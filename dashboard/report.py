@@ -19,7 +19,7 @@ from dashboard import (
 )
 from dashboard.gallery import Face
 from dashboard.judged import chosen
-from fercore.config import CombinedConfig
+from fercore.config import Combination, CombinedConfig
 from fercore.metrics import apply_temperature, expected_calibration_error
 from fercore.runs import Run
 
@@ -258,9 +258,7 @@ def _network(run: Run) -> None:
     layers = cached.layers(run)
     if not layers:
         if isinstance(run.config, CombinedConfig):
-            members = ", ".join(f"`{member}`" for member in run.config.combined.members)
-            views = _VIEWS[run.config.combined.views]
-            st.markdown(f"The mean probability of {members}, asked about {views}.")
+            st.markdown(_combination(run, run.config.combined))
         else:
             st.caption("No layer table.")
         return
@@ -269,6 +267,21 @@ def _network(run: Run) -> None:
     st.caption(f"{len(layers)} layers, {total:,} parameters, {trainable:,} of them trainable")
     table = tables.layer_table(layers)
     st.dataframe(table, hide_index=True, column_config=columns.layers(), height="content")
+
+
+def _combination(run: Run, combined: Combination) -> str:
+    members = ", ".join(f"`{member}`" for member in combined.members)
+    mean = "geometric mean" if combined.average == "geometric" else "mean"
+    text = f"The {mean} probability of {members}, asked about {_VIEWS[combined.views]}."
+    if combined.selected_on and run.results:
+        split = run.results.splits[combined.selected_on].title
+        text += (
+            f" The members were chosen on {split} among {combined.candidates} runs, so the accuracy"
+            " on that split is optimistic."
+        )
+    if run.results and not run.results.onnx:
+        text += " It was computed from stored predictions and has no network of its own."
+    return text
 
 
 def _configuration(run: Run) -> None:

@@ -12,16 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fercore import machine
-from fercore.config import Combination, CombinedConfig, Views
+from fercore.config import Average, Combination, CombinedConfig, ImageConfig, Views
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.evaluate import judge, predictions_of, temperature_of
+from fercore.metrics.probabilistic import SMALLEST_PROBABILITY
 from fercore.onnx_session import OnnxNetwork
 from fercore.protocol import plan, refuse_changed_copies, refuse_other_division
 from fercore.provenance import describe, now
 from fercore.recorder import write_whole
 from fercore.records import Onnx, Results
 from fercore.runs import Run
+from fercore.selection import average_probabilities, stored_predictions
 
 # Pixels by which the shifted views are moved, at the papers' 48.
 _SHIFT_SHARE = 1 / 24
@@ -36,17 +38,26 @@ def combine(
     title: str,
     views: Views,
     command: str,
+    average: Average = "arithmetic",
+    network: bool = True,
+    candidates: int | None = None,
 ) -> Path:
     """Make a run of the mean of several runs' probabilities.
 
     Args:
-        runs: finished, with networks, of one protocol, image size and label set.
+        runs: finished, of one protocol and label set; with networks for one image size unless
+            `network` is false.
         splits: their dataset.
         root: of the runs.
         name: of the new run, file-name safe.
         title: one line for people.
         views: of each image that every member is asked about.
         command: that makes the run again.
+        average: how the probabilities are averaged.
+        network: join the members' networks into the new run's `model.onnx`; otherwise average
+            their stored probabilities (half precision), and the new run has no network.
+        candidates: number of runs that the members were selected from on the validation split;
+            `None` where they were named.
 
     Returns:
         The new run directory.
@@ -54,45 +65,67 @@ def combine(
     Raises:
         UserError: if the runs do not fit together; nothing is written then.
     """
-    first = _together(runs)
+    if views != "one" and not network:
+        raise UserError("received views of each image without networks; expected views = 'one'")
+    first = _together(runs, network)
     for run in runs:
         refuse_changed_copies(run)
         refuse_other_division(run, splits)
+        known = run.environment.dataset_fingerprint if run.environment else splits.fingerprint
+        if not network and known != splits.fingerprint:
+            raise UserError(
+                f"{run.id} stores predictions on another {splits.name} (fingerprint {known}); "
+                f"expected {splits.fingerprint}, the dataset that is here"
+            )
     config = CombinedConfig(
         name=name,
         title=title,
         dataset=first.dataset,
         protocol=first.protocol,
-        image=first.image,
+        image=first.image if len(_images(runs)) == 1 else ImageConfig(),
         drop_classes=first.drop_classes,
         model="mean of networks",
         combined=Combination(
             members=tuple(run.id for run in runs),
             views=views,
             imported=any(map(_from_elsewhere, runs)),
+            average=average,
+            selected_on="validation" if candidates else None,
+            candidates=candidates,
         ),
     )
     protocol = plan(config, splits)
-    content = joined([_network_file(run) for run in runs], protocol.class_names, views)
-    network = OnnxNetwork(content, threads=0)
-    predictions = predictions_of(
-        protocol, {role: network(split.images) for role, split in protocol.judged.items()}
-    )
-    known = [run.results for run in runs if run.results]
+    content = None
+    if network:
+        files = [_network_file(run) for run in runs]
+        content = joined(files, protocol.class_names, views, average)
+        session = OnnxNetwork(content, threads=0)
+        probabilities = {role: session(split.images) for role, split in protocol.judged.items()}
+    else:
+        probabilities = {
+            role: average_probabilities(
+                [stored_predictions(run, role, split).probabilities for run in runs], average
+            )
+            for role, split in protocol.judged.items()
+        }
+    predictions = predictions_of(protocol, probabilities)
+    members = [run.results for run in runs if run.results]
     results = Results(
         class_names=list(protocol.class_names),
         splits=judge(protocol, predictions),
         finished=now(),
-        parameters=_sum([result.parameters for result in known]),
-        trainable_parameters=_sum([result.trainable_parameters for result in known]),
+        parameters=_sum([result.parameters for result in members]),
+        trainable_parameters=_sum([result.trainable_parameters for result in members]),
         temperature=temperature_of(protocol, predictions),
-        onnx=Onnx(bytes=len(content), opset=max(r.onnx.opset for r in known if r.onnx)),
+        onnx=None
+        if content is None
+        else Onnx(bytes=len(content), opset=max(r.onnx.opset for r in members if r.onnx)),
     )
     environment = describe(
         command,
         splits,
         protocol,
-        backend="onnxruntime",
+        backend="onnxruntime" if network else "numpy",
         device=machine.cpu_name(),
         precision="float32",
     )
@@ -116,7 +149,21 @@ def answers(runs: Sequence[Run], images: NDArray[np.uint8], mirrored: bool) -> N
     return np.asarray(np.mean(said, axis=0), np.float32)
 
 
-def joined(files: Sequence[Path], class_names: Sequence[str], views: Views = "one") -> bytes:
+def network_obstacle(runs: Sequence[Run]) -> str:
+    """Return why the runs cannot be joined into one network; empty if nothing is known."""
+    lacking = [run.id for run in runs if run.onnx_path is None]
+    if lacking:
+        more = f" (nor have {len(lacking) - 1} more)" if len(lacking) > 1 else ""
+        return f"{lacking[0]} has no model.onnx{more}"
+    return "the members take images of different sizes" if len(_images(runs)) > 1 else ""
+
+
+def joined(
+    files: Sequence[Path],
+    class_names: Sequence[str],
+    views: Views = "one",
+    average: Average = "arithmetic",
+) -> bytes:
     """Networks as one that returns the mean of their probabilities over all views of an image.
 
     Args:
@@ -125,6 +172,8 @@ def joined(files: Sequence[Path], class_names: Sequence[str], views: Views = "on
         views: `"one"`; `"flip"`, the image and its mirror image; `"ten"`, these two, each in its
             place and moved by a 24th of the side to the left, the right, up and down, where the
             last pixels fill the edge.
+        average: how the probabilities of all networks and views are averaged, as
+            `fercore.selection.average_probabilities` does.
 
     Returns:
         The content of a file that takes and gives what each of them does.
@@ -188,6 +237,9 @@ def joined(files: Sequence[Path], class_names: Sequence[str], views: Views = "on
         nodes.extend(graph.node)
         constants.extend(graph.initializer)
         said.append(graph.output[0].name)
+    if average == "geometric":
+        least = constant("combined/least", SMALLEST_PROBABILITY, np.float32)
+        said = [add("Log", add("Clip", output, least)) for output in said]
     mean = add("Mean", *said) if len(said) > 1 else said[0]
     if len(shown) > 1:
         by_view = constant("combined/by_view", [len(shown), -1, len(class_names)])
@@ -196,6 +248,8 @@ def joined(files: Sequence[Path], class_names: Sequence[str], views: Views = "on
             "ReduceSum", add("Reshape", mean, by_view), constant("combined/first", [0]), keepdims=0
         )
         mean = add("Mul", total, constant("combined/share", 1 / len(shown), np.float32))
+    if average == "geometric":
+        mean = add("Softmax", mean, axis=1)
     nodes.append(helper.make_node("Identity", [mean], ["probabilities"]))
     graph = helper.make_graph(
         nodes,
@@ -225,17 +279,21 @@ def joined(files: Sequence[Path], class_names: Sequence[str], views: Views = "on
     return content
 
 
-def _together(runs: Sequence[Run]) -> Any:
+def _together(runs: Sequence[Run], network: bool) -> Any:
     """The config that all runs share in what matters for their figures."""
     for run in runs:
-        _network_file(run)
+        if network:
+            _network_file(run)
+        elif run.config is None or run.results is None:
+            raise UserError(f"{run.id} is {run.state}; expected a finished run")
     first = runs[0]
     if len({run.id for run in runs}) < len(runs):
         raise UserError("received a run twice, expected each once")
+    shared = ["dataset", "protocol", *(["image"] if network else []), "drop_classes"]
     for run in runs[1:]:
         assert run.config is not None
         assert first.config is not None
-        for what in ("dataset", "protocol", "image", "drop_classes"):
+        for what in shared:
             own, others = getattr(run.config, what), getattr(first.config, what)
             same = own.divides_like(others) if what == "protocol" else own == others
             if not same:
@@ -243,6 +301,10 @@ def _together(runs: Sequence[Run]) -> Any:
                     f"{run.id} and {first.id} differ in {what}, expected runs on the same samples"
                 )
     return first.config
+
+
+def _images(runs: Sequence[Run]) -> set[ImageConfig]:
+    return {run.config.image for run in runs if run.config}
 
 
 def _from_elsewhere(run: Run) -> bool:

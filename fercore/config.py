@@ -394,6 +394,7 @@ class ImportedConfig(RunConfig):
 
 
 Views = Literal["one", "flip", "ten"]
+Average = Literal["arithmetic", "geometric"]
 
 
 class Combination(_Frozen):
@@ -404,11 +405,24 @@ class Combination(_Frozen):
         views: of each image that every member is asked about, see `fercore.combine.joined`.
         imported: whether one of them, or of those that it was made from itself, was imported: then
             these figures count as honest ones as little as its own.
+        average: `"arithmetic"`, the mean of the probabilities, or `"geometric"`, the softmax of the
+            mean log-probability, see `fercore.selection.average_probabilities`.
+        selected_on: the split whose accuracy chose the members; none where they were named.
+        candidates: number of runs that the members were chosen from; none where they were named.
     """
 
     members: tuple[str, ...] = Field(min_length=1)
     views: Views = "one"
     imported: bool = False
+    average: Average = "arithmetic"
+    selected_on: Literal["validation"] | None = None
+    candidates: int | None = Field(default=None, ge=2)
+
+    @model_validator(mode="after")
+    def _selected_from_candidates(self) -> "Combination":
+        if (self.selected_on is None) != (self.candidates is None):
+            raise ValueError("selected_on and candidates belong together")
+        return self
 
 
 class CombinedConfig(RunConfig):

@@ -181,6 +181,7 @@ def combination_of(members: Sequence[Run], views: Views, runs: Sequence[Run]) ->
             and isinstance(config, CombinedConfig)
             and set(config.combined.members) == names
             and config.combined.views == views
+            and config.combined.average == "arithmetic"
         ):
             return run
     return None

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fercore.combine import combine, joined
-from fercore.config import CombinedConfig, ImportedConfig, ImportSource, RunConfig
+from fercore.combine import combine, joined, network_obstacle
+from fercore.config import CombinedConfig, ImageConfig, ImportedConfig, ImportSource, RunConfig
 from fercore.data.splits import POOL
 from fercore.errors import UserError
 from fercore.evaluate import evaluate_onnx
@@ -16,6 +16,7 @@ from fercore.protocol import refuse_other_division
 from fercore.recorder import RunWriter
 from fercore.records import Results
 from fercore.runs import check_run, read_run
+from fercore.selection import average_probabilities
 from tests.tiny import make_splits, tiny_config
 
 pytestmark = pytest.mark.keras
@@ -67,6 +68,75 @@ def test_the_mean_of_two_networks_is_a_run_like_any_other(members, data, tmp_pat
     assert {"validation", "test", "test_unique"} == set(run.results.splits)
     # It answers like one network, with the temperature that was stored.
     assert Network(run).temperature == run.results.temperature
+
+
+@pytest.mark.parametrize("views", ["one", "flip"])
+def test_the_geometric_mean_in_onnx_is_that_of_numpy(members, data, tmp_path, views):
+    run = combined(members, data, tmp_path, views, average="geometric")
+    assert run.config.combined.average == "geometric"
+    images = data["test"].images
+    seen = [images, images[:, :, ::-1]] if views == "flip" else [images]
+    networks = [OnnxNetwork(member.onnx_path) for member in members]
+    said = [network(view) for network in networks for view in seen]
+    found = OnnxNetwork(run.onnx_path)(images)
+    assert found == pytest.approx(average_probabilities(said, "geometric"), abs=1e-5)
+    assert np.abs(found - average_probabilities(said, "arithmetic")).max() > 1e-3
+
+
+def test_a_certain_network_leaves_the_geometric_mean_finite(tmp_path):
+    """Probabilities of exactly 0 and 1."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    said = np.array([[1, 0, 0], [0.2, 0.3, 0.5]], np.float32)
+    shape, out = ["batch", 8, 8, 1], ["batch", 3]
+    files = []
+    for number, row in enumerate(said):
+        constants = [
+            numpy_helper.from_array(np.zeros((64, 3), np.float32), "kernel"),
+            numpy_helper.from_array(row, "row"),
+        ]
+        nodes = [
+            helper.make_node("Flatten", ["pixels"], ["flat"]),
+            helper.make_node("Gemm", ["flat", "kernel", "row"], ["probabilities"]),
+        ]
+        graph = helper.make_graph(
+            nodes,
+            "constant",
+            [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, out)],
+            constants,
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+        files.append(tmp_path / f"{number}.onnx")
+        onnx.save(model, files[-1])
+    content = joined(files, ("a", "b", "c"), average="geometric")
+    found = OnnxNetwork(content)(np.zeros((2, 8, 8), np.uint8))
+    expected = average_probabilities([said[:1], said[1:]], "geometric")
+    assert np.isfinite(found).all()
+    assert found == pytest.approx(np.repeat(expected, 2, axis=0), abs=1e-5)
+
+
+def test_stored_probabilities_give_what_the_networks_give(members, data, tmp_path):
+    """They are in half precision, so to 1e-3."""
+    for average in ("arithmetic", "geometric"):
+        joint = combined(members, data, tmp_path, average=average)
+        stored = combined(members, data, tmp_path, average=average, network=False)
+        assert (joint.results.onnx is None, stored.results.onnx is None) == (False, True)
+        assert stored.onnx_path is None
+        for role in ("validation", "test"):
+            expected = joint.predictions(role).probabilities
+            assert stored.predictions(role).probabilities == pytest.approx(expected, abs=1e-3)
+
+
+def test_networks_are_joined_where_all_are_here_and_take_the_same_images(members):
+    first, second = members
+    assert network_obstacle(members) == ""
+    gone = replace(second, results=second.results.model_copy(update={"onnx": None}))
+    assert network_obstacle([first, gone]) == f"{gone.id} has no model.onnx"
+    small = second.config.model_copy(update={"image": ImageConfig(size=32)})
+    other = replace(second, config=small)
+    assert "different sizes" in network_obstacle([first, other])
 
 
 def test_a_mean_with_an_imported_network_says_so(members, data, tmp_path):

@@ -20,13 +20,13 @@ def told(name: str, seed: int, right: int, chosen: int) -> Told:
     return Told(load_config(name, {"seed": seed}), right, chosen=chosen)
 
 
-def combined(members: list[Told], like: Told, views: str = "ten") -> Run:
+def combined(members: list[Told], like: Told, views: str = "ten", **how: object) -> Run:
     config = CombinedConfig(
         name="together",
         title="Together",
         dataset="tiny",
         model="mean of networks",
-        combined=Combination(members=tuple(run.id for run in members), views=views),
+        combined=Combination(members=tuple(run.id for run in members), views=views, **how),
     )
     path = Path(f"together-{'-'.join(run.id for run in members)}")
     return Run(path, "finished", config, results=like.results)
@@ -110,8 +110,9 @@ def test_views_and_ensembles_are_looked_for_among_the_combined_runs():
     viewed = [combined([run], like=better) for run in base]
     assert standing("views", [*base, *viewed]).status == "reached"
     assert standing("ensemble", [*base, *viewed]).status == "missing"
-    # Of all of them, about ten views; one of fewer, or about one view, is another.
+    # Of all of them, about ten views; one of fewer, about one view or of another mean, is another.
     others = [combined(base[:2], like=better), combined(base, like=better, views="one")]
+    others.append(combined(base, like=better, average="geometric"))
     assert standing("ensemble", [*base, *others]).status == "missing"
     together = standing("ensemble", [*base, *others, combined(base, like=better)])
     assert together.status == "reached"

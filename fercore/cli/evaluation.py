@@ -2,6 +2,8 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,10 +17,11 @@ from fercore.cli.options import (
     print_json,
     print_table,
 )
-from fercore.data.splits import POOL
+from fercore.config import Average
+from fercore.data.splits import POOL, Splits
 from fercore.errors import UserError
 from fercore.roots import data_root, runs_root
-from fercore.runs import find_run
+from fercore.runs import Run, find_run, list_runs
 
 SPLITS = {
     "public": "validation",
@@ -112,12 +115,28 @@ def evaluate(
 
 
 def ensemble(
-    members: Annotated[list[str], typer.Argument(help="Runs, by name or path.")],
+    members: Annotated[
+        list[str] | None, typer.Argument(help="Runs, by name or path; the candidates of --select.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Of the new run.")] = None,
     title: Annotated[str | None, typer.Option(help="One line for people.")] = None,
     tta: Annotated[
         bool,
         typer.Option(help="Ask each about ten views of an image: moved and mirrored"),
+    ] = False,
+    mean: Annotated[
+        Average, typer.Option(help="Mean of the probabilities, or of their logarithms.")
+    ] = "arithmetic",
+    select: Annotated[
+        int | None,
+        typer.Option(min=2, help="Choose at most this many members by validation accuracy."),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="With --select and no run: take candidates on this one [fer2013]."),
+    ] = None,
+    no_network: Annotated[
+        bool, typer.Option("--no-network", help="Average stored predictions; write no model.onnx.")
     ] = False,
     data: DataRoot = None,
     runs: RunsRoot = None,
@@ -125,30 +144,57 @@ def ensemble(
     """Make a run that averages the probabilities of several, or of ten views of each image.
 
     It has a model.onnx of its own, stands in every page, and answers on Photo and Live. The members
-    share dataset, protocol and image size; what is averaged is fitted on nothing.
+    share dataset, protocol and image size; what is averaged is fitted on nothing. Where a member's
+    model.onnx is not here, stored predictions are averaged, and the new run has no model.onnx.
+
+    --select N chooses the members by greedy forward selection on the validation split, among the
+    given runs or all that are suited.
 
     Example: fercore ensemble RUN RUN RUN --name three-seeds
     """
-    from fercore.combine import combine
+    from fercore.combine import combine, network_obstacle
     from fercore.data import load
 
     root = runs_root(runs)
-    found = [find_run(root, member) for member in members]
-    if len(found) == 1 and not tta:
-        raise UserError("received one run, expected two or more, or --tta")
-    first = found[0].config
-    if first is None:
+    found = [find_run(root, member) for member in members or []]
+    if dataset is not None and (select is None or found):
+        raise UserError("--dataset belongs to --select without runs; runs name their own dataset")
+    if tta and (select is not None or no_network):
+        other = "--select" if select is not None else "--no-network"
+        raise UserError(
+            f"received --tta with {other}, which works on stored predictions; make the ten views "
+            "of each run first: fercore ensemble RUN --tta"
+        )
+    if select is None and len(found) < 2 and not (found and tta):
+        count = "one run" if found else "no run"
+        raise UserError(f"received {count}, expected two or more, or --tta with one, or --select")
+    if found and found[0].config is None:
         raise UserError(f"{found[0].id} cannot be read: {found[0].problem}")
-    default = f"{first.name}-tta" if len(found) == 1 else f"ensemble-of-{len(found)}"
-    words = f"mean of {len(found)} networks" if len(found) > 1 else first.title
+    first = found[0].config if found else None
+    splits = load(first.dataset if first else dataset or "fer2013", data_root(data))
+    words = f"mean of {len(found)} networks" if len(found) > 1 or first is None else first.title
+    default = f"ensemble-of-{len(found)}"
+    if first and len(found) == 1:
+        default = f"{first.name}-tta"
+    candidates = None
+    if select is not None:
+        found, candidates, split_title = _select(root, found, splits, select, mean)
+        words = f"Ensemble of {len(found)} networks, chosen on {split_title}"
+        default = "ensemble-selected"
+    obstacle = "--no-network" if no_network else "" if tta else network_obstacle(found)
+    if obstacle:
+        typer.echo(f"note: from stored predictions, without a model.onnx of its own ({obstacle})")
     path = combine(
         found,
-        load(first.dataset, data_root(data)),
+        splits,
         root,
         name=name or default,
         title=title or (f"{words}, ten views" if tta else words),
         views="ten" if tta else "one",
         command=shlex.join(["fercore", *sys.argv[1:]]),
+        average=mean,
+        network=not obstacle,
+        candidates=candidates,
     )
     made = find_run(root, path.name).results
     assert made is not None
@@ -161,3 +207,29 @@ def ensemble(
             split.title, str(split.n), percent(split.accuracy), interval, macro, percent(split.uar)
         )
     print_table(table)
+
+
+def _select(
+    root: Path, named: Sequence[Run], splits: Splits, size: int, average: Average
+) -> tuple[list[Run], int, str]:
+    """Select members and print each step: the members, number of candidates and split title."""
+    from fercore.selection import find_candidates, select_members
+
+    candidates = find_candidates(root, named or list_runs(root), splits, skip_unsuitable=not named)
+    steps = select_members(candidates, size, average)
+    results = candidates[0].results
+    assert results is not None
+    title = results.splits["validation"].title
+    typer.echo(f"{len(candidates)} candidates, {average} mean, selected on {title}:")
+    table = plain_table("step", "member added", f">{title} accuracy %", ">NLL")
+    for number, step in enumerate(steps, start=1):
+        table.add_row(str(number), step.run.id, percent(step.accuracy), f"{step.nll:.4f}")
+    print_table(table)
+    if len(steps) < 2:
+        raise UserError(
+            f"no second candidate raises the accuracy of {steps[0].run.id} on {title}; expected an "
+            "ensemble of two runs or more: name other runs"
+        )
+    if len(steps) < size:
+        typer.echo(f"No further candidate raises the accuracy on {title}.")
+    return [step.run for step in steps], len(candidates), title

@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import camera, facts, formats, photo, reports
+from dashboard import asking, camera, facts, formats, photo, reports
 from fercore import ablations, curation, goals, metrics, papers
+from fercore.combine import combine
 from fercore.config import AugmentationConfig, RunConfig, load_config
 from fercore.data import load, store
 from fercore.data.audit import Audit
@@ -715,6 +716,38 @@ def test_an_imported_run_stands_beside_our_own(root: Path, runs: dict[str, Run],
     app = open_page("run", run=path.name)
     assert "Theirs" in words(app)
     assert "No run" not in words(app)
+
+
+def test_an_ensemble_without_a_network_is_shown_but_not_offered_for_photos(
+    root: Path, runs: dict[str, Run], tmp_path: Path
+):
+    made_data = tmp_path / "data"
+    make_runs.faces(made_data, root)
+    first, second = read_run(runs["le2019-deep"].path), read_run(runs["le2019-shallow"].path)
+    path = combine(
+        [first, second],
+        load("fer2013", made_data),
+        root,
+        name="selected",
+        title="Two networks",
+        views="one",
+        command="fercore ensemble --select 2",
+        average="geometric",
+        network=False,
+        candidates=5,
+    )
+    assert list(open_page("runs").dataframe[0].value.loc[path.name, "Tags"]) == ["combined"]
+    for page in ("compare", "confusion"):
+        app = open_page(page, runs=[first.id, path.name])
+        assert "They have judged no samples in common" not in words(app)
+    said = words(open_page("run", run=path.name, details="network"))
+    assert f"The geometric mean probability of `{first.id}`, `{second.id}`" in said
+    assert "chosen on PublicTest among 5 runs" in said
+    assert "has no network of its own" in said
+    offered = asking.networks(list_runs(root))
+    assert path.name not in offered
+    for page in ("photo", "live"):
+        open_page(page)
 
 
 def test_trust_follows_from_the_matrix(root: Path, runs: dict[str, Run]):
