@@ -21,6 +21,7 @@ from fercore.protocol import plan, refuse_changed_copies, refuse_other_division
 from fercore.provenance import describe, now
 from fercore.recorder import write_whole
 from fercore.records import Onnx, Results
+from fercore.recreate import require_network
 from fercore.runs import Run
 
 # Pixels by which the shifted views are moved, at the papers' 48.
@@ -73,7 +74,7 @@ def combine(
         ),
     )
     protocol = plan(config, splits)
-    content = joined([_network_file(run) for run in runs], protocol.class_names, views)
+    content = joined([require_network(run) for run in runs], protocol.class_names, views)
     network = OnnxNetwork(content, threads=0)
     predictions = predictions_of(
         protocol, {role: network(split.images) for role, split in protocol.judged.items()}
@@ -110,7 +111,7 @@ def answers(runs: Sequence[Run], images: NDArray[np.uint8], mirrored: bool) -> N
     Returns:
         `(n, k)` float32, the mean of their probabilities.
     """
-    networks = [OnnxNetwork(_network_file(run), threads=0) for run in runs]
+    networks = [OnnxNetwork(require_network(run), threads=0) for run in runs]
     views = [images, images[:, :, ::-1]] if mirrored else [images]
     said = [network(view) for network in networks for view in views]
     return np.asarray(np.mean(said, axis=0), np.float32)
@@ -228,7 +229,7 @@ def joined(files: Sequence[Path], class_names: Sequence[str], views: Views = "on
 def _together(runs: Sequence[Run]) -> Any:
     """The config that all runs share in what matters for their figures."""
     for run in runs:
-        _network_file(run)
+        require_network(run)
     first = runs[0]
     if len({run.id for run in runs}) < len(runs):
         raise UserError("received a run twice, expected each once")
@@ -249,15 +250,6 @@ def _from_elsewhere(run: Run) -> bool:
     if isinstance(run.config, CombinedConfig):
         return run.config.combined.imported
     return run.origin == "imported"
-
-
-def _network_file(run: Run) -> Path:
-    if run.config is None or run.results is None or run.onnx_path is None:
-        raise UserError(
-            f"{run.id} is {run.state} and has no model.onnx; expected a finished run with its "
-            "network"
-        )
-    return run.onnx_path
 
 
 def _sum(counts: Sequence[int | None]) -> int | None:

@@ -17,6 +17,7 @@ from fercore.cli.options import (
 )
 from fercore.data.splits import POOL
 from fercore.errors import UserError
+from fercore.recreate import require_network
 from fercore.roots import data_root, runs_root
 from fercore.runs import find_run
 
@@ -76,6 +77,7 @@ def evaluate(
     config = found.config
     if config is None:
         raise UserError(f"{found.id} cannot be read: {found.problem}")
+    network = require_network(found)
     splits = load(dataset or config.dataset, data_root(data))
     if split is None and POOL in splits and splits.name != config.dataset:
         role = POOL
@@ -83,8 +85,8 @@ def evaluate(
         refuse_other_division(found, splits)
         splits = divide(config, splits)  # as the run was trained and judged
     views = None
-    if tta and found.onnx_path and found.results:
-        content = joined([found.onnx_path], found.results.class_names, "ten")
+    if tta and found.results:
+        content = joined([network], found.results.class_names, "ten")
         views = OnnxNetwork(content, threads=0)
     result = evaluate_onnx(found, splits, role, views)
     line = line_of(runs_root(runs), found)
@@ -139,6 +141,8 @@ def ensemble(
     first = found[0].config
     if first is None:
         raise UserError(f"{found[0].id} cannot be read: {found[0].problem}")
+    for own in found:
+        require_network(own)
     default = f"{first.name}-tta" if len(found) == 1 else f"ensemble-of-{len(found)}"
     words = f"mean of {len(found)} networks" if len(found) > 1 else first.title
     path = combine(
