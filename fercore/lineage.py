@@ -191,8 +191,8 @@ def _lacking(runs: Sequence[Run], once: bool) -> str:
 
 def _no_checkpoint(run: Run) -> str:
     return (
-        "its checkpoint, which stays on the machine that trained; train it here first, as a new "
-        f"run: {train_command(run)}"
+        "its checkpoint (it stays on the machine that trained); train it again here and use the "
+        f"new run instead: {train_command(run)}"
     )
 
 

@@ -36,7 +36,8 @@ def require_checkpoint(run: Run) -> Path:
     if run.results is None or not run.keras_path.is_file():
         raise UserError(
             f"{run.id} has no checkpoints/model.keras here, which git does not carry; export it "
-            f"where it was trained, or train it again, as a new run: {train_command(run)}"
+            "where it was trained, or train it again and use the new run instead: "
+            f"{train_command(run)}"
         )
     return run.keras_path
 
@@ -67,7 +68,7 @@ def remedy(run: Run) -> str:
         return "a random forest gives the predictions, and it cannot be exported"
     if run.keras_path.is_file():
         return f"export it: fercore export {_name(run)}"
-    return f"train it again, as a new run: {train_command(run)}"
+    return f"train it again and use the new run instead: {train_command(run)}"
 
 
 def train_command(run: Run) -> str:

@@ -200,7 +200,10 @@ def test_what_is_taught_by_runs_that_are_elsewhere_is_left_out_and_said(monkeypa
     done = CliRunner().invoke(app, call)
     # The network of one of them does not come with a clone.
     assert "le2019-deep-s0-20261121T052505, its teachers, have no network in" in done.output
-    assert "train it again, as a new run: fercore train le2019-deep --seed 0" in done.output
+    assert (
+        "train it again and use the new run instead: fercore train le2019-deep --seed 0"
+        in done.output
+    )
     assert begun == ["facet-base", "facet-tiny-distilled"]
     (tmp_path / "le2019-deep-s0-20261121T052505" / "model.onnx").touch()
     begun.clear()

@@ -48,7 +48,7 @@ def test_a_network_that_is_here_is_found():
 
 def test_a_run_of_a_committed_experiment_is_trained_again_by_name(root):
     line = (
-        f"{DEEP} has no network (model.onnx) here; train it again, as a new run: "
+        f"{DEEP} has no network (model.onnx) here; train it again and use the new run instead: "
         "fercore train le2019-deep --seed 0"
     )
     assert missing_network(find_run(root, DEEP)) == line
@@ -143,5 +143,7 @@ def test_a_command_that_needs_the_network_says_how_to_make_it(
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert DEEP in line
-    assert line.endswith("train it again, as a new run: fercore train le2019-deep --seed 0")
+    assert line.endswith(
+        "train it again and use the new run instead: fercore train le2019-deep --seed 0"
+    )
     assert sorted(path.name for path in root.iterdir()) == before
