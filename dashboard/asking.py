@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from dashboard import cached, facts, formats, linked, pieces, theme
 from fercore import faces
+from fercore.recreate import missing_network
 from fercore.roots import data_root
 from fercore.runs import Run
 
 NO_NETWORK = (
-    "No run here has a network yet. A training has one when it ends; that of a training on JAX is "
-    "made by `fercore export RUN`, where TensorFlow is installed too."
+    "No run here has a network (`model.onnx`). A training writes one when it ends. A run that was "
+    "trained on JAX gets one by `fercore export RUN`, where TensorFlow is installed too."
 )
 
 
@@ -25,6 +26,18 @@ def networks(runs: Sequence[Run]) -> dict[str, Run]:
     chosen = facts.chosen(real)
     first = [chosen] if chosen else []
     return {run.id: run for run in (*first, *(run for run in found if run not in first))}
+
+
+def explain_missing(key: str) -> None:
+    """Say of each run that a link asks for and that has no network here, how to make it.
+
+    Args:
+        key: under which the address names runs.
+    """
+    for run_id in linked.requested(key):
+        run = cached.find_run(run_id)
+        if run is not None and not (run.results and run.onnx_path):
+            st.info(formats.markdown(missing_network(run)), icon=":material/hub:")
 
 
 def pick_networks(runs: Mapping[str, Run], limit: int, placeholder: str) -> list[str]:

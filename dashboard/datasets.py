@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import cached, charts, formats, gallery, linked, pieces, theme
+from dashboard import asking, cached, charts, formats, gallery, linked, pieces, theme
 from dashboard.gallery import Face
 from fercore import metrics
 from fercore.data import add, list_datasets, list_own, status
@@ -180,6 +180,7 @@ def flaws(splits: Splits) -> None:
 def embedding(splits: Splits) -> None:
     """Faces of the test, or of a dataset without splits, where a run's last features put them."""
     st.subheader("As a network sees them", anchor=False)
+    asking.explain_missing("run")
     runs = cached.runs_on(splits)
     if not runs:
         st.caption("No run on this dataset has a network here.")

@@ -243,6 +243,16 @@ def follow(key: str) -> list[str] | None:
 def publish(key: str) -> None:
     """Note, in a callback, that the choice under a key was changed on the page."""
     _given().taken.add(key)
+    # The choice on the page replaces what the address asked for.
+    _given().address.pop(key, None)
+
+
+def requested(key: str) -> list[str]:
+    """What the address asked for under a key, until the choice is changed on the page.
+
+    It includes values that no widget offers.
+    """
+    return list(dict.fromkeys(_given().address.get(key, [])))
 
 
 def write(key: str, values: list[str]) -> None:

@@ -21,6 +21,7 @@ from dashboard.gallery import Face
 from dashboard.judged import chosen
 from fercore.config import Combination, CombinedConfig
 from fercore.metrics import apply_temperature, expected_calibration_error
+from fercore.recreate import missing_network
 from fercore.runs import Run
 
 # Shares of faces that show an emotion; the first is the default.
@@ -255,6 +256,8 @@ _VIEWS = {
 
 
 def _network(run: Run) -> None:
+    if run.results and run.onnx_path is None:
+        st.info(formats.markdown(missing_network(run)), icon=":material/hub:")
     layers = cached.layers(run)
     if not layers:
         if isinstance(run.config, CombinedConfig):

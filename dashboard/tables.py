@@ -306,6 +306,8 @@ def provenance_table(run: Run) -> pd.DataFrame:
                     f", {results.onnx.weights} weights; probabilities within "
                     f"{results.onnx.max_difference:.1e} of Keras over {results.onnx.n:,} samples"
                 )
+            if run.onnx_path is None:
+                rows["model.onnx"] += "; the file is not here"
     if environment:
         rows |= {f"Package {name}": version for name, version in environment.packages.items()}
     return pd.DataFrame({"What": list(rows), "Value": list(rows.values())})

@@ -1,6 +1,7 @@
 """How long an exported network takes here, a face at a time and in batches."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from fercore.onnx_session import OnnxNetwork
 from fercore.provenance import now
 from fercore.recorder import RunWriter
 from fercore.records import Latency
+from fercore.recreate import require_network
 from fercore.runs import Run
 
 BATCH = 64
@@ -27,12 +29,7 @@ def measure(run: Run) -> Latency:
     Raises:
         UserError: if the run has no network, or its folder cannot be written.
     """
-    if run.onnx_path is None:
-        raise UserError(
-            f"{run.id} has no model.onnx to time; a run that was trained on JAX alone needs: "
-            f"fercore export {run.id}"
-        )
-    latency = _measure(run)
+    latency = _measure(require_network(run))
     kept = [entry for entry in run.latency if entry.device != latency.device]
     entries = [entry.model_dump(mode="json") for entry in (*kept, latency)]
     try:
@@ -42,11 +39,10 @@ def measure(run: Run) -> Latency:
     return latency
 
 
-def _measure(run: Run) -> Latency:
+def _measure(file: Path) -> Latency:
     import onnxruntime
 
-    assert run.onnx_path is not None
-    single, batched = OnnxNetwork(run.onnx_path, threads=1), OnnxNetwork(run.onnx_path, threads=0)
+    single, batched = OnnxNetwork(file, threads=1), OnnxNetwork(file, threads=0)
     rng = np.random.default_rng(0)
     faces = rng.integers(0, 256, (BATCH, *single.image_shape), dtype=np.uint8)
     for _ in range(_WARM_UP):

@@ -22,6 +22,7 @@ from fercore.protocol import plan, refuse_changed_copies, refuse_other_division
 from fercore.provenance import describe, now
 from fercore.recorder import write_whole
 from fercore.records import Onnx, Results
+from fercore.recreate import require_network
 from fercore.runs import Run
 from fercore.selection import average_probabilities, stored_predictions
 
@@ -97,7 +98,7 @@ def combine(
     protocol = plan(config, splits)
     content = None
     if network:
-        files = [_network_file(run) for run in runs]
+        files = [require_network(run) for run in runs]
         content = joined(files, protocol.class_names, views, average)
         session = OnnxNetwork(content, threads=0)
         probabilities = {role: session(split.images) for role, split in protocol.judged.items()}
@@ -143,7 +144,7 @@ def answers(runs: Sequence[Run], images: NDArray[np.uint8], mirrored: bool) -> N
     Returns:
         `(n, k)` float32, the mean of their probabilities.
     """
-    networks = [OnnxNetwork(_network_file(run), threads=0) for run in runs]
+    networks = [OnnxNetwork(require_network(run), threads=0) for run in runs]
     views = [images, images[:, :, ::-1]] if mirrored else [images]
     said = [network(view) for network in networks for view in views]
     return np.asarray(np.mean(said, axis=0), np.float32)
@@ -283,7 +284,7 @@ def _together(runs: Sequence[Run], network: bool) -> Any:
     """The config that all runs share in what matters for their figures."""
     for run in runs:
         if network:
-            _network_file(run)
+            require_network(run)
         elif run.config is None or run.results is None:
             raise UserError(f"{run.id} is {run.state}; expected a finished run")
     first = runs[0]
@@ -311,15 +312,6 @@ def _from_elsewhere(run: Run) -> bool:
     if isinstance(run.config, CombinedConfig):
         return run.config.combined.imported
     return run.origin == "imported"
-
-
-def _network_file(run: Run) -> Path:
-    if run.config is None or run.results is None or run.onnx_path is None:
-        raise UserError(
-            f"{run.id} is {run.state} and has no model.onnx; expected a finished run with its "
-            "network"
-        )
-    return run.onnx_path
 
 
 def _sum(counts: Sequence[int | None]) -> int | None:

@@ -14,6 +14,7 @@ from fercore.onnx_session import OnnxNetwork
 from fercore.partition import fit_images
 from fercore.protocol import Protocol
 from fercore.records import ClassResult, SplitResult
+from fercore.recreate import require_network
 from fercore.runs import Predictions, Run
 
 
@@ -102,11 +103,9 @@ def evaluate_onnx(
         UserError: if the run has no exported network, or the dataset lacks the split or shares
             fewer than two classes with it.
     """
-    if run.config is None or run.results is None or run.onnx_path is None:
-        raise UserError(
-            f"{run.id} is {run.state} and has no model.onnx; expected a finished run "
-            f"(one trained on JAX alone needs: fercore export {run.id})"
-        )
+    file = require_network(run)
+    assert run.config is not None
+    assert run.results is not None
     class_names = tuple(run.results.class_names)
     common = [name for name in class_names if name in splits.class_names]
     if len(common) < 2:
@@ -119,7 +118,7 @@ def evaluate_onnx(
     split = splits[role]
     if split.copies is not None:
         split = split.take(~split.copies)
-    network = network or OnnxNetwork(run.onnx_path, threads=0)
+    network = network or OnnxNetwork(file, threads=0)
     images = fit_images(split.images, run.config.image)
     if images.shape[1:] != network.image_shape:
         images = fit_images(split.images, ImageConfig(size=network.image_shape[0]))

@@ -22,6 +22,7 @@ from fercore.errors import UserError
 from fercore.onnx_session import OnnxNetwork
 from fercore.recorder import RunWriter
 from fercore.records import Onnx
+from fercore.recreate import require_checkpoint
 from fercore.runs import Run
 from fercore.trainee import predict
 
@@ -97,18 +98,8 @@ def export_finished(run: Run, images: NDArray[np.uint8]) -> Onnx:
         UserError: if something else than the network answers, the checkpoint is gone, Keras is not
             on TensorFlow, or the export differs.
     """
-    if run.experiment and run.experiment.head != "network":
-        raise UserError(
-            f"{run.id} answers by a random forest on its network's features, which model.onnx does "
-            "not hold; expected a run whose network answers"
-        )
-    checkpoint = run.path / "checkpoints" / "model.keras"
-    if run.results is None or not checkpoint.is_file():
-        raise UserError(
-            f"{run.id} has no checkpoints/model.keras, which git does not carry; export it where "
-            "it was trained"
-        )
-    network = keras.models.load_model(checkpoint, compile=False)
+    network = keras.models.load_model(require_checkpoint(run), compile=False)
+    assert run.results is not None
     writer = RunWriter(run.path)
     onnx = export_run(
         network, writer, images, predict(network, images, 128), run.results.class_names

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fercore import metrics
 from fercore.config import CombinedConfig, Views, load_config, names_run
 from fercore.records import SplitResult
-from fercore.runs import Run, trained
+from fercore.runs import Run, read_run, trained
 
 SEEDS = 3
 Status = Literal["reached", "short", "missing"]
@@ -146,9 +146,15 @@ def with_teachers(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def absent_teachers(name: str, root: Path) -> list[str]:
-    """The runs that an experiment learns from and that are not under this root of runs."""
-    teachers = load_config(name).distillation.teachers
-    return [own for own in teachers if names_run(own) and not (root / own).is_dir()]
+    """The runs that an experiment names as teachers and that lack what they teach from here."""
+    distillation = load_config(name).distillation
+    absent = []
+    for own in filter(names_run, distillation.teachers):
+        run = read_run(root / own)
+        once = distillation.asked == "once"
+        if not (run.onnx_path if once else run.best_path.is_file()):
+            absent.append(own)
+    return absent
 
 
 def compare(runs: Sequence[Run]) -> tuple[Standing, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from fercore.config import CombinedConfig, ExperimentConfig, list_configs, load_config
 from fercore.data.splits import Splits
 from fercore.errors import UserError
+from fercore.recreate import remedy, train_command
 from fercore.runs import Run, find_run, list_runs, trained
 
 
@@ -113,7 +114,7 @@ def _start_problems(
 ) -> Iterator[str]:
     yield from _problems(run)
     if not run.best_path.is_file():
-        yield f"which lacks its checkpoint, {_STAYS}"
+        yield f"which lacks {_no_checkpoint(run)}"
     own = run.experiment
     assert own is not None
     if (own.model, own.model_options) != (config.model, config.model_options):
@@ -180,15 +181,21 @@ def _can_be_asked(run: Run, once: bool) -> bool:
 
 
 def _lacking(runs: Sequence[Run], once: bool) -> str:
-    """What runs do not teach without, and how to mend that."""
+    """What runs do not teach without, and how to mend that; the newest stands last."""
     if once:
-        return "its model.onnx; export it where it was trained: fercore export RUN"
+        return f"its model.onnx; {remedy(runs[-1])}"
     if any(run.onnx_path for run in runs):
         return 'its checkpoint; let its model.onnx be asked: distillation.asked = "once"'
-    return f"its checkpoint, {_STAYS}"
+    return _no_checkpoint(runs[-1])
 
 
-_STAYS = "which stays on the machine that trained; train it here first"
+def _no_checkpoint(run: Run) -> str:
+    return (
+        "its checkpoint (it stays on the machine that trained); train it again here and use the "
+        f"new run instead: {train_command(run)}"
+    )
+
+
 _KNOWS = (
     "which was trained on other samples and may know what is judged here; expected the same "
     "dataset and protocol, or protocol.honest = false"

@@ -15,6 +15,7 @@ from fercore.faces import Face, FaceFinder
 from fercore.metrics import apply_temperature
 from fercore.onnx_session import OnnxNetwork
 from fercore.partition import fit_images
+from fercore.recreate import require_network
 from fercore.roots import runs_root
 from fercore.runs import Run, find_run
 
@@ -37,15 +38,13 @@ class Network:
     """
 
     def __init__(self, run: Run, threads: int = 1):
-        if run.config is None or run.results is None or run.onnx_path is None:
-            raise UserError(
-                f"{run.id} is {run.state} and has no network to predict with; expected a finished "
-                f"run with a model.onnx (one trained on JAX alone needs: fercore export {run.id})"
-            )
+        file = require_network(run)
+        assert run.config is not None
+        assert run.results is not None
         self.id, self.title = run.id, run.config.title or run.config.name
         self.class_names = tuple(run.results.class_names)
         self._image = run.config.image
-        self._onnx = OnnxNetwork(run.onnx_path, threads)
+        self._onnx = OnnxNetwork(file, threads)
         self._size = _framed_size(self._image, run.config.dataset, self._onnx.image_shape[0])
         self.temperature = run.results.temperature or 1.0
 
@@ -115,7 +114,7 @@ class Predictor:
         UserError: if there is no such run, or it has no network.
 
     Example:
-        >>> predictor = Predictor(["le2019-deep-s0-20261121T052505"])
+        >>> predictor = Predictor(["facet-tiny-s0-20261121T151906"])
         >>> for prediction in predictor.predict(cv2.imread("photo.jpg")):
         ...     print(prediction.face.box, prediction.top(predictor.ids[0]))
     """

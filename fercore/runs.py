@@ -149,6 +149,11 @@ class Run:
         return self.path / "checkpoints" / "best.npz"
 
     @property
+    def keras_path(self) -> Path:
+        """What `fercore export` reads; it stays on the machine that trained."""
+        return self.path / "checkpoints" / "model.keras"
+
+    @property
     def onnx_path(self) -> Path | None:
         """The exported network, if there is one: that of these results, not of some before them."""
         path = self.path / "model.onnx"

@@ -184,7 +184,7 @@ def test_runs_that_do_not_fit_together_leave_nothing(members, data, tmp_path):
     for runs, message in (
         ([first, other], "differ in drop_classes"),
         ([first, first], "a run twice"),
-        ([first, replace(second, results=None)], "has no model.onnx"),
+        ([first, replace(second, results=None)], "has no network"),
         ([replace(first, config=copied)], "judged on changed copies"),
         # Of more images the same seed divides otherwise.
         ([replace(first, config=divided, environment=elsewhere)], "saw another tiny"),

@@ -138,8 +138,8 @@ def test_every_experiment_of_a_goal_is_one_and_its_teachers_come_first(goal: goa
         assert config.protocol.honest
         assert config.dataset == "fer2013"
         for teacher in config.distillation.teachers:
-            # An experiment that comes before, or a run whose network comes with a clone.
-            assert teacher in needed[:number] or find_run(RUNS, teacher).onnx_path
+            # An experiment that comes before, or a committed run.
+            assert teacher in needed[:number] or find_run(RUNS, teacher).results
 
 
 def test_what_is_missing_is_trained_exported_and_combined(monkeypatch, tmp_path):
@@ -197,6 +197,16 @@ def test_what_is_taught_by_runs_that_are_elsewhere_is_left_out_and_said(monkeypa
     assert absent.startswith(f"facet-tiny-taught is left out: {', '.join(teachers)}")
     for teacher in teachers:
         shutil.copytree(RUNS / teacher, tmp_path / teacher)
+    begun.clear()
+    done = CliRunner().invoke(app, call)
+    # The network of one of them does not come with a clone.
+    assert "le2019-deep-s0-20261121T052505, its teachers, have no network in" in done.output
+    assert (
+        "train it again and use the new run instead: fercore train le2019-deep --seed 0"
+        in done.output
+    )
+    assert begun == ["facet-base", "facet-tiny-distilled"]
+    (tmp_path / "le2019-deep-s0-20261121T052505" / "model.onnx").touch()
     begun.clear()
     CliRunner().invoke(app, call)
     assert begun == ["facet-base", "facet-tiny-taught", "facet-tiny-distilled"]

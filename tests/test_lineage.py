@@ -177,7 +177,7 @@ def test_a_clone_learns_from_networks_without_their_checkpoints(taught, tmp_path
     (tmp_path / by_id["teachers"][0] / "model.onnx").unlink()
     assert len(find_teachers(tmp_path, config, data)) == 1
     without = tiny_config(distillation=options | by_id | {"asked": "once"})
-    with pytest.raises(UserError, match=r"which lacks its model\.onnx; export it"):
+    with pytest.raises(UserError, match=r"which lacks its model\.onnx; train it again and"):
         find_teachers(tmp_path, without, data)
     assert read_run(path).experiment.distillation.asked == "once"
 

@@ -111,7 +111,9 @@ def test_runs_without_a_network_are_refused(tmp_path, haar):
     with pytest.raises(UserError, match="received the run 'nope'"):
         Predictor(["nope"], haar, root=tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="no network to predict with"):
+    with pytest.raises(
+        UserError, match=r"empty has no network \(model.onnx\) here; the run cannot"
+    ):
         Predictor(["empty"], haar, root=tmp_path)
 
 

@@ -287,7 +287,7 @@ def test_stored_probabilities_make_a_run_without_a_network(root, tmp_path):
             [both(NAMES.index(member.config.name))[role] for member in members], "geometric"
         )
         assert run.predictions(role).probabilities == pytest.approx(exact, abs=1e-3)
-    with pytest.raises(UserError, match="has no network to predict with"):
+    with pytest.raises(UserError, match=r"has no network \(model.onnx\) here"):
         Network(run)
 
 
@@ -367,7 +367,7 @@ def test_runs_without_networks_are_averaged_from_stored_predictions(root, fercor
     assert run.config.combined.selected_on is None
 
     for words, message in (
-        ((first, second, "--tta"), "has no model.onnx"),
+        ((first, second, "--tta"), "has no network (model.onnx) here"),
         ((first, "--no-network"), "received one run, expected two or more"),
         ((), "received no run"),
         ((first, second, "--no-network", "--tta"), "received --tta with --no-network"),

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import augmenting, cached, linked
+from dashboard import asking, augmenting, cached, linked
 
 st.title("Augmentation", anchor=False)
 installed = cached.installed_datasets()
@@ -24,6 +24,7 @@ with left:
     policy = augmenting.controls()
     judges = cached.runs_on(splits)
     titles = {"": "none"} | cached.labels(list(judges.values()))
+    asking.explain_missing("run")
     chosen = linked.pick("What a run makes of them", titles, key="run", implied=True)
     run = judges.get(chosen or "")
 with right:

@@ -6,6 +6,7 @@ from dashboard import asking, cached, camera, pieces
 
 st.title("Live", anchor=False)
 runs = asking.networks(cached.list_runs())
+asking.explain_missing("networks")
 if not runs:
     pieces.no_runs(asking.NO_NETWORK)
     st.stop()

@@ -6,6 +6,7 @@ from dashboard import asking, cached, linked, photo, pieces
 
 st.title("Photo", anchor=False)
 runs = asking.networks(cached.list_runs())
+asking.explain_missing("networks")
 if not runs:
     pieces.no_runs(asking.NO_NETWORK)
     st.stop()

@@ -37,7 +37,7 @@ def inference(
     else:
         chosen = [run for run in list_runs(folder) if run.onnx_path and run.config]
     if not chosen:
-        raise UserError(f"no run under {folder} has a model.onnx; train one first")
+        raise UserError(f"no run under {folder} has a network (model.onnx); train one first")
     measured = {run.id: measure(run) for run in chosen}
     if as_json:
         print_json({run_id: entry.model_dump(mode="json") for run_id, entry in measured.items()})
@@ -59,7 +59,7 @@ def inference(
 def live(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Runs [default: Katkar's Model 2 and Le's Deep]"),
+        typer.Argument(metavar="[RUN]...", help="Runs [default: Katkar's and Ranjan's Model 2]"),
     ] = None,
     film: Annotated[
         Path | None, typer.Option(help="Frames of this film instead of a dataset's face.")
@@ -85,11 +85,11 @@ def live(
         chosen = [find_run(folder, run) for run in runs]
     else:
         here = [run for run in list_runs(folder) if run.onnx_path and run.experiment]
-        usual = ("katkar2021-model2-original", "le2019-deep")
+        usual = ("katkar2021-model2-original", "ranjan2023-model2-fer2013")
         found = {run.experiment.name: run for run in reversed(here) if run.experiment}
         chosen = [found[name] for name in usual if name in found] or here[:1]
     if not chosen:
-        raise UserError(f"no run under {folder} has a model.onnx; train one first")
+        raise UserError(f"no run under {folder} has a network (model.onnx); train one first")
     networks = [Network(run) for run in chosen]
     if film is not None:
         source, pictures = film.name, bench_live.film(film, frames)

@@ -20,6 +20,7 @@ from fercore.cli.options import (
 from fercore.config import Average
 from fercore.data.splits import POOL, Splits
 from fercore.errors import UserError
+from fercore.recreate import require_network
 from fercore.roots import data_root, runs_root
 from fercore.runs import Run, find_run, list_runs
 
@@ -79,6 +80,7 @@ def evaluate(
     config = found.config
     if config is None:
         raise UserError(f"{found.id} cannot be read: {found.problem}")
+    network = require_network(found)
     splits = load(dataset or config.dataset, data_root(data))
     if split is None and POOL in splits and splits.name != config.dataset:
         role = POOL
@@ -86,8 +88,8 @@ def evaluate(
         refuse_other_division(found, splits)
         splits = divide(config, splits)  # as the run was trained and judged
     views = None
-    if tta and found.onnx_path and found.results:
-        content = joined([found.onnx_path], found.results.class_names, "ten")
+    if tta and found.results:
+        content = joined([network], found.results.class_names, "ten")
         views = OnnxNetwork(content, threads=0)
     result = evaluate_onnx(found, splits, role, views)
     line = line_of(runs_root(runs), found)
@@ -170,6 +172,9 @@ def ensemble(
         raise UserError(f"received {count}, expected two or more, or --tta with one, or --select")
     if found and found[0].config is None:
         raise UserError(f"{found[0].id} cannot be read: {found[0].problem}")
+    if tta:
+        for own in found:
+            require_network(own)
     first = found[0].config if found else None
     splits = load(first.dataset if first else dataset or "fer2013", data_root(data))
     words = f"mean of {len(found)} networks" if len(found) > 1 or first is None else first.title

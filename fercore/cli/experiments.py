@@ -22,6 +22,7 @@ from fercore.cli.options import (
 from fercore.cli.quiet import native_notes_silenced
 from fercore.config import ExperimentConfig, field_names, list_configs, load_config, nearest
 from fercore.errors import UserError
+from fercore.recreate import require_checkpoint
 from fercore.roots import data_root, runs_root
 from fercore.runs import Run, find_run, list_runs
 
@@ -203,6 +204,7 @@ def export(
     config = _config_of(found)
     if found.results is None:
         raise UserError(f"{found.id} is {found.state}, expected a finished run")
+    require_checkpoint(found)
     from fercore.data import load
     from fercore.protocol import plan
 

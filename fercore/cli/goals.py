@@ -22,8 +22,9 @@ from fercore.cli.options import (
 from fercore.config import load_config
 from fercore.errors import UserError
 from fercore.goals import Goal, Standing
+from fercore.recreate import missing_network
 from fercore.roots import data_root, runs_root
-from fercore.runs import Run, list_runs
+from fercore.runs import Run, list_runs, read_run
 
 DASH = "-"
 HEADINGS = (
@@ -121,7 +122,12 @@ def _train_missing(experiments: Sequence[str], seeds: int, runs: Path, data: Pat
     # Teachers come first, with all their seeds: what they teach is another network with fewer.
     for name in experiments:
         if absent := goals.absent_teachers(name, runs):
-            typer.echo(f"{name} is left out: {', '.join(absent)}, its teachers, are not in {runs}")
+            typer.echo(
+                f"{name} is left out: {', '.join(absent)}, its teachers, have no network in {runs}"
+            )
+            for teacher in absent:
+                if (runs / teacher).is_dir():
+                    typer.echo(f"  {missing_network(read_run(runs / teacher))}")
             continue
         for seed in range(seeds):
             if seed not in goals.runs_of(name, list_runs(runs)):

@@ -15,7 +15,7 @@ from fercore.runs import Run, read_run
 from tests.tiny import make_splits
 
 COMMITTED = Path(__file__).parents[2] / "runs"
-ONE = "katkar2021-model1-original-s0-20261121T024357"
+ONE = "facet-tiny-s0-20261121T151906"
 OTHER = "katkar2021-model2-original-s0-20261121T024609"
 
 

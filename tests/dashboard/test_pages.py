@@ -647,7 +647,7 @@ def test_live_says_what_is_wrong_with_yunet(
 ):
     (tmp_path / "yunet.onnx").write_bytes(b"truncated")
     monkeypatch.setenv("FERCORE_YUNET", str(tmp_path / "yunet.onnx"))
-    network = next(RUNS.glob("katkar2021-model1-original-s0-*")) / "model.onnx"
+    network = next(RUNS.glob("katkar2021-model2-original-s0-*")) / "model.onnx"
     run = runs["katkar2021-model1-original"]
     shutil.copyfile(network, run.path / "model.onnx")
     app = AppTest.from_file(APP, default_timeout=30)
@@ -836,7 +836,7 @@ def test_copies_and_a_run_on_changed_faces(
     run = next(
         run
         for run in list_runs(Path(__file__).parents[2] / "runs")
-        if run.onnx_path and run.config.name == "katkar2021-model1-original"
+        if run.onnx_path and run.config.name == "katkar2021-model2-original"
     )
     shutil.copytree(run.path, root / run.id)
     app = open_page("augmentation", run=run.id, operation="noise")
@@ -845,6 +845,9 @@ def test_copies_and_a_run_on_changed_faces(
     assert "on 256 faces of PublicTest" in said
     assert "→" in app.get("html")[0].value
     assert charts(app) == 2
+    lacking = runs["le2019-deep"].id
+    said = words(open_page("augmentation", run=lacking)).replace("\\", "")
+    assert f"{lacking} has no network (model.onnx) here; " in said
 
 
 def test_the_data_page_counts_weighs_and_shows(
@@ -927,3 +930,34 @@ def test_confidence_is_not_that_of_other_images(root: Path, runs: dict[str, Run]
     app = open_page("confusion", runs=pair)
     (table,) = (frame.value for frame in app.dataframe if "ECE" in frame.value)
     assert table["ECE after"].notna().all()
+
+
+def test_a_link_to_a_run_without_its_network_says_how_to_make_it(
+    root: Path, runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
+    make_runs.faces(tmp_path / "data", root)
+    kept = next(RUNS.glob("katkar2021-model2-original-s0-*"))
+    shutil.copytree(kept, root / kept.name)
+    lacking = runs["le2019-deep"]
+    line = f"{lacking.id} has no network (model.onnx) here; "
+
+    def plain(app: AppTest) -> str:
+        return words(app).replace("\\", "")
+
+    for page, key in (("photo", "networks"), ("live", "networks"), ("data", "run")):
+        app = open_page(page, **{key: lacking.id})
+        assert line in plain(app)
+        assert "fercore train" in plain(app)
+        box = app.multiselect(key=key) if key == "networks" else app.selectbox(key=key)
+        assert [label for label in box.options if "le2019" in label] == []
+    assert line not in plain(open_page("photo", networks=kept.name))
+    # It stays until the choice is changed.
+    app = open_page("photo", networks=lacking.id)
+    assert line in plain(app.run())
+    app.multiselect(key="networks").set_value([kept.name]).run()
+    assert line not in plain(app)
+    assert line in plain(open_page("run", run=lacking.id, details="network"))
+    assert line not in plain(open_page("run", run=kept.name, details="network"))
+    app = open_page("run", run=lacking.id, details="provenance")
+    assert "the file is not here" in "".join(frame.value.to_string() for frame in app.dataframe)

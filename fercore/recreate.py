@@ -1,0 +1,109 @@
+"""The command that makes the network of a run whose `model.onnx` is not here."""
+
+import shlex
+from pathlib import Path
+
+from fercore.config import CombinedConfig, ImportedConfig, list_configs, load_config
+from fercore.errors import UserError
+from fercore.roots import runs_root
+from fercore.runs import Run
+
+
+def require_network(run: Run) -> Path:
+    """Return the path of a finished run's `model.onnx`.
+
+    Raises:
+        UserError: if the run is not finished or its network is not here. The message says which
+            command makes the network.
+    """
+    if run.config is None or run.results is None or run.onnx_path is None:
+        raise UserError(missing_network(run))
+    return run.onnx_path
+
+
+def require_checkpoint(run: Run) -> Path:
+    """Return the Keras checkpoint that a finished run's network is exported from.
+
+    Raises:
+        UserError: if the run is not finished, its checkpoint is not here, or a random forest gives
+            its predictions.
+    """
+    if run.experiment and run.experiment.head != "network":
+        raise UserError(
+            f"{run.id} predicts by a random forest on its network's features, which model.onnx "
+            "does not hold; expected a run whose network gives the predictions"
+        )
+    if run.results is None or not run.keras_path.is_file():
+        raise UserError(
+            f"{run.id} has no checkpoints/model.keras here, which git does not carry; export it "
+            "where it was trained, or train it again and use the new run instead: "
+            f"{train_command(run)}"
+        )
+    return run.keras_path
+
+
+def missing_network(run: Run) -> str:
+    """Return one line that says that a run has no network here, and how to make it."""
+    return f"{run.id} has no network (model.onnx) here; {remedy(run)}"
+
+
+def remedy(run: Run) -> str:
+    """Return what makes the network of a run that has none, with the command if there is one."""
+    if run.config is None or run.problem:
+        return f"the run cannot be read: {run.problem}"
+    if run.state == "running":
+        return "it is written when the training ends"
+    if run.results is None:
+        if run.last_path.is_file():
+            return f"the run is {run.state}, resume it: fercore train --resume {_name(run)}"
+        return f"the run is {run.state}, train it again: {train_command(run)}"
+    if isinstance(run.config, ImportedConfig) and run.config.imported.kind == "predictions":
+        return "predictions were imported, without a network"
+    command = run.environment.command if run.environment else ""
+    if run.origin == "imported":
+        return f"import it again: {command}"
+    if isinstance(run.config, CombinedConfig) and run.results.onnx is None:
+        members, average = run.config.combined.members, run.config.combined.average
+        words = ["fercore", "ensemble", *members]
+        if average != "arithmetic":
+            words += ["--mean", average]
+        return (
+            "it was made from stored predictions; combine its members again once each of them has "
+            f"a network: {shlex.join(words)}"
+        )
+    if run.origin == "combined":
+        return f"combine its members again: {command}"
+    if run.experiment and run.experiment.head != "network":
+        return "a random forest gives the predictions, and it cannot be exported"
+    if run.keras_path.is_file():
+        return f"export it: fercore export {_name(run)}"
+    return f"train it again and use the new run instead: {train_command(run)}"
+
+
+def train_command(run: Run) -> str:
+    """Return the command that trains a run again, from scratch and as a new run.
+
+    It names the experiment if the run's config is that of the committed experiment, and otherwise
+    the run's own `config.json`.
+
+    Args:
+        run: trained here or elsewhere, not imported or combined.
+    """
+    config = run.experiment
+    if config is not None and config.name in list_configs():
+        options = {"seed": config.seed}
+        if config.protocol.fold:
+            options["protocol.fold"] = config.protocol.fold
+        committed = load_config(config.name, options)
+        if config.protocol == committed.protocol and config.trains_like(committed):
+            words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+            return shlex.join(["fercore", "train", config.name, *words])
+    file, here = run.path.absolute() / "config.json", Path.cwd()
+    shown = file.relative_to(here) if file.is_relative_to(here) else file
+    return shlex.join(["fercore", "train", str(shown)])
+
+
+def _name(run: Run) -> str:
+    # A run elsewhere is found by its path alone.
+    path = run.path.absolute()
+    return run.id if path.parent == runs_root() else shlex.quote(str(path))
