@@ -267,12 +267,12 @@ def test_a_training_that_ends_early_is_not_taken_for_done(monkeypatch, tmp_path)
     job = Job(load_config("synthetic-quick"), ("train", "synthetic-quick"))
     monkeypatch.setattr("fercore.cli.jobs.subprocess.Popen", lambda *a, **k: None)
     for status, problem in ((0, "was stopped before its end"), (2, "ended with status 2")):
-        monkeypatch.setattr("fercore.cli.jobs.wait_for", lambda process, s=status: s)
+        monkeypatch.setattr("fercore.cli.jobs.wait_for", lambda process, timeout, s=status: s)
         with pytest.raises(UserError, match=problem):
             do(job, tmp_path, tmp_path)
     results = Told(job.config, right=20).results.model_copy(update={"stopped_by": "not a number"})
     lost = Run(tmp_path / "lost", "finished", job.config, results=results)
-    monkeypatch.setattr("fercore.cli.jobs.wait_for", lambda process: 0)
+    monkeypatch.setattr("fercore.cli.jobs.wait_for", lambda process, timeout: 0)
     monkeypatch.setattr("fercore.cli.jobs.list_runs", lambda root: [lost])
     with pytest.raises(UserError, match="no longer a number, and would again"):
         do(job, tmp_path, tmp_path)
