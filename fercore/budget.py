@@ -26,6 +26,8 @@ MIN_RESERVE = 20.0
 MIN_START = 60.0
 # The epoch time is measured over these; the first includes compilation and does not count.
 MEASURED_EPOCHS = 3
+# In the first epochs, time is measured over at least this share of one.
+MEASURED_SHARE = 0.25
 # Allowance for epochs that take longer than those measured.
 MARGIN = 1.05
 # Exit status of `fercore train --minutes` where not even a shortened schedule fits.
@@ -39,6 +41,15 @@ class _Progress(Protocol):
 
     @property
     def phase(self) -> str: ...
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def steps(self) -> int: ...
 
     @property
     def row(self) -> LogRow | None: ...
@@ -163,8 +174,9 @@ class TrainingBudget:
 
     After the third epoch it compares the epochs to come, at the median time of the second and
     third, with what is left when evaluation and export have had their share. If they do not fit,
-    it raises `ScheduleTooLong`. When time is up, it raises `KeyboardInterrupt`, on which the
-    trainer evaluates the last saved epoch.
+    it raises `ScheduleTooLong`. It does so earlier if the steps show that not even a quarter of
+    them fits. When time is up, it raises `KeyboardInterrupt`, on which the trainer evaluates the
+    last saved epoch.
 
     Args:
         seconds: left, from now, for all of it.
@@ -192,6 +204,8 @@ class TrainingBudget:
         self._may_give_up = self._may_shorten = may_give_up
         # When training began, and when each epoch of this process ended.
         self._times = [clock()]
+        # When the first steps were done, and how many epochs they were.
+        self._first_step: tuple[float, float] | None = None
 
     def restart(self) -> None:
         """Begin again with a shortened schedule, which is not shortened once more."""
@@ -215,23 +229,38 @@ class TrainingBudget:
             if len(self._times) == MEASURED_EPOCHS + 1:
                 self._check_schedule(progress.row, now)
         left = self._deadline - self._reserve - now
-        if self._may_shorten and len(self._times) <= MEASURED_EPOCHS:
-            # Half of the time is not enough for three epochs, so the rest is not for a quarter.
-            is_long = self._epochs * MIN_SHARE > MEASURED_EPOCHS
-            if is_long and now - self._times[0] > left:
-                raise ScheduleTooLong(0, "not a quarter of its epochs fits")
+        if progress.row is None and self._may_shorten and len(self._times) <= MEASURED_EPOCHS:
+            self._check_steps(progress, now, left)
         if left <= 0:
             if len(self._times) == 1 and self._may_give_up:
                 raise ScheduleTooLong(0, "not one epoch fits")
             raise KeyboardInterrupt
+
+    def _check_steps(self, progress: _Progress, now: float, left: float) -> None:
+        """Give up early where epochs are so long that three of them would waste the time."""
+        position = progress.epoch + progress.step / progress.steps
+        if self._first_step is None:  # the first call of the compiled function took longer
+            self._first_step = now, position
+        since, first = self._first_step
+        if position - first < MEASURED_SHARE:
+            return
+        epoch_seconds = (now - since) / (position - first)
+        # Steps are a rough measure, so a schedule twice as long is still given a chance.
+        if epoch_seconds * self._epochs * MIN_SHARE > 2 * left:
+            raise ScheduleTooLong(
+                0,
+                f"a quarter of its {self._epochs} epochs needs about "
+                f"{epoch_seconds * self._epochs * MIN_SHARE / 60:.1f} minutes, "
+                f"{max(left, 0) / 60:.1f} are left for training",
+            )
 
     def _check_schedule(self, row: LogRow, now: float) -> None:
         durations = [after - before for before, after in pairwise(self._times)]
         epoch_seconds = MARGIN * statistics.median(durations[1:])
         compilation = max(durations[0] - epoch_seconds, 0.0)
         if not self._reserve_known:
-            # The network is built and compiled again, and predicts about four splits.
-            self._reserve = max(MIN_RESERVE, compilation + 4 * row.val_seconds)
+            # The network is built and its forward pass compiled again; it predicts several splits.
+            self._reserve = max(MIN_RESERVE, compilation / 2 + 4 * row.val_seconds)
         left = self._deadline - self._reserve - now
         needed = epoch_seconds * (self._epochs - MEASURED_EPOCHS)
         if needed <= left or not self._may_shorten:

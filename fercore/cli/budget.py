@@ -1,8 +1,9 @@
 """Work through the queue one job at a time (`--next`) or within a time budget (`--minutes`)."""
 
 import os
+import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import typer
@@ -27,6 +28,7 @@ from fercore.runs import Run, list_runs
 NOTHING_LEFT = 3
 # A training that has not ended by itself this long after the deadline is stopped.
 GRACE_SECONDS = 30.0
+TIME_UP = "stopped when the time was up; the same command resumes it"
 
 Queue = Callable[[Sequence[Run]], list[QueuedJob]]
 
@@ -112,52 +114,69 @@ def do_within(queue: Queue, minutes: float, runs: Path, data: Path) -> None:
     deadline = time.monotonic() + 60 * minutes
     device = this_device()
     outcomes: dict[tuple[str, ...], str] = {}
-    too_long: set[str] = set()
     left: dict[tuple[str, ...], str] = {}
+    too_long: set[str] = set()
     try:
         while True:
             known = list_runs(runs)
-            jobs = _by_value(queue(known), known, device)
+            jobs = _by_value(queue(known), known, device, too_long)
             seconds = deadline - time.monotonic()
+            shortened = {words[1] for words in outcomes if words[1] in too_long}
             left = {
                 queued.words: obstacle(queued, jobs, known, runs, data)
-                or _why_not(queued, _seconds_left(queued, known, device), seconds, too_long)
+                or _why_not(queued, _seconds_left(queued, known, device), seconds, shortened)
                 for queued in jobs
                 if queued.words not in outcomes
             }
             queued = next((job for job in jobs if left.get(job.words) == ""), None)
             if queued is None:
                 return
+            # All that fits comes before what has to be shortened to fit.
+            name = queued.job.config.name if queued.job else ""
             outcomes[queued.words] = "interrupted"
-            outcomes[queued.words] = outcome = _do_within(queued, seconds, known, runs, data)
-            if queued.job and outcome.startswith(("shortened", "left")):
-                too_long.add(queued.job.config.name)
+            outcome = _do_within(queued, seconds, known, runs, data, shorten=name in too_long)
+            if outcome is None and name not in too_long:
+                too_long.add(name)
+                del outcomes[queued.words]
+            else:
+                outcomes[queued.words] = outcome or "left out, its schedule does not fit"
     finally:
         _report(outcomes, left)
 
 
 def _do_within(
-    queued: QueuedJob, seconds: float, known: Sequence[Run], runs: Path, data: Path
-) -> str:
-    """Do one job, and say in words how it ended."""
+    queued: QueuedJob,
+    seconds: float,
+    known: Sequence[Run],
+    runs: Path,
+    data: Path,
+    *,
+    shorten: bool,
+) -> str | None:
+    """Do one job, and say in words how it ended; `None` if its schedule does not fit."""
     job = queued.job
     if job is None:
         status = call_fercore(queued.words, runs, data, _environment(queued), timeout=seconds)
-        return "done" if status == 0 else f"failed: exit status {status}"
+        return _ending(status, "done")
     words = [*words_for(job, known), "--minutes", f"{seconds / 60:.3f}"]
+    words += [] if shorten else ["--no-shorten"]
     status = call_fercore(words, runs, data, timeout=seconds + GRACE_SECONDS)
     before = {run.id for run in known}
     now = list_runs(runs)
     short = [run for run in now if run.id not in before and _is_short(run, job.config.name)]
     if done(job.config, now):
         return "trained"
-    if short and short[0].results and short[0].experiment:
-        return f"shortened to {short[0].experiment.epochs} epochs: {short[0].id}"
+    if short and short[0].experiment:
+        return f"shortened to {short[0].experiment.epochs} epochs, {short[0].id}"
     if status == DOES_NOT_FIT:
-        return "left: its schedule does not fit"
-    if status:
-        return f"failed: exit status {status}"
-    return "ended when the time was up; the same command resumes it"
+        return None
+    return _ending(status, TIME_UP)
+
+
+def _ending(status: int, success: str) -> str:
+    if status in {130, -signal.SIGTERM}:  # stopped, by us or by the user
+        return TIME_UP
+    return f"failed, exit status {status}" if status else success
 
 
 def _why_not(queued: QueuedJob, duration: float | None, seconds: float, too_long: set[str]) -> str:
@@ -183,9 +202,14 @@ def _seconds_left(queued: QueuedJob, runs: Sequence[Run], device: Device) -> flo
     return max(duration - log[-1].elapsed, STARTUP_SECONDS + MIN_RESERVE)
 
 
-def _by_value(jobs: Sequence[QueuedJob], runs: Sequence[Run], device: Device) -> list[QueuedJob]:
+def _by_value(
+    jobs: Sequence[QueuedJob],
+    runs: Sequence[Run],
+    device: Device,
+    too_long: Collection[str] = (),
+) -> list[QueuedJob]:
     points = goals.missing_points(goals.compare(runs))
-    return by_value(jobs, points, lambda queued: _seconds_left(queued, runs, device))
+    return by_value(jobs, points, lambda queued: _seconds_left(queued, runs, device), too_long)
 
 
 def _is_short(run: Run, experiment: str) -> bool:

@@ -79,6 +79,9 @@ def train(
             min=0.1, help="Stop in time; shorten the schedule if it does not fit into N minutes."
         ),
     ] = None,
+    shorten: Annotated[
+        bool, typer.Option(help="With --minutes: shorten a schedule that does not fit.")
+    ] = True,
     data: DataRoot = None,
     runs: RunsRoot = None,
     as_json: AsJson = False,
@@ -93,8 +96,8 @@ def train(
     With --minutes, training ends in time for evaluation and export. If the first three epochs show
     that the full schedule does not fit, they are discarded, and the experiment is trained as
     EXPERIMENT-short with as many epochs as fit. If these are fewer than a quarter of the schedule,
-    there is no run, and the exit status is 3. A resumed run keeps its schedule and can be resumed
-    again.
+    or with --no-shorten, there is no run, and the exit status is 3. A resumed run keeps its
+    schedule and can be resumed again.
 
     Example: fercore train katkar2021-model1-original --seed 1 --epochs 20
     """
@@ -200,7 +203,7 @@ def train(
                 ) from None
 
         outcome = train_once(experiment, writer, command)
-        if isinstance(outcome, ScheduleTooLong) and outcome.epochs and budget is not None:
+        if isinstance(outcome, ScheduleTooLong) and outcome.epochs and budget and shorten:
             fields = shortened(experiment, outcome.epochs)
             display.say(
                 f"{experiment.name} does not fit: {outcome}; trained as {fields['name']} with "

@@ -90,8 +90,9 @@ def goals_command(
     With --train --minutes N, the same is trained as far as it fits, ordered by expected value:
     exports and combinations; the goals' experiments, first runs before further seeds, each by the
     points missing to its goals per estimated minute; then papers; then further seeds. A job whose
-    duration is known is started only if it fits. Another is measured over its first three epochs,
-    and shortened or skipped if it does not fit, as by `fercore train --minutes`.
+    duration is known is started only if it fits. Another is measured over its first three epochs.
+    If it does not fit, it waits until the others of its kind are done, and is then shortened as by
+    `fercore train --minutes`, or skipped.
 
     Example: fercore goals --train facet-tiny
     """

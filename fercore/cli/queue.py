@@ -1,6 +1,6 @@
 """The queue: everything that `fercore papers` and `fercore goals` still lack, in order."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -140,27 +140,31 @@ def by_value(
     jobs: Sequence[QueuedJob],
     points: Mapping[str, float],
     seconds: Callable[[QueuedJob], float | None],
+    too_long: Collection[str] = (),
 ) -> list[QueuedJob]:
     """Order jobs by expected value; those that are equal keep their order.
 
     Exports and combinations come first: they are cheap and finish a figure. Then come the goals'
     experiments, first runs before further seeds, each by the points that are missing to its goals
-    per estimated minute; untrained rows of `fercore papers`; and further seeds of these.
+    per estimated minute; untrained rows of `fercore papers`; and further seeds of these. A schedule
+    that did not fit comes after the others of its kind: it can only be shortened.
 
     Args:
         jobs: in the order of the queue.
         points: by experiment, the percentage points that its goals miss.
         seconds: the known duration of a job; where it is `None`, six seconds an epoch are assumed.
+        too_long: experiments whose schedule did not fit.
     """
 
-    def rank(queued: QueuedJob) -> tuple[float, float]:
+    def rank(queued: QueuedJob) -> tuple[int, int, float]:
         if queued.job is None:
-            return (0, 0)
-        if queued.section != "goals":
-            return (3 if queued.section == "papers" else 4, 0)
+            return 0, 0, 0
         config = queued.job.config
+        late = config.name in too_long
+        if queued.section != "goals":
+            return ("papers", "seeds").index(queued.section) + 2, late, 0
         duration = seconds(queued) or GUESSED_EPOCH_SECONDS * config.epochs
-        return (2 if queued.extra else 1, -points.get(config.name, 0.0) / duration)
+        return 1, 2 * late + queued.extra, -points.get(config.name, 0.0) / duration
 
     return sorted(jobs, key=rank)
 
