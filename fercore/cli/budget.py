@@ -28,7 +28,7 @@ from fercore.runs import Run, list_runs
 NOTHING_LEFT = 3
 # A training that has not ended by itself this long after the deadline is stopped.
 GRACE_SECONDS = 30.0
-TIME_UP = "stopped when the time was up; the same command resumes it"
+TIME_UP = "stopped when the time was up; the same command goes on with it"
 
 Queue = Callable[[Sequence[Run]], list[QueuedJob]]
 
@@ -179,10 +179,12 @@ def _ending(status: int, success: str) -> str:
     return f"failed, exit status {status}" if status else success
 
 
-def _why_not(queued: QueuedJob, duration: float | None, seconds: float, too_long: set[str]) -> str:
+def _why_not(
+    queued: QueuedJob, duration: float | None, seconds: float, shortened: Collection[str]
+) -> str:
     """Why a job is not started with so many seconds left; empty if it is."""
-    if queued.job and queued.job.config.name in too_long:
-        return "its schedule did not fit"
+    if queued.job and queued.job.config.name in shortened:
+        return "its schedule does not fit"
     needed = MIN_START if duration is None else max(duration, STARTUP_SECONDS + MIN_RESERVE)
     if needed <= seconds:
         return ""
