@@ -26,8 +26,8 @@ MIN_RESERVE = 20.0
 MIN_START = 60.0
 # The epoch time is measured over these; the first includes compilation and does not count.
 MEASURED_EPOCHS = 3
-# In the first epochs, time is measured over at least this share of one.
-MEASURED_SHARE = 0.25
+# Within the first epochs, time is measured over at least so many calls after the first one.
+MEASURED_CALLS = 3
 # Allowance for epochs that take longer than those measured.
 MARGIN = 1.05
 # Exit status of `fercore train --minutes` where not even a shortened schedule fits.
@@ -204,8 +204,8 @@ class TrainingBudget:
         self._may_give_up = self._may_shorten = may_give_up
         # When training began, and when each epoch of this process ended.
         self._times = [clock()]
-        # When the first steps were done, and how many epochs they were.
-        self._first_step: tuple[float, float] | None = None
+        # When each call of the compiled function ended, and how many epochs were done by then.
+        self._calls: list[tuple[float, float]] = []
 
     def restart(self) -> None:
         """Begin again with a shortened schedule, which is not shortened once more."""
@@ -238,13 +238,14 @@ class TrainingBudget:
 
     def _check_steps(self, progress: _Progress, now: float, left: float) -> None:
         """Give up early where epochs are so long that three of them would waste the time."""
-        position = progress.epoch + progress.step / progress.steps
-        if self._first_step is None:  # the first call of the compiled function took longer
-            self._first_step = now, position
-        since, first = self._first_step
-        if position - first < MEASURED_SHARE:
+        self._calls.append((now, progress.epoch + progress.step / progress.steps))
+        if len(self._calls) <= MEASURED_CALLS:
             return
-        epoch_seconds = (now - since) / (position - first)
+        # The fastest call: others may include compilation, of the last batch too.
+        epoch_seconds = min(
+            (end - start) / (after - before)
+            for (start, before), (end, after) in pairwise(self._calls)
+        )
         # Steps are a rough measure, so a schedule twice as long is still given a chance.
         if epoch_seconds * self._epochs * MIN_SHARE > 2 * left:
             raise ScheduleTooLong(

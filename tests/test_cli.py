@@ -38,6 +38,8 @@ def fercore(monkeypatch, tmp_path, capsys):
         (["train"], "expected an experiment"),
         (["train", "--seeds", "3"], "received --seeds, expected an experiment"),
         (["train", "synthetic-quick", "--seeds", "3", "--seed", "1"], "none of --resume"),
+        (["train", "synthetic-quick", "--seeds", "3", "--minutes", "5"], "--minutes"),
+        (["train", "synthetic-quick", "--minutes", "0"], "0.1"),
         (
             ["train", "synthetic-quick", "--distillation.teachers", '["x"]'],
             "received the teacher 'x'",
@@ -313,6 +315,13 @@ def test_a_training_is_given_the_time_to_end(number):
         process.send_signal(number)
     said, _ = process.communicate(timeout=30)
     assert said == "it ends cleanly\nthen we do\n"
+
+
+def test_a_process_that_exceeds_its_time_is_stopped():
+    from fercore.cli.jobs import wait_for
+
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    assert wait_for(process, timeout=0.1) == -signal.SIGTERM
 
 
 def test_what_looks_like_a_number_is_one_in_a_network_s_options():
