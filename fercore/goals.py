@@ -163,6 +163,20 @@ def compare(runs: Sequence[Run]) -> tuple[Standing, ...]:
     return tuple(Standing(goal, _reached(goal, found, runs)) for goal in goals())
 
 
+def missing_points(standings: Sequence[Standing]) -> dict[str, float]:
+    """How far the goals are, by experiment: percentage points, summed over the goals it serves.
+
+    To a goal of which nothing is trained, all of its accuracy is missing. A teacher serves the
+    goals of the networks that it teaches.
+    """
+    points: dict[str, float] = {}
+    for standing in standings:
+        mean = standing.reached.mean if standing.reached else 0.0
+        for name in experiments([standing.goal]):
+            points[name] = points.get(name, 0.0) + max(standing.goal.accuracy - mean, 0.0)
+    return points
+
+
 def runs_of(experiment: str, runs: Sequence[Run]) -> dict[int, Run]:
     """The finished runs of a committed experiment as it stands, by seed, the newest of each.
 

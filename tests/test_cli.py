@@ -38,6 +38,8 @@ def fercore(monkeypatch, tmp_path, capsys):
         (["train"], "expected an experiment"),
         (["train", "--seeds", "3"], "received --seeds, expected an experiment"),
         (["train", "synthetic-quick", "--seeds", "3", "--seed", "1"], "none of --resume"),
+        (["train", "synthetic-quick", "--seeds", "3", "--minutes", "5"], "--minutes"),
+        (["train", "synthetic-quick", "--minutes", "0"], "0.1"),
         (
             ["train", "synthetic-quick", "--distillation.teachers", '["x"]'],
             "received the teacher 'x'",
@@ -270,12 +272,12 @@ def test_a_training_that_ends_early_is_not_taken_for_done(monkeypatch, tmp_path)
     job = Job(load_config("synthetic-quick"), ("train", "synthetic-quick"))
     monkeypatch.setattr("fercore.cli.jobs.subprocess.Popen", lambda *a, **k: None)
     for status, problem in ((0, "was stopped before its end"), (2, "ended with status 2")):
-        monkeypatch.setattr("fercore.cli.jobs.wait_for", lambda process, s=status: s)
+        monkeypatch.setattr("fercore.cli.jobs.wait_for", lambda process, timeout, s=status: s)
         with pytest.raises(UserError, match=problem):
             do(job, tmp_path, tmp_path)
     results = Told(job.config, right=20).results.model_copy(update={"stopped_by": "not a number"})
     lost = Run(tmp_path / "lost", "finished", job.config, results=results)
-    monkeypatch.setattr("fercore.cli.jobs.wait_for", lambda process: 0)
+    monkeypatch.setattr("fercore.cli.jobs.wait_for", lambda process, timeout: 0)
     monkeypatch.setattr("fercore.cli.jobs.list_runs", lambda root: [lost])
     with pytest.raises(UserError, match="no longer a number, and would again"):
         do(job, tmp_path, tmp_path)
@@ -316,6 +318,13 @@ def test_a_training_is_given_the_time_to_end(number):
         process.send_signal(number)
     said, _ = process.communicate(timeout=30)
     assert said == "it ends cleanly\nthen we do\n"
+
+
+def test_a_process_that_exceeds_its_time_is_stopped():
+    from fercore.cli.jobs import wait_for
+
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    assert wait_for(process, timeout=0.1) == -signal.SIGTERM
 
 
 def test_what_looks_like_a_number_is_one_in_a_network_s_options():

@@ -162,8 +162,8 @@ def test_what_is_missing_is_trained_exported_and_combined(monkeypatch, tmp_path)
     begun: list[str] = []
     backends: set[str] = set()
     monkeypatch.setattr("fercore.cli.goals.list_runs", lambda root: list(runs))
-    monkeypatch.setattr("fercore.cli.goals.do", do)
-    monkeypatch.setattr("fercore.cli.goals.run_fercore", run_fercore)
+    monkeypatch.setattr("fercore.cli.budget.do", do)
+    monkeypatch.setattr("fercore.cli.budget.run_fercore", run_fercore)
     call = ["goals", "--train", "facet-base", "--seeds", "2", "--runs-root", str(tmp_path)]
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output
@@ -186,8 +186,8 @@ def test_what_is_missing_is_trained_exported_and_combined(monkeypatch, tmp_path)
 
 def test_what_is_taught_by_runs_that_are_elsewhere_is_left_out_and_said(monkeypatch, tmp_path):
     begun: list[str] = []
-    monkeypatch.setattr("fercore.cli.goals.do", lambda job, *_: begun.append(job.config.name))
-    monkeypatch.setattr("fercore.cli.goals.run_fercore", lambda *_: None)
+    monkeypatch.setattr("fercore.cli.budget.do", lambda job, *_: begun.append(job.config.name))
+    monkeypatch.setattr("fercore.cli.budget.run_fercore", lambda *_: None)
     call = ["goals", "--train", "tiny", "--seeds", "1", "--runs-root", str(tmp_path)]
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output

@@ -1,8 +1,8 @@
 """The `fercore` command: parse, log, call. One module a group of commands.
 
 Every failure is one line on standard error that says what was received, what was expected and how
-to mend it. Exit status: 0 done, 1 a check found something, 2 the request cannot be met, 130
-interrupted.
+to mend it. Exit status: 0 done, 1 a check found something, 2 the request cannot be met, 3 nothing
+left to train or nothing that fits the time, 130 interrupted.
 """
 
 import errno

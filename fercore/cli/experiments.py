@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fercore.cli.jobs import Job, do, done
+from fercore.budget import DOES_NOT_FIT, ScheduleTooLong, budget_for, shortened
+from fercore.cli.jobs import Job, as_options, do, done
 from fercore.cli.options import (
     AsJson,
     DataRoot,
@@ -72,6 +74,15 @@ def train(
             min=1, help="Train the seeds from 0 to N - 1 that are still missing, one by one."
         ),
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1, help="Stop in time; shorten the schedule if it does not fit into N minutes."
+        ),
+    ] = None,
+    shorten: Annotated[
+        bool, typer.Option(help="With --minutes: shorten a schedule that does not fit.")
+    ] = True,
     data: DataRoot = None,
     runs: RunsRoot = None,
     as_json: AsJson = False,
@@ -83,15 +94,22 @@ def train(
     epoch that was saved and evaluates what there is; a second one leaves the run to be resumed.
     With --seeds, the same command goes on where it was stopped.
 
+    With --minutes, training ends in time for evaluation and export. If the first three epochs show
+    that the full schedule does not fit, they are discarded, and the experiment is trained as
+    EXPERIMENT-short with as many epochs as fit. If these are fewer than a quarter of the schedule,
+    or with --no-shorten, there is no run, and the exit status is 3. A resumed run keeps its
+    schedule and can be resumed again.
+
     Example: fercore train katkar2021-model1-original --seed 1 --epochs 20
     """
+    began = time.monotonic()
     words = request or []
     config, overrides = parse_request(words)
     if seeds is not None:
-        if config is None or resume is not None or as_json or "seed" in overrides:
+        if config is None or resume is not None or as_json or "seed" in overrides or minutes:
             raise UserError(
                 "received --seeds, expected an experiment with it and none of --resume, --seed, "
-                "--json"
+                "--json, --minutes"
             )
         _train_seeds(config, overrides, words, seeds, runs_root(runs), data_root(data))
         return
@@ -140,6 +158,10 @@ def train(
                 require_devices(experiment.devices)
         writer = RunWriter.create(root, experiment)
         command = shlex.join(["fercore", "train", *words])
+    budget = None
+    if minutes is not None:
+        left = 60 * minutes - (time.monotonic() - began)
+        budget = budget_for(experiment, left, list_runs(root), resumed=resume is not None)
 
     with _Display(quiet=as_json) as display:
         # Ten seconds of imports, after everything that can be wrong with the request.
@@ -154,21 +176,49 @@ def train(
                 "an NVIDIA GPU is here that the Keras backend does not see: on JAX it trains with "
                 "KERAS_BACKEND=jax uv run --extra gpu fercore train ..."
             )
-        try:
-            results = train_run(
-                experiment,
-                splits,
-                writer,
-                command=command,
-                resume=resume is not None,
-                on_progress=display.on_progress,
+
+        def train_once(
+            experiment: ExperimentConfig, writer: RunWriter, command: str
+        ) -> "Results | ScheduleTooLong":
+            def on_progress(progress: "TrainingProgress") -> None:
+                display.on_progress(progress)
+                if budget is not None:
+                    budget.on_progress(progress)
+
+            try:
+                return train_run(
+                    experiment,
+                    splits,
+                    writer,
+                    command=command,
+                    resume=resume is not None,
+                    on_progress=on_progress,
+                )
+            except ScheduleTooLong as too_long:
+                writer.discard()
+                return too_long.with_traceback(None)  # which holds on to the network
+            except OSError as error:
+                raise UserError(
+                    f"cannot write {writer.path} ({error.strerror or error}); what was saved is "
+                    f"kept: mend that, then go on with: fercore train --resume {writer.path.name}"
+                ) from None
+
+        outcome = train_once(experiment, writer, command)
+        if isinstance(outcome, ScheduleTooLong) and outcome.epochs and budget and shorten:
+            fields = shortened(experiment, outcome.epochs)
+            display.say(
+                f"{experiment.name} does not fit: {outcome}; trained as {fields['name']} with "
+                f"{outcome.epochs} epochs instead"
             )
-        except OSError as error:
-            raise UserError(
-                f"cannot write {writer.path} ({error.strerror or error}); what was saved is "
-                f"kept: mend that, then go on with: fercore train --resume {writer.path.name}"
-            ) from None
-    _print_results(writer.path.name, results, as_json)
+            experiment = experiment.model_copy(update=fields)
+            writer = RunWriter.create(root, experiment)
+            command = shlex.join(["fercore", "train", *words, *as_options(fields)])
+            budget.restart()
+            outcome = train_once(experiment, writer, command)
+        if isinstance(outcome, ScheduleTooLong):
+            display.say(f"{experiment.name} is skipped, no run was made: {outcome}")
+            raise typer.Exit(DOES_NOT_FIT)
+    _print_results(writer.path.name, outcome, as_json)
 
 
 def _train_seeds(

@@ -1,6 +1,5 @@
 """`fercore goals`: what our own networks are to reach, and the trainings that are missing."""
 
-import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fercore import goals
-from fercore.cli.jobs import Job, do, run_fercore
+from fercore.cli.budget import NOTHING_LEFT, do_next, do_queued, do_within, print_queue
 from fercore.cli.options import (
     AsJson,
     DataRoot,
@@ -19,7 +18,7 @@ from fercore.cli.options import (
     print_json,
     print_table,
 )
-from fercore.config import load_config
+from fercore.cli.queue import QueuedJob, goal_jobs, missing_jobs
 from fercore.errors import UserError
 from fercore.goals import Goal, Standing
 from fercore.recreate import missing_network
@@ -59,6 +58,22 @@ def goals_command(
     seeds: Annotated[
         int, typer.Option(min=1, help="With --train: runs of each experiment.")
     ] = goals.SEEDS,
+    next_: Annotated[
+        bool,
+        typer.Option(
+            "--next", help="With --train: one missing run, of `fercore papers` too; then exit."
+        ),
+    ] = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1, help="With --train: what fits into N minutes, of `fercore papers` too."
+        ),
+    ] = None,
+    list_: Annotated[
+        bool,
+        typer.Option("--list", "--dry-run", help="Print what is missing, with minutes, and exit."),
+    ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     data: DataRoot = None,
     runs: RunsRoot = None,
@@ -69,16 +84,43 @@ def goals_command(
     With --train, whatever is missing is trained first, teachers before those that they teach, and
     combined; stopped at any point, the same command goes on where it was. Most of it needs a GPU.
 
+    With --train --next, one missing run is trained: an interrupted one first, then untrained rows
+    of `fercore papers`, the experiments of the goals, and further seeds of the papers'. The exit
+    status is 3 when nothing is left: while fercore goals --train --next; do :; done
+
+    With --train --minutes N, the same is trained as far as it fits, ordered by expected value:
+    exports and combinations; the goals' experiments, first runs before further seeds, each by the
+    points missing to its goals per estimated minute; then papers; then further seeds. A job whose
+    duration is known is started only if it fits. Another is measured over its first three epochs.
+    If it does not fit, it waits until the others of its kind are done, and is then shortened as by
+    `fercore train --minutes`, or skipped.
+
     Example: fercore goals --train facet-tiny
     """
     if markdown and as_json:
         raise UserError("received both --markdown and --json, expected one")
+    if (next_ or minutes) and not (train or list_):
+        raise UserError("received --next or --minutes without --train, expected --train with it")
+    if next_ and minutes:
+        raise UserError("received both --next and --minutes, expected one")
     wanted, experiments = _chosen(only or ())
     root = runs_root(runs)
-    if train:
-        _train_missing(experiments, seeds, root, data_root(data))
-        _export_missing(experiments, root, data_root(data))
-        _combine_missing(wanted, root, data_root(data))
+    only_goals = bool(only) or (train and not next_ and not minutes)
+
+    def queue(known: Sequence[Run]) -> list[QueuedJob]:
+        return missing_jobs(wanted, experiments, seeds, known, root, with_papers=not only_goals)
+
+    if list_:
+        print_queue(queue, root, data_root(data), as_json, valued=minutes is not None)
+        return
+    if next_:
+        if not do_next(queue, root, data_root(data)):
+            raise typer.Exit(NOTHING_LEFT)
+        return
+    if minutes:
+        do_within(queue, minutes, root, data_root(data))
+    elif train:
+        _train_missing(wanted, experiments, seeds, root, data_root(data))
     keys = {goal.key for goal in wanted}
     known = list_runs(root)
     standings = [found for found in goals.compare(known) if found.goal.key in keys]
@@ -118,8 +160,11 @@ def _chosen(only: Sequence[str]) -> tuple[list[Goal], tuple[str, ...]]:
     return wanted, tuple(name for name in known if name in {*asked, *named})
 
 
-def _train_missing(experiments: Sequence[str], seeds: int, runs: Path, data: Path) -> None:
+def _train_missing(
+    wanted: Sequence[Goal], experiments: Sequence[str], seeds: int, runs: Path, data: Path
+) -> None:
     # Teachers come first, with all their seeds: what they teach is another network with fewer.
+    tried: set[tuple[str, ...]] = set()
     for name in experiments:
         if absent := goals.absent_teachers(name, runs):
             typer.echo(
@@ -128,50 +173,21 @@ def _train_missing(experiments: Sequence[str], seeds: int, runs: Path, data: Pat
             for teacher in absent:
                 if (runs / teacher).is_dir():
                     typer.echo(f"  {missing_network(read_run(runs / teacher))}")
-            continue
-        for seed in range(seeds):
-            if seed not in goals.runs_of(name, list_runs(runs)):
-                fields = {"seed": seed}
-                do(Job(load_config(name, fields), ("train", name, "--seed", str(seed))), runs, data)
-
-
-def _export_missing(experiments: Sequence[str], runs: Path, data: Path) -> None:
-    # Networks are written where Keras computes on TensorFlow, those trained on JAX afterwards.
-    lacking = [
-        run
-        for name in experiments
-        for run in goals.runs_of(name, list_runs(runs)).values()
-        if run.onnx_path is None and run.best_path.is_file()
-    ]
-    if lacking and find_spec("tensorflow") is None:
-        raise UserError(
-            f"{len(lacking)} networks are trained, and TensorFlow, which writes their model.onnx, "
-            "is not installed; install it, then go on with the same command"
-        )
-    for run in lacking:
-        run_fercore(["export", run.id], runs, data, os.environ | {"KERAS_BACKEND": "tensorflow"})
-
-
-def _combine_missing(wanted: Sequence[Goal], runs: Path, data: Path) -> None:
-    for goal in wanted:
-        if not goal.combines:
-            continue
-        found = list_runs(runs)
-        trained = {name: goals.runs_of(name, found) for name in goal.experiments}
-        for members in goals.members_of(goal, trained):
-            if goals.combination_of(members, goal.views, found):
-                continue
-            words = ["ensemble", *(run.id for run in members), *_naming(goal, members)]
-            run_fercore(words, runs, data)
-
-
-def _naming(goal: Goal, members: Sequence[Run]) -> list[str]:
-    views = [] if goal.views == "one" else ["--tta"]
-    if not goal.together:
-        config = members[0].experiment
-        assert config is not None
-        return ["--name", f"{config.name}-s{config.seed}-tta", *views]
-    return ["--name", f"facet-{goal.key}", "--title", f"Facet, {len(members)} networks", *views]
+    trainable = [name for name in experiments if not goals.absent_teachers(name, runs)]
+    while True:
+        # What can be exported and combined changes with every training.
+        jobs = goal_jobs(wanted, trainable, seeds, list_runs(runs), runs)
+        queued = next((job for job in jobs if job.words not in tried), None)
+        if queued is None:
+            return
+        if queued.words[0] == "export" and find_spec("tensorflow") is None:
+            count = sum(job.words[0] == "export" for job in jobs)
+            raise UserError(
+                f"{count} networks are trained, and TensorFlow, which writes their model.onnx, "
+                "is not installed; install it, then go on with the same command"
+            )
+        tried.add(queued.words)
+        do_queued(queued, runs, data)
 
 
 def _cells(standing: Standing) -> tuple[str, ...]:

@@ -50,19 +50,29 @@ def words_for(job: Job, runs: Sequence[Run]) -> list[str]:
     Raises:
         UserError: if it is being trained at this moment.
     """
-    begun = [run for run in runs if run.experiment and _same(run.experiment, job.config)]
-    for run in begun:
+    for run in runs_of(job, runs):
         if run.state == "running":
             raise UserError(
                 f"{run.id} is being trained at this moment; wait for its end or stop it first (if "
                 f"it was killed, it counts as stopped after {STALE_SECONDS:g} seconds)"
             )
-    for run in begun:
+    stopped = resumable(job, runs)
+    return list(job.words) if stopped is None else ["train", "--resume", stopped.id]
+
+
+def runs_of(job: Job, runs: Sequence[Run]) -> list[Run]:
+    """All runs of this experiment, seed and fold, finished or not."""
+    return [run for run in runs if run.experiment and _same(run.experiment, job.config)]
+
+
+def resumable(job: Job, runs: Sequence[Run]) -> Run | None:
+    """The run of this experiment, seed and fold that was interrupted and can be resumed."""
+    for run in runs_of(job, runs):
         ended_early = run.results is not None and run.results.stopped_by == "interrupt"
         stopped = ended_early or run.state in {"interrupted", "stalled", "failed"}
         if stopped and run.last_path.is_file():
-            return ["train", "--resume", run.id]
-    return list(job.words)
+            return run
+    return None
 
 
 def do(job: Job, runs: Path, data: Path) -> None:
@@ -80,8 +90,8 @@ def do(job: Job, runs: Path, data: Path) -> None:
     found = list_runs(runs)
     if done(job.config, found):
         return
-    for run in found:
-        if run.experiment and _same(run.experiment, job.config) and run.results:
+    for run in runs_of(job, found):
+        if run.results:
             if run.results.stopped_by == "not a number":
                 raise UserError(
                     f"{run.id} ended where its loss was no longer a number, and would again; lower "
@@ -105,10 +115,7 @@ def run_fercore(
     Raises:
         UserError: if it fails.
     """
-    typer.echo(f"+ fercore {' '.join(words)}")
-    command = [sys.executable, "-m", "fercore", *words]
-    command += ["--runs-root", str(runs), "--data-root", str(data)]
-    status = wait_for(subprocess.Popen(command, env=environment))
+    status = call_fercore(words, runs, data, environment)
     if status:
         raise UserError(
             f"fercore {' '.join(words[:2])} ended with status {status}; mend what it says, then go "
@@ -116,10 +123,33 @@ def run_fercore(
         )
 
 
-def wait_for(process: subprocess.Popen[bytes]) -> int:
+def call_fercore(
+    words: Sequence[str],
+    runs: Path,
+    data: Path,
+    environment: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> int:
+    """Run `fercore` with these words in a process of its own, and return its exit status.
+
+    Args:
+        words: of the command line.
+        runs: runs root.
+        data: data root.
+        environment: of the process; this one's if absent.
+        timeout: seconds after which it is sent SIGTERM.
+    """
+    typer.echo(f"+ fercore {' '.join(words)}")
+    command = [sys.executable, "-m", "fercore", *words]
+    command += ["--runs-root", str(runs), "--data-root", str(data)]
+    return wait_for(subprocess.Popen(command, env=environment), timeout)
+
+
+def wait_for(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
     """The status of a process, which is given the time to end cleanly when we are told to.
 
-    A terminal sends Ctrl-C to both of us; SIGTERM, which comes to one, is passed on.
+    A terminal sends Ctrl-C to both of us; SIGTERM, which comes to one, is passed on. After
+    `timeout` seconds the process is sent SIGTERM.
     """
     stopped = False
 
@@ -132,8 +162,11 @@ def wait_for(process: subprocess.Popen[bytes]) -> int:
     try:
         while True:
             try:
-                status = process.wait()
+                status = process.wait(timeout)
                 break
+            except subprocess.TimeoutExpired:
+                process.terminate()
+                timeout = None
             except KeyboardInterrupt:
                 stopped = True
     finally:
