@@ -14,7 +14,7 @@ from fercore.runs import Run
 
 KEY = "ours"
 TITLE = "Our own networks"
-_STATUS_COLORS = ["#1a7f4b", "#ad5d17", "#66717d"]
+_STATUS_COLORS = ["#1a7f4b", "#3f6fb5", "#ad5d17", "#66717d"]
 
 
 def section(runs: Sequence[Run]) -> None:
@@ -69,7 +69,8 @@ def goal_table(standings: Sequence[Standing]) -> pd.DataFrame:
         goal, reached = standing.goal, standing.reached
         asked = {
             "Goal": goal.title,
-            "Asked": goal.accuracy,
+            "Target": goal.accuracy,
+            "CPU target": goal.accuracy_cpu,
             "Seconds asked": goal.seconds or None,
         }
         status = {"Status": [goals.STATUS_WORDS[standing.status]]}
@@ -87,7 +88,7 @@ def _figures(reached: Reached) -> dict[str, Any]:
         "Spread": reached.spread,
         "Parameters": reached.parameters,
         "Seconds": reached.seconds,
-        "Network": reached.experiment or "all of them",
+        "Network": reached.experiment or "chosen members",
         "Device": reached.device,
     }
 
@@ -123,7 +124,10 @@ def _goal_columns() -> dict[str, Any]:
     config = st.column_config
     return {
         "Goal": config.TextColumn("Goal", width=300),
-        "Asked": columns.percent("Asked", "Of PrivateTest.", width=76),
+        "Target": columns.percent("Target", "Accuracy on PrivateTest, with a GPU.", width=76),
+        "CPU target": columns.percent(
+            "CPU target", "Accuracy on PrivateTest, trained on CPUs alone.", width=96
+        ),
         "Seconds asked": config.NumberColumn("In seconds", format="%d", width=76),
         "Ours": columns.percent("Ours", "Mean over the seeds.", width=76),
         "Status": config.MultiselectColumn(

@@ -20,7 +20,7 @@ def has_gpu() -> bool:
 
 def overlooks_gpu() -> bool:
     """Whether this machine has an NVIDIA GPU that the Keras backend does not see."""
-    return not has_gpu() and bool(machine.output("nvidia-smi", "--list-gpus"))
+    return not has_gpu() and machine.has_nvidia_gpu()
 
 
 def resolve_precision(precision: str) -> str:

@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 
@@ -58,3 +59,9 @@ def _cpu_info() -> list[str]:
         return Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return []
+
+
+@cache
+def has_nvidia_gpu() -> bool:
+    """Return whether this machine has an NVIDIA GPU, whether or not a backend can use it."""
+    return bool(output("nvidia-smi", "--list-gpus"))

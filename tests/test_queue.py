@@ -27,6 +27,12 @@ def every_dataset(monkeypatch):
     monkeypatch.setattr("fercore.cli.queue.datasets.status", lambda name, root: status)
 
 
+@pytest.fixture(autouse=True)
+def gpu(monkeypatch):
+    """As on a machine with a GPU, where every experiment can be trained."""
+    monkeypatch.setattr("fercore.machine.has_nvidia_gpu", lambda: True)
+
+
 def trained(root: Path, name: str, seed: int, exported: bool = False) -> Run:
     """A finished run with its checkpoint."""
     told = Told(load_config(name, {"seed": seed}), right=100)
@@ -68,10 +74,10 @@ def test_papers_come_first_then_goals_then_further_seeds(tmp_path):
     assert costs == sorted(costs)
     of_goals = [job.words[1:] for job in jobs if job.section == "goals"]
     assert of_goals[:4] == [
-        ("facet-base", "--seed", "0"),
-        ("facet-base", "--seed", "1"),
-        ("facet-base", "--seed", "2"),
-        ("facet-base-distilled", "--seed", "0"),
+        ("vgg-base", "--seed", "0"),
+        ("vgg-base", "--seed", "1"),
+        ("vgg-base", "--seed", "2"),
+        ("vgg-base-long", "--seed", "0"),
     ]
     further = [job.job.config for job in jobs if job.section == "seeds"]
     assert [config.seed for config in further] == sorted(config.seed for config in further)
@@ -95,10 +101,10 @@ def test_what_is_trained_is_not_listed(tmp_path):
 
 
 def test_an_interrupted_run_comes_first(tmp_path):
-    stopped = trained(tmp_path, "facet-speedrun", 1)
+    stopped = trained(tmp_path, "speedrun", 1)
     stopped.last_path.touch()
     stopped = replace(stopped, state="interrupted", results=None)
-    assert listed([stopped], tmp_path)[0].words == ("train", "facet-speedrun", "--seed", "1")
+    assert listed([stopped], tmp_path)[0].words == ("train", "speedrun", "--seed", "1")
 
 
 def test_exports_and_combinations_come_as_soon_as_their_members_exist(tmp_path):
@@ -106,20 +112,60 @@ def test_exports_and_combinations_come_as_soon_as_their_members_exist(tmp_path):
     jobs = listed(base, tmp_path, with_papers=False)
     assert [job.words[0] for job in jobs[:7]] == ["export"] * 3 + ["ensemble"] * 3 + ["train"]
     assert obstacle(jobs[3], jobs, base, tmp_path, tmp_path) == f"no model.onnx yet of {base[0].id}"
-    # Of all together there is one once all are trained, not one with every seed.
-    both = [
+
+    # An ensemble is chosen once everything that it can be chosen among is trained.
+    (goal,) = [goal for goal in GOALS if goal.select]
+    everything = [
         trained(tmp_path, name, seed, exported=True)
-        for name in ("facet-base", "facet-base-distilled")
+        for name in goal.experiments
         for seed in range(3)
     ]
-    both = [with_teachers(run, base) for run in both]
-    (_, *rest) = both
-    assert all(len(job.members) == 1 for job in listed(rest, tmp_path) if job.words[0] != "train")
-    jobs = listed(both, tmp_path, with_papers=False)
-    assert [len(job.members) for job in jobs if job.words[0] == "ensemble"] == [1] * 6 + [6]
-    assert obstacle(jobs[0], jobs, both, tmp_path, tmp_path) == ""
-    views = [combined(both[0], run) for run in both] + [combined(both[0], *both)]
-    assert all(job.job for job in listed([*both, *views], tmp_path, with_papers=False))
+    base = [run for run in everything if run.config.name == "facet-base"]
+    everything = [with_teachers(run, base) for run in everything]
+
+    def ensembles(runs: list[Run]) -> list[QueuedJob]:
+        jobs = listed(runs, tmp_path, with_papers=False)
+        return [job for job in jobs if job.words[0] == "ensemble"]
+
+    jobs = ensembles(everything)
+    assert [len(job.members) for job in jobs] == [1] * len(everything)
+    assert obstacle(jobs[0], jobs, everything, tmp_path, tmp_path) == ""
+    views = [combined(run, run) for run in everything]
+    assert ensembles([*everything[1:], *views]) == []
+    (selection,) = ensembles([*everything, *views])
+    assert selection.words[:-4] == ("ensemble", *(run.id for run in views))
+    assert selection.words[-4:] == ("--select", "6", "--name", "goal-ensemble")
+    assert obstacle(selection, [selection], everything, tmp_path, tmp_path) == ""
+    shape = {"views": "one", "selected_on": "validation", "candidates": len(views)}
+    done = combined(views[0], *views[:3])
+    config = done.config.model_copy(
+        update={
+            "name": "goal-ensemble",
+            "combined": done.config.combined.model_copy(update=shape),
+        }
+    )
+    assert ensembles([*everything, *views, replace(done, config=config)]) == []
+
+
+def test_what_needs_a_gpu_is_left_where_there_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("fercore.machine.has_nvidia_gpu", lambda: False)
+    jobs = listed([], tmp_path)
+    for name in ("facet-base", "speedrun", "vgg-base-long"):
+        job = jobs[position(jobs, "train", name)]
+        assert obstacle(job, jobs, [], tmp_path, tmp_path) == "it needs a GPU"
+    job = jobs[position(jobs, "train", "vgg-base")]
+    assert obstacle(job, jobs, [], tmp_path, tmp_path) == ""
+    # The ensemble does not wait for them.
+    (goal,) = [goal for goal in GOALS if goal.select]
+    runs = [
+        trained(tmp_path, name, seed, exported=True)
+        for name in goal.experiments
+        if not goals.needs_gpu(name)
+        for seed in range(3)
+    ]
+    views = [combined(run, run) for run in runs]
+    jobs = listed([*runs, *views], tmp_path, with_papers=False)
+    assert any("--select" in job.words for job in jobs)
 
 
 def with_teachers(run: Run, teachers: list[Run]) -> Run:
@@ -164,13 +210,13 @@ def job(name: str, section: queue.Section = "goals", extra: bool = False) -> Que
 
 
 def test_the_order_by_value():
-    speedrun, base, tiny = map(job, ("facet-speedrun", "facet-base", "facet-tiny"))
-    again = job("facet-speedrun", extra=True)
+    speedrun, base, tiny = map(job, ("speedrun", "facet-base", "facet-tiny"))
+    again = job("speedrun", extra=True)
     paper, further = job("le2019-deep", "papers"), job("khopkar2021", "seeds", extra=True)
     ensemble = QueuedJob("goals", ("ensemble",))
     jobs = [further, paper, again, base, tiny, speedrun, ensemble]
-    points = {"facet-speedrun": 100.0, "facet-base": 200.0, "facet-tiny": 3.0}
-    known = {"facet-speedrun": 60.0, "facet-base": 600.0, "facet-tiny": 60.0}
+    points = {"speedrun": 100.0, "facet-base": 200.0, "facet-tiny": 3.0}
+    known = {"speedrun": 60.0, "facet-base": 600.0, "facet-tiny": 60.0}
     expected = [ensemble, speedrun, base, tiny, again, paper, further]
     assert by_value(jobs, points, lambda queued: known.get(queued.words[0])) == expected
     # Of unknown duration: six seconds an epoch, of which facet-base has 300.
@@ -182,7 +228,7 @@ def test_the_order_by_value():
 def test_the_points_that_are_missing_to_goals():
     points = goals.missing_points(goals.compare([]))
     of = {goal.key: goal.accuracy for goal in GOALS}
-    assert points["facet-speedrun"] == of["clock"] + of["clock-70"]
+    assert points["speedrun"] == of["clock"] + of["clock-70"]
     # It teaches what is to reach the goal of the small networks.
     assert points["facet-base"] == of["one"] + of["views"] + of["ensemble"] + of["tiny"]
     tiny = [Told(load_config("facet-tiny", {"seed": seed}), right=84) for seed in range(3)]
@@ -206,7 +252,7 @@ def test_next_trains_one_and_says_when_nothing_is_left(monkeypatch, tmp_path):
     for seed in range(2):
         done = CliRunner().invoke(app, call)
         assert (done.exit_code, done.stdout) == (0, "")
-        assert begun == [f"train facet-speedrun --seed {seed}" for seed in range(seed + 1)]
+        assert begun == [f"train speedrun --seed {seed}" for seed in range(seed + 1)]
     done = CliRunner().invoke(app, call)
     assert (done.exit_code, done.stdout) == (budget.NOTHING_LEFT, "Nothing left to train\n")
     # What cannot be trained here is passed over, in a line of its own.
@@ -261,16 +307,16 @@ def within(machine: Machine, monkeypatch, minutes: str, *only: str) -> list[str]
 def test_what_fits_is_trained_before_what_is_shortened(monkeypatch, tmp_path):
     # As on a machine with JAX and without TensorFlow: nothing is exported.
     monkeypatch.setattr("fercore.cli.queue.find_spec", lambda name: None)
-    machine = Machine(tmp_path, {"facet-speedrun": 60, "facet-base": 900})
-    lines = within(machine, monkeypatch, "12", "clock", "views")
+    machine = Machine(tmp_path, {"speedrun": 60, "facet-base": 900})
+    lines = within(machine, monkeypatch, "12", "clock", "facet-base-distilled")
     assert machine.calls == [
-        "facet-speedrun 0 whole",
+        "speedrun 0 whole",
         "facet-base 0 whole",
-        "facet-speedrun 1 whole",
-        "facet-speedrun 2 whole",
+        "speedrun 1 whole",
+        "speedrun 2 whole",
         "facet-base 0",
     ]
-    assert "train facet-speedrun --seed 2: trained" in lines
+    assert "train speedrun --seed 2: trained" in lines
     assert "train facet-base --seed 0: shortened to 75 epochs, facet-base-short-0" in lines
     left = [line for line in lines if line.startswith("left, ")]
     assert (
@@ -285,10 +331,10 @@ def test_a_failure_stops_nothing_and_combinations_are_left_without_tensorflow(
     monkeypatch, tmp_path
 ):
     monkeypatch.setattr("fercore.cli.queue.find_spec", lambda name: None)
-    seconds = {"facet-base": 30, "facet-base-distilled": 30, "facet-speedrun": 30}
-    machine = Machine(tmp_path, seconds, failing="facet-speedrun")
+    seconds = {"facet-base": 30, "facet-base-distilled": 30, "speedrun": 30}
+    machine = Machine(tmp_path, seconds, failing="speedrun")
     lines = within(machine, monkeypatch, "4", "clock", "facet-base")
-    assert "train facet-speedrun --seed 0: failed, exit status 2" in lines
+    assert "train speedrun --seed 0: failed, exit status 2" in lines
     assert machine.calls.count("facet-base 2 whole") == 1
     assert not any(call.startswith(("export", "ensemble")) for call in machine.calls)
     assert any(
@@ -297,32 +343,32 @@ def test_a_failure_stops_nothing_and_combinations_are_left_without_tensorflow(
 
 
 def test_nothing_is_started_that_cannot_end(monkeypatch, tmp_path):
-    machine = Machine(tmp_path, {"facet-speedrun": 30})
+    machine = Machine(tmp_path, {"speedrun": 30})
     lines = within(machine, monkeypatch, "0.5", "clock")
     assert machine.calls == []
     assert lines == [
-        "left, needs at least 1.0 minutes, 0.5 are left: train facet-speedrun --seed 0; "
-        "train facet-speedrun --seed 1; train facet-speedrun --seed 2"
+        "left, needs at least 1.0 minutes, 0.5 are left: train speedrun --seed 0; "
+        "train speedrun --seed 1; train speedrun --seed 2"
     ]
     monkeypatch.setattr("fercore.cli.budget.known_duration", lambda config, runs, device: 300.0)
     lines = within(machine, monkeypatch, "4", "clock")
     assert machine.calls == []
-    assert lines[0].startswith("left, needs about 5.0 minutes, 4.0 are left: train facet-speedrun")
+    assert lines[0].startswith("left, needs about 5.0 minutes, 4.0 are left: train speedrun")
 
 
 def test_the_list_names_minutes_where_they_are_known(monkeypatch, tmp_path):
-    known = {"facet-speedrun": 120.0}
+    known = {"speedrun": 120.0}
     monkeypatch.setattr(
         "fercore.cli.budget.known_duration", lambda config, runs, device: known.get(config.name)
     )
     call = ["goals", "--list", "--runs-root", str(tmp_path)]
     table = CliRunner().invoke(app, call).stdout.splitlines()
-    (speedrun,) = [line for line in table if line.startswith("train facet-speedrun --seed 0")]
+    (speedrun,) = [line for line in table if line.startswith("train speedrun --seed 0")]
     assert speedrun.split()[-2:] == ["goals", "2"]
     assert sum("unknown" in line for line in table) > 50
     assert list(tmp_path.iterdir()) == []
     valued = CliRunner().invoke(app, [*call, "--train", "--minutes", "9"]).stdout.splitlines()
-    assert valued[1].startswith("train facet-speedrun --seed 0")
+    assert valued[1].startswith("train speedrun --seed 0")
     only_goals = CliRunner().invoke(app, [*call, "--train"]).stdout
     assert "train le2019" not in only_goals
 

@@ -462,12 +462,12 @@ def test_a_gpu_that_the_backend_does_not_see_is_noticed(monkeypatch):
     from fercore import device, machine
 
     monkeypatch.setattr(device, "has_gpu", lambda: False)
-    monkeypatch.setattr(machine, "output", lambda *words: "GPU 0: NVIDIA H200")
+    monkeypatch.setattr(machine, "has_nvidia_gpu", lambda: True)
     assert device.overlooks_gpu()
-    monkeypatch.setattr(machine, "output", lambda *words: "")
+    monkeypatch.setattr(machine, "has_nvidia_gpu", lambda: False)
     assert not device.overlooks_gpu()
     monkeypatch.setattr(device, "has_gpu", lambda: True)
-    monkeypatch.setattr(machine, "output", lambda *words: "GPU 0: NVIDIA H200")
+    monkeypatch.setattr(machine, "has_nvidia_gpu", lambda: True)
     assert not device.overlooks_gpu()
 
 

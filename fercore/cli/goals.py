@@ -18,7 +18,7 @@ from fercore.cli.options import (
     print_json,
     print_table,
 )
-from fercore.cli.queue import QueuedJob, goal_jobs, missing_jobs
+from fercore.cli.queue import QueuedJob, goal_jobs, lacks_gpu, missing_jobs
 from fercore.errors import UserError
 from fercore.goals import Goal, Standing
 from fercore.recreate import missing_network
@@ -120,7 +120,10 @@ def goals_command(
     if minutes:
         do_within(queue, minutes, root, data_root(data))
     elif train:
-        _train_missing(wanted, experiments, seeds, root, data_root(data))
+        for name in () if only else filter(lacks_gpu, experiments):
+            typer.echo(f"{name} is left out: it needs a GPU; train it all the same by its name")
+        trained = experiments if only else [name for name in experiments if not lacks_gpu(name)]
+        _train_missing(wanted, trained, seeds, root, data_root(data))
     keys = {goal.key for goal in wanted}
     known = list_runs(root)
     standings = [found for found in goals.compare(known) if found.goal.key in keys]
@@ -192,7 +195,11 @@ def _train_missing(
 
 def _cells(standing: Standing) -> tuple[str, ...]:
     goal, found = standing.goal, standing.reached
-    asked = f"{goal.accuracy:.2f}" + (f" in {goal.seconds:g} s" if goal.seconds else "")
+    asked = f"{goal.accuracy:.2f}"
+    if goal.accuracy_cpu:
+        asked += f" ({goal.accuracy_cpu:.2f} on CPUs)"
+    if goal.seconds:
+        asked += f" in {goal.seconds:g} s"
     status = goals.STATUS_WORDS[standing.status]
     if found is None:
         return (goal.title, asked, *([DASH] * (len(HEADINGS) - 3)), status)
@@ -204,11 +211,11 @@ def _cells(standing: Standing) -> tuple[str, ...]:
         f"{found.low:.2f} to {found.high:.2f}",
         DASH if found.unrepeated is None else f"{found.unrepeated:.2f}",
         f"{found.n:,}",
-        DASH if goal.together else str(len(found.runs)),
+        DASH if goal.select else str(len(found.runs)),
         f"{found.parameters:,}",
         DASH if found.seconds is None else f"{found.seconds:,.0f}",
         DASH if found.passed is None else f"{found.passed:,.0f}",
-        ", on ".join(filter(None, (found.experiment or "all of them", found.device))),
+        ", on ".join(filter(None, (found.experiment or "chosen members", found.device))),
         status,
     )
 

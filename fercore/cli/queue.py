@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from fercore import data as datasets
-from fercore import goals, papers
+from fercore import goals, machine, papers
 from fercore.cli.jobs import Job, resumable, runs_of
 from fercore.cli.papers import job_of, missing
 from fercore.config import load_config, names_run
@@ -95,20 +95,32 @@ def goal_jobs(
     pending = {
         job.job.config.name
         for job in jobs
-        if job.job and not goals.absent_teachers(job.job.config.name, root)
+        if job.job
+        and not goals.absent_teachers(job.job.config.name, root)
+        and not lacks_gpu(job.job.config.name)
     }
     for by_seed in trained.values():
         for run in by_seed.values():
             if run.onnx_path is None and run.best_path.is_file():
                 jobs.append(QueuedJob("goals", ("export", run.id), members=(run,)))
     for goal in wanted:
-        if not goal.combines or (goal.together and pending.intersection(goal.experiments)):
+        if goal.views == "one":
+            continue
+        for name in goal.experiments:
+            for seed, run in goals.runs_of(name, runs).items():
+                if not goals.combination_of([run], goal.views, runs):
+                    words = ("ensemble", run.id, "--tta", "--name", f"{name}-s{seed}-tta")
+                    if words not in (job.words for job in jobs):
+                        jobs.append(QueuedJob("goals", words, members=(run,)))
+    for goal in wanted:
+        if not goal.select or pending.intersection(goal.experiments):
             continue
         by_name = {name: goals.runs_of(name, runs) for name in goal.experiments}
-        for members in goals.members_of(goal, by_name):
-            if not goals.combination_of(members, goal.views, runs):
-                words = ("ensemble", *(run.id for run in members), *_naming(goal, members))
-                jobs.append(QueuedJob("goals", words, members=tuple(members)))
+        candidates = goals.candidates_of(goal, by_name, runs)
+        if len(candidates) > 1 and not goals.selection_of(goal, candidates, runs):
+            names = (run.id for run in candidates)
+            select = ("--select", str(goal.select), "--name", goals.selection_name(goal))
+            jobs.append(QueuedJob("goals", ("ensemble", *names, *select)))
     return jobs
 
 
@@ -193,6 +205,8 @@ def obstacle(
         if run.results and run.results.stopped_by == "not a number":
             return f"the loss of {run.id} is not a number, and would not be again"
     config = queued.job.config
+    if lacks_gpu(config.name):
+        return "it needs a GPU"
     if not datasets.status(config.dataset, data).installed:
         return f"the dataset {config.dataset} is not installed"
     if absent_runs := goals.absent_teachers(config.name, root):
@@ -210,10 +224,6 @@ def obstacle(
     return ""
 
 
-def _naming(goal: Goal, members: Sequence[Run]) -> list[str]:
-    views = [] if goal.views == "one" else ["--tta"]
-    if not goal.together:
-        config = members[0].experiment
-        assert config is not None
-        return ["--name", f"{config.name}-s{config.seed}-tta", *views]
-    return ["--name", f"facet-{goal.key}", "--title", f"Facet, {len(members)} networks", *views]
+def lacks_gpu(experiment: str) -> bool:
+    """Return whether an experiment needs a GPU, and this machine has none."""
+    return goals.needs_gpu(experiment) and not machine.has_nvidia_gpu()
