@@ -1,5 +1,6 @@
 """Where a run's numbers come from: versions, device, commit, data."""
 
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ def describe(
     return Environment(
         command=command,
         started=now(),
-        commit=_commit(),
+        commit=commit(),
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         packages=_versions(),
@@ -49,18 +50,19 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _commit() -> str:
-    """The commit of the source tree that this package runs from; empty if git does not know it.
+def commit() -> str:
+    """Return the commit of the source tree that this package runs from; empty if it is not known.
 
-    Of a package that is installed inside another project's repository, git knows nothing.
+    Of a package that is installed inside another project's repository, git knows nothing. A copy
+    that `fercore bundle` made names its commit in `FERCORE_COMMIT`.
     """
     if not _git("ls-files", "--error-unmatch", "fercore/provenance.py"):
-        return ""
-    commit = _git("rev-parse", "HEAD")
+        return os.environ.get("FERCORE_COMMIT", "")
+    head = _git("rev-parse", "HEAD")
     # A network or dataset that is not added yet changes what runs, too.
-    if commit and _git("status", "--porcelain", "--untracked-files=all", "--", "fercore"):
-        return f"{commit}+changes"
-    return commit
+    if head and _git("status", "--porcelain", "--untracked-files=all", "--", "fercore"):
+        return f"{head}+changes"
+    return head
 
 
 def _git(*arguments: str) -> str:

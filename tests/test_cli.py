@@ -44,7 +44,7 @@ def fercore(monkeypatch, tmp_path, capsys):
             ["train", "synthetic-quick", "--distillation.teachers", '["x"]'],
             "received the teacher 'x'",
         ),
-        (["ablate", "nope"], "received 'nope', expected one of: recipe, no-squeeze"),
+        (["ablate", "nope"], "received 'nope', expected one of: recipe, network"),
         (["train", "nope"], "expected a .toml file or one of"),
         (["train", "absent.toml"], "cannot be read"),
         (["train", "le2019-deep", "--epoch", "3"], "did you mean 'epochs'?"),

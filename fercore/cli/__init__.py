@@ -17,6 +17,7 @@ from fercore.cli import (
     ablations,
     augment,
     bench,
+    bundle,
     data,
     evaluation,
     experiments,
@@ -55,6 +56,7 @@ evaluation.register(app)
 papers.register(app)
 ablations.register(app)
 goals.register(app)
+bundle.register(app)
 predict.register(app)
 
 

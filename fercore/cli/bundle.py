@@ -1,0 +1,141 @@
+"""`fercore bundle`: everything that a GPU machine without a network needs to train."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fercore import data as datasets
+from fercore.cli.options import DataRoot, RunsRoot
+from fercore.errors import UserError
+from fercore.provenance import commit
+from fercore.roots import data_root, runs_root
+from fercore.runs import find_run
+
+# What training on JAX does not import: the dashboard, and what writes model.onnx.
+NOT_NEEDED = {"aiortc", "av", "plotly", "streamlit", "streamlit-webrtc", "tensorflow", "tf2onnx"}
+# Wheels name the oldest C library that they run with.
+PLATFORMS = [
+    f"manylinux{version}_x86_64"
+    for version in ("2014", *(f"_2_{minor}" for minor in (17, 24, 26, 27, 28, 31, 34)))
+]
+SCRIPT = """#!/usr/bin/env bash
+# Train on a machine with Python {python} and without a network:
+#   bash train.sh goals --train --minutes 60
+# The finished runs lie in runs/ beside this file.
+set -euo pipefail
+cd "$(dirname "${{BASH_SOURCE[0]}}")"
+if [ ! -x venv/bin/python ]; then
+  python{python} -m venv venv
+  venv/bin/python -m pip install --quiet --no-index --find-links wheels {requirements}
+fi
+export KERAS_BACKEND=jax FERCORE_COMMIT={commit}
+export JAX_COMPILATION_CACHE_DIR="$PWD/jax-cache" FERCORE_DATA="$PWD/data" FERCORE_RUNS="$PWD/runs"
+exec venv/bin/python -m fercore "$@"
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the top level."""
+    app.command()(bundle)
+
+
+def bundle(
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="An installed dataset; may be repeated.")
+    ] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(help="A run that a training needs, such as a teacher; may be repeated."),
+    ] = None,
+    python: Annotated[
+        str, typer.Option(help="Python version of the GPU machine, such as 3.12.")
+    ] = f"{sys.version_info.major}.{sys.version_info.minor}",
+    jax: Annotated[
+        str, typer.Option(help="The JAX wheel: jax[cuda12] for NVIDIA GPUs, or jax for CPUs.")
+    ] = "jax[cuda12]",
+    data: DataRoot = None,
+    runs: RunsRoot = None,
+) -> None:
+    """Collect what a GPU machine without a network needs: code, wheels, datasets, and a script.
+
+    The wheels are for Linux on x86-64. Copy the folder to the GPU machine and run
+    `bash train.sh goals --train --minutes 60` there; copy its runs/ back.
+
+    Example: fercore bundle gpu --dataset fer2013 --python 3.12
+    """
+    if not re.fullmatch(r"3\.1[1-3]", python):
+        raise UserError(f"received --python {python}, expected 3.11, 3.12 or 3.13")
+    if folder.exists():
+        raise UserError(f"{folder} exists already, expected the name of a new folder")
+    root = data_root(data)
+    names = dataset or ["fer2013"]
+    for name in names:
+        if not datasets.status(name, root).installed:
+            raise UserError(
+                f"{name} is not installed under {root}; add it: fercore data add {name} PATH"
+            )
+    needed = [find_run(runs_root(runs), name) for name in run or ()]
+    requirements = training_requirements(jax)
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        _download(requirements, python, partial / "wheels")
+        with resources.as_file(resources.files("fercore")) as package:
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(package, partial / "fercore", ignore=ignored)
+        for name in names:
+            if (root / name).is_dir():  # one that is drawn by code has no files
+                shutil.copytree(root / name, partial / "data" / name)
+        (partial / "runs").mkdir()
+        for found in needed:
+            shutil.copytree(found.path, partial / "runs" / found.id)
+        words = shlex.join(requirements)
+        script = SCRIPT.format(python=python, requirements=words, commit=commit() or "''")
+        (partial / "train.sh").write_text(script, encoding="utf-8")
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    typer.echo(f"{folder} holds {size / 1e6:,.0f} MB; on the GPU machine: bash train.sh --help")
+
+
+def training_requirements(jax: str) -> list[str]:
+    """Return the requirements of training on JAX: those of this package that it imports, and JAX.
+
+    Args:
+        jax: the requirement for JAX itself.
+    """
+    stated = [text for text in metadata.requires("fercore") or () if "extra ==" not in text]
+    names = {text: re.split(r"[^A-Za-z0-9-]", text)[0].lower() for text in stated}
+    return [*(text for text in stated if names[text] not in NOT_NEEDED), jax]
+
+
+def _download(requirements: Sequence[str], python: str, folder: Path) -> None:
+    options = [word for name in PLATFORMS for word in ("--platform", name)]
+    command = [*_pip(), "download", "--quiet", "--only-binary=:all:", "--dest", str(folder)]
+    command += ["--implementation", "cp", "--python-version", python, *options, *requirements]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reasons = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        reason = reasons[-1].removeprefix("ERROR: ") if reasons else f"status {done.returncode}"
+        raise UserError(f"pip could not download the wheels for Python {python}: {reason}")
+
+
+def _pip() -> list[str]:
+    """Return the command that calls pip: environments made by uv have none of their own."""
+    for command in ([sys.executable, "-m", "pip"], ["pip3"], ["pip"]):
+        if shutil.which(command[0]) is None:
+            continue
+        asked = subprocess.run([*command, "--version"], capture_output=True, check=False)
+        if asked.returncode == 0:
+            return command
+    raise UserError("found no pip, which downloads the wheels; install it: python3 -m ensurepip")
