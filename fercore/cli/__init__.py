@@ -21,6 +21,7 @@ from fercore.cli import (
     evaluation,
     experiments,
     goals,
+    labels,
     papers,
     predict,
     runs,
@@ -55,6 +56,7 @@ evaluation.register(app)
 papers.register(app)
 ablations.register(app)
 goals.register(app)
+labels.register(app)
 predict.register(app)
 
 
