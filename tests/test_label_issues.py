@@ -96,6 +96,7 @@ def test_the_command_finds_the_wrong_labels_and_writes_them(fercore, tmp_path):
     ]
     assert made[1].id.startswith("crossfit-s0-f1-")
     assert made[1].results.splits["test"].title == f"Training fold 2 of {FOLDS}"
+    assert f"tested on Training fold 2 of {FOLDS}" in fercore("runs", "list")[1]
     file = tmp_path / "doubtful.csv"
     status, out, err = fercore("labels", "--experiment", "crossfit", "--csv", file)
     assert status == 0, err
