@@ -87,8 +87,11 @@ def honest_result(run: Run) -> SplitResult | None:
 
 
 def is_trial(run: Run) -> bool:
-    """Whether the run compares recipes on the validation split and left the test split unread."""
-    return run.config is not None and run.config.protocol.test == "validation"
+    """Whether the run left the test split unread.
+
+    It was tested on the validation split, to compare recipes, or on a fold of the training split.
+    """
+    return run.config is not None and run.config.protocol.test in {"validation", "train_fold"}
 
 
 def is_honest(run: Run) -> bool:
@@ -253,6 +256,9 @@ def protocol_words(run: Run, *, fold: bool = False) -> str | None:
         if fold
         else f"{protocol.folds} folds by subject",
     }[protocol.split]
+    if protocol.test == "train_fold":
+        tested = f"fold {protocol.fold + 1} of {protocol.folds}" if fold else "each fold"
+        words += f", tested on {tested} of training"
     words += {"merged": ", tests merged", "validation": ", tested on validation"}.get(
         protocol.test, ""
     )
@@ -345,5 +351,5 @@ def _short(run: Run) -> str:
     if run.config is None:
         return run.id
     protocol = run.config.protocol
-    fold = f" · fold {protocol.fold + 1}" if protocol.split == "subjects" else ""
+    fold = f" · fold {protocol.fold + 1}" if protocol.by_folds else ""
     return f"{run.config.name} · s{run.config.seed}{fold}"

@@ -13,7 +13,7 @@ import pandas as pd
 from dashboard import facts, formats
 from dashboard.theme import swatch
 from fercore.metrics import PairedDifference, predictive_value
-from fercore.records import Layer, SplitResult
+from fercore.records import Environment, Layer, SplitResult
 from fercore.runs import Run, started
 
 # Rows of the configuration that name a run and say nothing about how it differs from another.
@@ -276,6 +276,7 @@ def provenance_table(run: Run) -> pd.DataFrame:
             "Started": environment.started,
             "Commit": environment.commit or "outside git",
             "Dataset fingerprint": environment.dataset_fingerprint,
+            **_exclusion(run, environment),
             "Device": environment.device,
             "Processor cores": str(environment.cores),
             "Precision": environment.precision,
@@ -313,6 +314,16 @@ def provenance_table(run: Run) -> pd.DataFrame:
     return pd.DataFrame({"What": list(rows), "Value": list(rows.values())})
 
 
+def _exclusion(run: Run, environment: Environment) -> dict[str, str]:
+    if environment.excluded_images is None or run.config is None:
+        return {}
+    text = (
+        f"{environment.excluded_images:,} images of {run.config.protocol.exclude}, "
+        f"SHA-256 {environment.excluded_sha256}"
+    )
+    return {"Excluded from training": text}
+
+
 def counts_table(run: Run) -> pd.DataFrame:
     """Samples by split and class, as trained and evaluated."""
     counts = run.environment.dataset_counts if run.environment else {}
@@ -345,7 +356,7 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
     worst = facts.worst_class(test)
     environment, config = first.environment, first.config
     begun = max(map(started, runs))
-    folds = config is not None and config.protocol.split == "subjects"
+    folds = config is not None and config.protocol.by_folds
 
     def mean(value: Callable[[Run], float | None]) -> float | None:
         values = [number for run in runs if (number := value(run)) is not None]

@@ -72,18 +72,25 @@ class ProtocolConfig(_Frozen):
             `"subjects"` deals whole subjects out to folds, stratified by class, and tests on one.
         test_fraction: of all images, for `"random"`.
         validation_fraction: of all images, for `"random"`.
-        folds: for `"subjects"`; the fold after the tested one chooses the checkpoint.
+        folds: for `"subjects"`, where the fold after the tested one chooses the checkpoint, and for
+            `test = "train_fold"`.
         fold: the tested fold, from 0.
         split_seed: of the division alone, so that seeds of the training can share one.
         test: `"own"`, `"merged"`: the official validation and test split together, or
             `"validation"`: that split in its place, so that recipes are compared without a look at
-            the test split; nothing may be chosen on it then.
+            the test split; nothing may be chosen on it then. `"train_fold"` trains on all but one
+            fold of the official training split and tests on that fold (cross-fitting), so that
+            every training image gets a prediction from a network that was not trained on it; the
+            validation split is evaluated, but nothing is chosen on it.
         select_on: `"test"` lets the tested images choose the checkpoint and steer the schedule.
         copies: where `augmentation.mode` makes copies: of training images, `"after_split"`, or
             `"before_split"`, of all images, so that copies of one face land on both sides.
         leave_out: training images that are left out: `"constant"` ones of one grey level,
             `"conflicts"`, equal ones of different labels, and `"repeats"`, equal ones but the
             first. What is judged stays whole.
+        exclude: a CSV file with a column `id`; the training images with these ids are left out of
+            training. A name without a slash is one of the files that the package ships beside its
+            configs, anything else a path. Validation and test images are never left out.
         honest: refuse a division in which an image, a sequence or a subject stands on two sides,
             or tested images steer the training. A published protocol that does so says false.
     """
@@ -94,10 +101,11 @@ class ProtocolConfig(_Frozen):
     folds: int = Field(default=5, ge=3, le=100)
     fold: int = Field(default=0, ge=0)
     split_seed: int = Field(default=0, ge=0, lt=2**31)
-    test: Literal["own", "merged", "validation"] = "own"
+    test: Literal["own", "merged", "validation", "train_fold"] = "own"
     select_on: Literal["validation", "test"] = "validation"
     copies: Literal["after_split", "before_split"] = "after_split"
     leave_out: tuple[Literal["constant", "conflicts", "repeats"], ...] = ()
+    exclude: str | None = Field(default=None, min_length=1)
     honest: bool = True
 
     @model_validator(mode="after")
@@ -108,6 +116,13 @@ class ProtocolConfig(_Frozen):
             raise ValueError("test_fraction and validation_fraction leave nothing to train on")
         if self.test == "validation" and (self.split != "official" or self.select_on == "test"):
             raise ValueError('test = "validation" needs split = "official", and no select_on')
+        if self.test == "train_fold" and (
+            self.split != "official" or self.select_on == "test" or self.copies == "before_split"
+        ):
+            raise ValueError(
+                'test = "train_fold" needs split = "official", select_on = "validation" and '
+                'copies = "after_split"'
+            )
         if self.test == "merged" and (self.split != "official" or self.select_on != "test"):
             raise ValueError(
                 'test = "merged" needs split = "official" and select_on = "test": it takes the '
@@ -128,11 +143,18 @@ class ProtocolConfig(_Frozen):
             )
         return self
 
+    @property
+    def by_folds(self) -> bool:
+        """Whether the test split is one of several folds."""
+        return self.split == "subjects" or self.test == "train_fold"
+
     def tests_like(self, other: "ProtocolConfig") -> bool:
         """Whether the same samples of a dataset are tested."""
         return self._tested() == other._tested()
 
     def _tested(self) -> tuple[str | int | float, ...]:
+        if self.test == "train_fold":
+            return (self.split, self.test, self.split_seed, self.folds, self.fold)
         if self.split == "official":
             return (self.split, self.test)
         drawn = (self.split, self.split_seed, self.copies)
@@ -142,7 +164,8 @@ class ProtocolConfig(_Frozen):
 
     def divides_like(self, other: "ProtocolConfig") -> bool:
         """Whether the same samples are judged; what is left out of the training may differ."""
-        return self == other.model_copy(update={"leave_out": self.leave_out})
+        same_training = {"leave_out": self.leave_out, "exclude": self.exclude}
+        return self == other.model_copy(update=same_training)
 
 
 class AugmentationConfig(_Frozen):
@@ -508,6 +531,11 @@ class ExperimentConfig(RunConfig):
             raise ValueError(
                 'protocol.test = "validation" judges the split that chooses otherwise: expected '
                 'keep = "last", no schedule by plateau and no early stopping'
+            )
+        if self.protocol.test == "train_fold" and (self.keep != "last" or steered):
+            raise ValueError(
+                'protocol.test = "train_fold" chooses nothing on a split: expected keep = "last", '
+                "no schedule by plateau and no early stopping"
             )
         return self
 

@@ -4,7 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from fercore.config import CombinedConfig, ExperimentConfig, list_configs, load_config
+from fercore.config import (
+    CombinedConfig,
+    ExperimentConfig,
+    ProtocolConfig,
+    list_configs,
+    load_config,
+)
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.recreate import remedy, train_command
@@ -165,9 +171,17 @@ def _leaks(root: Path, run: Run, config: ExperimentConfig, splits: Splits) -> It
             yield f"which learnt from {name}, of which nobody knows what it saw"
             continue
         same = known is not None and known.dataset_fingerprint == splits.fingerprint
-        alike = same and own.protocol.divides_like(config.protocol)
-        if own.dataset == config.dataset and not alike:
+        safe = same and _knows_nothing_of_the_test(own.protocol, config.protocol)
+        if own.dataset == config.dataset and not safe:
             yield _KNOWS if of_line.id == run.id else f"which learnt from {of_line.id}, {_KNOWS}"
+
+
+def _knows_nothing_of_the_test(own: ProtocolConfig, wanted: ProtocolConfig) -> bool:
+    """Whether a run on the same data with protocol `own` saw nothing that `wanted` tests."""
+    if own.divides_like(wanted):
+        return True
+    # It saw training images alone, and nothing was chosen on the validation split.
+    return own.test == "train_fold" and wanted.split == "official" and wanted.test != "train_fold"
 
 
 def _problems(run: Run) -> Iterator[str]:

@@ -14,7 +14,7 @@ from fercore.config import (
     ProtocolConfig,
     RunConfig,
 )
-from fercore.data.splits import COPY_MARK, POOL, Split, Splits
+from fercore.data.splits import COPY_MARK, POOL, Split, Splits, image_keys
 from fercore.errors import UserError
 
 
@@ -32,6 +32,9 @@ def divide(config: RunConfig, splits: Splits) -> Splits:
     augmentation = AugmentationConfig()
     if isinstance(config, ExperimentConfig):
         augmentation = config.augmentation
+    if protocol.test == "train_fold":
+        # Before the images are scaled, so that the folds do not depend on the image size.
+        splits = _train_fold(protocol, splits)
     splits = _in_size(splits, config.image)
     copied = augmentation.mode != "online"
     if copied and protocol.copies == "before_split":
@@ -89,12 +92,8 @@ def fit_images(images: NDArray[np.uint8], config: ImageConfig) -> NDArray[np.uin
 
 
 def _official(protocol: ProtocolConfig, splits: Splits) -> Splits:
-    if POOL in splits.parts:
-        raise UserError(
-            f"{splits.name} has no official split; expected protocol.split = random, or subjects "
-            "where it names them"
-        )
-    if protocol.test == "own":
+    _require_official(splits)
+    if protocol.test in {"own", "train_fold"}:
         return splits
     if protocol.test == "validation":
         parts = {**splits.parts, "test": splits["validation"]}
@@ -104,6 +103,47 @@ def _official(protocol: ProtocolConfig, splits: Splits) -> Splits:
     title = f"{splits.title('validation')} + {splits.title('test')}"
     parts = {"train": splits["train"], "test": merged}
     return _with_parts(splits, parts, {**splits.titles, "test": title})
+
+
+def _require_official(splits: Splits) -> None:
+    if POOL in splits.parts:
+        raise UserError(
+            f"{splits.name} has no official split; expected protocol.split = random, or subjects "
+            "where it names them"
+        )
+
+
+def _train_fold(protocol: ProtocolConfig, splits: Splits) -> Splits:
+    """Replace the training split by all but one of its folds, and the test split by that fold.
+
+    The folds are stratified by class, and identical images are in the same fold.
+    """
+    _require_official(splits)
+    train = splits["train"]
+    counts = np.bincount(train.labels, minlength=len(splits.class_names))
+    rarest = int(np.where(counts, counts, counts.max()).argmin())
+    if counts[rarest] < protocol.folds:
+        raise UserError(
+            f"received protocol.folds = {protocol.folds}, but {splits.title('train')} of "
+            f"{splits.name} has {counts[rarest]} images of {splits.class_names[rarest]}; expected "
+            "at most as many folds as images of each class"
+        )
+    _, same_image = np.unique(image_keys(train.images), return_inverse=True)
+    tested = _folds(protocol, train, same_image) == protocol.fold
+    parts = {**splits.parts, "train": train.take(~tested), "test": train.take(tested)}
+    title = f"{splits.title('train')} fold {protocol.fold + 1} of {protocol.folds}"
+    return _with_parts(splits, parts, {**splits.titles, "test": title})
+
+
+def _folds(protocol: ProtocolConfig, split: Split, groups: NDArray[np.generic]) -> NDArray[np.intp]:
+    """Return the fold of each sample, `(n,)`, stratified by class; groups stay together."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    dealer = StratifiedGroupKFold(protocol.folds, shuffle=True, random_state=protocol.split_seed)
+    fold_of = np.empty(len(split), np.intp)
+    for number, (_, tested) in enumerate(dealer.split(split.images, split.labels, groups)):
+        fold_of[tested] = number
+    return fold_of
 
 
 def _random(protocol: ProtocolConfig, splits: Splits) -> Splits:
@@ -123,8 +163,6 @@ def _random(protocol: ProtocolConfig, splits: Splits) -> Splits:
 
 
 def _by_subject(protocol: ProtocolConfig, splits: Splits) -> Splits:
-    from sklearn.model_selection import StratifiedGroupKFold
-
     pool = _pool(splits)
     if "subject" not in pool.groups:
         raise UserError(
@@ -136,10 +174,7 @@ def _by_subject(protocol: ProtocolConfig, splits: Splits) -> Splits:
             f"received protocol.folds = {protocol.folds}, {splits.name} has "
             f"{len(np.unique(subjects))} subjects"
         )
-    dealer = StratifiedGroupKFold(protocol.folds, shuffle=True, random_state=protocol.split_seed)
-    fold_of = np.empty(len(pool), int)
-    for number, (_, tested) in enumerate(dealer.split(pool.images, pool.labels, subjects)):
-        fold_of[tested] = number
+    fold_of = _folds(protocol, pool, subjects)
     choosing = (protocol.fold + 1) % protocol.folds
     places = {
         "test": np.flatnonzero(fold_of == protocol.fold),

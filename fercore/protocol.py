@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fercore import labels
 from fercore.config import RunConfig
+from fercore.data import exclusion
 from fercore.data.audit import flawed
 from fercore.data.splits import Split, Splits, repeated_in
 from fercore.errors import UserError
@@ -43,6 +44,8 @@ class Protocol:
         validation: samples that choose the checkpoint, without dropped classes.
         judged: the whole validation and test splits by role: every sample gets a prediction.
         views: by name, see `fercore.records.Results.splits`.
+        excluded_images: see `fercore.records.Environment`.
+        excluded_sha256: likewise.
     """
 
     class_names: tuple[str, ...]
@@ -50,6 +53,8 @@ class Protocol:
     validation: Split
     judged: Mapping[str, Split]
     views: Mapping[str, View]
+    excluded_images: int | None = None
+    excluded_sha256: str | None = None
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Samples by split title and class name, as trained and judged."""
@@ -70,8 +75,12 @@ def plan(config: RunConfig, splits: Splits) -> Protocol:
 
     Raises:
         UserError: if the dataset cannot be divided as the protocol says, lacks a class that the
-            config drops, or nothing would be left.
+            config drops or an image that the protocol excludes, or nothing would be left.
     """
+    name = config.protocol.exclude
+    excluded = exclusion.read(name) if name is not None else None
+    if excluded:
+        excluded.require(splits, official=config.protocol.split == "official")
     splits = divide(config, splits)
     dropped = [labels.index_of(name, splits.class_names) for name in config.drop_classes]
     if len(splits.class_names) - len(set(dropped)) < 2:
@@ -95,6 +104,12 @@ def plan(config: RunConfig, splits: Splits) -> Protocol:
     if not views["test_unique"].keep.any():
         del views["test_unique"]
     wanted = kept["train"] & ~flawed(train, config.protocol.leave_out)
+    excluded_images = None
+    if excluded:
+        named = excluded.mask(train)
+        wanted &= ~named
+        originals = True if train.copies is None else ~train.copies
+        excluded_images = int((named & originals).sum())
     for role, keep in (kept | {"train": wanted}).items():
         if not keep.any():
             raise UserError(
@@ -108,6 +123,8 @@ def plan(config: RunConfig, splits: Splits) -> Protocol:
         validation=splits["validation"].take(kept["validation"]),
         judged={role: splits[role] for role in ("validation", "test")},
         views=views,
+        excluded_images=excluded_images,
+        excluded_sha256=excluded.sha256 if excluded else None,
     )
 
 
@@ -122,12 +139,30 @@ def refuse_other_division(run: Run, splits: Splits) -> None:
         UserError: if the dataset was divided so, and is not the one that the run saw.
     """
     known = run.environment.dataset_fingerprint if run.environment else splits.fingerprint
-    divided = run.config is not None and run.config.protocol.split != "official"
+    protocol = run.config.protocol if run.config else None
+    divided = protocol is not None and (protocol.split != "official" or protocol.by_folds)
     if (divided or splits.held_out) and known != splits.fingerprint:
         raise UserError(
             f"{run.id} saw another {splits.name} (fingerprint {known}, here {splits.fingerprint}), "
             "which was divided otherwise: images of its training would be judged; add the dataset "
             "again from the same files"
+        )
+
+
+def refuse_other_exclusion(run: Run) -> None:
+    """Refuse to resume a run where the file of `protocol.exclude` has changed since it began.
+
+    Raises:
+        UserError: if it has, or cannot be read.
+    """
+    name = run.config.protocol.exclude if run.config else None
+    if name is None or run.environment is None:
+        return
+    began_with = run.environment.excluded_sha256
+    if (now := exclusion.read(name).sha256) != began_with:
+        raise UserError(
+            f"{run.id} began with another {name} (SHA-256 {began_with}, here {now}); restore that "
+            "file, or train anew"
         )
 
 

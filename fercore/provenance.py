@@ -32,6 +32,8 @@ def describe(
         dataset_fingerprint=splits.fingerprint,
         dataset_counts=protocol.counts(),
         synthetic=splits.synthetic,
+        excluded_images=protocol.excluded_images,
+        excluded_sha256=protocol.excluded_sha256,
     )
 
 

@@ -44,7 +44,7 @@ class RunWriter:
             UserError: if the folder cannot be made.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        fold = f"-f{config.protocol.fold}" if config.protocol.split == "subjects" else ""
+        fold = f"-f{config.protocol.fold}" if config.protocol.by_folds else ""
         name = f"{config.name}-s{config.seed}{fold}-{stamp}"
         try:
             root.mkdir(parents=True, exist_ok=True)

@@ -63,6 +63,9 @@ class Environment(_Record):
         dataset_fingerprint: of the data, see `fercore.data.Splits`.
         dataset_counts: samples by split title and class name, as trained and evaluated.
         synthetic: whether code drew the images.
+        excluded_images: training images that the file of `protocol.exclude` names; absent where
+            the protocol has none.
+        excluded_sha256: of the content of that file.
     """
 
     format_version: int = FORMAT_VERSION
@@ -79,6 +82,8 @@ class Environment(_Record):
     dataset_fingerprint: str
     dataset_counts: dict[str, dict[str, int]]
     synthetic: bool
+    excluded_images: int | None = Field(default=None, ge=0)
+    excluded_sha256: str | None = None
 
 
 class LogRow(_Record):

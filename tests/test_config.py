@@ -142,6 +142,15 @@ def test_nothing_is_chosen_on_a_validation_split_that_is_judged(changes):
         tiny_config(**fields)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"keep": "best"}, {"schedule": {"kind": "plateau"}}, {"early_stopping": {"patience": 3}}],
+)
+def test_nothing_is_chosen_where_training_folds_are_tested(changes):
+    with pytest.raises(ValidationError, match='test = "train_fold" chooses nothing'):
+        tiny_config(**{"protocol": {"test": "train_fold"}, "keep": "last"} | changes)
+
+
 def test_devices_share_a_batch_evenly():
     with pytest.raises(ValidationError, match="3 devices cannot share evenly"):
         tiny_config(devices=3)

@@ -329,6 +329,30 @@ def test_a_run_elsewhere_has_a_line_too(taught, tmp_path):
     assert path.name in dict(line_of(root, Run(tmp_path / "mean", "finished", mean)))
 
 
+def test_a_network_of_training_folds_knows_none_of_the_official_tests(taught, tmp_path):
+    root, data, _ = taught
+    teacher = next(run for run in list_runs(root) if run.config.name == "teacher")
+    folded = {"test": "train_fold", "folds": 3}
+    source = tmp_path / teacher.id
+    shutil.copytree(teacher.path, source)
+    fields = json.loads((source / "config.json").read_text())
+    fields |= {"keep": "last", "protocol": fields["protocol"] | folded}
+    (source / "config.json").write_text(json.dumps(fields))
+
+    def start(**protocol):
+        config = tiny_config(start_from=teacher.id, keep="last", protocol=protocol)
+        return find_start(tmp_path, config, data)
+
+    for protocol in ({}, {"test": "validation"}, {"exclude": "./x.csv"}, folded):
+        assert start(**protocol).id == teacher.id
+    for protocol in (folded | {"fold": 1}, folded | {"split_seed": 1}, {"split": "random"}):
+        with pytest.raises(UserError, match="trained on other samples and may know"):
+            start(**protocol)
+    # A network that was trained on all training images knows the folds.
+    with pytest.raises(UserError, match="trained on other samples and may know"):
+        find_start(root, tiny_config(start_from=teacher.id, keep="last", protocol=folded), data)
+
+
 @pytest.mark.parametrize("tie", ["start_from", "teachers"])
 def test_who_learnt_from_one_that_knows_knows_too(taught, tmp_path, tie: str):
     """The first saw what is judged, the second began with it on other images, the third asks."""

@@ -1,5 +1,8 @@
 """Dividing a dataset: who stands where, and that an honest protocol lets nobody stand twice."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,7 +10,9 @@ from fercore.config import ImageConfig, parse_config
 from fercore.data.splits import POOL, Split, Splits
 from fercore.errors import UserError
 from fercore.partition import divide, fit_images
-from fercore.protocol import plan
+from fercore.protocol import plan, refuse_other_division
+from fercore.provenance import describe
+from fercore.runs import Run
 from tests.tiny import make_splits, tiny_config
 
 CLASSES = ("angry", "happy", "sad")
@@ -163,6 +168,87 @@ def test_protocols_say_whether_they_test_the_same_samples():
     assert own.protocol.tests_like(tiny_config(protocol={"leave_out": ["repeats"]}).protocol)
     merged = tiny_config(protocol={"test": "merged", "select_on": "test", "honest": False})
     assert not own.protocol.tests_like(merged.protocol)
+
+
+def train_fold(fold: int, **protocol):
+    return tiny_config(
+        keep="last", protocol={"test": "train_fold", "folds": 3, "fold": fold} | protocol
+    )
+
+
+def test_folds_of_the_training_split_test_each_of_its_images_once():
+    data = make_splits()
+    train = data["train"]
+    train.images[20], train.images[21] = train.images[30], train.images[30]
+    train.labels[20] = (train.labels[30] + 1) % 7
+    tested: list[str] = []
+    for fold in range(3):
+        divided = divide(train_fold(fold), data)
+        ids = by_role(divided)
+        assert ids["train"] | ids["test"] == set(train.ids.tolist())
+        assert not ids["train"] & ids["test"]
+        # The official test split is not used, the validation split stays what it is.
+        assert divided["validation"] is data["validation"]
+        assert divided.title("validation") == "PublicTest"
+        assert divided.title("test") == f"Training fold {fold + 1} of 3"
+        # Identical images are in one fold, whatever their labels.
+        equal = set(train.ids[[20, 21, 30]].tolist())
+        assert equal <= ids["train"] or equal <= ids["test"]
+        counts = np.bincount(divided["test"].labels, minlength=7)
+        np.testing.assert_allclose(counts, np.bincount(train.labels) / 3, atol=2)
+        tested += divided["test"].ids.tolist()
+    assert sorted(tested) == sorted(train.ids.tolist())
+
+
+def test_folds_of_the_training_split_depend_on_the_split_seed_alone():
+    data = make_splits()
+    first = by_role(divide(train_fold(0), data))
+    for same in (
+        train_fold(0).model_copy(update={"seed": 3}),
+        train_fold(0).model_copy(update={"image": ImageConfig(size=8)}),
+    ):
+        assert by_role(divide(same, data)) == first
+    assert by_role(divide(train_fold(0, split_seed=1), data)) != first
+
+
+def test_runs_on_folds_of_the_training_split_have_a_test_of_their_own():
+    configs = [
+        tiny_config(),
+        tiny_config(keep="last", protocol={"test": "validation"}),
+        *(train_fold(0, **change) for change in ({}, {"split_seed": 1}, {"folds": 4})),
+        train_fold(1),
+    ]
+    for i, one in enumerate(configs):
+        for j, other in enumerate(configs):
+            assert one.protocol.tests_like(other.protocol) == (i == j)
+            assert one.protocol.divides_like(other.protocol) == (i == j)
+    without = train_fold(0, exclude="x.csv", leave_out=["repeats"])
+    assert train_fold(0).protocol.tests_like(without.protocol)
+    assert train_fold(0).protocol.divides_like(without.protocol)
+
+
+def test_training_folds_need_an_official_split_and_images_of_each_class():
+    cross_fitted = {"test": "train_fold", "folds": 3}
+    with pytest.raises(UserError, match="no official split"):
+        divide(config(keep="last", protocol=cross_fitted), make_pool())
+    data = make_splits()
+    data["train"].labels[data["train"].labels == 1] = 0
+    data["train"].labels[:2] = 1
+    with pytest.raises(UserError, match="has 2 images of disgust; expected at most as many folds"):
+        divide(train_fold(0), data)
+    for fault in ({"split": "subjects"}, {"copies": "before_split"}, {"select_on": "test"}):
+        with pytest.raises(UserError, match='test = "train_fold" needs'):
+            config(keep="last", protocol=cross_fitted | fault | {"honest": False})
+
+
+def test_a_run_on_a_training_fold_is_not_judged_on_another_edition():
+    data = make_splits()
+    run = Run(Path("x"), "finished", train_fold(0))
+    environment = describe("", data, plan(train_fold(0), data), backend="", device="", precision="")
+    known = replace(run, environment=environment)
+    refuse_other_division(known, data)
+    with pytest.raises(UserError, match="which was divided otherwise"):
+        refuse_other_division(known, replace(data, fingerprint="another"))
 
 
 def test_what_a_dataset_cannot_give_is_said():

@@ -22,6 +22,7 @@ from fercore.cli import (
     evaluation,
     experiments,
     goals,
+    labels,
     papers,
     predict,
     runs,
@@ -57,6 +58,7 @@ papers.register(app)
 ablations.register(app)
 goals.register(app)
 bundle.register(app)
+labels.register(app)
 predict.register(app)
 
 

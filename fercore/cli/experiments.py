@@ -120,7 +120,7 @@ def train(
     from fercore.data import load
     from fercore.lineage import find_start, find_teachers
     from fercore.models import require
-    from fercore.protocol import plan
+    from fercore.protocol import plan, refuse_other_exclusion
     from fercore.recorder import RunWriter
 
     root = runs_root(runs)
@@ -136,6 +136,7 @@ def train(
                 f"{run.environment.dataset_fingerprint}, here it is {splits.fingerprint}; add the "
                 "dataset again from the same files, or train anew"
             )
+        refuse_other_exclusion(run)
         # Nobody else goes on with it while the framework is imported.
         writer.try_status(state="running", phase="starting", epochs=experiment.epochs)
     else:

@@ -55,6 +55,8 @@ def list_command(
             remark = "synthetic data"
         elif run.config and run.config.drop_classes:
             remark = f"without {', '.join(run.config.drop_classes)}"
+        elif run.config and test and run.config.protocol.test in {"validation", "train_fold"}:
+            remark = f"tested on {test.title}"
         table.add_row(
             run.id,
             run.state,

@@ -201,6 +201,19 @@ def test_folds_have_labels_of_their_own(made: Path):
     assert facts.labels([fold])[run.id].endswith("· fold 4")
 
 
+def test_a_test_on_a_training_fold_is_no_figure_of_the_dataset(made: Path):
+    runs = [run for run in list_runs(made) if run.results and not facts.is_synthetic(run)]
+    run, _ = facts.best(runs)
+    changes = {"protocol.test": "train_fold", "protocol.fold": 1, "keep": "last"}
+    changes |= {"schedule.kind": "constant", "early_stopping.patience": 0}
+    fold = replace(run, config=load_config(run.path / "config.json", changes))
+    assert facts.best([fold]) is None
+    assert facts.chosen([fold]) is None
+    assert facts.labels([fold])[run.id].endswith("· fold 2")
+    assert facts.protocol_words(fold) == "official, tested on each fold of training"
+    assert facts.protocol_words(fold, fold=True) == "official, tested on fold 2 of 5 of training"
+
+
 def test_what_a_training_loss_holds_is_named(made: Path):
     run = next(run for run in list_runs(made) if run.config and not run.config.label_smoothing)
 

@@ -466,7 +466,7 @@ if {page!r} != "runs":
     app.query_params["run"] = {run_ids[0]!r}
 app.run()
 assert not app.exception
-heavy = {{"keras", "tensorflow", "jax", "sklearn", "scipy", "cv2", "onnxruntime"}}
+heavy = {{"keras", "tensorflow", "jax", "sklearn", "scipy", "cv2", "onnxruntime", "cleanlab"}}
 print(sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run(

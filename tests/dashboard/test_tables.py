@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -120,6 +122,20 @@ def test_provenance(runs: dict[str, Run]):
     assert table["Package keras"] == "3.15.1"
     assert table["Checkpoint"].startswith("epoch ")
     assert "Folder" in tables.provenance_table(runs["holiday-pictures"])["What"].tolist()
+
+
+def test_provenance_says_what_was_excluded_from_training(runs: dict[str, Run]):
+    run = runs["le2019-deep"]
+    assert "Excluded from training" not in tables.provenance_table(run)["What"].tolist()
+    protocol = run.config.protocol.model_copy(update={"exclude": "./doubtful.csv"})
+    excluded = {"excluded_images": 1234, "excluded_sha256": "ab12"}
+    run = replace(
+        run,
+        config=run.config.model_copy(update={"protocol": protocol}),
+        environment=run.environment.model_copy(update=excluded),
+    )
+    table = tables.provenance_table(run).set_index("What")["Value"]
+    assert table["Excluded from training"] == "1,234 images of ./doubtful.csv, SHA-256 ab12"
 
 
 def test_config_and_counts(runs: dict[str, Run]):
