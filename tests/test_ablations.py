@@ -96,7 +96,7 @@ def write_log(run: Run, folder: Path, val_accuracies: Sequence[float]) -> None:
     path = folder / run.id
     path.mkdir()
     object.__setattr__(run, "path", path)
-    row = dict.fromkeys(LogRow.model_fields, 0)
+    row = dict.fromkeys(LogRow.model_fields, 0) | {"image_size": 48}
     lines = (
         json.dumps(row | {"epoch": epoch, "val_accuracy": value, "seconds": 10 * epoch})
         for epoch, value in enumerate(val_accuracies, start=1)
