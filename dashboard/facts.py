@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dashboard import formats
+from fercore import schedule
 from fercore.config import CombinedConfig
 from fercore.records import ClassResult, Latency, LogRow, SplitResult
 from fercore.runs import Run
@@ -298,13 +299,23 @@ def loss_adds(runs: Sequence[Run]) -> list[str]:
 
 
 def seconds_left(run: Run, log: Sequence[LogRow]) -> float | None:
-    """How long a running training still takes if every epoch lasts as the last five did."""
+    """How long a running training still takes if its epochs last as the last five did.
+
+    Where the images grow during the training, time is taken as proportional to their pixels.
+    """
     if run.state != "running" or run.status is None or not log:
         return None
     status = run.status
-    each = statistics.median(row.seconds + row.val_seconds for row in log[-5:])
+    costs = [1.0] * max(status.epochs, log[-1].epoch)
+    if run.experiment and (layers := run.layers()):
+        config = run.experiment.model_copy(update={"epochs": len(costs)})
+        costs = schedule.epoch_costs(config, layers[0].output_shape[0])
+    each = statistics.median(
+        (row.seconds + row.val_seconds) / costs[row.epoch - 1] for row in log[-5:]
+    )
     begun = status.step / status.steps if status.steps else 0.0
-    return max(0.0, (status.epochs - status.epoch - begun) * each)
+    to_come = costs[status.epoch : status.epochs]
+    return max(0.0, (sum(to_come) - begun * to_come[0]) * each) if to_come else 0.0
 
 
 def progress(run: Run) -> float:

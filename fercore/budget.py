@@ -13,8 +13,9 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Protocol
 
-from fercore import machine
+from fercore import machine, schedule
 from fercore.config import ExperimentConfig
+from fercore.data import native_size
 from fercore.records import LogRow
 from fercore.runs import Run, started, trained
 
@@ -118,7 +119,7 @@ def known_duration(config: ExperimentConfig, runs: Sequence[Run], device: Device
     ]
     if not totals:
         totals = [
-            config.epochs * statistics.median(row.seconds + row.val_seconds for row in rows)
+            config.epochs * statistics.fmean(row.seconds + row.val_seconds for row in rows)
             + overhead
             for run in runs
             if run.experiment and run.experiment.name == short_name(config.name)
@@ -181,6 +182,7 @@ class TrainingBudget:
     Args:
         seconds: left, from now, for all of it.
         epochs: that the run is expected to have.
+        epoch_cost: mean time of its epochs relative to the first ones; above 1 where images grow.
         reserve: for evaluation and export; estimated from the first epochs if absent.
         may_give_up: whether `ScheduleTooLong` may be raised. A run that is resumed is never given
             up: what it has trained so far is kept.
@@ -192,6 +194,7 @@ class TrainingBudget:
         seconds: float,
         epochs: int,
         *,
+        epoch_cost: float = 1.0,
         reserve: float | None = None,
         may_give_up: bool = True,
         clock: Callable[[], float] = time.monotonic,
@@ -199,6 +202,7 @@ class TrainingBudget:
         self._clock = clock
         self._deadline = clock() + seconds
         self._epochs = epochs
+        self._epoch_cost = epoch_cost
         self._reserve_known = reserve is not None
         self._reserve = max(MIN_RESERVE, reserve or 0.0)
         self._may_give_up = self._may_shorten = may_give_up
@@ -247,11 +251,11 @@ class TrainingBudget:
             for (start, before), (end, after) in pairwise(self._calls)
         )
         # Steps are a rough measure, so a schedule twice as long is still given a chance.
-        if epoch_seconds * self._epochs * MIN_SHARE > 2 * left:
+        least = epoch_seconds * self._epoch_cost * self._epochs * MIN_SHARE
+        if least > 2 * left:
             raise ScheduleTooLong(
                 0,
-                f"a quarter of its {self._epochs} epochs needs about "
-                f"{epoch_seconds * self._epochs * MIN_SHARE / 60:.1f} minutes, "
+                f"a quarter of its {self._epochs} epochs needs about {least / 60:.1f} minutes, "
                 f"{max(left, 0) / 60:.1f} are left for training",
             )
 
@@ -263,11 +267,11 @@ class TrainingBudget:
             # The network is built and its forward pass compiled again; it predicts several splits.
             self._reserve = max(MIN_RESERVE, compilation / 2 + 4 * row.val_seconds)
         left = self._deadline - self._reserve - now
-        needed = epoch_seconds * (self._epochs - MEASURED_EPOCHS)
+        needed = epoch_seconds * (self._epoch_cost * self._epochs - MEASURED_EPOCHS)
         if needed <= left or not self._may_shorten:
             return
         raise ScheduleTooLong(
-            epochs_that_fit(left - compilation, epoch_seconds, self._epochs),
+            epochs_that_fit(left - compilation, epoch_seconds * self._epoch_cost, self._epochs),
             f"its {self._epochs} epochs need about {needed / 60:.1f} more minutes, "
             f"{max(left, 0) / 60:.1f} are left for training",
         )
@@ -284,9 +288,11 @@ def budget_for(
         runs: finished ones, from which the reserve is estimated.
         resumed: whether the run goes on with one that was interrupted.
     """
+    costs = schedule.epoch_costs(config, config.image.size or native_size(config.dataset) or 48)
     return TrainingBudget(
         seconds,
         expected_epochs(config, runs),
+        epoch_cost=statistics.fmean(costs) / costs[0],
         reserve=known_reserve(config, runs, this_device()),
         may_give_up=not resumed,
     )

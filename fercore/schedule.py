@@ -59,6 +59,17 @@ def image_size(config: ExperimentConfig, epoch: int, full_size: int) -> int:
     return resizing.size if small and resizing.size else full_size
 
 
+def epoch_costs(config: ExperimentConfig, full_size: int) -> list[float]:
+    """Return the time of every epoch relative to one at full size, taken as proportional to pixels.
+
+    Args:
+        config: of the experiment.
+        full_size: pixels, height and width of the images that the finished network takes.
+    """
+    sizes = (image_size(config, epoch, full_size) for epoch in range(1, config.epochs + 1))
+    return [(size / full_size) ** 2 for size in sizes]
+
+
 def _plateaus(config: ExperimentConfig, log: Sequence[LogRow]) -> int:
     """How often the rate has been cut: after every `patience` epochs without a new lowest loss."""
     cuts, waited, lowest = 0, 0, math.inf

@@ -114,6 +114,18 @@ def test_a_schedule_that_does_not_fit_is_given_up_after_three_epochs():
     training.tell("evaluating")
 
 
+def test_epochs_of_larger_images_are_known_to_take_longer():
+    # Ten epochs of 10 s and ten of 22.5 s: 325 s, where the first epochs alone tell of 200.
+    costs = [1.0] * 10 + [2.25] * 10
+    cost = sum(costs) / len(costs)
+    with pytest.raises(ScheduleTooLong, match="its 20 epochs need about 5"):
+        Training(seconds=300, epochs=20, epoch_cost=cost, reserve=30).train(10, epochs=3)
+    Training(seconds=300, epochs=20, reserve=30).train(10, epochs=3)
+    Training(seconds=400, epochs=20, epoch_cost=cost, reserve=30).train(10, epochs=3)
+    given = budget.budget_for(load_config("vgg-small"), 1000, [], resumed=False)
+    assert given._epoch_cost == pytest.approx(0.6 + 0.4 * (48 / 32) ** 2)
+
+
 def test_less_than_a_quarter_is_skipped_and_long_epochs_are_not_waited_for():
     training = Training(seconds=150, epochs=40, reserve=30)
     with pytest.raises(ScheduleTooLong) as given_up:

@@ -97,3 +97,5 @@ def test_progressive_resizing_begins_with_its_share_of_small_epochs(epochs, frac
     sizes = [schedule.image_size(config, epoch, 24) for epoch in range(1, epochs + 1)]
     assert sizes == [16] * small + [24] * (epochs - small)
     assert schedule.image_size(tiny_config(), 1, 24) == 24
+    costs = [(size / 24) ** 2 for size in sizes]
+    assert schedule.epoch_costs(config, 24) == pytest.approx(costs)

@@ -4,7 +4,12 @@ from pathlib import Path
 import pytest
 
 from dashboard import augmenting, cached, facts
-from fercore.config import CombinedConfig, RunConfig, load_config
+from fercore.config import (
+    CombinedConfig,
+    ProgressiveResizingConfig,
+    RunConfig,
+    load_config,
+)
 from fercore.data import load
 from fercore.data.splits import POOL
 from fercore.runs import Run, list_runs
@@ -80,6 +85,13 @@ def test_time_left_of_a_running_run(runs: dict[str, Run]):
     # 28 epochs to go, of which 210 of 449 steps are done.
     assert facts.seconds_left(run, log) == pytest.approx((28 - 210 / 449) * each, rel=0.1)
     assert facts.progress(run) == pytest.approx((12 + 210 / 449) / 40)
+    # 8 epochs of small images are to come; the 20 after them take 2.25 times as long.
+    resizing = ProgressiveResizingConfig(size=32, fraction=0.5)
+    growing = replace(
+        run, config=run.experiment.model_copy(update={"progressive_resizing": resizing})
+    )
+    costs = 7 + (1 - 210 / 449) + 20 * 2.25
+    assert facts.seconds_left(growing, log) == pytest.approx(costs * each, rel=0.1)
     assert facts.seconds_left(runs["le2019-deep"], log) is None
     assert facts.seconds_left(run, []) is None
 
