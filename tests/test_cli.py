@@ -8,6 +8,7 @@ import time
 import pytest
 
 from fercore.cli import main
+from fercore.cli.options import called_command
 from fercore.config import load_config
 from fercore.recorder import RunWriter
 from fercore.runs import Run, check_run, list_runs, read_run
@@ -334,3 +335,10 @@ def test_what_looks_like_a_number_is_one_in_a_network_s_options():
     words = ["facet-tiny", "--model-options.squeeze", "0", "--model-options.pooling", "attention"]
     _, overrides = parse_request(words)
     assert overrides == {"model_options.squeeze": 0, "model_options.pooling": "attention"}
+
+
+@pytest.mark.parametrize("root", [("--runs-root", "there"), ("--data-root=here",)], ids=str)
+def test_a_recorded_command_names_no_folder_of_this_machine(monkeypatch, root):
+    words = ["fercore", "ensemble", "one", *root, "--title", "Two words"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert called_command() == "fercore ensemble one --title 'Two words'"

@@ -1,7 +1,5 @@
 """`fercore evaluate` and `ensemble`."""
 
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +10,7 @@ from fercore.cli.options import (
     AsJson,
     DataRoot,
     RunsRoot,
+    called_command,
     percent,
     plain_table,
     print_json,
@@ -196,7 +195,7 @@ def ensemble(
         name=name or default,
         title=title or (f"{words}, ten views" if tta else words),
         views="ten" if tta else "one",
-        command=shlex.join(["fercore", *sys.argv[1:]]),
+        command=called_command(),
         average=mean,
         network=not obstacle,
         candidates=candidates,

@@ -1,6 +1,7 @@
 """Options that several commands share, and how tables and JSON are printed."""
 
 import json
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+ROOTS = ("--data-root", "--runs-root")
 DataRoot = Annotated[
     Path | None,
     typer.Option("--data-root", help="Folder of datasets [default: $FERCORE_DATA or ./data]"),
@@ -19,6 +21,18 @@ RunsRoot = Annotated[
     typer.Option("--runs-root", help="Folder of runs [default: $FERCORE_RUNS or ./runs]"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+
+
+def called_command() -> str:
+    """Return the command line of this process, without the roots: paths of this machine."""
+    kept: list[str] = []
+    words = iter(sys.argv[1:])
+    for word in words:
+        if word in ROOTS:
+            next(words, None)
+        elif not word.startswith(tuple(f"{root}=" for root in ROOTS)):
+            kept.append(word)
+    return shlex.join(["fercore", *kept])
 
 
 def print_json(content: Any) -> None:

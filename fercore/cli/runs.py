@@ -1,7 +1,5 @@
 """`fercore runs`: list, show, check, note, import, rm, restore, purge."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +10,7 @@ from fercore.cli.options import (
     AsJson,
     DataRoot,
     RunsRoot,
+    called_command,
     percent,
     plain_table,
     print_json,
@@ -275,7 +274,7 @@ def import_command(
         output=output,
         data_root=data_root(data),
         runs_root=runs_root(runs),
-        command=shlex.join(["fercore", *sys.argv[1:]]),
+        command=called_command(),
     )
     for line in import_file(request):
         typer.echo(line)
