@@ -148,6 +148,11 @@ class ProtocolConfig(_Frozen):
         """Whether the test split is one of several folds."""
         return self.split == "subjects" or self.test == "train_fold"
 
+    @property
+    def selects_on_test_samples(self) -> bool:
+        """Whether the validation split and the test split hold the same samples."""
+        return self.test == "validation" or self.select_on == "test"
+
     def tests_like(self, other: "ProtocolConfig") -> bool:
         """Whether the same samples of a dataset are tested."""
         return self._tested() == other._tested()

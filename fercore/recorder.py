@@ -95,9 +95,14 @@ class RunWriter:
             file.write(text.encode())
 
     def write_predictions(self, predictions: Mapping[str, Predictions]) -> None:
-        """Replace `predictions.npz`; probabilities are stored in half precision."""
+        """Replace `predictions.npz`; probabilities are stored in half precision.
+
+        Where both splits hold the same samples, they are stored once, as `"test"`.
+        """
         arrays: dict[str, Any] = {}
         for split, part in predictions.items():
+            if split == "validation" and _are_equal(part, predictions.get("test")):
+                continue
             arrays[f"{split}_ids"] = part.ids
             arrays[f"{split}_labels"] = part.labels
             arrays[f"{split}_probabilities"] = part.probabilities.astype(np.float16)
@@ -202,3 +207,11 @@ def write_whole(
             raise UserError(said) from None
         raise
     return run.path
+
+
+def _are_equal(one: Predictions, other: Predictions | None) -> bool:
+    return (
+        other is not None
+        and np.array_equal(one.ids, other.ids)
+        and np.array_equal(one.probabilities, other.probabilities)
+    )

@@ -123,7 +123,12 @@ class Run:
             return []
 
     def predictions(self, split: str) -> Predictions | None:
-        """The predictions on `"validation"` or `"test"`; `None` if there are none to be read."""
+        """Return the predictions on `"validation"` or `"test"`; `None` if none can be read.
+
+        Where both splits hold the same samples, the predictions are stored once, as `"test"`.
+        """
+        if split == "validation" and self.config and self.config.protocol.selects_on_test_samples:
+            split = "test"
         try:
             path = self.path / "predictions.npz"
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:

@@ -235,3 +235,23 @@ def test_a_check_compares_figures_matrix_and_predictions(tmp_path):
     (path / "results.json").write_text(json.dumps(results))
     (problem,) = check_run(path)
     assert problem.startswith("results.json: test has accuracy 0.99, its matrix 0.8")
+
+
+@pytest.mark.parametrize(
+    "protocol",
+    [{"test": "validation"}, {"select_on": "test", "honest": False}],
+    ids=["tested on validation", "selected on test"],
+)
+def test_equal_splits_are_stored_once(tmp_path, protocol):
+    fields = {"protocol": protocol, "keep": "last"}
+    writer = RunWriter.create(tmp_path, tiny_config(**fields))
+    part = Predictions(np.array(["a", "b"]), np.zeros(2, np.uint8), np.full((2, 7), 1 / 7))
+    writer.write_predictions({"validation": part, "test": part})
+    with np.load(writer.path / "predictions.npz") as stored:
+        assert sorted(stored) == ["test_ids", "test_labels", "test_probabilities"]
+    run = read_run(writer.path)
+    assert list(run.predictions("validation").ids) == list(run.predictions("test").ids)
+    other = Predictions(np.array(["c", "d"]), part.labels, part.probabilities)
+    writer.write_predictions({"validation": other, "test": part})
+    with np.load(writer.path / "predictions.npz") as stored:
+        assert "validation_ids" in stored
