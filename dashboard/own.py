@@ -35,7 +35,10 @@ def section(runs: Sequence[Run]) -> None:
         key="goals",
     )
     if any(standing.status != "reached" for standing in standings):
-        st.caption("What is missing, most of it for a GPU; it can be stopped and resumed:")
+        st.caption(
+            "Train what is missing; the command can be stopped and resumed. Without a GPU it leaves "
+            "out what needs one."
+        )
         st.code("fercore goals --train", language="bash")
     for study in ablations.studies():
         _study_section(study, ablations.compare(study, runs))
