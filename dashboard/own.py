@@ -36,8 +36,8 @@ def section(runs: Sequence[Run]) -> None:
     )
     if any(standing.status != "reached" for standing in standings):
         st.caption(
-            "Train what is missing; the command can be stopped and resumed. Without a GPU it leaves "
-            "out what needs one."
+            "Train what is missing; the command can be stopped and resumed. Without a GPU it "
+            "leaves out what needs one."
         )
         st.code("fercore goals --train", language="bash")
     for study in ablations.studies():
