@@ -31,6 +31,8 @@ def describe(
         dataset_fingerprint=splits.fingerprint,
         dataset_counts=protocol.counts(),
         synthetic=splits.synthetic,
+        source_dataset=splits.source.name if splits.source else "",
+        source_fingerprint=splits.source.fingerprint if splits.source else "",
     )
 
 

@@ -63,6 +63,8 @@ class Environment(_Record):
         dataset_fingerprint: of the data, see `fercore.data.Splits`.
         dataset_counts: samples by split title and class name, as trained and evaluated.
         synthetic: whether code drew the images.
+        source_dataset: name of the dataset that this one is derived from; empty if from none.
+        source_fingerprint: of that dataset.
     """
 
     format_version: int = FORMAT_VERSION
@@ -79,6 +81,8 @@ class Environment(_Record):
     dataset_fingerprint: str
     dataset_counts: dict[str, dict[str, int]]
     synthetic: bool
+    source_dataset: str = ""
+    source_fingerprint: str = ""
 
 
 class LogRow(_Record):
