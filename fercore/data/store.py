@@ -198,7 +198,7 @@ def write(
             derived_from=derived_from,
         )
         with replacing(folder / MANIFEST) as stream:
-            stream.write(record.model_dump_json(indent=2).encode() + b"\n")
+            stream.write(record.model_dump_json(indent=2, exclude_none=True).encode() + b"\n")
     except OSError as error:
         raise UserError(
             f"cannot write {name} under {root} ({error.strerror or error}): expected room for "
