@@ -254,11 +254,11 @@ def load_finder(kind: Kind | Literal["auto"] = "auto") -> FaceFinder:
     return YuNetFinder(model) if model and kind != "haar" else HaarFinder()
 
 
-def yunet_file() -> Path | None:
+def yunet_file(root: Path | None = None) -> Path | None:
     """The file that `FERCORE_YUNET` names, or the newest of its name under the data root."""
     if named := os.environ.get("FERCORE_YUNET"):
         return Path(named)
-    return max(data_root().glob(_YUNET_PATTERN), default=None)
+    return max(data_root(root).glob(_YUNET_PATTERN), default=None)
 
 
 def find_in_photo(finder: FaceFinder, image: Image, longest: int = 1280) -> list[Face]:

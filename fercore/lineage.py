@@ -162,17 +162,19 @@ def _leaks(root: Path, run: Run, config: ExperimentConfig, splits: Splits) -> It
     """How a run, or one that it learnt from, may know what an honest protocol judges."""
     if not config.protocol.honest:
         return
+    judged = splits.source.name if splits.source else config.dataset
     for name, of_line in line_of(root, run):
         if of_line is None:
             yield f"which learnt from {name}, a run that is not here: nobody knows what that saw"
             continue
-        own, known = of_line.experiment, of_line.environment
-        if own is None:
+        own, saw = of_line.experiment, of_line.original_dataset
+        if own is None or saw is None:
             yield f"which learnt from {name}, of which nobody knows what it saw"
             continue
-        same = known is not None and known.dataset_fingerprint == splits.fingerprint
+        same = saw.fingerprint == splits.original.fingerprint
+        # A derived dataset holds the images of its source, in the same splits.
         safe = same and _knows_nothing_of_the_test(own.protocol, config.protocol)
-        if own.dataset == config.dataset and not safe:
+        if saw.name == judged and not safe:
             yield _KNOWS if of_line.id == run.id else f"which learnt from {of_line.id}, {_KNOWS}"
 
 

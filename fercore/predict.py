@@ -45,7 +45,9 @@ class Network:
         self.class_names = tuple(run.results.class_names)
         self._image = run.config.image
         self._onnx = OnnxNetwork(file, threads)
-        self._size = _framed_size(self._image, run.config.dataset, self._onnx.image_shape[0])
+        original = run.original_dataset
+        dataset = original.name if original else run.config.dataset
+        self._size = _framed_size(self._image, dataset, self._onnx.image_shape[0])
         self.temperature = run.results.temperature or 1.0
 
     def crops(self, image: faces.Image, found: Sequence[Face]) -> NDArray[np.uint8]:

@@ -138,12 +138,15 @@ def refuse_other_division(run: Run, splits: Splits) -> None:
     Raises:
         UserError: if the dataset was divided so, and is not the one that the run saw.
     """
-    known = run.environment.dataset_fingerprint if run.environment else splits.fingerprint
+    original = splits.original
+    saw = run.original_dataset
+    known = saw.fingerprint if saw and run.environment else original.fingerprint
     protocol = run.config.protocol if run.config else None
     divided = protocol is not None and (protocol.split != "official" or protocol.by_folds)
-    if (divided or splits.held_out) and known != splits.fingerprint:
+    if (divided or splits.held_out) and known != original.fingerprint:
         raise UserError(
-            f"{run.id} saw another {splits.name} (fingerprint {known}, here {splits.fingerprint}), "
+            f"{run.id} saw another {original.name} (fingerprint {known}, here "
+            f"{original.fingerprint}), "
             "which was divided otherwise: images of its training would be judged; add the dataset "
             "again from the same files"
         )

@@ -34,6 +34,8 @@ def describe(
         synthetic=splits.synthetic,
         excluded_images=protocol.excluded_images,
         excluded_sha256=protocol.excluded_sha256,
+        source_dataset=splits.source.name if splits.source else "",
+        source_fingerprint=splits.source.fingerprint if splits.source else "",
     )
 
 

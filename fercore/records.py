@@ -66,6 +66,8 @@ class Environment(_Record):
         excluded_images: training images that the file of `protocol.exclude` names; absent where
             the protocol has none.
         excluded_sha256: of the content of that file.
+        source_dataset: name of the dataset that this one is derived from; empty if from none.
+        source_fingerprint: of that dataset.
     """
 
     format_version: int = FORMAT_VERSION
@@ -84,6 +86,8 @@ class Environment(_Record):
     synthetic: bool
     excluded_images: int | None = Field(default=None, ge=0)
     excluded_sha256: str | None = None
+    source_dataset: str = ""
+    source_fingerprint: str = ""
 
 
 class LogRow(_Record):

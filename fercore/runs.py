@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from fercore.config import CombinedConfig, ExperimentConfig, ImportedConfig
+from fercore.data.splits import DatasetVersion
 from fercore.errors import UserError
 from fercore.records import (
     Environment,
@@ -92,6 +93,19 @@ class Run:
     def experiment(self) -> ExperimentConfig | None:
         """The config of a run that was trained here; `None` for any other or an unreadable one."""
         return self.config if isinstance(self.config, ExperimentConfig) else None
+
+    @property
+    def original_dataset(self) -> DatasetVersion | None:
+        """The dataset that its images come from: the source, if its dataset is derived.
+
+        The fingerprint is empty where the run does not record it; `None` without a config.
+        """
+        if self.config is None:
+            return None
+        known = self.environment
+        if known and known.source_dataset:
+            return DatasetVersion(known.source_dataset, known.source_fingerprint)
+        return DatasetVersion(self.config.dataset, known.dataset_fingerprint if known else "")
 
     @property
     def ended(self) -> bool:

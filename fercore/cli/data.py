@@ -59,6 +59,40 @@ def add_command(
             new_size=size,
             new=new,
         )
+    _print_report(report, data_root(root), as_json)
+
+
+@app.command("align")
+def align_command(
+    source: Annotated[str, typer.Argument(help="An installed dataset, such as fer2013.")],
+    name: Annotated[str, typer.Option(help="Name of the new dataset.")],
+    detector: Annotated[str, typer.Option(help="Face detector with landmarks.")] = "yunet",
+    root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a dataset of the aligned faces of another one: upright, centred, of similar size.
+
+    Splits, labels and ids are those of the source. Images without a detected face are unchanged.
+
+    Example: fercore data align fer2013 --name fer2013-aligned
+    """
+    from fercore.alignment import align_dataset, load_detector
+
+    place = data_root(root)
+    found = load_detector(detector, place)
+    console = Console(stderr=True)
+    with console.status("aligning") as spinner:
+        report = align_dataset(
+            source,
+            name,
+            place,
+            *found,
+            lambda done, total: spinner.update(f"aligning: {done:,} of {total:,} images"),
+        )
+    _print_report(report, place, as_json)
+
+
+def _print_report(report: data.AddReport, root: Path, as_json: bool) -> None:
     if as_json:
         print_json(asdict(report) | {"audit": report.audit.model_dump()})
         return
@@ -78,7 +112,7 @@ def add_command(
     )
     for note in report.notes:
         typer.echo(note)
-    typer.echo(f"{report.dataset} is in {data_root(root)}, fingerprint {report.fingerprint}")
+    typer.echo(f"{report.dataset} is in {root}, fingerprint {report.fingerprint}")
 
 
 @app.command("list")

@@ -81,9 +81,11 @@ def evaluate(
         raise UserError(f"{found.id} cannot be read: {found.problem}")
     network = require_network(found)
     splits = load(dataset or config.dataset, data_root(data))
-    if split is None and POOL in splits and splits.name != config.dataset:
+    known = found.original_dataset
+    same_images = known is not None and known.name == splits.original.name
+    if split is None and POOL in splits and not same_images:
         role = POOL
-    if role != POOL and splits.name == config.dataset:
+    if role != POOL and same_images:
         refuse_other_division(found, splits)
         splits = divide(config, splits)  # as the run was trained and judged
     views = None
@@ -93,11 +95,12 @@ def evaluate(
     result = evaluate_onnx(found, splits, role, views)
     line = line_of(runs_root(runs), found)
     if role == POOL and any(
-        own and own.config and own.config.dataset == splits.name for _, own in line
+        own and own.original_dataset and own.original_dataset.name == splits.original.name
+        for _, own in line
     ):
         typer.echo(
             f"note: {found.id}, or a run that it learnt from, was trained on images of "
-            f"{splits.name}: of all of them, this is no test",
+            f"{splits.original.name}: of all of them, this is no test",
             err=True,
         )
     if as_json:

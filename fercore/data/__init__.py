@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from fercore.data import folders, pool
+from fercore.data import folders, pool, store
 from fercore.data.report import AddReport, DatasetStatus, OnProgress
 from fercore.data.splits import Split, Splits
 from fercore.errors import UserError
@@ -24,6 +24,7 @@ __all__ = [
     "Split",
     "Splits",
     "add",
+    "check_own_name",
     "list_datasets",
     "list_own",
     "load",
@@ -56,7 +57,11 @@ def load(name: str, root: Path) -> Splits:
         UserError: if there is no such dataset, or it is not installed, incomplete or damaged.
     """
     if name in list_own(root):
-        return pool.load(root, name)
+        # The ids are those of the source, and so are the subjects that they name.
+        derived = store.derivation(root, name)
+        source = derived.dataset if derived else name
+        module = _module(source, root) if source in list_datasets() else None
+        return pool.load(root, name, getattr(module, "groups", lambda ids: {}))
     splits: Splits = _module(name, root).load(root)
     return splits
 
@@ -89,13 +94,16 @@ def add(
         new: whether to make a dataset of the user's own where there is none; a size says so too.
 
     Raises:
-        UserError: if a file is missing, damaged, or not of this dataset.
+        UserError: if a file is missing, damaged, or not of this dataset, or the dataset is derived
+            from another.
     """
     if new or new_size is not None or name in list_own(root):
-        if name in list_datasets() or not _OWN_NAME.fullmatch(name):
+        check_own_name(name)
+        if derived := store.derivation(root, name):
             raise UserError(
-                f"received the name {name!r} for a new dataset, expected small letters, digits, - "
-                f"and _, and none of: {', '.join(list_datasets())}"
+                f"received images for {name}, which is derived from {derived.dataset}; expected "
+                f"them for {derived.dataset} (fercore data add), then: fercore data align "
+                f"{derived.dataset} --name {name}"
             )
         return folders.add(name, paths, root, new_size, on_progress)
     module = _module(name, root)
@@ -105,6 +113,19 @@ def add(
         raise UserError(f"expected the files to add: fercore data add {name} PATH")
     report: AddReport = module.add(paths, root, on_progress)
     return report
+
+
+def check_own_name(name: str) -> None:
+    """Refuse a name that a dataset of the user's own cannot have.
+
+    Raises:
+        UserError: if it is another dataset's, or not file-name safe.
+    """
+    if name in list_datasets() or not _OWN_NAME.fullmatch(name):
+        raise UserError(
+            f"received the name {name!r} for a new dataset, expected small letters, digits, - "
+            f"and _, and none of: {', '.join(list_datasets())}"
+        )
 
 
 def status(name: str, root: Path) -> DatasetStatus:

@@ -1,4 +1,4 @@
-"""What the datasets share that come as one set of images, without splits of their own."""
+"""What the datasets share that come as one set of images, and those derived from others."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from fercore.data import store
 from fercore.data.audit import audit
 from fercore.data.intake.members import sha256
 from fercore.data.report import AddReport, DatasetStatus
-from fercore.data.splits import POOL, Split, Splits
+from fercore.data.splits import POOL, DatasetVersion, Split, Splits
 from fercore.errors import UserError
 
 # Image, class name and id.
@@ -97,10 +97,20 @@ def load(root: Path, name: str, groups: Groups = lambda ids: {}) -> Splits:
         raise UserError(
             f"{name} is not installed under {root}; add it with: fercore data add {name} PATH"
         )
-    manifest, parts = found
-    pool = parts[POOL]
-    pool = Split(pool.images, pool.labels, pool.ids, groups(pool.ids))
-    return Splits(name, manifest.class_names, {POOL: pool}, TITLES, manifest.fingerprint)
+    manifest, stored = found
+    derived = manifest.derived_from
+    return Splits(
+        name,
+        manifest.class_names,
+        {
+            role: Split(part.images, part.labels, part.ids, groups(part.ids))
+            for role, part in stored.items()
+        },
+        derived.titles if derived else TITLES,
+        manifest.fingerprint,
+        held_out=manifest.held_out,
+        source=DatasetVersion(derived.dataset, derived.fingerprint) if derived else None,
+    )
 
 
 def status(root: Path, name: str) -> DatasetStatus:
@@ -118,6 +128,7 @@ def status(root: Path, name: str) -> DatasetStatus:
         counts=found.counts,
         bytes=found.bytes,
         fingerprint=found.fingerprint,
+        remark=_describe(found.derived_from) if found.derived_from else "",
     )
 
 
@@ -129,6 +140,17 @@ def compare_counts(
     if found == dict(published):
         return (f"every class holds as many images as {whose}",)
     return (f"{sum(found.values()):,} images installed, {whose} has {sum(published.values()):,}",)
+
+
+def _describe(derived: store.Derivation) -> str:
+    shares = ", ".join(
+        f"{derived.titles.get(role, role)} {share:.1%}"
+        for role, share in derived.faces_found.items()
+    )
+    return (
+        f"aligned from {derived.dataset} {derived.fingerprint}, faces found by {derived.detector}: "
+        f"{shares}"
+    )
 
 
 def _installed(root: Path, name: str) -> store.Manifest | None:

@@ -45,7 +45,7 @@ class DatasetStatus:
         counts: samples by role and class; empty if it is not installed.
         bytes: on disk.
         fingerprint: empty if it is not installed.
-        remark: one line: what is wrong with it, or how to add it.
+        remark: one line: what is wrong with it, how to add it, or what it was derived from.
     """
 
     name: str

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,13 @@ class Split:
         )
 
 
+class DatasetVersion(NamedTuple):
+    """A dataset's name, and the fingerprint of one version of it."""
+
+    name: str
+    fingerprint: str
+
+
 @dataclass(frozen=True)
 class Splits:
     """A dataset: samples by role, and what tells them apart from every other dataset.
@@ -93,6 +101,8 @@ class Splits:
         synthetic: whether code drew the images; such results never mix with real ones.
         held_out: whether its validation part was taken out of training when it was added, for want
             of one of its own: others trained on it.
+        source: the dataset whose images were changed to make this one; `None` if it is not derived
+            from another.
     """
 
     name: str
@@ -102,6 +112,12 @@ class Splits:
     fingerprint: str = ""
     synthetic: bool = False
     held_out: bool = False
+    source: DatasetVersion | None = None
+
+    @property
+    def original(self) -> DatasetVersion:
+        """The dataset that the images come from: the source of a derived one, else itself."""
+        return self.source or DatasetVersion(self.name, self.fingerprint)
 
     def __getitem__(self, role: str) -> Split:
         return self.parts[role]

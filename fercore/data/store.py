@@ -44,6 +44,27 @@ class Source(_Record):
     holds: tuple[str, ...]
 
 
+class Derivation(_Record):
+    """What a derived dataset was made from, and how.
+
+    Attributes:
+        dataset: name of the source dataset.
+        fingerprint: of its version.
+        titles: what the source's literature calls each role.
+        detector: that found the faces, such as `"yunet"`.
+        detector_sha256: of the detector's file.
+        faces_found: fraction of the images of each role in which a face was found; the others are
+            the source's, unchanged.
+    """
+
+    dataset: str
+    fingerprint: str
+    titles: dict[str, str]
+    detector: str
+    detector_sha256: str
+    faces_found: dict[str, float]
+
+
 class Manifest(_Record):
     """`dataset.json`.
 
@@ -58,6 +79,7 @@ class Manifest(_Record):
         sources: what the samples came from.
         held_out: whether validation was taken out of training here, for want of its own.
         audit: the flaws that were counted.
+        derived_from: the source of a dataset that was made from another one.
     """
 
     format: Literal[1] = 1
@@ -70,6 +92,7 @@ class Manifest(_Record):
     sources: tuple[Source, ...]
     held_out: bool
     audit: Audit
+    derived_from: Derivation | None = None
 
 
 def manifest(root: Path, name: str) -> Manifest | None:
@@ -85,13 +108,26 @@ def manifest(root: Path, name: str) -> Manifest | None:
         return None
     except OSError as error:
         raise _damaged(folder / MANIFEST, name, error) from error
+    found = None
     try:
         found = Manifest.model_validate_json(text)
         if (folder / found.file).stat().st_size != found.bytes:
             raise ValueError(f"{found.file} is not {found.bytes} bytes long")
     except (ValidationError, ValueError, OSError) as error:
-        raise _damaged(folder, name, error) from error
+        raise _damaged(folder, name, error, found.derived_from if found else None) from error
     return found
+
+
+def derivation(root: Path, name: str) -> Derivation | None:
+    """What an installed dataset was derived from, even if its array file is damaged.
+
+    `None` if it was not derived, is not installed, or its record cannot be read.
+    """
+    try:
+        text = (root / name / MANIFEST).read_bytes()
+        return Manifest.model_validate_json(text).derived_from
+    except (OSError, ValidationError):
+        return None
 
 
 def read(root: Path, name: str) -> tuple[Manifest, dict[str, Split]] | None:
@@ -117,7 +153,7 @@ def read(root: Path, name: str) -> tuple[Manifest, dict[str, Split]] | None:
         }:
             raise ValueError("the counts differ from the record")
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise _damaged(path, name, error) from error
+        raise _damaged(path, name, error, found.derived_from) from error
     return found, parts
 
 
@@ -130,6 +166,7 @@ def write(
     *,
     held_out: bool,
     audit: Audit,
+    derived_from: Derivation | None = None,
 ) -> Manifest:
     """Install a dataset in place of what is there.
 
@@ -158,9 +195,10 @@ def write(
             sources=sources,
             held_out=held_out,
             audit=audit,
+            derived_from=derived_from,
         )
         with replacing(folder / MANIFEST) as stream:
-            stream.write(record.model_dump_json(indent=2).encode() + b"\n")
+            stream.write(record.model_dump_json(indent=2, exclude_none=True).encode() + b"\n")
     except OSError as error:
         raise UserError(
             f"cannot write {name} under {root} ({error.strerror or error}): expected room for "
@@ -184,8 +222,11 @@ def count(part: Split, class_names: tuple[str, ...]) -> dict[str, int]:
     return dict(zip(class_names, found, strict=True))
 
 
-def _damaged(path: Path, name: str, error: Exception) -> UserError:
+def _damaged(
+    path: Path, name: str, error: Exception, derived_from: Derivation | None = None
+) -> UserError:
     reason = " ".join(str(error).split())[:120]
-    return UserError(
-        f"{path} is damaged ({reason}); add the dataset again with: fercore data add {name} PATH"
-    )
+    how = f"fercore data add {name} PATH"
+    if derived_from:
+        how = f"fercore data align {derived_from.dataset} --name {name}"
+    return UserError(f"{path} is damaged ({reason}); add the dataset again with: {how}")

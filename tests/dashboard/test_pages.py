@@ -891,6 +891,32 @@ def test_the_data_page_shows_flaws(root: Path, tmp_path: Path, monkeypatch: pyte
     assert "fear, Training" in shown
 
 
+def test_the_data_page_shows_an_aligned_dataset(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    place = tmp_path / "data"
+    monkeypatch.setenv("FERCORE_DATA", str(place))
+    make_runs.faces(place, root)
+    source = load("fer2013", place)
+    derived = store.Derivation(
+        dataset="fer2013",
+        fingerprint=source.fingerprint,
+        titles=dict(source.titles),
+        detector="yunet",
+        detector_sha256="f" * 64,
+        faces_found={"train": 0.98, "validation": 0.97, "test": 0.96},
+    )
+    options = {"held_out": False, "audit": Audit(), "derived_from": derived}
+    store.write(place, "fer2013-aligned", FER2013, dict(source.parts), (), **options)
+    app = open_page("data", dataset="fer2013-aligned", part="test")
+    listed, counted = (frame.value for frame in app.dataframe)
+    row = listed[listed["Dataset"] == "fer2013-aligned"].iloc[0]
+    assert list(row["State"]) == ["ready"]
+    assert row["Remark"].startswith(f"aligned from fer2013 {source.fingerprint}")
+    assert {"Training", "PublicTest", "PrivateTest"} <= set(counted)
+    assert "images of PrivateTest" in words(app)
+
+
 def test_without_a_dataset_the_pages_show_faces_drawn_by_code(
     empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
