@@ -309,6 +309,7 @@ def test_evaluate_divides_the_aligned_faces_as_the_run_was_trained(
         judged.update(ids=splits[role].ids.tolist())
         return run.results.splits["test"]
 
+    monkeypatch.setattr("fercore.cli.evaluation.require_network", lambda run: run.path)
     monkeypatch.setattr("fercore.evaluate.evaluate_onnx", evaluate_onnx)
     options = ["--data-root", str(root), "--runs-root", str(runs), "--dataset", asked]
     monkeypatch.setattr(sys, "argv", ["fercore", "evaluate", run.id, *options])
