@@ -56,7 +56,7 @@ def test_the_requirements_are_those_of_the_package_without_the_dashboard():
     assert stated[-1] == "jax[cuda12]"
     names = {re.split(r"[^a-z-]", requirement)[0] for requirement in stated}
     assert {"keras", "numpy", "onnxruntime", "pydantic", "jax"} <= names
-    assert not {"tensorflow", "streamlit", "plotly", "mtcnn"} & names
+    assert not {"tensorflow", "streamlit", "plotly", "mtcnn", "cleanlab"} & names
 
 
 @pytest.mark.parametrize(

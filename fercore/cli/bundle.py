@@ -19,8 +19,17 @@ from fercore.provenance import commit
 from fercore.roots import data_root, runs_root
 from fercore.runs import find_run
 
-# What training on JAX does not import: the dashboard, and what writes model.onnx.
-NOT_NEEDED = {"aiortc", "av", "plotly", "streamlit", "streamlit-webrtc", "tensorflow", "tf2onnx"}
+# What training on JAX does not import: the dashboard, label issues, and what writes model.onnx.
+NOT_NEEDED = {
+    "aiortc",
+    "av",
+    "cleanlab",
+    "plotly",
+    "streamlit",
+    "streamlit-webrtc",
+    "tensorflow",
+    "tf2onnx",
+}
 # Wheels name the oldest C library that they run with.
 PLATFORMS = [
     f"manylinux{version}_x86_64"
