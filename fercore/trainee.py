@@ -363,7 +363,9 @@ def _scale_rate(optimizer: keras.optimizers.Optimizer, name: str, factor: float)
     update_step = optimizer.update_step
 
     def scaled(gradient: Any, variable: Any, learning_rate: Any) -> None:
-        rate = learning_rate * factor if variable.name == name else learning_rate
+        # TensorFlow passes its own variable, whose name is another than that of Keras's.
+        known = optimizer._trainable_variables[optimizer._get_variable_index(variable)]
+        rate = learning_rate * factor if known.name == name else learning_rate
         update_step(gradient, variable, rate)
 
     optimizer.update_step = scaled
