@@ -200,3 +200,9 @@ def test_unknown_names_and_options_are_refused():
         models.build("rath2021", (48, 48, 1), 7, {"variant": "three"})
     with pytest.raises(UserError, match="'max' or 'fractional'"):
         models.build("le2019", (48, 48, 1), 7, {"pooling": "mean"})
+
+
+@pytest.mark.parametrize("name", ["katkar2021", "ranjan2023"])
+def test_images_that_are_too_small_for_a_network_are_refused(name):
+    with pytest.raises(UserError, match=f"images of 8x8, which are too small for {name}"):
+        models.build(name, (8, 8, 1), 7)

@@ -236,37 +236,35 @@ SHORT_TRAINING = {
     "image": {"size": 24},
     "augmentation": {"horizontal_flip": True, "alternating_flip": True},
     "optimizer": {"name": "adamw", "average": 0.9, "batch_norm_bias_rate": 4},
-    "progressive_resizing": {"size": 16, "fraction": 0.5},
-    "epochs": 4,
+    "progressive_resizing": {"size": 16, "fraction": 0.67},
 }
 
 
-@pytest.mark.parametrize("interrupted_in", [2, 3], ids=["before growth", "after growth"])
-def test_progressive_resizing_grows_the_images_and_can_be_resumed(splits, tmp_path, interrupted_in):
+def test_progressive_resizing_grows_the_images_and_can_be_resumed(splits, tmp_path):
     config = tiny_config(**SHORT_TRAINING)
     whole, parts = RunWriter.create(tmp_path, config), RunWriter.create(tmp_path, config)
     results = train(config, splits, whole)
     log = read_run(whole.path).log()
-    assert [row.image_size for row in log] == [16, 16, 24, 24]
-    assert results.selection.epoch in {3, 4}
+    assert [row.image_size for row in log] == [16, 16, 24]
+    assert results.selection.epoch == 3
     assert read_run(whole.path).layers()[0].output_shape[:2] == [24, 24]
     assert check_run(whole.path) == []
 
     def interrupt(progress):
-        if progress.epoch == interrupted_in + 1 and progress.step:
+        if progress.epoch == 2 and progress.step:
             raise KeyboardInterrupt
 
     train(config, splits, parts, on_progress=interrupt)
     train(config, splits, RunWriter(parts.path), resume=True)
     got = read_run(parts.path).log()
-    assert [row.image_size for row in got] == [16, 16, 24, 24]
+    assert [row.image_size for row in got] == [16, 16, 24]
     for left, right in zip(log, got, strict=True):
         assert right.loss == pytest.approx(left.loss, rel=1e-6)
         assert right.val_loss == pytest.approx(left.val_loss, rel=1e-6)
 
 
 def test_progressive_resizing_needs_weights_that_fit_every_size(splits, tmp_path):
-    config = tiny_config(progressive_resizing={"size": 16})
+    config = tiny_config(progressive_resizing={"size": 32})
     with pytest.raises(UserError, match="katkar2021 depend on the image size"):
         train(config, splits, RunWriter.create(tmp_path, config))
 

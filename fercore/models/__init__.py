@@ -47,7 +47,8 @@ def build(
         options: keyword arguments of that module's `build`.
 
     Raises:
-        UserError: if there is no such network, or it does not take an option or a value.
+        UserError: if there is no such network, it does not take an option or a value, or the images
+            are too small for it.
     """
     require(name)
     builder = import_module(f"{__name__}.{name}").build
@@ -62,5 +63,14 @@ def build(
                 f"received model_options.{option}, which {name} does not take; "
                 f"expected one of: {', '.join(known) or 'none'}"
             )
-    network: keras.Model = builder(input_shape, num_classes, **(options or {}))
+    try:
+        network: keras.Model = builder(input_shape, num_classes, **(options or {}))
+    except ValueError as error:
+        if "output size would be zero or negative" not in str(error):
+            raise
+        height, width, _ = input_shape
+        raise UserError(
+            f"received images of {height}x{width}, which are too small for {name}; expected a "
+            "larger image.size or progressive_resizing.size"
+        ) from None
     return network
