@@ -210,7 +210,7 @@ def runs_of(experiment: str, runs: Sequence[Run]) -> dict[int, Run]:
 def combination_of(members: Sequence[Run], views: Views, runs: Sequence[Run]) -> Run | None:
     """The newest finished run that asks exactly these, about these views."""
     names = {run.id for run in members}
-    for run in sorted(runs, key=lambda r: r.results.finished if r.results else "", reverse=True):
+    for run in _newest_first(runs):
         config = run.config
         if (
             run.results is not None
@@ -226,7 +226,7 @@ def combination_of(members: Sequence[Run], views: Views, runs: Sequence[Run]) ->
 def selection_of(goal: Goal, candidates: Sequence[Run], runs: Sequence[Run]) -> Run | None:
     """Return the newest finished ensemble that was chosen among exactly these candidates."""
     names = {run.id for run in candidates}
-    for run in sorted(runs, key=lambda r: r.results.finished if r.results else "", reverse=True):
+    for run in _newest_first(runs):
         config = run.config
         if (
             run.results is not None
@@ -237,6 +237,10 @@ def selection_of(goal: Goal, candidates: Sequence[Run], runs: Sequence[Run]) -> 
         ):
             return run
     return None
+
+
+def _newest_first(runs: Sequence[Run]) -> list[Run]:
+    return sorted(runs, key=lambda r: r.results.finished if r.results else "", reverse=True)
 
 
 def selection_name(goal: Goal) -> str:

@@ -144,7 +144,7 @@ def _pip() -> list[str]:
     for command in ([sys.executable, "-m", "pip"], ["pip3"], ["pip"]):
         if shutil.which(command[0]) is None:
             continue
-        asked = subprocess.run([*command, "--version"], capture_output=True, check=False)
-        if asked.returncode == 0:
+        probe = subprocess.run([*command, "--version"], capture_output=True, check=False)
+        if probe.returncode == 0:
             return command
     raise UserError("found no pip, which downloads the wheels; install it: python3 -m ensurepip")
