@@ -89,18 +89,18 @@ def job_of(study: Study, change: Change, seed: int) -> Job:
 
 
 def _chosen(only: Sequence[str]) -> list[tuple[Study, list[Change]]]:
-    """Return the studies and changes changes for, in that order, with those they depend on."""
+    """Return the requested studies and changes, in that order, with those they depend on."""
     studies = ablations.studies()
     if not only:
         return [(study, ablations.with_teachers(study, study.changes)) for study in studies]
     wanted: dict[str, tuple[Study, list[Change]]] = {}
     for name in only:
         study, changes = _find(name, studies)
-        _, changes = wanted.setdefault(study.key, (study, []))
+        _, listed = wanted.setdefault(study.key, (study, []))
         for change in changes:
             # A difference needs the runs of the change that it is computed from.
             reference = study.reference(change)
-            changes += [reference, change] if reference else [change]
+            listed += [reference, change] if reference else [change]
     return [(study, ablations.with_teachers(study, changes)) for study, changes in wanted.values()]
 
 
