@@ -355,7 +355,8 @@ def silent_for(run: Run) -> float | None:
 def _recipe(run: Run) -> str:
     if run.experiment is None or not run.ended:
         return run.id
-    return json.dumps(run.experiment.recipe())
+    excluded = run.environment.excluded_sha256 if run.environment else None
+    return json.dumps([run.experiment.recipe(), excluded])
 
 
 def _short(run: Run) -> str:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fercore import metrics
 from fercore.config import ExperimentConfig, load_config
-from fercore.runs import Run, trained
+from fercore.runs import Run, full_size_epochs, trained
 
 
 class _Frozen(BaseModel):
@@ -246,7 +246,10 @@ def _line(study: Study, change: Change, found: Mapping[str, Mapping[int, Run]]) 
 
 def _epochs_to(target: float, runs: Sequence[Run]) -> float | None:
     epochs = [
-        next((row.epoch for row in run.log() if 100 * row.val_accuracy >= target), None)
+        next(
+            (row.epoch for row in full_size_epochs(run.log()) if 100 * row.val_accuracy >= target),
+            None,
+        )
         for run in runs
     ]
     reached = [epoch for epoch in epochs if epoch is not None]

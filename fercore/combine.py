@@ -82,7 +82,8 @@ def combine(
         name=name,
         title=title,
         dataset=first.dataset,
-        protocol=first.protocol,
+        # What the members excluded from their training is theirs.
+        protocol=first.protocol.model_copy(update={"exclude": None}),
         image=first.image if len(_images(runs)) == 1 else ImageConfig(),
         drop_classes=first.drop_classes,
         model="mean of networks",

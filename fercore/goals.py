@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fercore import metrics
 from fercore.config import CombinedConfig, Views, load_config, names_run
 from fercore.records import SplitResult
-from fercore.runs import Run, read_run, trained
+from fercore.runs import Run, full_size_epochs, read_run, trained
 
 SEEDS = 3
 Status = Literal["reached", "reached_cpu", "short", "missing"]
@@ -311,7 +311,7 @@ def _figures(goal: Goal, experiment: str, runs: Sequence[Run]) -> Reached:
 
 
 def _passed(run: Run, accuracy: float) -> float | None:
-    rows = run.log()
+    rows = full_size_epochs(run.log())
     return next((row.elapsed for row in rows if 100 * row.val_accuracy >= accuracy), None)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+_WHITENED_AT_ONCE = 100  # images, whose patches are nine or more times as large
 _LANES = 4  # bytes in a random word
 _LEVELS = 256
 
@@ -219,11 +220,16 @@ class WhiteningConv2D(keras.layers.Conv2D):  # type: ignore[misc]
         if not self.built:
             self.build(images.shape)
         height, width = self.kernel_size
-        windows = np.lib.stride_tricks.sliding_window_view(images, (height, width), axis=(1, 2))
-        # (n, rows, columns, channels, height, width), as one patch a row in the kernel's order.
-        patches = np.moveaxis(windows, 3, -1).reshape(-1, height * width * images.shape[-1])
-        covariance = patches.T.astype(np.float64) @ patches.astype(np.float64) / len(patches)
-        values, vectors = np.linalg.eigh(covariance)
+        elements = height * width * images.shape[-1]
+        products, count = np.zeros((elements, elements)), 0
+        for start in range(0, len(images), _WHITENED_AT_ONCE):
+            chunk = images[start : start + _WHITENED_AT_ONCE]
+            windows = np.lib.stride_tricks.sliding_window_view(chunk, (height, width), axis=(1, 2))
+            # (n, rows, columns, channels, height, width), as one patch a row in the kernel's order.
+            patches = np.moveaxis(windows, 3, -1).reshape(-1, elements).astype(np.float64)
+            products += patches.T @ patches
+            count += len(patches)
+        values, vectors = np.linalg.eigh(products / count)
         filters = (vectors / np.sqrt(values + self.EPSILON))[:, ::-1]
         kernel = np.concatenate([filters, -filters], axis=1)
         self.kernel.assign(kernel.reshape(self.kernel.shape).astype(np.float32))

@@ -119,6 +119,12 @@ def _train_fold(protocol: ProtocolConfig, splits: Splits) -> Splits:
     The folds are stratified by class, and identical images are in the same fold.
     """
     _require_official(splits)
+    if splits.source is not None:
+        # Other pixels are other groups of identical images, and so other folds.
+        raise UserError(
+            f'received protocol.test = "train_fold" for {splits.name}, which is derived from '
+            f"{splits.source.name}: its folds would be others; expected {splits.source.name}"
+        )
     train = splits["train"]
     counts = np.bincount(train.labels, minlength=len(splits.class_names))
     rarest = int(np.where(counts, counts, counts.max()).argmin())

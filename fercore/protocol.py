@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fercore import labels
-from fercore.config import RunConfig
+from fercore.config import ExperimentConfig, RunConfig
 from fercore.data import exclusion
 from fercore.data.audit import flawed
 from fercore.data.splits import Split, Splits, repeated_in
@@ -82,6 +82,7 @@ def plan(config: RunConfig, splits: Splits) -> Protocol:
     if excluded:
         excluded.require(splits, official=config.protocol.split == "official")
     splits = divide(config, splits)
+    _require_growing_images(config, splits["train"].images.shape[1])
     dropped = [labels.index_of(name, splits.class_names) for name in config.drop_classes]
     if len(splits.class_names) - len(set(dropped)) < 2:
         raise UserError(
@@ -126,6 +127,15 @@ def plan(config: RunConfig, splits: Splits) -> Protocol:
         excluded_images=excluded_images,
         excluded_sha256=excluded.sha256 if excluded else None,
     )
+
+
+def _require_growing_images(config: RunConfig, full_size: int) -> None:
+    small = config.progressive_resizing.size if isinstance(config, ExperimentConfig) else None
+    if small is not None and small >= full_size:
+        raise UserError(
+            f"received progressive_resizing.size = {small}, but the images are {full_size} pixels "
+            "wide; expected a smaller size"
+        )
 
 
 def refuse_other_division(run: Run, splits: Splits) -> None:

@@ -1,6 +1,7 @@
 """The command that makes the network of a run whose `model.onnx` is not here."""
 
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
 from fercore.config import CombinedConfig, ImportedConfig, list_configs, load_config
@@ -72,7 +73,7 @@ def remedy(run: Run) -> str:
             f"a network: {shlex.join(words)}"
         )
     if run.origin == "combined":
-        return f"combine its members again: {command}"
+        return f"combine its members again, once each of them has a network: {command}"
     if run.experiment and run.experiment.head != "network":
         return "a random forest gives the predictions, and it cannot be exported"
     if run.keras_path.is_file():
@@ -94,10 +95,12 @@ def train_command(run: Run) -> str:
         options = {"seed": config.seed}
         if config.protocol.fold:
             options["protocol.fold"] = config.protocol.fold
-        committed = load_config(config.name, options)
-        if config.protocol == committed.protocol and config.trains_like(committed):
-            words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-            return shlex.join(["fercore", "train", config.name, *words])
+        with suppress(UserError):  # a fold that the committed experiment does not have
+            committed = load_config(config.name, options)
+            if config.protocol == committed.protocol and config.trains_like(committed):
+                texts = ((f"--{name}", str(value)) for name, value in options.items())
+                words = [word for pair in texts for word in pair]
+                return shlex.join(["fercore", "train", config.name, *words])
     file, here = run.path.absolute() / "config.json", Path.cwd()
     shown = file.relative_to(here) if file.is_relative_to(here) else file
     return shlex.join(["fercore", "train", str(shown)])

@@ -12,6 +12,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from fercore.config import CombinedConfig, ExperimentConfig, ImportedConfig
+from fercore.data import exclusion
 from fercore.data.splits import DatasetVersion
 from fercore.errors import UserError
 from fercore.records import (
@@ -209,11 +211,24 @@ def trained(config: ExperimentConfig, runs: Sequence[Run]) -> list[tuple[Experim
         for run in sorted(runs, key=lambda run: run.results.finished if run.results else "")
         if run.ended and run.experiment and run.experiment.trains_like(config)
     ]
-    return [(own, run) for own, run in found if _dataset_of(run) == _dataset_of(found[-1][1])]
+    if config.protocol.exclude is not None:
+        # The file may have changed since: only runs without the images that it names now count.
+        with suppress(UserError):
+            now = exclusion.read(config.protocol.exclude).sha256
+            found = [pair for pair in found if _images_of(pair[1])[1] == now]
+    return [(own, run) for own, run in found if _images_of(run) == _images_of(found[-1][1])]
 
 
-def _dataset_of(run: Run) -> str:
-    return run.environment.dataset_fingerprint if run.environment else ""
+def _images_of(run: Run) -> tuple[str, str | None]:
+    """The version of the dataset that a run saw, and of the list of images that it excluded."""
+    known = run.environment
+    return (known.dataset_fingerprint, known.excluded_sha256) if known else ("", None)
+
+
+def full_size_epochs(log: Sequence[LogRow]) -> list[LogRow]:
+    """Return the epochs at the largest image size: a checkpoint is chosen among these."""
+    largest = max((row.image_size or 0 for row in log), default=0)
+    return [row for row in log if (row.image_size or 0) == largest]
 
 
 def started(run: Run) -> float:

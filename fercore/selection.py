@@ -111,7 +111,7 @@ def find_candidates(
         The candidates, ordered by id.
 
     Raises:
-        UserError: if a run is unsuitable and must not be skipped, the runs divide the dataset
+        UserError: if a run is unsuitable and must not be skipped, divides the dataset
             differently, or fewer than two are left.
     """
     if len({run.id for run in runs}) < len(runs):
@@ -211,6 +211,8 @@ def _flaw(run: Run, splits: Splits) -> str:
         return "whose protocol lets test images into the training; expected protocol.honest = true"
     if config.protocol.test == "validation":
         return "which is tested on the validation split; expected a test split of its own"
+    if config.protocol.test == "train_fold":
+        return "which is tested on a fold of the training split; expected a test split of its own"
     if config.drop_classes:
         return f"which leaves out {', '.join(config.drop_classes)}; expected all classes"
     if environment.dataset_fingerprint != splits.fingerprint:
@@ -227,19 +229,21 @@ def _on_the_same_samples(
     candidates: Sequence[Run], splits: Splits, skip_unsuitable: bool
 ) -> list[Run]:
     """The candidates whose stored predictions are for the same validation and test samples."""
-    first = candidates[0].config
-    assert first is not None
-    for run in candidates:
-        assert run.config is not None
-        if not run.config.protocol.divides_like(first.protocol):
-            raise UserError(
-                f"{run.id} and {candidates[0].id} divide {splits.name} differently; expected "
-                "candidates on the same samples: name the runs to select from"
-            )
+    configs = [run.config for run in candidates if run.config]
+    # The division that most of them share.
+    first = max(
+        configs,
+        key=lambda own: sum(own.protocol.divides_like(other.protocol) for other in configs),
+    )
     divided = divide(first, splits)
     kept = []
-    for run in candidates:
+    for run, config in zip(candidates, configs, strict=True):
         try:
+            if not config.protocol.divides_like(first.protocol):
+                raise UserError(
+                    f"{run.id} divides {splits.name} differently from the other candidates; "
+                    "expected candidates on the same samples: name the runs to select from"
+                )
             stored_predictions(run, "validation", divided["validation"])
             # Of the test split only ids and labels are compared.
             _on_samples_of(run, "test", divided["test"])

@@ -151,7 +151,8 @@ def _train(
         with device.sharing_batches(config.devices), device.computing_in(precision):
             network = models.build(config.model, shape, num_classes, config.model_options)
             _require_same_weights(network, final, config)
-            adapt_whitening(network, pixels[:WHITENING_IMAGES])
+            # Of training images alone: those of the validation split follow them.
+            adapt_whitening(network, pixels[: min(samples, WHITENING_IMAGES)])
             if start is not None:
                 checkpoints.start_from(start, network)
             taught_by = [checkpoints.teacher(teacher, shape) for teacher in teachers]
@@ -180,6 +181,7 @@ def _train(
                 stopped_by = "early stopping"
                 break
             epoch = len(log) + 1
+            began = time.perf_counter()
             if (wanted := schedule.image_size(config, epoch, full_size)) != size:
                 size = wanted
                 trainee = trainee.continued_by(build_trainee(size))
@@ -189,7 +191,6 @@ def _train(
             order = drawn[: samples - samples % config.devices].astype(np.int32)
             steps = math.ceil(len(order) / config.batch_size)
 
-            began = time.perf_counter()
             with device.sharing_batches(config.devices):
                 history = trainee.fit(
                     **batches(

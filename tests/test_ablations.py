@@ -18,6 +18,7 @@ from fercore.cli.ablations import job_of
 from fercore.cli.experiments import parse_request
 from fercore.cli.jobs import Job
 from fercore.config import load_config
+from fercore.data import DatasetStatus
 from fercore.errors import UserError
 from fercore.partition import divide
 from fercore.protocol import plan
@@ -113,6 +114,13 @@ def ablate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Res
         return CliRunner().invoke(app, ["ablate", *arguments, "--runs-root", str(tmp_path)])
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def every_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test needs data."""
+    status = DatasetStatus("any", installed=True)
+    monkeypatch.setattr("fercore.cli.ablations.datasets.status", lambda name, root: status)
 
 
 @pytest.fixture
@@ -450,3 +458,32 @@ def test_the_validation_split_is_tested_on_in_place_of_the_test_split():
     assert divided.title("test") == "PublicTest"
     protocol = plan(config, splits)
     assert not {*protocol.judged["test"].ids} & {*splits["test"].ids}
+
+
+def test_a_change_whose_dataset_is_not_installed_is_left_out_in_one_line(
+    ablate: Callable[..., Result], begun: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+):
+    def status(name: str, root: Path) -> DatasetStatus:
+        raise UserError("received the dataset 'elsewhere'")
+
+    monkeypatch.setattr("fercore.cli.ablations.datasets.status", status)
+    done = ablate("--train", "wide")
+    assert done.exit_code == 0
+    assert begun == []
+    assert "steps/wide is left out: received the dataset 'elsewhere'" in done.stderr.splitlines()
+
+
+def test_epochs_of_small_images_do_not_count_as_reaching_a_target(tmp_path: Path):
+    start, *_ = STEPS.changes
+    run = told(STEPS, start, 0, 70)
+    write_log(run, tmp_path, [0.7, 0.7, 0.7])
+    path = run.path / "log.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    sizes = (32, 32, 48)
+    path.write_text(
+        "".join(
+            f"{json.dumps(row | {'image_size': size})}\n"
+            for row, size in zip(rows, sizes, strict=True)
+        )
+    )
+    assert ablations.compare(STEPS, [run])[0].epochs_to_target == 3

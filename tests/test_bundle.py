@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from fercore.cli import app
 from fercore.cli.bundle import training_requirements
 from fercore.errors import UserError
+from fercore.runs import list_runs
 
 RUN = "facet-tiny-s0-20261121T151906"
 RUNS = Path(__file__).parents[1] / "runs"
@@ -43,6 +44,10 @@ def test_a_bundle_holds_code_data_runs_wheels_and_a_script(downloads, tmp_path):
     assert (folder / "fercore" / "configs" / "speedrun.toml").is_file()
     assert not list(folder.rglob("__pycache__"))
     assert (folder / "runs" / RUN / "model.onnx").is_file()
+    # The other finished runs come along without their networks.
+    others = [run for run in list_runs(folder / "runs") if run.id != RUN]
+    assert len(others) > 50
+    assert not any(run.onnx_path for run in others)
     script = (folder / "train.sh").read_text()
     assert "python3.12 -m venv" in script
     assert subprocess.run(["bash", "-n", folder / "train.sh"], check=False).returncode == 0

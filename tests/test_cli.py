@@ -8,8 +8,10 @@ import time
 import pytest
 
 from fercore.cli import main
+from fercore.cli.experiments import refuse_other_epochs
 from fercore.cli.options import called_command
 from fercore.config import load_config
+from fercore.errors import UserError
 from fercore.recorder import RunWriter
 from fercore.runs import Run, check_run, list_runs, read_run
 from tests.tiny import Told
@@ -246,6 +248,22 @@ def test_a_finished_run_of_a_clone_has_all_its_epochs(fercore):
         )
         assert status == 2
         assert said in err
+
+
+def test_other_epochs_would_grow_the_images_at_another_time(tmp_path):
+    config = load_config("vgg-small", {"schedule.kind": "constant"})
+    run = read_run(RunWriter.create(tmp_path, config).path)
+    refuse_other_epochs(run, config)
+    with pytest.raises(UserError, match="whose image size grows within 60 epochs"):
+        refuse_other_epochs(run, config.model_copy(update={"epochs": 80}))
+
+
+@pytest.mark.keras
+def test_a_network_that_cannot_be_trained_so_leaves_no_run(fercore, tmp_path):
+    status, _, err = fercore("train", "synthetic-quick", "--progressive-resizing.size", "40")
+    assert status == 2
+    assert "depend on the image size" in err
+    assert list_runs(tmp_path / "runs") == []
 
 
 def test_seeds_that_are_missing_are_trained_one_by_one(fercore, monkeypatch):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fercore.config import ImageConfig, parse_config
-from fercore.data.splits import POOL, Split, Splits
+from fercore.data.splits import POOL, DatasetVersion, Split, Splits
 from fercore.errors import UserError
 from fercore.partition import divide, fit_images
 from fercore.protocol import plan, refuse_other_division
@@ -168,6 +168,13 @@ def test_protocols_say_whether_they_test_the_same_samples():
     assert own.protocol.tests_like(tiny_config(protocol={"leave_out": ["repeats"]}).protocol)
     merged = tiny_config(protocol={"test": "merged", "select_on": "test", "honest": False})
     assert not own.protocol.tests_like(merged.protocol)
+
+
+def test_folds_are_those_of_the_original_images():
+    """The same fold of other pixels would hold other images."""
+    derived = replace(make_splits(), name="aligned", source=DatasetVersion("tiny", "0" * 16))
+    with pytest.raises(UserError, match="aligned, which is derived from tiny"):
+        divide(train_fold(0), derived)
 
 
 def train_fold(fold: int, **protocol):

@@ -84,7 +84,8 @@ def test_a_run_with_its_checkpoint_is_exported(root, tmp_path):
 def test_a_combined_run_is_combined_again():
     run = read_run(RUNS / "facet-tiny-taught-tta-s0-20261122T122819")
     assert missing_network(run).endswith(
-        "; combine its members again: fercore ensemble facet-tiny-taught-s0-20261122T030009 --tta "
+        "; combine its members again, once each of them has a network: fercore ensemble "
+        "facet-tiny-taught-s0-20261122T030009 --tta "
         "--name facet-tiny-taught-tta --title 'Facet, tiny, taught by three: ten views'"
     )
 
@@ -154,3 +155,10 @@ def test_a_command_that_needs_the_network_says_how_to_make_it(
         "train it again and use the new run instead: fercore train le2019-deep --seed 0"
     )
     assert sorted(path.name for path in root.iterdir()) == before
+
+
+def test_a_fold_that_the_experiment_does_not_have_is_trained_from_the_runs_own_config(root):
+    run = find_run(root, DEEP)
+    fields = {"protocol.folds": 10, "protocol.fold": 7}
+    config = load_config("vgg-crossfit", fields)
+    assert train_command(replace(run, config=config)).endswith(f"{DEEP}/config.json")

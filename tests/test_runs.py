@@ -1,16 +1,27 @@
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fercore.data import exclusion
 from fercore.errors import UserError
 from fercore.recorder import RunWriter
 from fercore.records import Environment, LogRow
-from fercore.runs import Predictions, check_run, find_run, list_runs, read_log, read_run
-from tests.tiny import tiny_config
+from fercore.runs import (
+    Predictions,
+    Run,
+    check_run,
+    find_run,
+    list_runs,
+    read_log,
+    read_run,
+    trained,
+)
+from tests.tiny import Told, tiny_config
 
 ENVIRONMENT = Environment(
     command="fercore train tiny",
@@ -255,3 +266,25 @@ def test_equal_splits_are_stored_once(tmp_path, protocol):
     writer.write_predictions({"validation": other, "test": part})
     with np.load(writer.path / "predictions.npz") as stored:
         assert "validation_ids" in stored
+
+
+def test_runs_without_other_images_are_another_experiment(tmp_path):
+    """The file of `protocol.exclude` may change while its name stays."""
+    listed = tmp_path / "doubtful.csv"
+    listed.write_text("id\nTraining_00001\n")
+    now = exclusion.read(str(listed)).sha256
+    config = tiny_config(protocol={"exclude": str(listed)})
+
+    def run(seed, sha256):
+        told = Told(config.model_copy(update={"seed": seed}), right=100)
+        environment = ENVIRONMENT.model_copy(
+            update={"excluded_sha256": sha256, "excluded_images": 1}
+        )
+        return replace(
+            Run(told.path, "finished", told.config, results=told.results), environment=environment
+        )
+
+    runs = [run(0, "another"), run(1, now)]
+    assert [own.seed for own, _ in trained(config, runs)] == [1]
+    listed.unlink()  # nobody knows any more: those of the newest have a mean in common
+    assert len(trained(config, runs)) == 1

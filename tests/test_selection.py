@@ -250,8 +250,14 @@ def test_unsuitable_runs_are_no_candidates(root):
         find_candidates(root, [run], DATA, skip_unsuitable=False)
     drawn = config("drawn", protocol={"split": "random"})
     said = {role: answers(split.labels, 9) for role, split in plan(drawn, DATA).judged.items()}
-    with pytest.raises(UserError, match="divide tiny differently"):
+    with pytest.raises(UserError, match="divides tiny differently"):
         find_candidates(root, [run, write_run(root, drawn, said)], DATA, skip_unsuitable=False)
+    # Among all runs, those that divide the dataset otherwise are left out.
+    fold = config("fold", protocol={"test": "train_fold", "folds": 3}, keep="last")
+    judged = plan(fold, DATA).judged
+    write_run(root, fold, {role: answers(split.labels, 9) for role, split in judged.items()})
+    candidates = find_candidates(root, list_runs(root), DATA, skip_unsuitable=True)
+    assert {found.id for found in candidates} == suited
 
 
 def test_stored_probabilities_make_a_run_without_a_network(root, tmp_path):

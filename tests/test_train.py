@@ -263,6 +263,24 @@ def test_progressive_resizing_grows_the_images_and_can_be_resumed(splits, tmp_pa
         assert right.val_loss == pytest.approx(left.val_loss, rel=1e-6)
 
 
+def test_whitening_sees_training_images_alone(splits, tmp_path, monkeypatch):
+    import fercore.train
+
+    seen = []
+    monkeypatch.setattr(
+        fercore.train, "adapt_whitening", lambda network, images: seen.append(images)
+    )
+    config = tiny_config(epochs=1)
+    train(config, splits, RunWriter.create(tmp_path, config))
+    assert [len(images) for images in seen] == [len(splits["train"])]
+
+
+def test_progressive_resizing_needs_a_smaller_size_first(splits):
+    config = tiny_config(**SHORT_TRAINING | {"progressive_resizing": {"size": 24}})
+    with pytest.raises(UserError, match="size = 24, but the images are 24 pixels wide"):
+        plan(config, splits)
+
+
 def test_progressive_resizing_needs_weights_that_fit_every_size(splits, tmp_path):
     config = tiny_config(progressive_resizing={"size": 32})
     with pytest.raises(UserError, match="katkar2021 depend on the image size"):

@@ -44,7 +44,10 @@ def _options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
-        typer.echo(f"fercore {metadata.version('fercore')}")
+        try:
+            typer.echo(f"fercore {metadata.version('fercore')}")
+        except metadata.PackageNotFoundError:
+            typer.echo("fercore, not installed: run from its source")
         raise typer.Exit
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from fercore import ablations
+from fercore import data as datasets
 from fercore.ablations import Change, Line, Study
 from fercore.cli.jobs import Job, as_options, do
 from fercore.cli.options import (
@@ -135,10 +136,24 @@ def _train_missing(
     study: Study, wanted: Sequence[Change], seeds: int, runs: Path, data: Path
 ) -> None:
     # Every change with one seed before any second one.
+    trainable = [change for change in wanted if not _lacks_dataset(study, change, data)]
     for seed in range(seeds):
-        for change in wanted:
+        for change in trainable:
             if seed not in ablations.runs_of(study, change, list_runs(runs)):
                 do(job_of(study, change, seed), runs, data)
+
+
+def _lacks_dataset(study: Study, change: Change, data: Path) -> bool:
+    """Say in one line that a change is left out because its dataset is not installed, if so."""
+    name = ablations.config_of(study, change).dataset
+    try:
+        if datasets.status(name, data).installed:
+            return False
+        reason = f"the dataset {name} is not installed"
+    except UserError as error:
+        reason = str(error)
+    typer.echo(f"{study.key}/{change.key} is left out: {reason}", err=True)
+    return True
 
 
 def _lines(study: Study, wanted: Sequence[Change], runs: Sequence[Run]) -> list[Line]:

@@ -17,7 +17,7 @@ from fercore.cli.options import DataRoot, RunsRoot
 from fercore.errors import UserError
 from fercore.provenance import commit
 from fercore.roots import data_root, runs_root
-from fercore.runs import find_run
+from fercore.runs import find_run, list_runs
 
 # What training on JAX does not import: the dashboard, label issues, and what writes model.onnx.
 NOT_NEEDED = {
@@ -41,9 +41,10 @@ SCRIPT = """#!/usr/bin/env bash
 # The finished runs lie in runs/ beside this file.
 set -euo pipefail
 cd "$(dirname "${{BASH_SOURCE[0]}}")"
-if [ ! -x venv/bin/python ]; then
-  python{python} -m venv venv
+if [ ! -e venv/installed ]; then
+  python{python} -m venv --clear venv
   venv/bin/python -m pip install --quiet --no-index --find-links wheels {requirements}
+  touch venv/installed
 fi
 export KERAS_BACKEND=jax FERCORE_COMMIT={commit}
 export JAX_COMPILATION_CACHE_DIR="$PWD/jax-cache" FERCORE_DATA="$PWD/data" FERCORE_RUNS="$PWD/runs"
@@ -63,7 +64,10 @@ def bundle(
     ] = None,
     run: Annotated[
         list[str] | None,
-        typer.Option(help="A run that a training needs, such as a teacher; may be repeated."),
+        typer.Option(
+            help="A run to take along with its network and checkpoint, such as a teacher; may be "
+            "repeated."
+        ),
     ] = None,
     python: Annotated[
         str, typer.Option(help="Python version of the GPU machine, such as 3.12.")
@@ -75,6 +79,8 @@ def bundle(
     runs: RunsRoot = None,
 ) -> None:
     """Collect what a GPU machine without a network needs: code, wheels, datasets, and a script.
+
+    The finished runs come along without their networks, so that nothing is trained twice.
 
     The wheels are for Linux on x86-64. Copy the folder to the GPU machine and run
     `bash train.sh goals --train --minutes 60` there; copy its runs/ back.
@@ -92,7 +98,7 @@ def bundle(
             raise UserError(
                 f"{name} is not installed under {root}; add it: fercore data add {name} PATH"
             )
-    needed = [find_run(runs_root(runs), name) for name in run or ()]
+    needed = {find_run(runs_root(runs), name).id for name in run or ()}
     requirements = training_requirements(jax)
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -105,8 +111,11 @@ def bundle(
             if (root / name).is_dir():  # one that is drawn by code has no files
                 shutil.copytree(root / name, partial / "data" / name)
         (partial / "runs").mkdir()
-        for found in needed:
-            shutil.copytree(found.path, partial / "runs" / found.id)
+        for found in list_runs(runs_root(runs)):
+            if found.results is not None:  # what is trained here is not trained there again
+                left_here = () if found.id in needed else ("checkpoints", "model.onnx")
+                copy = partial / "runs" / found.id
+                shutil.copytree(found.path, copy, ignore=shutil.ignore_patterns(*left_here))
         words = shlex.join(requirements)
         script = SCRIPT.format(python=python, requirements=words, commit=commit() or "''")
         (partial / "train.sh").write_text(script, encoding="utf-8")

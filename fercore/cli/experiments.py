@@ -198,6 +198,11 @@ def train(
             except ScheduleTooLong as too_long:
                 writer.discard()
                 return too_long.with_traceback(None)  # which holds on to the network
+            except UserError:
+                # The layers are written when the training can begin: before, nothing is worth it.
+                if resume is None and not (writer.path / "layers.json").is_file():
+                    writer.discard()
+                raise
             except OSError as error:
                 raise UserError(
                     f"cannot write {writer.path} ({error.strerror or error}); what was saved is "
@@ -257,13 +262,13 @@ def export(
         raise UserError(f"{found.id} is {found.state}, expected a finished run")
     require_checkpoint(found)
     from fercore.data import load
-    from fercore.protocol import plan
+    from fercore.partition import divide
 
     with native_notes_silenced():
         from fercore.export import export_finished
 
-    splits = load(config.dataset, data_root(data))
-    onnx = export_finished(found, plan(config, splits).judged["test"].images)
+    splits = divide(config, load(config.dataset, data_root(data)))
+    onnx = export_finished(found, splits["test"].images)
     typer.echo(
         f"{found.path / 'model.onnx'}: {onnx.bytes / 1e6:.2f} MB, kernels in {onnx.weights}, "
         f"probabilities equal to Keras's within {onnx.max_difference:.1e} over {onnx.n} images"
@@ -340,7 +345,7 @@ def _resumable(run: Run, overrides: dict[str, Any]) -> ExperimentConfig:
         raise UserError(f"{run.id} is running, in process {run.status.pid if run.status else '?'}")
     if overrides:
         config = load_config(run.path / "config.json", overrides)
-        _refuse_other_epochs(run, config)
+        refuse_other_epochs(run, config)
     stopped = run.results.stopped_by if run.results else ""
     if stopped in {"early stopping", "not a number"}:
         raise UserError(f"{run.id} was stopped by {stopped}, as its config asks; nothing to resume")
@@ -357,7 +362,12 @@ def _resumable(run: Run, overrides: dict[str, Any]) -> ExperimentConfig:
     return config
 
 
-def _refuse_other_epochs(run: Run, config: ExperimentConfig) -> None:
+def refuse_other_epochs(run: Run, config: ExperimentConfig) -> None:
+    """Refuse to resume a run for a number of epochs that would have changed the ones behind it.
+
+    Raises:
+        UserError: if it would.
+    """
     done = len(run.log())
     if config.epochs < done:
         raise UserError(
@@ -369,6 +379,13 @@ def _refuse_other_epochs(run: Run, config: ExperimentConfig) -> None:
             f"received --epochs {config.epochs} for {run.id}, whose learning rate falls by a "
             f"cosine over {_config_of(run).epochs} epochs: a run of that many would have had other "
             "rates from the beginning; train it anew"
+        )
+    resized = config.progressive_resizing.size is not None
+    if resized and config.epochs != _config_of(run).epochs:
+        raise UserError(
+            f"received --epochs {config.epochs} for {run.id}, whose image size grows within "
+            f"{_config_of(run).epochs} epochs: a run of {config.epochs} would grow it in another "
+            "epoch; train it anew"
         )
 
 

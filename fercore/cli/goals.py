@@ -18,7 +18,7 @@ from fercore.cli.options import (
     print_json,
     print_table,
 )
-from fercore.cli.queue import QueuedJob, goal_jobs, lacks_gpu, missing_jobs
+from fercore.cli.queue import QueuedJob, goal_jobs, lacks_gpu, missing_jobs, teacher_obstacle
 from fercore.errors import UserError
 from fercore.goals import Goal, Standing
 from fercore.recreate import missing_network
@@ -179,9 +179,18 @@ def _train_missing(
     trainable = [name for name in experiments if not goals.absent_teachers(name, runs)]
     while True:
         # What can be exported and combined changes with every training.
-        jobs = goal_jobs(wanted, trainable, seeds, list_runs(runs), runs)
-        queued = next((job for job in jobs if job.words not in tried), None)
+        known = list_runs(runs)
+        jobs = goal_jobs(wanted, trainable, seeds, known, runs)
+        pending = [job for job in jobs if job.words not in tried]
+        # A network waits until its teachers are trained and exported.
+        reasons = {
+            job.words: teacher_obstacle(job.job.config, jobs, known, runs) if job.job else ""
+            for job in pending
+        }
+        queued = next((job for job in pending if not reasons[job.words]), None)
         if queued is None:
+            for words, reason in reasons.items():
+                typer.echo(f"{' '.join(words)} is left out: {reason}")
             return
         if queued.words[0] == "export" and find_spec("tensorflow") is None:
             count = sum(job.words[0] == "export" for job in jobs)

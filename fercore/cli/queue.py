@@ -10,7 +10,7 @@ from fercore import data as datasets
 from fercore import goals, machine, papers
 from fercore.cli.jobs import Job, resumable, runs_of
 from fercore.cli.papers import job_of, missing
-from fercore.config import load_config, names_run
+from fercore.config import ExperimentConfig, load_config, names_run
 from fercore.goals import Goal
 from fercore.runs import Run
 
@@ -203,14 +203,28 @@ def obstacle(
         if run.state == "running":
             return f"{run.id} is being trained at this moment"
         if run.results and run.results.stopped_by == "not a number":
-            return f"the loss of {run.id} is not a number, and would not be again"
+            return f"the loss of {run.id} became NaN; training it again would end the same way"
     config = queued.job.config
     if lacks_gpu(config.name):
         return "it needs a GPU"
     if not datasets.status(config.dataset, data).installed:
         return f"the dataset {config.dataset} is not installed"
+    return teacher_obstacle(config, jobs, runs, root)
+
+
+def teacher_obstacle(
+    config: ExperimentConfig, jobs: Sequence[QueuedJob], runs: Sequence[Run], root: Path
+) -> str:
+    """Return why the teachers of an experiment cannot teach yet; empty if they can.
+
+    Args:
+        config: the experiment.
+        jobs: all that are missing.
+        runs: what is there.
+        root: of the runs.
+    """
     if absent_runs := goals.absent_teachers(config.name, root):
-        return f"{', '.join(absent_runs)}, its teachers, are not in {root}"
+        return f"its teachers {', '.join(absent_runs)} have no network in {root}"
     pending = {other.job.config.name for other in jobs if other.job}
     asked_once = config.distillation.asked == "once"
     for name in config.distillation.teachers:

@@ -145,6 +145,7 @@ def _module(name: str, root: Path) -> ModuleType:
         known = ", ".join([*list_datasets(), *list_own(root)])
         raise UserError(
             f"received the dataset {name!r}, expected one of: {known}; a folder of images per "
-            f"class becomes one with: fercore data add {name} PATH --new"
+            f"class becomes one with: fercore data add {name} PATH --new, and the aligned faces of "
+            f"another dataset with: fercore data align DATASET --name {name}"
         )
     return import_module(f"{__name__}.{name}")
