@@ -329,6 +329,17 @@ def test_what_fits_is_trained_before_what_is_shortened(monkeypatch, tmp_path):
     assert any("TensorFlow, which writes model.onnx, is not installed" in line for line in left)
 
 
+def test_a_further_seed_that_does_not_fit_is_shortened_though_the_first_one_was_trained(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setattr("fercore.cli.queue.find_spec", lambda name: None)
+    machine = Machine(tmp_path, {"speedrun": 400})
+    lines = within(machine, monkeypatch, "12", "clock")
+    assert machine.calls == ["speedrun 0 whole", "speedrun 1 whole", "speedrun 1"]
+    assert "train speedrun --seed 1: shortened to 75 epochs, speedrun-short-1" in lines
+    assert any(line.startswith("left, ") and "--seed 2" in line for line in lines)
+
+
 def test_a_failure_stops_nothing_and_combinations_are_left_without_tensorflow(
     monkeypatch, tmp_path
 ):

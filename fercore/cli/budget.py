@@ -116,12 +116,13 @@ def do_within(queue: Queue, minutes: float, runs: Path, data: Path) -> None:
     outcomes: dict[tuple[str, ...], str] = {}
     left: dict[tuple[str, ...], str] = {}
     too_long: set[str] = set()
+    # Experiments whose schedule was shortened, or could not be: once is enough for all seeds.
+    shortened: set[str] = set()
     try:
         while True:
             known = list_runs(runs)
             jobs = _by_value(queue(known), known, device, too_long)
             seconds = deadline - time.monotonic()
-            shortened = {words[1] for words in outcomes if words[1] in too_long}
             left = {
                 queued.words: obstacle(queued, jobs, known, runs, data)
                 or _why_not(queued, _seconds_left(queued, known, device), seconds, shortened)
@@ -134,6 +135,8 @@ def do_within(queue: Queue, minutes: float, runs: Path, data: Path) -> None:
             # All that fits comes before what has to be shortened to fit.
             name = queued.job.config.name if queued.job else ""
             outcomes[queued.words] = "interrupted"
+            if name in too_long:
+                shortened.add(name)
             outcome = _do_within(queued, seconds, known, runs, data, shorten=name in too_long)
             if outcome is None and name not in too_long:
                 too_long.add(name)
