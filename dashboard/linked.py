@@ -243,14 +243,14 @@ def follow(key: str) -> list[str] | None:
 def publish(key: str) -> None:
     """Note, in a callback, that the choice under a key was changed on the page."""
     _given().taken.add(key)
-    # The choice on the page replaces what the address asked for.
+    # A choice on the page replaces the value in the URL.
     _given().address.pop(key, None)
 
 
 def requested(key: str) -> list[str]:
-    """What the address asked for under a key, until the choice is changed on the page.
+    """Return the values of a key in the URL, until the user changes the choice on the page.
 
-    It includes values that no widget offers.
+    Values that no widget offers are included.
     """
     return list(dict.fromkeys(_given().address.get(key, [])))
 

@@ -275,7 +275,7 @@ def _network(run: Run) -> None:
 def _combination(run: Run, combined: Combination) -> str:
     members = ", ".join(f"`{member}`" for member in combined.members)
     mean = "geometric mean" if combined.average == "geometric" else "mean"
-    text = f"The {mean} probability of {members}, asked about {_VIEWS[combined.views]}."
+    text = f"The {mean} probability of {members}, predicted on {_VIEWS[combined.views]}."
     if combined.selected_on and run.results:
         split = run.results.splits[combined.selected_on].title
         text += (

@@ -145,7 +145,7 @@ def goals_command(
 
 
 def _chosen(only: Sequence[str]) -> tuple[list[Goal], tuple[str, ...]]:
-    """The goals asked for, and what has to be trained: of a goal all, of an experiment that."""
+    """Return the requested goals, and the experiments to train for them, teachers first."""
     every = goals.goals()
     known = goals.experiments(every)
     keys = [goal.key for goal in every]
@@ -204,18 +204,18 @@ def _train_missing(
 
 def _cells(standing: Standing) -> tuple[str, ...]:
     goal, found = standing.goal, standing.reached
-    asked = f"{goal.accuracy:.2f}"
+    target = f"{goal.accuracy:.2f}"
     if goal.accuracy_cpu:
-        asked += f" ({goal.accuracy_cpu:.2f} on CPUs)"
+        target += f" ({goal.accuracy_cpu:.2f} on CPUs)"
     if goal.seconds:
-        asked += f" in {goal.seconds:g} s"
+        target += f" in {goal.seconds:g} s"
     status = goals.STATUS_WORDS[standing.status]
     if found is None:
-        return (goal.title, asked, *([DASH] * (len(HEADINGS) - 3)), status)
+        return (goal.title, target, *([DASH] * (len(HEADINGS) - 3)), status)
     spread = "" if found.spread is None else f" ± {found.spread:.2f}"
     return (
         goal.title,
-        asked,
+        target,
         f"{found.mean:.2f}{spread}",
         f"{found.low:.2f} to {found.high:.2f}",
         DASH if found.unrepeated is None else f"{found.unrepeated:.2f}",
