@@ -12,6 +12,7 @@ from fercore.config import (
 )
 from fercore.data import load
 from fercore.data.splits import POOL
+from fercore.records import LogRow
 from fercore.runs import Run, list_runs
 from tests.dashboard import make_runs
 
@@ -94,6 +95,30 @@ def test_time_left_of_a_running_run(runs: dict[str, Run]):
     assert facts.seconds_left(growing, log) == pytest.approx(costs * each, rel=0.1)
     assert facts.seconds_left(runs["le2019-deep"], log) is None
     assert facts.seconds_left(run, []) is None
+
+
+def test_the_time_left_is_counted_by_the_last_five_epochs_and_the_step_that_is_reached(
+    runs: dict[str, Run],
+):
+    run = next(run for run in runs.values() if run.state == "running")
+    row = run.log()[0].model_dump()
+
+    def left(seconds, epoch, epochs, step=0, steps=0):
+        log = [
+            LogRow(**row | {"epoch": number, "seconds": time, "val_seconds": 2.0})
+            for number, time in enumerate(seconds, start=1)
+        ]
+        changes = {"epoch": epoch, "epochs": epochs, "step": step, "steps": steps}
+        status = run.status.model_copy(update=changes)
+        return facts.seconds_left(replace(run, status=status), log)
+
+    # The first two epochs were slow; the median of the other five is 10 seconds and 2 more.
+    slow_first = [90, 80, 8, 9, 10, 11, 50]
+    assert left(slow_first, 7, 10) == pytest.approx(3 * 12)
+    assert left(slow_first, 7, 10, step=30, steps=120) == pytest.approx(2.75 * 12)
+    assert left([10], 1, 10, step=1, steps=4) == pytest.approx(8.75 * 12)
+    assert left(slow_first, 7, 7) == 0
+    assert left(slow_first, 7, 8, step=4, steps=4) == 0
 
 
 def test_resume_command_for_what_stopped(runs: dict[str, Run]):
