@@ -35,6 +35,8 @@ def judge(protocol: Protocol, predictions: Mapping[str, Predictions]) -> dict[st
             predictions[view.role].probabilities[view.keep],
             predictions[view.role].labels[view.keep],
             protocol.class_names,
+            _kept(predictions[view.role].groups, view.keep),
+            predictions[view.role].group_kind,
         )
         for name, view in protocol.views.items()
     }
@@ -45,11 +47,12 @@ def split_result(
     probabilities: NDArray[np.floating],
     truth: NDArray[np.integer],
     class_names: Sequence[str],
+    groups: NDArray[np.str_] | None = None,
+    group_kind: str = "",
 ) -> SplitResult:
-    """One evaluation: `(n, k)` probabilities against `(n,)` labels."""
-    summary = metrics.summarise(probabilities, truth)
-    per_class = summary.per_class
-    intervals = metrics.recall_interval(summary.confusion)
+    """One evaluation: `(n, k)` probabilities against `(n,)` labels, of `(n,)` groups if any."""
+    summary = metrics.summarise(probabilities, truth, groups)
+    per_class, intervals, in_groups = summary.per_class, summary.recalls, summary.class_groups
     classes = [
         ClassResult(
             name=name,
@@ -59,6 +62,7 @@ def split_result(
             recall_low=_or_none(intervals[row, 0]),
             recall_high=_or_none(intervals[row, 1]),
             f1=_or_none(per_class.f1[row]),
+            groups=None if in_groups is None else int(in_groups[row]),
         )
         for row, name in enumerate(class_names)
     ]
@@ -75,6 +79,8 @@ def split_result(
         top2=summary.top2,
         classes=classes,
         confusion=summary.confusion.tolist(),
+        groups=summary.groups,
+        group_kind=None if groups is None else group_kind,
     )
 
 
@@ -137,7 +143,8 @@ def evaluate_onnx(
     title = f"{splits.name}, {splits.title(role)}"
     if not same:
         title += f", {len(judged) - len(dropped)} common classes"
-    return split_result(title, probabilities, truth[keep], judged)
+    groups, kind = split.units() or (None, "")
+    return split_result(title, probabilities, truth[keep], judged, _kept(groups, keep), kind)
 
 
 def predictions_of(
@@ -154,6 +161,7 @@ def predictions_of(
             protocol.judged[role].ids,
             protocol.judged[role].labels,
             _as_stored(found),
+            *(protocol.judged[role].units() or ()),
         )
         for role, found in probabilities.items()
     }
@@ -163,6 +171,10 @@ def _among(probabilities: NDArray[np.float32], places: Sequence[int]) -> NDArray
     """Probabilities of some of the classes alone; where none has any, all alike."""
     chosen = np.maximum(probabilities[:, places].astype(np.float64), np.finfo(np.float64).tiny)
     return np.asarray(chosen / chosen.sum(axis=1, keepdims=True), np.float32)
+
+
+def _kept(groups: NDArray[np.str_] | None, keep: NDArray[np.bool_]) -> NDArray[np.str_] | None:
+    return None if groups is None else groups[keep]
 
 
 def _as_stored(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:

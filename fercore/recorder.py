@@ -106,6 +106,9 @@ class RunWriter:
             arrays[f"{split}_ids"] = part.ids
             arrays[f"{split}_labels"] = part.labels
             arrays[f"{split}_probabilities"] = part.probabilities.astype(np.float16)
+            if part.groups is not None:
+                arrays[f"{split}_groups"] = part.groups
+                arrays[f"{split}_group_kind"] = np.array(part.group_kind)
         with self.replacing("predictions.npz") as file:
             np.savez_compressed(file, **arrays)
 

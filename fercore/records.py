@@ -142,6 +142,12 @@ class Layer(_Record):
     trainable: int = Field(ge=0)
 
 
+def grouping(groups: int, kind: str) -> str:
+    """Groups of dependent samples in words: `by subject, 24 groups`."""
+    name = "original image" if kind == "image" else kind
+    return f"by {name}, {groups:,} group{'' if groups == 1 else 's'}"
+
+
 class ClassResult(_Record):
     """How one class fared. `None` where there is nothing to divide by: no sample of the class.
 
@@ -150,9 +156,10 @@ class ClassResult(_Record):
         support: samples of it.
         precision: fraction; 0 for a class that was never predicted.
         recall: fraction.
-        recall_low: lower end of the 95% Wilson interval.
+        recall_low: lower end of the 95% interval, of the kind of `SplitResult.accuracy_low`.
         recall_high: upper end.
         f1: harmonic mean of precision and recall.
+        groups: that have samples of it; null where samples do not come in groups.
     """
 
     name: str
@@ -162,6 +169,7 @@ class ClassResult(_Record):
     recall_low: float | None
     recall_high: float | None
     f1: float | None
+    groups: int | None = Field(default=None, ge=0)
 
 
 class SplitResult(_Record):
@@ -171,7 +179,8 @@ class SplitResult(_Record):
         title: for people, such as `"PrivateTest without repeats"`.
         n: samples.
         accuracy: fraction.
-        accuracy_low: lower end of the 95% Wilson interval.
+        accuracy_low: lower end of the 95% interval: Wilson's; where there are groups, at the
+            effective sample size, with Student's quantile, see `fercore.metrics.clustered`.
         accuracy_high: upper end.
         macro_f1: mean F1 over the classes that occur.
         uar: unweighted average recall over the classes that occur.
@@ -180,6 +189,9 @@ class SplitResult(_Record):
         top2: fraction whose label is among the two most probable classes.
         classes: in the order of `Results.class_names`.
         confusion: counts, rows true, columns predicted.
+        groups: independent groups that the samples come in, such as the subjects of the images;
+            null where each sample stands for itself, or the groups are not known.
+        group_kind: `"subject"`, `"sequence"`, or `"image"`: the one that copies were made of.
     """
 
     title: str
@@ -194,6 +206,13 @@ class SplitResult(_Record):
     top2: float = Fraction
     classes: list[ClassResult]
     confusion: list[list[int]]
+    groups: int | None = Field(default=None, ge=1)
+    group_kind: str | None = None
+
+    @property
+    def grouping(self) -> str:
+        """The groups in words: `by subject, 24 groups`; empty where there are none."""
+        return "" if self.groups is None else grouping(self.groups, self.group_kind or "group")
 
 
 class Selection(_Record):

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from fercore.config import CombinedConfig, ExperimentConfig, ImportedConfig
-from fercore.data import exclusion
+from fercore.data import exclusion, names_groups
 from fercore.data.splits import DatasetVersion
 from fercore.errors import UserError
 from fercore.records import (
@@ -54,11 +54,16 @@ class Predictions:
         ids: `(n,)` unicode.
         labels: `(n,)` uint8.
         probabilities: `(n, k)` float32 in [0, 1], stored in half precision.
+        groups: `(n,)` unicode, the independent unit of each sample, see `Split.units`; `None` where
+            each sample stands for itself, and in runs of earlier versions.
+        group_kind: such as `"subject"`; empty without groups.
     """
 
     ids: NDArray[np.str_]
     labels: NDArray[np.uint8]
     probabilities: NDArray[np.float32]
+    groups: NDArray[np.str_] | None = None
+    group_kind: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +131,21 @@ class Run:
             return "imported"
         return "combined" if isinstance(self.config, CombinedConfig) else "trained"
 
+    @property
+    def groups_unknown(self) -> bool:
+        """Whether its images come in groups that are not stored with its predictions.
+
+        Its intervals then take images as independent; `fercore runs migrate` adds the groups.
+        """
+        if self.config is None or self.results is None or self.original_dataset is None:
+            return False
+        if any(result.groups for result in self.results.splits.values()):
+            return False
+        own = self.experiment
+        copied = own and own.augmentation.mode != "online" and own.protocol.copies == "before_split"
+        by_subject = self.config.protocol.split == "subjects"
+        return by_subject or bool(copied) or names_groups(self.original_dataset.name)
+
     def log(self) -> list[LogRow]:
         """The per-epoch log, without a torn last line. Empty if there is none."""
         return read_log(self.path)
@@ -150,14 +170,17 @@ class Run:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 ids, labels = stored[f"{split}_ids"], stored[f"{split}_labels"]
                 probabilities = stored[f"{split}_probabilities"].astype(np.float32)
+                groups, kind = None, ""
+                if f"{split}_groups" in stored:
+                    groups, kind = stored[f"{split}_groups"], str(stored[f"{split}_group_kind"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
         whole = probabilities.ndim == 2 and ids.shape == labels.shape == probabilities.shape[:1]
         if whole and self.results:
             whole = probabilities.shape[1] == len(self.results.class_names)
-        if not whole:
+        if not whole or (groups is not None and groups.shape != ids.shape):
             return None
-        return Predictions(ids, labels, probabilities)
+        return Predictions(ids, labels, probabilities, groups, kind)
 
     @property
     def last_path(self) -> Path:
@@ -340,6 +363,8 @@ def check_run(path: Path) -> list[str]:
             problems.append(f"predictions.npz: {split} is missing, unreadable or of another shape")
         elif split in results.splits and not _tells(said, results.splits[split]):
             problems.append(f"predictions.npz: {split} gives another matrix than results.json")
+        elif split in results.splits and not _same_groups(said, results.splits[split]):
+            problems.append(f"predictions.npz: {split} has other groups than results.json")
     return problems
 
 
@@ -364,6 +389,18 @@ def _tells(said: Predictions, result: SplitResult) -> bool:
     np.add.at(found, (said.labels, said.probabilities.argmax(axis=1)), 1)
     judged = matrix.any(axis=1)
     return bool((found[judged] == matrix[judged]).all())
+
+
+def _same_groups(said: Predictions, result: SplitResult) -> bool:
+    """Whether predictions come in as many groups as an evaluation says, of the same kind."""
+    if said.groups is None or result.groups is None:
+        return said.groups is None and result.groups is None
+    classes = np.flatnonzero(np.asarray(result.confusion).any(axis=1))
+    judged = np.isin(said.labels, classes)
+    return (
+        len(np.unique(said.groups[judged])) == result.groups
+        and said.group_kind == result.group_kind
+    )
 
 
 def _alive(status: Status) -> bool:

@@ -255,7 +255,10 @@ def test_summary_of_a_single_sample_is_plain_json():
             "recall_high": [None, 1.0, None],
             "f1": [None, 1.0, None],
             "support": [0, 1, 0],
+            "groups": [None, None, None],
         },
+        "groups": None,
+        "group_kind": None,
         "confusion": [[0, 0, 0], [0, 1, 0], [0, 0, 0]],
     }
 

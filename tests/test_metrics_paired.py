@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
-from scipy.stats import binomtest
+from scipy.stats import binomtest, bootstrap
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from fercore import metrics
@@ -27,6 +27,15 @@ def test_mcnemar_equals_the_binomial_test():
     assert (found.only_a, found.only_b) == ((a & ~b).sum(), (~a & b).sum())
     expected = binomtest(found.only_a, found.only_a + found.only_b).pvalue
     assert found.p == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("only_a", "only_b"), [(3400, 3600), (0, 7000), (3500, 3500), (1, 40_000), (19_000, 20_000)]
+)
+def test_mcnemar_of_thousands_is_the_binomial_test(only_a, only_b):
+    found = metrics.mcnemar(*outcomes(10, only_a, only_b, 10))
+    expected = binomtest(only_a, only_a + only_b).pvalue
+    assert found.p == pytest.approx(expected, rel=1e-9, abs=1e-300)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +116,20 @@ def test_the_interval_of_a_mean_is_that_of_its_standard_error():
     assert found.high == pytest.approx(gains.mean() + 1.96 * error, abs=0.05 * error)
     with pytest.raises(ValueError, match="received 0 samples"):
         metrics.bootstrap_mean(np.zeros(0))
+
+
+def test_the_bootstrap_is_that_of_scipy():
+    gain = (SECOND == LABELS).astype(float) - (FIRST == LABELS)
+    expected = bootstrap(
+        (gain,), np.mean, n_resamples=10_000, method="percentile", random_state=0
+    ).confidence_interval
+    spread = gain.std() / np.sqrt(len(gain))
+    for found in (
+        metrics.bootstrap_mean(gain),
+        metrics.paired_bootstrap(LABELS, FIRST, SECOND, 7),
+    ):
+        assert found.low == pytest.approx(expected.low, abs=0.1 * spread)
+        assert found.high == pytest.approx(expected.high, abs=0.1 * spread)
 
 
 def test_the_same_predictions_do_not_differ():

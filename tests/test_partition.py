@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fercore import metrics
 from fercore.config import ImageConfig, parse_config
 from fercore.data.splits import POOL, DatasetVersion, Split, Splits
 from fercore.errors import UserError
+from fercore.evaluate import judge, predictions_of
 from fercore.partition import divide, fit_images
 from fercore.protocol import plan, refuse_other_division
 from fercore.provenance import describe
@@ -69,6 +71,69 @@ def test_a_random_split_has_the_sizes_asked_for_and_hangs_on_its_own_seed():
     assert by_role(again) == by_role(divided)
     other = divide(config(protocol=protocol | {"split_seed": 1}), pool)
     assert by_role(other) != by_role(divided)
+
+
+def test_the_independent_unit_is_the_coarsest_that_is_known():
+    part = make_pool()[POOL]
+    names, kind = part.units()
+    assert (kind, names.tolist()) == ("subject", part.groups["subject"].tolist())
+    sequences = replace(part, groups={"sequence": part.groups["sequence"]})
+    names, kind = sequences.units()
+    assert (kind, len(set(names.tolist()))) == ("sequence", 40)
+    assert replace(part, groups={}).units() is None
+
+
+def test_copies_and_equal_images_are_one_unit():
+    pool = make_pool()
+    images = pool[POOL].images.copy()
+    images[1] = images[0]
+    part = replace(pool[POOL], images=images, groups={})
+    augmentation = {"mode": "balanced", "times": {"angry": 3, "sad": 2}, "rotation": 5}
+    protocol = {"split": "random", "honest": False, "copies": "before_split", "test_fraction": 0.5}
+    divided = divide(
+        config(protocol=protocol, augmentation=augmentation), replace(pool, parts={POOL: part})
+    )
+    names, kind = divided["test"].units()
+    assert kind == "image"
+    originals = [name.split("#")[0] for name in divided["test"].ids.tolist()]
+    pair = set(part.ids[:2].tolist())
+    assert pair & set(originals)
+    for unit, own in zip(names.tolist(), originals, strict=True):
+        assert unit == own or {unit, own} == pair
+    assert len({name for name in names.tolist() if name in pair}) == 1
+    # Where the copies stand in the training alone, each tested image stands for itself.
+    after = config(protocol=protocol | {"copies": "after_split"}, augmentation=augmentation)
+    assert divide(after, replace(pool, parts={POOL: part}))["test"].units() is None
+
+
+def test_figures_of_dependent_images_have_intervals_by_group():
+    layout = plan(config(protocol={"split": "subjects"}), make_pool())
+    said = {role: answers_of(part.labels, 3) for role, part in layout.judged.items()}
+    stored = predictions_of(layout, said)
+    assert stored["test"].group_kind == "subject"
+    np.testing.assert_array_equal(stored["test"].groups, layout.judged["test"].groups["subject"])
+    result = judge(layout, stored)["test"]
+    assert (result.groups, result.group_kind) == (4, "subject")
+    assert result.grouping == "by subject, 4 groups"
+    right = said["test"].argmax(axis=1) == stored["test"].labels
+    assert (result.accuracy_low, result.accuracy_high) == metrics.clustered_interval(
+        right, stored["test"].groups
+    )
+    assert sum(entry.groups for entry in result.classes) == 4
+    plain = plan(tiny_config(), make_splits())
+    free = predictions_of(
+        plain, {role: answers_of(part.labels, 7) for role, part in plain.judged.items()}
+    )
+    assert free["test"].groups is None
+    alone = judge(plain, free)["test"]
+    assert (alone.groups, alone.group_kind, alone.grouping) == (None, None, "")
+    assert alone.classes[0].groups is None
+
+
+def answers_of(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Probabilities that name the label of three samples in four."""
+    said = np.where(np.arange(len(labels)) % 4 > 0, labels, (labels + 1) % classes)
+    return np.where(np.eye(classes)[said] > 0, 0.9, 0.1 / (classes - 1)).astype(np.float32)
 
 
 def test_an_honest_protocol_refuses_shared_subjects():

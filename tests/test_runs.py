@@ -170,6 +170,47 @@ def test_predictions_come_back_in_half_precision(writer):
     assert read_run(writer.path).predictions("validation") is None
 
 
+def test_the_groups_of_dependent_samples_come_back(writer):
+    ids = np.array([f"S{i // 5:03d}_{i}" for i in range(20)])
+    groups = np.array([name[:4] for name in ids.tolist()])
+    probabilities = np.full((20, 7), 1 / 7, np.float32)
+    part = Predictions(ids, np.zeros(20, np.uint8), probabilities, groups, "subject")
+    writer.write_predictions({"validation": part, "test": part})
+    with np.load(writer.path / "predictions.npz") as stored:
+        assert "validation_groups" not in stored  # the same samples are stored once
+        arrays = dict(stored)
+    read = read_run(writer.path).predictions("test")
+    assert (read.groups.tolist(), read.group_kind) == (groups.tolist(), "subject")
+    np.savez(writer.path / "predictions.npz", **arrays | {"test_groups": groups[:3]})
+    assert read_run(writer.path).predictions("test") is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "unknown"),
+    [
+        ({}, False),
+        ({"dataset": "ckplus", "protocol": {"split": "random", "honest": False}}, True),
+        ({"dataset": "my-faces", "protocol": {"split": "subjects"}}, True),
+        ({"dataset": "my-faces", "protocol": {"split": "random"}}, False),
+        (
+            {
+                "dataset": "my-faces",
+                "protocol": {"split": "random", "honest": False, "copies": "before_split"},
+                "augmentation": {"mode": "doubled", "rotation": 5},
+            },
+            True,
+        ),
+    ],
+)
+def test_a_run_of_dependent_images_without_groups_is_known(fields, unknown):
+    told = Told(tiny_config(**fields), right=100)
+    assert told.groups_unknown == unknown
+    test = told.results.splits["test"].model_copy(update={"groups": 9, "group_kind": "subject"})
+    splits = told.results.splits | {"test": test}
+    results = told.results.model_copy(update={"splits": splits})
+    assert not Run(told.path, "finished", told.config, results=results).groups_unknown
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04nonsense"])
 def test_damaged_predictions_are_absent_ones(writer, content):
     (writer.path / "predictions.npz").write_bytes(content)

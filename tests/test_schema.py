@@ -61,13 +61,18 @@ def test_committed_figures_follow_from_the_committed_predictions(path):
     stored = run.predictions("test")
     dropped = [run.results.class_names.index(name) for name in run.config.drop_classes]
     keep = ~np.isin(stored.labels, dropped)
-    summary = metrics.summarise(stored.probabilities[keep], stored.labels[keep])
+    groups = None if stored.groups is None else stored.groups[keep]
+    summary = metrics.summarise(stored.probabilities[keep], stored.labels[keep], groups)
     result = run.results.splits["test"]
     assert summary.n == result.n
     assert summary.accuracy == result.accuracy
     assert summary.macro_f1 == pytest.approx(result.macro_f1, abs=1e-12)
     assert summary.nll == pytest.approx(result.nll, abs=1e-12)
     assert summary.confusion.tolist() == result.confusion
+    assert not run.groups_unknown
+    assert summary.groups == result.groups
+    ends = (result.accuracy_low, result.accuracy_high)
+    assert (summary.accuracy_low, summary.accuracy_high) == pytest.approx(ends, abs=1e-12)
 
 
 def test_there_are_committed_runs():

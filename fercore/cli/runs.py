@@ -1,4 +1,4 @@
-"""`fercore runs`: list, show, check, note, import, rm, restore, purge."""
+"""`fercore runs`: list, show, check, migrate, note, import, rm, restore, purge."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +16,9 @@ from fercore.cli.options import (
     print_json,
     print_table,
 )
+from fercore.data.splits import Splits
 from fercore.errors import UserError
-from fercore.records import run_schema
+from fercore.records import SplitResult, run_schema
 from fercore.roots import data_root, runs_root
 from fercore.runs import Run, check_run, find_run, list_runs
 
@@ -117,6 +118,62 @@ def check(run: RunName, runs: RunsRoot = None) -> None:
     if problems:
         raise typer.Exit(1)
     typer.echo("complete and consistent")
+
+
+@app.command()
+def migrate(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="Runs [default: all that need it]"),
+    ] = None,
+    data: DataRoot = None,
+    runs: RunsRoot = None,
+) -> None:
+    """Bring runs of earlier versions up to date: add the groups of dependent images.
+
+    Images of one subject, or copies of one image, are not independent. Runs of earlier versions do
+    not store these groups, and their intervals are too narrow. The groups are computed again from
+    the dataset, which must be installed; only intervals and groups change.
+
+    Example: fercore runs migrate
+    """
+    from fercore.data import load
+    from fercore.migrate import add_groups
+
+    root = runs_root(runs)
+    chosen = [find_run(root, name) for name in names or []]
+    found = chosen or [run for run in list_runs(root) if run.groups_unknown]
+    loaded: dict[str, Splits] = {}
+    failed = 0
+    for run in found:
+        try:
+            if run.config is None:
+                raise UserError(f"{run.id} cannot be read: {run.problem}")
+            if run.results is not None and not run.groups_unknown:
+                typer.echo(f"{run.id}: up to date")
+                continue
+            name = run.config.dataset
+            if name not in loaded:
+                loaded[name] = load(name, data_root(data))
+            before = run.results.splits.get("test") if run.results else None
+            after = add_groups(run, loaded[name]).splits.get("test")
+        except UserError as error:
+            typer.echo(f"not changed: {error}", err=True)
+            failed += 1
+            continue
+        if before and after:
+            typer.echo(
+                f"{run.id}: {after.grouping}; 95% interval {_interval(before)} becomes "
+                f"{_interval(after)}"
+            )
+    if not found:
+        typer.echo("every run is up to date")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _interval(result: SplitResult) -> str:
+    return f"{percent(result.accuracy_low)} to {percent(result.accuracy_high)}"
 
 
 @app.command()

@@ -28,6 +28,7 @@ __all__ = [
     "list_datasets",
     "list_own",
     "load",
+    "names_groups",
     "native_size",
     "status",
 ]
@@ -64,6 +65,11 @@ def load(name: str, root: Path) -> Splits:
         return pool.load(root, name, getattr(module, "groups", lambda ids: {}))
     splits: Splits = _module(name, root).load(root)
     return splits
+
+
+def names_groups(name: str) -> bool:
+    """Whether a dataset names groups of dependent samples, such as the subject of each image."""
+    return name in list_datasets() and hasattr(_module(name, Path()), "groups")
 
 
 def native_size(name: str) -> int | None:

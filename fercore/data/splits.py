@@ -14,6 +14,8 @@ ROLES = ("train", "validation", "test")
 POOL = "all"
 # Between the id of an image and the number of its copy.
 COPY_MARK = "#"
+# What samples may share, the coarsest first; the last is the image that copies were made of.
+GROUP_KINDS = ("subject", "sequence", "image")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,29 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def units(self) -> "tuple[NDArray[np.str_], str] | None":
+        """Return the independent unit of each sample, and its kind.
+
+        It is the coarsest one known: the subject, else the sequence, else the original image where
+        there are copies, of which equal images are one.
+
+        Returns:
+            `(n,)` unicode and one of `GROUP_KINDS`; `None` where each sample stands for itself, as
+            far as the dataset tells.
+        """
+        for kind in GROUP_KINDS:
+            if kind in self.groups:
+                return self.groups[kind], kind
+        if self.copies is None:
+            return None
+        names = [
+            name.rpartition(COPY_MARK)[0] if copied else name
+            for name, copied in zip(self.ids.tolist(), self.copies.tolist(), strict=True)
+        ]
+        # Copies have the pixels of their originals still: equal ones are found by them.
+        _, first, unit = np.unique(image_keys(self.images), return_index=True, return_inverse=True)
+        return np.array(names)[first[unit]], "image"
 
     def take(self, keep: NDArray[np.bool_] | NDArray[np.integer]) -> "Split":
         """The samples that a mask or an index array names, in that order."""

@@ -5,12 +5,20 @@ classes, columns are predicted ones. A figure that the data cannot give, such as
 class with no sample, is NaN in an array and null in JSON.
 """
 
+from fercore.metrics.clustered import (
+    Groups,
+    clustered_interval,
+    clustered_recall_interval,
+    group_codes,
+    merge_groups,
+)
 from fercore.metrics.counts import (
     PerClass,
     accuracy,
     accuracy_interval,
     balanced_class_weights,
     confusion_matrix,
+    difference_interval,
     macro_f1,
     per_class,
     predictive_value,
@@ -39,6 +47,7 @@ from fercore.metrics.scaling import apply_temperature, fit_temperature
 __all__ = [
     "ECE_BINS",
     "Evaluation",
+    "Groups",
     "McNemar",
     "PairedDifference",
     "PairedMetric",
@@ -49,11 +58,16 @@ __all__ = [
     "apply_temperature",
     "balanced_class_weights",
     "bootstrap_mean",
+    "clustered_interval",
+    "clustered_recall_interval",
     "confusion_matrix",
+    "difference_interval",
     "expected_calibration_error",
     "fit_temperature",
+    "group_codes",
     "macro_f1",
     "mcnemar",
+    "merge_groups",
     "negative_log_likelihood",
     "paired_bootstrap",
     "per_class",

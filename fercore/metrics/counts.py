@@ -89,15 +89,59 @@ def accuracy_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[f
     """
     if n < 1 or not 0 <= correct <= n:
         raise ValueError(f"received {correct} correct of {n}, expected 0 <= correct <= n, n >= 1")
-    z = _normal_quantile(confidence)
-    share = correct / n
+    return wilson_interval(correct / n, n, normal_quantile(confidence))
+
+
+def wilson_interval(share: float, n: float, z: float) -> tuple[float, float]:
+    """Wilson's score interval for a share of `n` independent samples.
+
+    Args:
+        share: in [0, 1].
+        n: samples, or an effective number of them, above 0.
+        z: quantile, such as 1.96 for 95%.
+
+    Returns:
+        The lower and the upper end, each in [0, 1].
+    """
     centre = share + z**2 / (2 * n)
     half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     scale = 1 + z**2 / n
-    # At 0 and n the interval touches 0 and 1; rounding would leave it 1e-17 off.
-    low = 0.0 if correct == 0 else (centre - half) / scale
-    high = 1.0 if correct == n else (centre + half) / scale
+    # At shares of 0 and 1 the interval touches them; rounding would leave it 1e-17 off.
+    low = 0.0 if share == 0 else (centre - half) / scale
+    high = 1.0 if share == 1 else (centre + half) / scale
     return low, high
+
+
+def difference_interval(
+    first: tuple[float, float, float], second: tuple[float, float, float]
+) -> tuple[float, float]:
+    """Newcombe's interval of the difference of two shares of independent samples.
+
+    Args:
+        first: a share and the ends of its interval, each in [0, 1].
+        second: the same of the share that is subtracted.
+
+    Returns:
+        The lower and the upper end, each in [-1, 1].
+
+    Raises:
+        ValueError: for a share outside of its interval.
+
+    Source: Newcombe, "Interval estimation for the difference between independent proportions",
+    Statistics in Medicine 17 (1998), method 10, where the intervals are Wilson's.
+    """
+    for share, low, high in (first, second):
+        if not 0 <= low <= share <= high <= 1:
+            raise ValueError(
+                f"received a share of {share} with an interval from {low} to {high}, expected a "
+                "share in its interval, each from 0 to 1"
+            )
+    (one, one_low, one_high), (two, two_low, two_high) = first, second
+    difference = one - two
+    return (
+        difference - math.hypot(one - one_low, two_high - two),
+        difference + math.hypot(one_high - one, two - two_low),
+    )
 
 
 def per_class(confusion: Counts) -> PerClass:
@@ -213,7 +257,12 @@ def balanced_class_weights(labels: Labels, num_classes: int) -> Vector:
     return weights
 
 
-def _normal_quantile(confidence: float) -> float:
+def normal_quantile(confidence: float) -> float:
+    """Return the two-sided quantile of the normal distribution, 1.96 for 0.95.
+
+    Raises:
+        ValueError: for a confidence that is not strictly between 0 and 1.
+    """
     if not 0 < confidence < 1:
         raise ValueError(f"received confidence={confidence}, expected between 0 and 1, such as .95")
     return NormalDist().inv_cdf(0.5 + confidence / 2)

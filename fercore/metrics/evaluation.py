@@ -4,13 +4,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fercore.metrics.checks import Counts, Labels, Probabilities, probabilities_and_labels
+from fercore.metrics.checks import (
+    Counts,
+    Labels,
+    Probabilities,
+    Vector,
+    probabilities_and_labels,
+)
+from fercore.metrics.clustered import (
+    Groups,
+    clustered_interval,
+    clustered_recall_interval,
+    group_codes,
+)
 from fercore.metrics.counts import (
     PerClass,
     accuracy_interval,
     confusion_matrix,
     macro_f1,
     per_class,
+    recall_interval,
     uar,
 )
 from fercore.metrics.probabilistic import (
@@ -27,7 +40,8 @@ class Evaluation:
     Attributes:
         n: samples.
         accuracy: share of samples that are right, in [0, 1].
-        accuracy_low: lower end of the 95% Wilson interval of `accuracy`.
+        accuracy_low: lower end of the 95% interval of `accuracy`: Wilson's, or `clustered_interval`
+            where the samples come in groups.
         accuracy_high: upper end of it.
         macro_f1: mean F1 over the classes with samples.
         uar: unweighted average recall over the classes with samples.
@@ -35,7 +49,10 @@ class Evaluation:
         ece: expected calibration error over `ECE_BINS` bins, in [0, 1].
         top2: share of samples whose class is among the two most probable.
         per_class: precision, recall, F1 and support of each class.
+        recalls: `(k, 2)` float64, ends of the 95% interval of each class's recall, likewise.
         confusion: `(k, k)` int64, rows true, columns predicted.
+        groups: that the samples come in; `None` where each stands for itself.
+        class_groups: `(k,)` int64, those of them that have samples of each class; likewise `None`.
     """
 
     n: int
@@ -48,23 +65,39 @@ class Evaluation:
     ece: float
     top2: float
     per_class: PerClass
+    recalls: Vector
     confusion: Counts
+    groups: int | None = None
+    class_groups: Counts | None = None
 
 
-def summarise(probabilities: Probabilities, labels: Labels) -> Evaluation:
+def summarise(
+    probabilities: Probabilities, labels: Labels, groups: Groups | None = None
+) -> Evaluation:
     """Every figure of a results file at once.
 
     Args:
         probabilities: `(n, k)`, `k` at least 2, as in `negative_log_likelihood`.
         labels: `(n,)` integers in [0, k).
+        groups: `(n,)` names or numbers; samples of one group are not independent.
 
     Raises:
         ValueError: as `negative_log_likelihood` does.
     """
     p, true = probabilities_and_labels(probabilities, labels)
-    confusion = confusion_matrix(true, p.argmax(axis=1), p.shape[1])
+    predicted, k = p.argmax(axis=1), p.shape[1]
+    confusion = confusion_matrix(true, predicted, k)
     correct = int(np.trace(confusion))
-    low, high = accuracy_interval(correct, len(true))
+    count, class_groups = None, None
+    if groups is None:
+        low, high = accuracy_interval(correct, len(true))
+        recalls = recall_interval(confusion)
+    else:
+        low, high = clustered_interval(predicted == true, groups)
+        recalls = clustered_recall_interval(true, predicted, groups, k)
+        codes = group_codes(groups)
+        count = int(codes.max()) + 1
+        class_groups = np.bincount(np.unique(codes * k + true) % k, minlength=k)
     return Evaluation(
         n=len(true),
         accuracy=correct / len(true),
@@ -76,5 +109,8 @@ def summarise(probabilities: Probabilities, labels: Labels) -> Evaluation:
         ece=expected_calibration_error(p, true),
         top2=top_k_accuracy(p, true, k=2),
         per_class=per_class(confusion),
+        recalls=recalls,
         confusion=confusion,
+        groups=count,
+        class_groups=class_groups,
     )

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fercore.metrics.checks import Counts, Labels, Probabilities, Vector, probabilities_and_labels
+from fercore.metrics.clustered import Groups, clustered_interval
+from fercore.metrics.counts import accuracy_interval
 
 ECE_BINS = 15
 # Half precision tells no smaller probability from zero (its least step is 6e-8), so predictions
@@ -21,12 +23,16 @@ class Reliability:
         counts: `(bins,)` int64, samples in each bin.
         confidence: `(bins,)` float64, mean top-1 probability; NaN in an empty bin.
         accuracy: `(bins,)` float64, share that is right; NaN in an empty bin.
+        low: `(bins,)` float64, lower end of the 95% interval of `accuracy`; NaN in an empty bin.
+        high: `(bins,)` float64, upper end.
     """
 
     edges: Vector
     counts: Counts
     confidence: Vector
     accuracy: Vector
+    low: Vector
+    high: Vector
 
 
 def negative_log_likelihood(probabilities: Probabilities, labels: Labels) -> float:
@@ -67,13 +73,20 @@ def top_k_accuracy(probabilities: Probabilities, labels: Labels, k: int) -> floa
     return float(np.mean(rank < k))
 
 
-def reliability(probabilities: Probabilities, labels: Labels, bins: int = ECE_BINS) -> Reliability:
+def reliability(
+    probabilities: Probabilities,
+    labels: Labels,
+    bins: int = ECE_BINS,
+    groups: Groups | None = None,
+) -> Reliability:
     """The points of a reliability diagram: accuracy against top-1 confidence.
 
     Args:
         probabilities: `(n, k)`, as in `negative_log_likelihood`.
         labels: `(n,)` integers in [0, k).
         bins: number of equal-width bins over (0, 1], at least 1.
+        groups: `(n,)` names or numbers; samples of one group are not independent, which the
+            intervals take into account.
 
     Raises:
         ValueError: as `negative_log_likelihood` does, or for `bins` below 1.
@@ -94,7 +107,15 @@ def reliability(probabilities: Probabilities, labels: Labels, bins: int = ECE_BI
         return np.divide(sums, counts, out=means, where=counts > 0)
 
     correct = (p.argmax(axis=1) == true).astype(np.float64)
-    return Reliability(edges, counts, mean_of(confidence), mean_of(correct))
+    ends = np.full((bins, 2), np.nan)
+    for number in np.flatnonzero(counts):
+        own = place == number
+        ends[number] = (
+            accuracy_interval(int(correct[own].sum()), int(counts[number]))
+            if groups is None
+            else clustered_interval(correct[own], np.asarray(groups)[own])
+        )
+    return Reliability(edges, counts, mean_of(confidence), mean_of(correct), ends[:, 0], ends[:, 1])
 
 
 def expected_calibration_error(
