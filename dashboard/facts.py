@@ -267,13 +267,17 @@ def protocol_words(run: Run, *, fold: bool = False) -> str | None:
 
 
 def split_titles(runs: Sequence[Run]) -> dict[str, str]:
-    """The splits that any of the runs was evaluated on, with what their dataset calls them."""
+    """The splits that any of the runs was evaluated on, with what their dataset calls them.
+
+    Each title and each evaluation is listed once, see `Results.distinct_splits`.
+    """
     titles: dict[str, str] = {}
+    distinct = [run.results.distinct_splits for run in runs if run.results]
     for split, fallback in SPLITS.items():
-        results = [run.results.splits.get(split) for run in runs if run.results]
-        found = {result.title for result in results if result}
+        found = {splits[split].title for splits in distinct if split in splits}
         if found:
-            titles[split] = found.pop() if len(found) == 1 else fallback
+            title = found.pop() if len(found) == 1 else fallback
+            titles[split] = fallback if title in titles.values() else title
     return titles
 
 

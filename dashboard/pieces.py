@@ -68,7 +68,8 @@ def plot(
     """
 
     def clicked() -> None:
-        points = st.session_state[key]["selection"]["points"]
+        event = st.session_state.get(key)
+        points = event["selection"]["points"] if event else []
         if on_click and points:
             on_click(points[0]["customdata"])
 

@@ -234,10 +234,10 @@ def _advice(picked: int) -> str:
 
 
 def _open_row(key: str) -> None:
-    ids = st.session_state[key.removesuffix("open") + "ids"]
-    row = st.session_state[key].row
-    if row < len(ids):
-        st.switch_page(pieces.RUN_PAGE, query_params={"run": ids[row]})
+    ids = st.session_state.get(key.removesuffix("open") + "ids", [])
+    event = st.session_state.get(key)
+    if event is not None and event.row < len(ids):
+        st.switch_page(pieces.RUN_PAGE, query_params={"run": ids[event.row]})
 
 
 def _stamp(runs: Sequence[Run]) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import augmenting, cached, facts
+from dashboard import augmenting, cached, facts, tables
 from fercore.config import (
     CombinedConfig,
     ProgressiveResizingConfig,
@@ -68,6 +68,26 @@ def test_splits_carry_the_names_of_their_dataset(runs: dict[str, Run]):
     }
     assert facts.split_titles([real, synthetic])["test"] == "Test"
     assert facts.split_titles([]) == {}
+
+
+def test_a_split_that_is_evaluated_twice_is_listed_once(runs: dict[str, Run]):
+    """A run that was tested on the validation split, alone and beside one that was not."""
+    real = runs["le2019-deep"]
+    splits = real.results.splits
+    twice = splits | {"test": splits["validation"]}
+    trial = replace(real, results=real.results.model_copy(update={"splits": twice}))
+    assert facts.split_titles([trial]) == {
+        "test": "PublicTest",
+        "test_unique": "PrivateTest without repeats",
+    }
+    assert list(tables.splits_table(trial)["Split"]) == list(facts.split_titles([trial]).values())
+    mixed = facts.split_titles([trial, real])
+    assert (mixed["test"], mixed["validation"]) == ("Test", "PublicTest")
+    # Other images under the same name stay apart.
+    renamed = splits["validation"].model_copy(update={"title": splits["test"].title})
+    results = real.results.model_copy(update={"splits": splits | {"validation": renamed}})
+    titles = facts.split_titles([replace(real, results=results)])
+    assert len(set(titles.values())) == len(titles) == 3
 
 
 def test_against_paper(runs: dict[str, Run]):
