@@ -12,7 +12,7 @@ from dashboard import formats
 from fercore import schedule
 from fercore.config import CombinedConfig
 from fercore.records import ClassResult, Latency, LogRow, SplitResult
-from fercore.runs import Run
+from fercore.runs import Run, newest_of_each_seed
 
 # The splits in the order in which a page offers them, with a name for data that has none.
 SPLITS = {
@@ -222,12 +222,22 @@ def labels(runs: Sequence[Run]) -> dict[str, str]:
 def by_recipe(runs: Sequence[Run]) -> list[list[Run]]:
     """The runs of one experiment together, whatever their seed and fold, in order.
 
-    One that was not trained to its end stands alone: its figures are of another training.
+    They share the version of the dataset and the images left out of training. Of each seed and
+    fold the newest run counts. Alone stand the earlier runs of a seed and those that were not
+    trained to their end: their figures are no further seed.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(_recipe(run), []).append(run)
-    return list(groups.values())
+    found: list[list[Run]] = []
+    for group in groups.values():
+        if len(group) == 1:
+            found.append(group)
+            continue
+        counted = {run.id for run in newest_of_each_seed(group).values()}
+        found.append([run for run in group if run.id in counted])
+        found += [[run] for run in group if run.id not in counted]
+    return found
 
 
 def checkpoint(run: Run) -> int | None:
@@ -357,10 +367,11 @@ def silent_for(run: Run) -> float | None:
 
 
 def _recipe(run: Run) -> str:
-    if run.experiment is None or not run.ended:
+    known = run.environment
+    if run.experiment is None or not run.ended or known is None:
         return run.id
-    excluded = run.environment.excluded_sha256 if run.environment else None
-    return json.dumps([run.experiment.recipe(), excluded])
+    images = (known.dataset_fingerprint, known.source_fingerprint, known.excluded_sha256)
+    return json.dumps([run.experiment.recipe(), images])
 
 
 def _short(run: Run) -> str:

@@ -121,7 +121,10 @@ def controls(runs: Sequence[Run]) -> Listing:
         chosen = linked.pick("Baseline", options, key="baseline", implied=True, width=300)
         reverse = linked.toggle("Reverse", key="reverse")
         grouped = linked.toggle(
-            "Group seeds", key="group", help="One row an experiment: mean and spread of its runs."
+            "Group seeds",
+            key="group",
+            help="One row per experiment: mean and spread over its seeds and folds. Of a seed that "
+            "was trained again the newest run counts; earlier ones have rows of their own.",
         )
         hidden = not (archived and linked.toggle("Archived too", key="archived"))
     shown = tables.select_runs(runs, text, dataset, states)

@@ -59,6 +59,35 @@ def test_a_run_that_was_ended_early_is_no_seed_of_its_experiment(runs: dict[str,
     assert facts.by_recipe([one, early]) == [[one], [early]]
 
 
+def test_a_seed_that_is_trained_again_is_no_further_seed(runs: dict[str, Run]):
+    one = runs["katkar2021-model1-original"]
+
+    def another(name, finished, seed=0, config=None, **known):
+        results = one.results.model_copy(update={"finished": finished})
+        environment = one.environment.model_copy(update=known)
+        fields = load_config(one.path / "config.json", {"seed": seed} | (config or {}))
+        path = one.path.with_name(name)
+        return replace(one, path=path, config=fields, results=results, environment=environment)
+
+    first = another("first", "2026-01-01T00:00:00+00:00")
+    again = another("again", "2026-01-02T00:00:00+00:00")
+    other = another("other", "2026-01-01T12:00:00+00:00", seed=1)
+    assert facts.by_recipe([first, again, other]) == [[again, other], [first]]
+    assert facts.by_recipe([first, again]) == [[again], [first]]
+    # The official division has no folds and no seed: these are the same training, too.
+    same = another("same", "2026-01-03T00:00:00+00:00", config={"protocol.split_seed": 4})
+    assert facts.by_recipe([again, same, other]) == [[same, other], [again]]
+    # Figures on other images have no mean in common.
+    late = "2026-01-04T00:00:00+00:00"
+    for known in (
+        {"dataset_fingerprint": "0123456789abcdef"},
+        {"source_fingerprint": "0123456789abcdef"},
+        {"excluded_sha256": "0" * 64},
+    ):
+        changed = another("changed", late, seed=2, **known)
+        assert facts.by_recipe([again, other, changed]) == [[again, other], [changed]]
+
+
 def test_splits_carry_the_names_of_their_dataset(runs: dict[str, Run]):
     real, synthetic = runs["le2019-deep"], runs["synthetic-quick"]
     assert facts.split_titles([real]) == {
