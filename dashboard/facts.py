@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dashboard import formats
 from fercore import schedule
@@ -43,6 +44,20 @@ class AgainstPaper:
     ours: SplitResult
     difference: float
     inside: bool
+
+
+class Best(NamedTuple):
+    """The run that was chosen on the validation split.
+
+    Attributes:
+        run: the run.
+        test: its figure without the test images that also stand in training.
+        validation: the figure that it was chosen by.
+    """
+
+    run: Run
+    test: SplitResult
+    validation: SplitResult
 
 
 def result_of(run: Run, split: str) -> SplitResult | None:
@@ -144,9 +159,21 @@ def partial(run: Run) -> str:
     )
 
 
-def best(runs: Sequence[Run]) -> tuple[Run, SplitResult] | None:
-    """The run with the best honest figure on the dataset that most experiments are of."""
-    return max(_comparable(runs), key=lambda entry: entry[1].accuracy, default=None)
+def best(runs: Sequence[Run]) -> Best | None:
+    """Return the run with the highest validation accuracy, and its figures.
+
+    The test split chooses nothing: the maximum of several test accuracies would be too high. The
+    runs that are compared share one dataset and one division of it, see `_comparable`. Of equally
+    accurate ones that with the lower cross-entropy is taken, then the newest.
+    """
+    validated = [
+        Best(run, test, validation)
+        for run, test in _comparable(runs)
+        if (validation := result_of(run, "validation"))
+    ]
+    return max(
+        validated, key=lambda own: (own.validation.accuracy, -own.validation.nll), default=None
+    )
 
 
 def chosen(runs: Sequence[Run]) -> Run | None:
@@ -172,19 +199,21 @@ def chosen(runs: Sequence[Run]) -> Run | None:
 
 
 def _comparable(runs: Sequence[Run]) -> list[tuple[Run, SplitResult]]:
-    """Runs with an honest figure, on one dataset.
+    """Runs with an honest figure, on one version of one dataset, divided in one way.
 
-    Figures on different datasets are not to be ranked; where as many experiments are of two, the
-    one that comes first in the list counts.
+    Figures on different images are not to be ranked. The division that most experiments have
+    counts; of two that as many have, the one that comes first in the list.
     """
     judged: dict[str, list[tuple[Run, SplitResult]]] = {}
     experiments: dict[str, set[str]] = {}
     for run in runs:
         result = honest_result(run)
         if result and run.config:
-            judged.setdefault(run.config.dataset, []).append((run, result))
-            experiments.setdefault(run.config.dataset, set()).add(run.config.name)
-    main = max(judged, key=lambda dataset: len(experiments[dataset]), default="")
+            division = run.config.protocol.model_dump(mode="json", exclude={"leave_out", "exclude"})
+            images = json.dumps([run.original_dataset, division])
+            judged.setdefault(images, []).append((run, result))
+            experiments.setdefault(images, set()).add(run.config.name)
+    main = max(judged, key=lambda images: len(experiments[images]), default="")
     return judged.get(main, [])
 
 
