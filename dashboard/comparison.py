@@ -118,7 +118,9 @@ def training(view: Compared) -> None:
     )
     if grouped:
         leaders = {
-            first.id: facts.title(first) if others else view.labels[first.id]
+            first.id: f"{facts.title(first)} ({len(others) + 1} runs)"
+            if others
+            else view.labels[first.id]
             for first, *others in groups
         }
         pieces.legend(leaders, view.colors)

@@ -7,12 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dashboard import formats
 from fercore import schedule
 from fercore.config import CombinedConfig
 from fercore.records import ClassResult, Latency, LogRow, SplitResult
-from fercore.runs import Run
+from fercore.runs import Run, newest_of_each_seed
 
 # The splits in the order in which a page offers them, with a name for data that has none.
 SPLITS = {
@@ -43,6 +44,20 @@ class AgainstPaper:
     ours: SplitResult
     difference: float
     inside: bool
+
+
+class Best(NamedTuple):
+    """The run that was chosen on the validation split.
+
+    Attributes:
+        run: the run.
+        test: its figure without the test images that also stand in training.
+        validation: the figure that it was chosen by.
+    """
+
+    run: Run
+    test: SplitResult
+    validation: SplitResult
 
 
 def result_of(run: Run, split: str) -> SplitResult | None:
@@ -144,9 +159,21 @@ def partial(run: Run) -> str:
     )
 
 
-def best(runs: Sequence[Run]) -> tuple[Run, SplitResult] | None:
-    """The run with the best honest figure on the dataset that most experiments are of."""
-    return max(_comparable(runs), key=lambda entry: entry[1].accuracy, default=None)
+def best(runs: Sequence[Run]) -> Best | None:
+    """Return the run with the highest validation accuracy, and its figures.
+
+    The test split chooses nothing: the maximum of several test accuracies would be too high. The
+    runs that are compared share one dataset and one division of it, see `_comparable`. Of equally
+    accurate ones that with the lower cross-entropy is taken, then the newest.
+    """
+    validated = [
+        Best(run, test, validation)
+        for run, test in _comparable(runs)
+        if (validation := result_of(run, "validation"))
+    ]
+    return max(
+        validated, key=lambda own: (own.validation.accuracy, -own.validation.nll), default=None
+    )
 
 
 def chosen(runs: Sequence[Run]) -> Run | None:
@@ -172,19 +199,21 @@ def chosen(runs: Sequence[Run]) -> Run | None:
 
 
 def _comparable(runs: Sequence[Run]) -> list[tuple[Run, SplitResult]]:
-    """Runs with an honest figure, on one dataset.
+    """Runs with an honest figure, on one version of one dataset, divided in one way.
 
-    Figures on different datasets are not to be ranked; where as many experiments are of two, the
-    one that comes first in the list counts.
+    Figures on different images are not to be ranked. The division that most experiments have
+    counts; of two that as many have, the one that comes first in the list.
     """
     judged: dict[str, list[tuple[Run, SplitResult]]] = {}
     experiments: dict[str, set[str]] = {}
     for run in runs:
         result = honest_result(run)
         if result and run.config:
-            judged.setdefault(run.config.dataset, []).append((run, result))
-            experiments.setdefault(run.config.dataset, set()).add(run.config.name)
-    main = max(judged, key=lambda dataset: len(experiments[dataset]), default="")
+            division = run.config.protocol.model_dump(mode="json", exclude={"leave_out", "exclude"})
+            images = json.dumps([run.original_dataset, division])
+            judged.setdefault(images, []).append((run, result))
+            experiments.setdefault(images, set()).add(run.config.name)
+    main = max(judged, key=lambda images: len(experiments[images]), default="")
     return judged.get(main, [])
 
 
@@ -222,12 +251,22 @@ def labels(runs: Sequence[Run]) -> dict[str, str]:
 def by_recipe(runs: Sequence[Run]) -> list[list[Run]]:
     """The runs of one experiment together, whatever their seed and fold, in order.
 
-    One that was not trained to its end stands alone: its figures are of another training.
+    They share the version of the dataset and the images left out of training. Of each seed and
+    fold the newest run counts. Alone stand the earlier runs of a seed and those that were not
+    trained to their end: their figures are no further seed.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(_recipe(run), []).append(run)
-    return list(groups.values())
+    found: list[list[Run]] = []
+    for group in groups.values():
+        if len(group) == 1:
+            found.append(group)
+            continue
+        counted = {run.id for run in newest_of_each_seed(group).values()}
+        found.append([run for run in group if run.id in counted])
+        found += [[run] for run in group if run.id not in counted]
+    return found
 
 
 def checkpoint(run: Run) -> int | None:
@@ -267,13 +306,17 @@ def protocol_words(run: Run, *, fold: bool = False) -> str | None:
 
 
 def split_titles(runs: Sequence[Run]) -> dict[str, str]:
-    """The splits that any of the runs was evaluated on, with what their dataset calls them."""
+    """The splits that any of the runs was evaluated on, with what their dataset calls them.
+
+    Each title and each evaluation is listed once, see `Results.distinct_splits`.
+    """
     titles: dict[str, str] = {}
+    distinct = [run.results.distinct_splits for run in runs if run.results]
     for split, fallback in SPLITS.items():
-        results = [run.results.splits.get(split) for run in runs if run.results]
-        found = {result.title for result in results if result}
+        found = {splits[split].title for splits in distinct if split in splits}
         if found:
-            titles[split] = found.pop() if len(found) == 1 else fallback
+            title = found.pop() if len(found) == 1 else fallback
+            titles[split] = fallback if title in titles.values() else title
     return titles
 
 
@@ -353,10 +396,11 @@ def silent_for(run: Run) -> float | None:
 
 
 def _recipe(run: Run) -> str:
-    if run.experiment is None or not run.ended:
+    known = run.environment
+    if run.experiment is None or not run.ended or known is None:
         return run.id
-    excluded = run.environment.excluded_sha256 if run.environment else None
-    return json.dumps([run.experiment.recipe(), excluded])
+    images = (known.dataset_fingerprint, known.source_fingerprint, known.excluded_sha256)
+    return json.dumps([run.experiment.recipe(), images])
 
 
 def _short(run: Run) -> str:

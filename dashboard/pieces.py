@@ -68,7 +68,8 @@ def plot(
     """
 
     def clicked() -> None:
-        points = st.session_state[key]["selection"]["points"]
+        event = st.session_state.get(key)
+        points = event["selection"]["points"] if event else []
         if on_click and points:
             on_click(points[0]["customdata"])
 
@@ -196,7 +197,8 @@ def training_curves(
     bands: Sequence[curves.Band] = (),
 ) -> None:
     """The curves, as many side by side as fit: of the runs, single ones as lines."""
-    if not any(line.rows for line in lines) and not bands:
+    logs = [*(line.rows for line in lines), *(log for band in bands for log in band.seeds)]
+    if not any(logs):
         st.info("No whole epoch has been logged yet.", icon=":material/hourglass_empty:")
         return
     if not view.metrics:
@@ -216,7 +218,12 @@ def training_curves(
     st.caption(
         "Solid: validation. Dotted: training, as trained on (augmented, weighted, with dropout). "
         "Diamond: the epoch whose weights were kept."
-        + (" Band: from the lowest to the highest seed, around their mean." if bands else "")
+        + (
+            " Band: from the lowest to the highest seed, around their mean, up to the last epoch "
+            "that all of them have."
+            if bands
+            else ""
+        )
         + (" With bands, everything is over epochs." if bands and view.x == "time" else "")
     )
     if "loss" in view.metrics and (added := facts.loss_adds(runs)):

@@ -318,7 +318,8 @@ def _calibration(run: Run, split: str) -> None:
             formats.percent(expected_calibration_error(p, judged.labels))
             for p in (judged.probabilities, after)
         )
-        title = facts.split_titles([run]).get("validation", "validation")
+        fitted = facts.result_of(run, "validation")
+        title = fitted.title if fitted else "validation"
         st.caption(
             f"ECE {before_ece}, {after_ece} at the temperature {temperature:.2f}, "
             f"fitted on {formats.markdown(title)}."

@@ -41,6 +41,9 @@ SORTS: dict[str, Sort] = {
     "unique": Sort(
         "Accuracy without repeats", lambda run, _: _accuracy(facts.result_of(run, "test_unique"))
     ),
+    "validation": Sort(
+        "Validation accuracy", lambda run, _: _accuracy(facts.result_of(run, "validation"))
+    ),
     "delta": Sort(
         "Difference from the baseline",
         lambda run, deltas: delta.difference if (delta := deltas.get(run.id)) else None,
@@ -384,6 +387,7 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
         "n": test.n if test and not (several and folds) else None,
         "All classes": mean(lambda run: _percent(_accuracy(facts.all_classes_result(run)))),
         "No repeats": mean(lambda run: _percent(_accuracy(facts.result_of(run, "test_unique")))),
+        "Validation": mean(lambda run: _percent(_accuracy(facts.result_of(run, "validation")))),
         "Macro-F1": mean(lambda run: _percent(r.macro_f1 if (r := _test(run)) else None)),
         "Worst class": worst.name if worst else None,
         "Worst recall": _percent(worst.recall if worst else None),

@@ -149,6 +149,12 @@ class ProtocolConfig(_Frozen):
         return self.split == "subjects" or self.test == "train_fold"
 
     @property
+    def division(self) -> tuple[int, int]:
+        """The seed of the division and the tested fold; 0 where it makes no difference."""
+        drawn = self.split != "official" or self.by_folds
+        return (self.split_seed if drawn else 0, self.fold if self.by_folds else 0)
+
+    @property
     def selects_on_test_samples(self) -> bool:
         """Whether the validation split and the test split hold the same samples."""
         return self.test == "validation" or self.select_on == "test"

@@ -290,6 +290,19 @@ class Results(_Record):
     temperature: float | None = Field(default=None, gt=0)
     onnx: Onnx | None = None
 
+    @property
+    def distinct_splits(self) -> dict[str, SplitResult]:
+        """The evaluations without `"validation"` where it repeats `"test"`.
+
+        It does where a protocol tests on the validation split, or selects on the test split.
+        """
+        repeated = self.splits.get("validation") == self.splits.get("test")
+        return {
+            name: split
+            for name, split in self.splits.items()
+            if not (repeated and name == "validation")
+        }
+
     @model_validator(mode="after")
     def _matrices_are_square(self) -> Self:
         # What a JSON Schema cannot say, and every page relies on.

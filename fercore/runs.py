@@ -231,7 +231,7 @@ def trained(config: ExperimentConfig, runs: Sequence[Run]) -> list[tuple[Experim
     """
     found = [
         (run.experiment, run)
-        for run in sorted(runs, key=lambda run: run.results.finished if run.results else "")
+        for run in sorted(runs, key=_finished)
         if run.ended and run.experiment and run.experiment.trains_like(config)
     ]
     if config.protocol.exclude is not None:
@@ -240,6 +240,26 @@ def trained(config: ExperimentConfig, runs: Sequence[Run]) -> list[tuple[Experim
             now = exclusion.read(config.protocol.exclude).sha256
             found = [pair for pair in found if _images_of(pair[1])[1] == now]
     return [(own, run) for own, run in found if _images_of(run) == _images_of(found[-1][1])]
+
+
+def newest_of_each_seed(runs: Sequence[Run]) -> dict[tuple[int, int, int], Run]:
+    """Return the newest run of each seed and fold: a seed that is trained again counts once.
+
+    Args:
+        runs: of one experiment; those that were not trained here are left out.
+
+    Returns:
+        By seed of the training, seed of the division and fold, in that order.
+    """
+    newest: dict[tuple[int, int, int], Run] = {}
+    for run in sorted(runs, key=_finished):
+        if run.experiment:
+            newest[(run.experiment.seed, *run.experiment.protocol.division)] = run
+    return dict(sorted(newest.items()))
+
+
+def _finished(run: Run) -> tuple[str, float, str]:
+    return run.results.finished if run.results else "", started(run), run.id
 
 
 def _images_of(run: Run) -> tuple[str, str | None]:

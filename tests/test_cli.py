@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -101,6 +102,15 @@ def test_configs_print_the_papers_figures(fercore):
 def test_empty_roots_say_what_to_do(fercore):
     assert "fercore train synthetic-quick" in fercore("runs", "list")[1]
     assert "fercore data add fer2013 PATH" in fercore("data", "list")[1]
+
+
+def test_a_split_that_is_evaluated_twice_is_printed_once(fercore):
+    """Of a run that was tested on the validation split, PublicTest."""
+    path = next((Path(__file__).parents[1] / "runs").glob("facet-screening-recipe-s0-*"))
+    assert read_run(path).config.protocol.test == "validation"
+    code, said, _ = fercore("runs", "show", str(path))
+    assert code == 0
+    assert len([line for line in said.splitlines() if line.startswith("PublicTest  ")]) == 1
 
 
 def test_help_has_an_example_for_every_command(fercore):

@@ -207,7 +207,7 @@ def ensemble(
     assert made is not None
     typer.echo(f"{path.name}:")
     table = plain_table("split", ">n", ">accuracy %", ">95% interval", ">macro-F1", ">UAR %")
-    for split in made.splits.values():
+    for split in made.distinct_splits.values():
         interval = f"{percent(split.accuracy_low)} to {percent(split.accuracy_high)}"
         macro = f"{split.macro_f1:.3f}"
         table.add_row(

@@ -400,7 +400,7 @@ def _print_results(run_id: str, results: "Results", as_json: bool) -> None:
         f"checkpoint of epoch {chosen.epoch}, chosen on {chosen.split}"
     )
     table = plain_table("split", ">n", ">accuracy %", ">95% interval", ">macro-F1", ">UAR %")
-    for split in results.splits.values():
+    for split in results.distinct_splits.values():
         interval = f"{percent(split.accuracy_low)} to {percent(split.accuracy_high)}"
         table.add_row(
             split.title,

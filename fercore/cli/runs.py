@@ -88,7 +88,7 @@ def show(run: RunName, runs: RunsRoot = None, as_json: AsJson = False) -> None:
         typer.echo(f"commit {env.commit or 'unknown'}, data {env.dataset_fingerprint}")
     if found.results:
         table = plain_table("split", ">n", ">accuracy %", ">95% interval", ">macro-F1", ">UAR %")
-        for split in found.results.splits.values():
+        for split in found.results.distinct_splits.values():
             low, high = percent(split.accuracy_low), percent(split.accuracy_high)
             table.add_row(
                 split.title,
