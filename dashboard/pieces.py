@@ -50,7 +50,7 @@ def pick_runs(readable: Mapping[str, Run]) -> list[str]:
         placeholder="Choose up to eight runs",
     )
     # What this page cannot show, such as a run that still trains, stays picked for the others.
-    elsewhere = {run.id for run in cached.list_runs()} - set(readable)
+    elsewhere = {run.id for run in cached.known_runs()} - set(readable)
     choose([*picked, *(run_id for run_id in chosen() if run_id in elsewhere)])
     return picked
 

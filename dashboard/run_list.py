@@ -65,7 +65,7 @@ def live(runs: Sequence[Run]) -> None:
 
     @st.fragment(run_every=pieces.REFRESH_SECONDS)
     def watch() -> None:
-        runs = just_read.pop() if just_read else cached.list_runs()
+        runs = just_read.pop() if just_read else cached.refreshed_runs()
         if _stamp(runs) != known:
             st.rerun()
         for run in runs:
