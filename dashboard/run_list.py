@@ -220,7 +220,7 @@ def _deltas(runs: Sequence[Run], baseline: Run | None) -> dict[str, PairedDiffer
         if run.id != baseline.id and run.results and run.config and run.config.dataset == dataset
     ]
     with st.spinner(f"Pairing {len(comparable):,} runs with the baseline"):
-        return {run.id: cached.accuracy_delta(baseline, run) for run in comparable}
+        return cached.accuracy_deltas(baseline, comparable)
 
 
 def _advice(picked: int) -> str:

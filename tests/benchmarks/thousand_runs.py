@@ -12,9 +12,12 @@ the page's script alone, in Streamlit's own test harness. TensorBoard, where it 
 With `--reruns`, no browser is needed: the committed runs are copied until there are `--count`, each
 copy with seeds of its own, and every page is run again and again in one session, as a click on it
 does. The table gives the median of these reruns, and that of the parts that refresh by themselves.
+Where other work shares the machine, "processor" is the better measure: the time of the script's own
+thread.
 """
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -110,11 +113,11 @@ def photo_of_twelve_megapixels() -> bytes:
 
 def print_reruns(picked: list[str], rounds: int) -> None:
     """Print how long every page takes, the first time and again, in milliseconds."""
-    table = Table("page", "first run ms", "rerun ms", "slowest ms", "refreshed parts ms")
+    table = Table("page", "first run ms", "rerun ms", "processor ms", "refreshed part ms")
     for title, (page, query) in VIEWS.items():
         wanted = {"runs": picked} if page in {"compare", "confusion"} else {}
-        first, reruns, parts = rerun_seconds(page, query | wanted, rounds)
-        figures = [first, statistics.median(reruns), max(reruns)]
+        first, reruns, processor, parts = rerun_seconds(page, query | wanted, rounds)
+        figures = [first, statistics.median(reruns), statistics.median(processor)]
         figures += [statistics.median(parts)] if parts else []
         table.add_row(title, *(f"{1000 * seconds:,.0f}" for seconds in figures))
     Console().print(table)
@@ -138,10 +141,11 @@ def playing_camera() -> Callable[..., Any]:
 
 def rerun_seconds(
     page: str, query: dict[str, str | list[str]], rounds: int
-) -> tuple[float, list[float], list[float]]:
-    """Seconds of a page's first run, of its reruns, and of the parts of it that refresh."""
+) -> tuple[float, list[float], list[float], list[float]]:
+    """Seconds of a page's first run, its reruns, their own thread, and the parts that refresh."""
     import streamlit as st
     from streamlit.testing.v1 import AppTest
+    from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 
     from dashboard import camera
 
@@ -160,6 +164,14 @@ def rerun_seconds(
 
         return decorate
 
+    processor: list[float] = []
+    run_thread = LocalScriptRunner._run_script_thread
+
+    def counted(runner: LocalScriptRunner) -> None:
+        run_thread(runner)
+        processor.append(time.thread_time())  # the thread is new for every run
+
+    LocalScriptRunner._run_script_thread = counted  # type: ignore[method-assign]
     st.fragment = timed  # type: ignore[assignment]
     try:
         app = AppTest.from_file(str(ROOT / "dashboard" / "main.py"), default_timeout=600)
@@ -175,9 +187,10 @@ def rerun_seconds(
             app.run()
             times.append(time.perf_counter() - began)
             assert not app.exception, app.exception
-        return times[0], times[2:], parts[2:]
+        return times[0], times[2:], processor[2:], parts[2:]
     finally:
         st.fragment = fragment
+        LocalScriptRunner._run_script_thread = run_thread  # type: ignore[method-assign]
 
 
 def script_seconds(page: str, picked: list[str], rounds: int) -> list[float]:
@@ -277,6 +290,11 @@ def main() -> None:
         runs = list_runs(root)
         os.environ["FERCORE_RUNS"] = str(root)
         if arguments.reruns:
+            from dashboard import cached
+
+            cached.list_runs()
+            gc.collect()
+            gc.freeze()  # as dashboard/app.py does before the first visitor
             with_seeds = [run for run in runs if run.id.startswith("facet-tiny-s")]
             print_reruns([run.id for run in with_seeds[:8]], arguments.rounds)
             return
