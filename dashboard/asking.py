@@ -21,7 +21,7 @@ NO_NETWORK = (
 
 def networks(runs: Sequence[Run]) -> dict[str, Run]:
     """The runs that can be asked, by id: finished, with a network, the one to use first."""
-    found = [run for run in runs if run.results and run.onnx_path and run.config]
+    found = [run for run in runs if run.results and run.config and run.onnx_path]
     real = [run for run in found if not facts.is_synthetic(run)]
     chosen = facts.chosen(real)
     first = [chosen] if chosen else []

@@ -6,6 +6,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,13 +17,15 @@ from numpy.typing import NDArray
 from dashboard import facts, judged
 from dashboard.judged import Judged, Pair
 from dashboard.shelf import Shelf, Signature, signature_of
+from fercore import ablations, goals, metrics, papers
 from fercore.config import AugmentationConfig
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.faces import FaceFinder, Kind, load_finder, whole, yunet_file
 from fercore.gradcam import GradCam
 from fercore.labels import index_of
-from fercore.metrics import PairedDifference
+from fercore.metrics import PairedDifference, Reliability
+from fercore.metrics.checks import Probabilities
 from fercore.onnx_session import OnnxNetwork
 from fercore.predict import Network
 from fercore.records import Layer, LogRow
@@ -32,10 +35,22 @@ from fercore.runs import Predictions, Run, read_log
 if TYPE_CHECKING:
     from fercore.preview import Preview
 
+_MOST_DELTAS = 4096
+
 
 def list_runs() -> list[Run]:
     """Every run under the runs root, newest first."""
     return _shelf(runs_root()).all()
+
+
+def refreshed_runs() -> list[Run]:
+    """Every run, for a part of a page that refreshes by itself: quicker than `list_runs`."""
+    return _shelf(runs_root()).all(quick=True)
+
+
+def known_runs() -> tuple[Run, ...]:
+    """Every run as the last `list_runs` found it: nothing is looked for on the disk."""
+    return _shelf(runs_root()).known()
 
 
 def find_run(run_id: str) -> Run | None:
@@ -54,9 +69,28 @@ def layers(run: Run) -> list[Layer]:
 
 
 def labels(runs: Sequence[Run]) -> dict[str, str]:
-    """A short label for each run by its id, unique among all runs: the same on every page."""
-    known = facts.labels(list_runs())
+    """A short label for each run by its id, unique among all runs: the same on every page.
+
+    All runs are those that the page has listed before: nothing is read from the disk.
+    """
+    known = _labels(known_runs())
     return {run.id: known.get(run.id, run.id) for run in runs}
+
+
+def paper_rows(runs: Sequence[Run]) -> tuple[papers.Comparison, ...]:
+    """Every published figure beside ours, computed anew when one of the runs behind it changes."""
+    return _paper_rows(_finished(runs, _paper_experiments()))
+
+
+def goal_standings(runs: Sequence[Run]) -> tuple[goals.Standing, ...]:
+    """Every goal beside what our runs give, computed anew when one of these runs changes."""
+    return _goal_standings(_finished(runs, _goal_experiments(goals.goals())))
+
+
+def ablation_lines(study: ablations.Study, runs: Sequence[Run]) -> tuple[ablations.Line, ...]:
+    """The results of a study, computed anew when one of its runs changes."""
+    text = study.model_dump_json(by_alias=True)
+    return _ablation_lines(text, _finished(runs, _study_experiments(text)))
 
 
 def predictions(run: Run, split: str) -> Predictions | None:
@@ -80,14 +114,42 @@ def judged_samples(run: Run, split: str, also_dropped: tuple[str, ...] = ()) -> 
     return _judged(run, run.path, split, tuple(sorted(set(left_out))), _stamp(run))
 
 
+def reliability(run: Run, split: str, scaled: bool) -> Reliability | None:
+    """Accuracy against confidence; at the run's own temperature if `scaled`."""
+    return _reliability(run, run.path, split, _temperature(run) if scaled else None, _stamp(run))
+
+
+def scaled_ece(run: Run, split: str) -> float | None:
+    """The calibration error at the run's own temperature; `None` where that is not known."""
+    temperature = _temperature(run)
+    if not temperature:
+        return None
+    return _calibration_error(run, run.path, split, temperature, _stamp(run))
+
+
+def calibration_error(run: Run, split: str) -> float | None:
+    """The calibration error of the stored probabilities; `None` where these are not stored."""
+    return _calibration_error(run, run.path, split, None, _stamp(run))
+
+
 def paired(baseline: Run, other: Run, split: str) -> Pair | None:
     """How another run differs from the baseline; `None` if they have judged nothing in common."""
     return _paired(baseline, other, split, _pair_key(baseline, other))
 
 
-def accuracy_delta(baseline: Run, other: Run) -> PairedDifference | None:
-    """The other's test accuracy less the baseline's, on the samples that both have judged."""
-    return _accuracy_delta(baseline, other, _pair_key(baseline, other))
+def accuracy_deltas(baseline: Run, others: Sequence[Run]) -> dict[str, PairedDifference | None]:
+    """Each run's test accuracy less the baseline's, on the samples that both have judged, by id."""
+    # One entry of Streamlit's cache for each baseline: a thousand would take half a second to find.
+    known = _deltas_from(baseline.path, _stamp(baseline))
+    found = {}
+    for run in others:
+        key = (run.path, _stamp(run))
+        if key not in known:
+            known[key] = _accuracy_delta(baseline, run)
+            while len(known) > _MOST_DELTAS:
+                known.pop(next(iter(known)), None)
+        found[run.id] = known.get(key)
+    return found
 
 
 def images(dataset: str) -> "Images | None":
@@ -242,6 +304,55 @@ class Images(Mapping[str, Any]):
         return len(self._places)
 
 
+# Which experiments a table is of, does not change while the server runs.
+@cache
+def _paper_experiments() -> tuple[str, ...]:
+    return papers.experiments()
+
+
+@lru_cache(maxsize=4)
+def _goal_experiments(wanted: tuple[goals.Goal, ...]) -> tuple[str, ...]:
+    return goals.experiments(wanted)
+
+
+@lru_cache(maxsize=32)
+def _study_experiments(text: str) -> tuple[str, ...]:
+    study = ablations.Study.model_validate_json(text)
+    return tuple(ablations.overrides(study, change)["name"] for change in study.changes)
+
+
+def _finished(runs: Sequence[Run], names: Sequence[str]) -> tuple[Run, ...]:
+    """The runs of these experiments that have results, and combined ones."""
+    wanted = frozenset(names)
+    return tuple(
+        run
+        for run in runs
+        if run.results and run.config and (run.origin == "combined" or run.config.name in wanted)
+    )
+
+
+# A run is compared by identity and is another object once its files have changed: runs are the key
+# of what is computed from them. The results are frozen, so that all visitors share them.
+@lru_cache(maxsize=2)
+def _paper_rows(runs: tuple[Run, ...]) -> tuple[papers.Comparison, ...]:
+    return papers.compare(runs)
+
+
+@lru_cache(maxsize=2)
+def _goal_standings(runs: tuple[Run, ...]) -> tuple[goals.Standing, ...]:
+    return goals.compare(runs)
+
+
+@lru_cache(maxsize=16)
+def _ablation_lines(study: str, runs: tuple[Run, ...]) -> tuple[ablations.Line, ...]:
+    return ablations.compare(ablations.Study.model_validate_json(study), runs)
+
+
+@lru_cache(maxsize=4)
+def _labels(runs: tuple[Run, ...]) -> dict[str, str]:
+    return facts.labels(runs)
+
+
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _shelf(root: Path) -> Shelf:
     return Shelf(root)
@@ -280,14 +391,48 @@ def _judged(
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
+def _reliability(
+    _run: Run, path: Path, split: str, temperature: float | None, signature: Signature
+) -> Reliability | None:
+    found = judged_samples(_run, split)
+    return metrics.reliability(_at(found, temperature), found.labels) if found else None
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _calibration_error(
+    _run: Run, path: Path, split: str, temperature: float | None, signature: Signature
+) -> float | None:
+    found = judged_samples(_run, split)
+    if found is None:
+        return None
+    return metrics.expected_calibration_error(_at(found, temperature), found.labels)
+
+
+def _at(found: Judged, temperature: float | None) -> Probabilities:
+    if temperature is None:
+        return found.probabilities
+    return metrics.apply_temperature(found.probabilities, temperature)
+
+
+def _temperature(run: Run) -> float | None:
+    return run.results.temperature if run.results else None
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
 def _paired(_baseline: Run, _other: Run, split: str, key: object) -> Pair | None:
     found = _on_common_classes(_baseline, _other, split)
     return judged.compare(*found) if found else None
 
 
-@st.cache_resource(max_entries=4096, show_spinner=False)
-def _accuracy_delta(_baseline: Run, _other: Run, key: object) -> PairedDifference | None:
-    found = _on_common_classes(_baseline, _other, "test")
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _deltas_from(
+    path: Path, signature: Signature
+) -> dict[tuple[Path, Signature], PairedDifference | None]:
+    return {}
+
+
+def _accuracy_delta(baseline: Run, other: Run) -> PairedDifference | None:
+    found = _on_common_classes(baseline, other, "test")
     both = judged.both(*found) if found else None
     return both.difference(found[0].probabilities.shape[1]) if found and both else None
 

@@ -11,7 +11,6 @@ from dashboard.comparison import Compared
 from dashboard.gallery import Face
 from dashboard.judged import Judged, Outcome
 from dashboard.theme import swatch
-from fercore.metrics import apply_temperature, expected_calibration_error
 from fercore.runs import Run
 
 ANY = "any class"
@@ -89,18 +88,13 @@ def faces(view: Compared) -> None:
         f"{len(places):,} of {len(found):,} images, the most confident first."
         + _repeats(view.split)
     )
-    gallery.show(
-        run,
-        [
-            Face(
-                str(found.ids[place]),
-                names[found.labels[place]],
-                {"predicted": (names[found.predicted[place]], float(found.confidence[place]))},
-            )
-            for place in places
-        ],
-        key="faces",
-    )
+
+    def face(number: int) -> Face:
+        place = places[number]
+        predicted = (names[found.predicted[place]], float(found.confidence[place]))
+        return Face(str(found.ids[place]), names[found.labels[place]], {"predicted": predicted})
+
+    gallery.show(run, len(places), face, key="faces")
 
 
 def quality(view: Compared) -> None:
@@ -108,13 +102,8 @@ def quality(view: Compared) -> None:
     st.subheader("Confidence", anchor=False)
     rows = []
     for run, result in view.evaluated:
-        found = cached.judged_samples(run, view.split)
-        temperature = run.results.temperature if run.results else None
-        after = None
         # Predictions are stored with the repeats, so that what they give is of other images.
-        if found and temperature and view.split != "test_unique":
-            cooled = apply_temperature(found.probabilities, temperature)
-            after = 100 * expected_calibration_error(cooled, found.labels)
+        after = None if view.split == "test_unique" else cached.scaled_ece(run, view.split)
         rows.append(
             {
                 "Color": swatch(view.colors[run.id]),
@@ -122,8 +111,8 @@ def quality(view: Compared) -> None:
                 "Accuracy": 100 * result.accuracy,
                 "Top-2": 100 * result.top2,
                 "ECE": 100 * result.ece,
-                "ECE after": after,
-                "Temperature": temperature,
+                "ECE after": None if after is None else 100 * after,
+                "Temperature": run.results.temperature if run.results else None,
                 "NLL": result.nll,
             }
         )
@@ -210,21 +199,17 @@ def _disagreement(view: Compared, first: Run, second: Run, names: list[str]) -> 
     by = one if group == "first" else other
     rows = (shared.places if group == "first" else shared.others)[places]
     ordered = places[(-by.confidence[rows]).argsort(kind="stable")]
-    gallery.show(
-        first,
-        [
-            Face(
-                str(one.ids[shared.places[place]]),
-                names[shared.labels[place]],
-                {
-                    "first": _said(one, int(shared.places[place]), names),
-                    "second": _said(other, int(shared.others[place]), names),
-                },
-            )
-            for place in ordered
-        ],
-        key="pair_faces",
-    )
+
+    def face(number: int) -> Face:
+        place = ordered[number]
+        first_place, second_place = int(shared.places[place]), int(shared.others[place])
+        said = {
+            "first": _said(one, first_place, names),
+            "second": _said(other, second_place, names),
+        }
+        return Face(str(one.ids[first_place]), names[shared.labels[place]], said)
+
+    gallery.show(first, len(ordered), face, key="pair_faces")
 
 
 def _said(found: Judged, place: int, names: list[str]) -> tuple[str, float]:

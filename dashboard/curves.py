@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
-from dashboard.figure import GREY, figure_of
+from dashboard.figure import GREY, figure_of, kept
 from dashboard.theme import faded
 from fercore.records import LogRow
 
@@ -63,6 +63,7 @@ def smoothed(values: Sequence[float], weight: float) -> list[float]:
     return averaged
 
 
+@kept
 def training_curves(
     curves: Sequence[Curve],
     metric: Metric,

@@ -113,8 +113,12 @@ def faces(splits: Splits) -> None:
     if label:
         places = np.flatnonzero(part.labels == splits.class_names.index(label))
     st.caption(f"{len(places):,} images of {formats.markdown(splits.title(role))}.")
-    shown = [Face(str(part.ids[p]), splits.class_names[part.labels[p]], {}) for p in places]
-    gallery.show_of(splits.name, shown, "page")
+
+    def face(number: int) -> Face:
+        place = places[number]
+        return Face(str(part.ids[place]), splits.class_names[part.labels[place]], {})
+
+    gallery.show_of(splits.name, len(places), face, "page")
     st.markdown("**The mean face of each class**")
     means = cached.inspected(splits.name, "mean", role)
     present = set(part.labels.tolist())

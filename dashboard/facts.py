@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from dashboard import formats
@@ -395,6 +396,8 @@ def silent_for(run: Run) -> float | None:
     return time.time() - run.status.heartbeat if run.status else None
 
 
+# Runs are compared by identity: one that was read anew has no entry yet.
+@lru_cache(maxsize=4096)
 def _recipe(run: Run) -> str:
     known = run.environment
     if run.experiment is None or not run.ended or known is None:

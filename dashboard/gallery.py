@@ -2,7 +2,7 @@
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,20 +37,19 @@ class Face:
     said: dict[str, tuple[str, float]]
 
 
-def show(run: Run, faces: Sequence[Face], key: str) -> None:
-    """A page of faces, or their ids and how to add the dataset if it is not installed.
+def show(run: Run, count: int, face: Callable[[int], Face], key: str) -> None:
+    """Show a page of faces, or their ids and how to add the dataset if it is not installed.
 
     Args:
         run: whose dataset they are of.
-        faces: in order.
+        count: how many faces there are.
+        face: makes the face at a position, from 0; called for those on the page alone.
         key: of the page's number in the address.
     """
-    if not faces:
+    if not count:
         st.caption("None.")
         return
-    pages = -(-len(faces) // PAGE)
-    number = linked.page(pages, key) if pages > 1 else 1
-    shown = faces[(number - 1) * PAGE : number * PAGE]
+    shown = _page(count, face, key)
     dataset = run.config.dataset if run.config else ""
     found = cached.images(dataset) if dataset else None
     if found is None:
@@ -65,13 +64,12 @@ def show(run: Run, faces: Sequence[Face], key: str) -> None:
     _grid(shown, found)
 
 
-def show_of(dataset: str, faces: Sequence[Face], key: str) -> None:
-    """A page of faces of an installed dataset."""
-    pages = max(1, -(-len(faces) // PAGE))
-    number = linked.page(pages, key) if pages > 1 else 1
+def show_of(dataset: str, count: int, face: Callable[[int], Face], key: str) -> None:
+    """Show a page of faces of an installed dataset; the arguments are those of `show`."""
+    shown = _page(count, face, key)
     found = cached.images(dataset)
     if found is not None:
-        _grid(faces[(number - 1) * PAGE : number * PAGE], found)
+        _grid(shown, found)
 
 
 def pictures(entries: Sequence[tuple[NDArray[np.uint8], str]], note: str = "") -> None:
@@ -106,6 +104,12 @@ def png_address(image: NDArray[np.uint8]) -> str:
     done, content = cv2.imencode(".png", image)
     assert done
     return "data:image/png;base64," + base64.b64encode(content.tobytes()).decode()
+
+
+def _page(count: int, face: Callable[[int], Face], key: str) -> list[Face]:
+    pages = -(-count // PAGE)
+    number = linked.page(pages, key) if pages > 1 else 1
+    return [face(place) for place in range((number - 1) * PAGE, min(number * PAGE, count))]
 
 
 def _grid(faces: Sequence[Face], found: cached.Images) -> None:

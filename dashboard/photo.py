@@ -17,7 +17,8 @@ from dashboard.gallery import jpeg_address, png_address
 from fercore import faces
 from fercore.errors import UserError
 from fercore.explain import occlusion
-from fercore.photos import MAX_ARCHIVE_BYTES, SUFFIXES, decode_photo, photos_in_zip
+from fercore.image_decoding import IMAGE_SUFFIXES
+from fercore.photos import MAX_ARCHIVE_BYTES, decode_photo, photos_in_zip
 from fercore.predict import Prediction, Predictor
 from fercore.runs import Run
 
@@ -108,7 +109,7 @@ def controls(runs: Mapping[str, Run]) -> View:
 
 def photos() -> list[Given]:
     """What the reader has handed in; files that cannot be read are said so."""
-    suffixes = [suffix.removeprefix(".") for suffix in (*SUFFIXES, ".zip")]
+    suffixes = [suffix.removeprefix(".") for suffix in (*IMAGE_SUFFIXES, ".zip")]
     files = st.file_uploader(
         "Photos, or a ZIP of them",
         type=suffixes,

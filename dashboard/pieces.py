@@ -8,8 +8,6 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import cached, charts, curves, facts, formats, linked, theme
-from fercore import metrics
-from fercore.metrics.checks import Probabilities
 from fercore.records import LogRow
 from fercore.roots import runs_root
 from fercore.runs import Run
@@ -50,7 +48,7 @@ def pick_runs(readable: Mapping[str, Run]) -> list[str]:
         placeholder="Choose up to eight runs",
     )
     # What this page cannot show, such as a run that still trains, stays picked for the others.
-    elsewhere = {run.id for run in cached.list_runs()} - set(readable)
+    elsewhere = {run.id for run in cached.known_runs()} - set(readable)
     choose([*picked, *(run_id for run_id in chosen() if run_id in elsewhere)])
     return picked
 
@@ -235,15 +233,10 @@ def training_curves(
 
 def reliability(run: Run, split: str, color: str, scaled: bool) -> None:
     """Accuracy against confidence; at the run's own temperature if `scaled`."""
-    judged = cached.judged_samples(run, split)
-    if judged is None:
+    points = cached.reliability(run, split, scaled)
+    if points is None:
         st.caption("No predictions are stored for this evaluation.")
         return
-    temperature = run.results.temperature if scaled and run.results else None
-    probabilities: Probabilities = judged.probabilities
-    if temperature is not None:
-        probabilities = metrics.apply_temperature(probabilities, temperature)
-    points = metrics.reliability(probabilities, judged.labels)
     figure = charts.reliability_diagram(points, color, theme.MUTED[mode()])
     plot(figure, f"reliability-{run.id}", "Accuracy against confidence")
     if run.experiment and run.experiment.loss == "l2_svm":

@@ -20,7 +20,6 @@ from dashboard import (
 from dashboard.gallery import Face
 from dashboard.judged import chosen
 from fercore.config import Combination, CombinedConfig
-from fercore.metrics import apply_temperature, expected_calibration_error
 from fercore.recreate import missing_network
 from fercore.runs import Run
 
@@ -207,18 +206,14 @@ def mistakes(run: Run) -> None:
         return
     st.subheader("Worst mistakes", anchor=False)
     names = run.results.class_names
-    gallery.show(
-        run,
-        [
-            Face(
-                str(judged.ids[place]),
-                names[judged.labels[place]],
-                {"predicted": (names[judged.predicted[place]], float(judged.confidence[place]))},
-            )
-            for place in chosen(judged, None, None)
-        ],
-        key="faces",
-    )
+    places = chosen(judged, None, None)
+
+    def face(number: int) -> Face:
+        place = places[number]
+        predicted = (names[judged.predicted[place]], float(judged.confidence[place]))
+        return Face(str(judged.ids[place]), names[judged.labels[place]], {"predicted": predicted})
+
+    gallery.show(run, len(places), face, key="faces")
     if _split(run) == "test_unique":
         st.caption(facts.REPEATS_AMONG_THEM)
     st.page_link(
@@ -313,11 +308,8 @@ def _calibration(run: Run, split: str) -> None:
     temperature = run.results.temperature if run.results else None
     scaled = linked.toggle("After temperature scaling", key="scaled")
     if temperature is not None:
-        after = apply_temperature(judged.probabilities, temperature)
-        before_ece, after_ece = (
-            formats.percent(expected_calibration_error(p, judged.labels))
-            for p in (judged.probabilities, after)
-        )
+        before_ece = formats.percent(cached.calibration_error(run, split))
+        after_ece = formats.percent(cached.scaled_ece(run, split))
         fitted = facts.result_of(run, "validation")
         title = fitted.title if fitted else "validation"
         st.caption(

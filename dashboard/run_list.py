@@ -67,7 +67,7 @@ def live(runs: Sequence[Run]) -> None:
 
     @st.fragment(run_every=pieces.REFRESH_SECONDS)
     def watch() -> None:
-        runs = just_read.pop() if just_read else cached.list_runs()
+        runs = just_read.pop() if just_read else cached.refreshed_runs()
         if _stamp(runs) != known:
             st.rerun()
         for run in runs:
@@ -225,7 +225,7 @@ def _deltas(runs: Sequence[Run], baseline: Run | None) -> dict[str, PairedDiffer
         if run.id != baseline.id and run.results and run.config and run.config.dataset == dataset
     ]
     with st.spinner(f"Pairing {len(comparable):,} runs with the baseline"):
-        return {run.id: cached.accuracy_delta(baseline, run) for run in comparable}
+        return cached.accuracy_deltas(baseline, comparable)
 
 
 def _advice(picked: int) -> str:

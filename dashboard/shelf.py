@@ -1,6 +1,7 @@
 """Runs read once and kept until their files change: pure, thread-safe, no Streamlit."""
 
 import os
+import stat
 import threading
 import time
 from dataclasses import dataclass
@@ -15,11 +16,18 @@ _RECORDS = (
     *("notes.json", "latency.json"),
 )
 
+# What else pages compute figures from. `model.onnx` is not among them: that it appears or is gone
+# changes the time stamp of the folder.
+_WATCHED = (*_RECORDS, "log.jsonl", "predictions.npz")
+# States in which nobody writes into the folder as a matter of course.
+_SETTLED = ("finished", "interrupted", "failed", "broken")
+
 Signature = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True)
 class _Kept:
+    folder: int  # its time stamp in nanoseconds
     signature: Signature
     fresh: bool
     run: Run
@@ -28,27 +36,46 @@ class _Kept:
 class Shelf:
     """The runs under one root.
 
-    A folder is read again when one of its records changes in time stamp or size, and when its
-    heartbeat grows old: that alone turns a running run into a stalled one.
+    A folder is read again when one of the files that pages read changes in time stamp or size, when
+    a file appears, is replaced or is removed, and when its heartbeat grows old: that alone turns a
+    running run into a stalled one. As long as none of that happens, the `Run` objects are the same:
+    what was computed from them can be kept with them as the key.
     """
 
     def __init__(self, root: Path):
         self.root = root
         self._kept: dict[str, _Kept] = {}
         self._lock = threading.Lock()
+        self._found: list[Run] = []  # as the last scan came upon them
+        self._sorted: tuple[Run, ...] | None = None
 
-    def all(self) -> list[Run]:
-        """Every folder under the root, newest first, as `fercore.runs.list_runs` has them."""
+    def all(self, *, quick: bool = False) -> list[Run]:
+        """Every folder under the root, newest first, as `fercore.runs.list_runs` has them.
+
+        Args:
+            quick: for a refresh by timer. Look only at the time stamp of a folder in which nobody
+                trains: a file that was edited in place, not replaced, is noticed by the next full
+                scan alone.
+        """
         try:
             with os.scandir(self.root) as entries:
                 names = [entry.name for entry in entries if not entry.name.startswith(".")]
         except OSError:
             names = []
-        found = [run for name in names if (run := self._read(name)) is not None]
+        found = [run for name in names if (run := self._read(name, quick)) is not None]
         with self._lock:
-            for gone in self._kept.keys() - {run.id for run in found}:
-                del self._kept[gone]
-        return sorted(found, key=lambda run: (runs.started(run), run.id), reverse=True)
+            if self._sorted is None or found != self._found:
+                for gone in self._kept.keys() - {run.id for run in found}:
+                    del self._kept[gone]
+                newest = sorted(found, key=lambda run: (runs.started(run), run.id), reverse=True)
+                self._found, self._sorted = found, tuple(newest)
+            return list(self._sorted)
+
+    def known(self) -> tuple[Run, ...]:
+        """Every run as the last scan found it, newest first; nothing is read again."""
+        with self._lock:
+            known = self._sorted
+        return tuple(self.all()) if known is None else known
 
     def find(self, run_id: str) -> Run | None:
         """The run of that name directly under the root; a path is no name."""
@@ -56,35 +83,41 @@ class Shelf:
             return None
         return self._read(run_id)
 
-    def _read(self, name: str) -> Run | None:
-        path = self.root / name
+    def _read(self, name: str, quick: bool = False) -> Run | None:
+        # A plain string: with a thousand runs, pathlib would take longer than the disk.
+        path = f"{self.root}/{name}"
+        kept = self._kept.get(name)
         try:
-            signature = signature_of(path, *_RECORDS)
-            if not signature and not path.is_dir():
+            found = os.stat(path)
+            if not stat.S_ISDIR(found.st_mode):
                 return None
-            fresh = _changed_lately(signature)
-            with self._lock:
-                kept = self._kept.get(name)
-            if kept and (kept.signature, kept.fresh) == (signature, fresh):
+            settled = kept is not None and kept.run.state in _SETTLED
+            if kept and quick and settled and kept.folder == found.st_mtime_ns:
                 return kept.run
-            run = runs.read_run(path)
+            signature = signature_of(path, *_WATCHED)
+            fresh = _changed_lately(signature)
+            state = (found.st_mtime_ns, signature, fresh)
+            if kept and (kept.folder, kept.signature, kept.fresh) == state:
+                return kept.run
+            run = runs.read_run(Path(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except OSError as error:
-            return Run(path, "broken", problem=f"cannot be read ({error.strerror})")
+            return Run(Path(path), "broken", problem=f"cannot be read ({error.strerror})")
         with self._lock:
-            self._kept[name] = _Kept(signature, fresh, run)
+            self._kept[name] = _Kept(*state, run)
         return run
 
 
-def signature_of(folder: Path, *names: str) -> Signature:
+def signature_of(folder: Path | str, *names: str) -> Signature:
     """Name, time stamp and size of each of the files that is there."""
-    # Plain strings: with a thousand runs, pathlib would take longer than the disk.
     base, found = str(folder), []
     for name in names:
         try:
-            stat = os.stat(f"{base}/{name}")
+            file = os.stat(f"{base}/{name}")
         except (FileNotFoundError, NotADirectoryError):
             continue
-        found.append((name, stat.st_mtime_ns, stat.st_size))
+        found.append((name, file.st_mtime_ns, file.st_size))
     return tuple(found)
 
 

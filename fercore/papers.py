@@ -219,6 +219,7 @@ def experiments() -> tuple[str, ...]:
     return tuple(sorted(named, key=lambda name: (minutes(name) * len(folds(name)), name)))
 
 
+@cache
 def folds(experiment: str) -> tuple[int, ...]:
     """The folds that an experiment needs a run of; a single 0 where it has none."""
     protocol = load_config(experiment).protocol

@@ -96,6 +96,14 @@ class Run:
         """The folder's name."""
         return self.path.name
 
+    @cached_property
+    def _started(self) -> float:
+        known = self.environment
+        try:
+            return datetime.fromisoformat(known.started).timestamp() if known else 0.0
+        except ValueError:
+            return 0.0
+
     @property
     def experiment(self) -> ExperimentConfig | None:
         """The config of a run that was trained here; `None` for any other or an unreadable one."""
@@ -276,10 +284,7 @@ def full_size_epochs(log: Sequence[LogRow]) -> list[LogRow]:
 
 def started(run: Run) -> float:
     """When a run began, in seconds since 1970; 0 if it does not say."""
-    try:
-        return datetime.fromisoformat(run.environment.started).timestamp() if run.environment else 0
-    except ValueError:
-        return 0
+    return run._started
 
 
 def find_run(root: Path, run_id: str) -> Run:

@@ -1,8 +1,8 @@
 """Datasets, one module each, found by file name.
 
 A dataset module defines `CLASS_NAMES`, `load(root) -> Splits` and `status(root) -> DatasetStatus`;
-one that is installed from files also defines `add(paths, root, on_progress) -> AddReport`. What a
-user adds under a name of its own is read by `fercore.data.folders`.
+one that is installed from files also defines `add(paths, root, on_progress, skip_bad)`, which
+returns an `AddReport`. What a user adds under a name of its own is read by `fercore.data.folders`.
 """
 
 import pkgutil
@@ -85,6 +85,7 @@ def add(
     on_progress: OnProgress | None = None,
     new_size: int | None = None,
     new: bool = False,
+    skip_bad: bool = False,
 ) -> AddReport:
     """Convert files that a user has into the compact form under the data root.
 
@@ -98,6 +99,7 @@ def add(
         new_size: pixels of a side, for a dataset of the user's own, in a folder per class; absent,
             that of the stored images, or `folders.DEFAULT_SIZE` for the first ones.
         new: whether to make a dataset of the user's own where there is none; a size says so too.
+        skip_bad: leave out images that cannot be used, and say which.
 
     Raises:
         UserError: if a file is missing, damaged, or not of this dataset, or the dataset is derived
@@ -111,13 +113,13 @@ def add(
                 f"them for {derived.dataset} (fercore data add), then: fercore data align "
                 f"{derived.dataset} --name {name}"
             )
-        return folders.add(name, paths, root, new_size, on_progress)
+        return folders.add(name, paths, root, new_size, on_progress, skip_bad)
     module = _module(name, root)
     if not hasattr(module, "add"):
         raise UserError(f"{name} is always there, drawn by code; nothing to add")
     if not paths:
         raise UserError(f"expected the files to add: fercore data add {name} PATH")
-    report: AddReport = module.add(paths, root, on_progress)
+    report: AddReport = module.add(paths, root, on_progress, skip_bad)
     return report
 
 

@@ -211,11 +211,6 @@ def write(
     return record
 
 
-def printable(name: str) -> str:
-    """A file's name as it can be stored: bytes of it that are not UTF-8 are written out."""
-    return name.encode(errors="backslashreplace").decode()
-
-
 def count(part: Split, class_names: tuple[str, ...]) -> dict[str, int]:
     """Samples of a split by class name."""
     found = np.bincount(part.labels, minlength=len(class_names)).tolist()

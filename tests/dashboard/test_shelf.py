@@ -1,4 +1,6 @@
+import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -7,6 +9,8 @@ import pytest
 from dashboard import shelf
 from dashboard.shelf import Shelf
 from fercore import runs as core
+from fercore.recorder import RunWriter
+from fercore.records import Notes
 from fercore.runs import list_runs
 from tests.dashboard import make_runs
 
@@ -72,3 +76,66 @@ def test_removed_run_is_forgotten(root: Path):
     (root / "holiday-pictures" / "notes.txt").unlink()
     (root / "holiday-pictures").rmdir()
     assert len(kept.all()) == before - 1
+
+
+def test_unchanged_runs_are_the_same_objects_and_every_list_is_its_own(root: Path):
+    kept = Shelf(root)
+    first = kept.all()
+    second = kept.all()
+    assert first is not second
+    assert all(a is b for a, b in zip(first, second, strict=True))
+    second.clear()
+    assert kept.all() == first
+
+
+def test_a_run_is_read_anew_when_any_file_that_pages_read_changes(root: Path):
+    kept = Shelf(root)
+    name = next(root.glob("le2019-deep-*")).name
+    run = kept.find(name)
+    for change in (
+        lambda: os.truncate(root / name / "log.jsonl", 100),  # in place
+        lambda: os.utime(root / name / "predictions.npz", ns=(1, 1)),
+        lambda: (root / name / "model.onnx").write_bytes(b"appears"),
+        lambda: (root / name / "model.onnx").unlink(),
+        lambda: (root / name / "notes.json").write_text('{"text": "new"}'),
+    ):
+        change()
+        again = kept.find(name)
+        assert again is not run
+        assert kept.find(name) is again
+        run = again
+    assert run.notes.text == "new"
+
+
+def test_a_quick_scan_finds_what_was_replaced_appeared_or_is_gone(root: Path):
+    kept = Shelf(root)
+    names = {run.id for run in kept.all()}
+    deep = next(root.glob("le2019-deep-*"))
+    RunWriter(deep).write_record(Notes(text="replaced"))
+    found = {run.id: run for run in kept.all(quick=True)}
+    assert found[deep.name].notes.text == "replaced"
+    shutil.copytree(deep, root / "another")
+    assert {run.id for run in kept.all(quick=True)} == names | {"another"}
+    shutil.rmtree(root / "another")
+    assert {run.id for run in kept.all(quick=True)} == names
+    running = next(root.glob("khopkar2021-*"))
+    fields = json.loads((running / "status.json").read_bytes())
+    # In place: a run that trains is looked at in full.
+    (running / "status.json").write_text(json.dumps(fields | {"epoch": 39}))
+    found = {run.id: run for run in kept.all(quick=True)}
+    assert found[running.name].status.epoch == 39
+
+
+def test_a_quick_scan_asks_the_disk_once_for_a_settled_run(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    kept = Shelf(root)
+    settled = [run for run in kept.all() if run.state != "running"]
+    asked = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, *a, **k: asked.append(path) or stat(path, *a, **k))
+    kept.all(quick=True)
+    assert len(asked) < len(settled) + 20  # the running one, in full
+    asked.clear()
+    kept.known()
+    assert asked == []
