@@ -27,6 +27,7 @@ LEAKS = (
     "choose the checkpoint."
 )
 REPEATS_UNKNOWN = "predictions do not say which images repeat"
+NO_PROBABILITIES = "predicted classes were imported without probabilities"
 REPEATS_AMONG_THEM = f"The repeats are among them: {REPEATS_UNKNOWN}."
 
 

@@ -232,6 +232,9 @@ def reliability(run: Run, split: str, color: str, scaled: bool) -> None:
     if judged is None:
         st.caption("No predictions are stored for this evaluation.")
         return
+    if not run.gives_probabilities:
+        st.caption(f"No calibration: {facts.NO_PROBABILITIES}.")
+        return
     temperature = run.results.temperature if scaled and run.results else None
     probabilities: Probabilities = judged.probabilities
     if temperature is not None:
