@@ -387,7 +387,9 @@ def _judged(
         dropped = [index_of(name, names) for name in left_out]
     except UserError:
         return None
-    return judged.judge(found, dropped) if found else None
+    if found is None:
+        return None
+    return judged.judge(found, dropped, gives_probabilities=_run.gives_probabilities)
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)

@@ -29,6 +29,7 @@ LEAKS = (
     "choose the checkpoint."
 )
 REPEATS_UNKNOWN = "predictions do not say which images repeat"
+NO_PROBABILITIES = "predicted classes were imported without probabilities"
 REPEATS_AMONG_THEM = f"The repeats are among them: {REPEATS_UNKNOWN}."
 
 
@@ -172,9 +173,12 @@ def best(runs: Sequence[Run]) -> Best | None:
         for run, test in _comparable(runs)
         if (validation := result_of(run, "validation"))
     ]
-    return max(
-        validated, key=lambda own: (own.validation.accuracy, -own.validation.nll), default=None
-    )
+
+    def rank(own: Best) -> tuple[float, float]:
+        nll = own.validation.nll
+        return own.validation.accuracy, -math.inf if nll is None else -nll
+
+    return max(validated, key=rank, default=None)
 
 
 def chosen(runs: Sequence[Run]) -> Run | None:

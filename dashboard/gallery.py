@@ -29,7 +29,7 @@ class Face:
     Attributes:
         id: of the sample.
         true: its class.
-        said: by run label: the predicted class and its probability.
+        said: by run label: the predicted class and its probability; NaN where it is not known.
     """
 
     id: str
@@ -133,7 +133,8 @@ def figure(face: Face, found: cached.Images) -> str:
         'border-radius:.4rem;opacity:.5"></div>'
     )
     lines = [_line(face.true, colors[face.true], "true")] + [
-        _line(name, colors[name], f"{share:.0%}") for name, share in face.said.values()
+        _line(name, colors[name], "" if np.isnan(share) else f"{share:.0%}")
+        for name, share in face.said.values()
     ]
     return f'<figure style="margin:0">{picture}{"".join(lines)}</figure>'
 
@@ -158,7 +159,8 @@ def _without_images(dataset: str, faces: Sequence[Face]) -> None:
     for face in faces:
         row: dict[str, Any] = {"Sample": face.id, "True": face.true}
         for label, (name, share) in face.said.items():
-            row |= {label: name, f"{label}, confidence": 100 * share}
+            known = None if np.isnan(share) else 100 * share
+            row |= {label: name, f"{label}, confidence": known}
         rows.append(row)
     config = {name: columns.percent(name) for name in rows[0] if str(name).endswith(", confidence")}
     st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=config)

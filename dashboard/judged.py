@@ -26,7 +26,7 @@ class Judged:
         labels: `(n,)` int64.
         probabilities: `(n, k)` float32.
         predicted: `(n,)` int64.
-        confidence: `(n,)` float32, of the predicted class.
+        confidence: `(n,)` float32, of the predicted class; NaN where it is not known.
     """
 
     ids: NDArray[np.str_]
@@ -90,7 +90,9 @@ class Pair:
         return "better" if self.accuracy.difference > 0 else "worse"
 
 
-def judge(predictions: Predictions, dropped: Sequence[int] = ()) -> Judged | None:
+def judge(
+    predictions: Predictions, dropped: Sequence[int] = (), *, gives_probabilities: bool = True
+) -> Judged | None:
     """The samples of the classes that count; `None` if none is left or the file is not sound."""
     keep = ~np.isin(predictions.labels, list(dropped))
     labels = predictions.labels[keep].astype(np.int64)
@@ -100,6 +102,8 @@ def judge(predictions: Predictions, dropped: Sequence[int] = ()) -> Judged | Non
         return None
     predicted = probabilities.argmax(axis=1)
     confidence = probabilities[np.arange(len(labels)), predicted]
+    if not gives_probabilities:
+        confidence = np.full_like(confidence, np.nan)
     return Judged(predictions.ids[keep], labels, probabilities, predicted, confidence)
 
 

@@ -233,6 +233,9 @@ def training_curves(
 
 def reliability(run: Run, split: str, color: str, scaled: bool) -> None:
     """Accuracy against confidence; at the run's own temperature if `scaled`."""
+    if not run.gives_probabilities:
+        st.caption(f"No calibration: {facts.NO_PROBABILITIES}.")
+        return
     points = cached.reliability(run, split, scaled)
     if points is None:
         st.caption("No predictions are stored for this evaluation.")

@@ -305,6 +305,9 @@ def _calibration(run: Run, split: str) -> None:
             else "No predictions are stored for this split."
         )
         return
+    if not run.gives_probabilities:
+        st.caption(f"No calibration: {facts.NO_PROBABILITIES}.")
+        return
     temperature = run.results.temperature if run.results else None
     scaled = linked.toggle("After temperature scaling", key="scaled")
     if temperature is not None:

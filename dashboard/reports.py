@@ -97,7 +97,7 @@ def of_run(run: Run, split: str) -> Callable[[], str]:
                 charts.class_recall(result, colors),
                 charts.class_distribution(result, names, colors),
             ]
-        if judged:
+        if judged and run.gives_probabilities:
             points = reliability(judged.probabilities, judged.labels)
             shown.append(charts.reliability_diagram(points, color, theme.MUTED["light"]))
         command = run.environment.command if run.environment else ""

@@ -4,6 +4,7 @@ The members are joined in one graph of ONNX, which averages their probabilities:
 compared and run live is then a `model.onnx` like any other.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -275,7 +276,7 @@ def joined(
         functions=functions,
         ir_version=max(model.ir_version for model in models),
     )
-    helper.set_model_props(whole, {"class_names": ",".join(class_names)})
+    helper.set_model_props(whole, {"class_names": json.dumps(list(class_names))})
     onnx.checker.check_model(whole)
     content: bytes = whole.SerializeToString()
     return content

@@ -403,7 +403,9 @@ class ImportSource(_Frozen):
         size: pixels, height and width, that the network takes.
         mean: subtracted from the grey levels (0 to 255), one value a channel or one for all.
         std: what is left is divided by it, likewise.
-        output: whether the network gives probabilities, or logits that a softmax follows.
+        output: how the scores were read, see `fercore.scores.Scale`; `"labels"` are predicted
+            classes without probabilities.
+        output_name: of the network's output, where it has several.
     """
 
     kind: Literal["predictions", "onnx"]
@@ -415,7 +417,10 @@ class ImportSource(_Frozen):
     size: tuple[int, int] | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    output: Literal["probabilities", "logits"] | None = None
+    output: Literal["probabilities", "percent", "sigmoid", "votes", "labels", "logits"] | None = (
+        None
+    )
+    output_name: str | None = None
 
 
 class ImportedConfig(RunConfig):

@@ -6,6 +6,7 @@ and returns `probabilities`, `(batch, classes)` float32. Its metadata hold the c
 
 import contextlib
 import io
+import json
 import logging
 import tempfile
 import warnings
@@ -139,7 +140,7 @@ def export_onnx(network: keras.Model, class_names: Sequence[str]) -> tuple[int, 
         model = onnx.load(file)
     _rename_ends(model)
     _store_in_half(model)
-    onnx.helper.set_model_props(model, {"class_names": ",".join(class_names)})
+    onnx.helper.set_model_props(model, {"class_names": json.dumps(list(class_names))})
     onnx.checker.check_model(model, full_check=True)
     opset = max(entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"})
     return opset, model.SerializeToString()

@@ -186,7 +186,8 @@ class SplitResult(_Record):
         uar: unweighted average recall over the classes that occur.
         nll: mean negative log-likelihood, nats.
         ece: expected calibration error, 15 equal bins.
-        top2: fraction whose label is among the two most probable classes.
+        top2: fraction whose label is among the two most probable classes; null like `nll` and
+            `ece` where predicted classes were imported without probabilities.
         classes: in the order of `Results.class_names`.
         confusion: counts, rows true, columns predicted.
         groups: independent groups that the samples come in, such as the subjects of the images;
@@ -201,9 +202,9 @@ class SplitResult(_Record):
     accuracy_high: float = Fraction
     macro_f1: float = Fraction
     uar: float = Fraction
-    nll: float = Field(ge=0)
-    ece: float = Fraction
-    top2: float = Fraction
+    nll: float | None = Field(ge=0)
+    ece: float | None = Fraction
+    top2: float | None = Fraction
     classes: list[ClassResult]
     confusion: list[list[int]]
     groups: int | None = Field(default=None, ge=1)

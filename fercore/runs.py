@@ -133,6 +133,12 @@ class Run:
         return results.stopped_by == "early stopping" or results.epochs_run >= asked
 
     @property
+    def gives_probabilities(self) -> bool:
+        """Whether its predictions are probabilities, not predicted classes alone."""
+        own = self.config
+        return not (isinstance(own, ImportedConfig) and own.imported.output == "labels")
+
+    @property
     def origin(self) -> Literal["trained", "imported", "combined"]:
         """Where it comes from; a run that cannot be read counts as trained."""
         if isinstance(self.config, ImportedConfig):

@@ -272,7 +272,7 @@ def note(
 def import_command(
     file: Annotated[
         Path,
-        typer.Argument(help="A CSV of class probabilities on the test split, or an ONNX network."),
+        typer.Argument(help="A table of predictions on the test split, or an ONNX network."),
     ],
     name: Annotated[
         str | None, typer.Option(help="Name of the run [default: that of the file]")
@@ -283,10 +283,11 @@ def import_command(
         str | None, typer.Option(help="A run whose dataset, division and classes are taken.")
     ] = None,
     validation: Annotated[
-        Path | None, typer.Option(help="With a CSV: the same of the validation split.")
+        Path | None, typer.Option(help="Table: the same of the validation split.")
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="ONNX: a name for each output, in order, with commas.")
+        str | None,
+        typer.Option(help="ONNX: a name for each output, in order, with commas, or a JSON list."),
     ] = None,
     layout: Annotated[str | None, typer.Option(help="ONNX: nchw or nhwc, if not clear.")] = None,
     size: Annotated[int | None, typer.Option(help="ONNX: pixels, if the file leaves it.")] = None,
@@ -294,22 +295,45 @@ def import_command(
         str | None,
         typer.Option(
             "--range",
-            help="ONNX: 0-255, 0-1 or -1-1 [default: the best on the validation split]",
+            help="ONNX: 0-255, 0-1, -1-1 or imagenet [default: the best on the validation split]",
         ),
     ] = None,
     mean: Annotated[
-        str | None, typer.Option(help="ONNX: subtracted from grey levels of 0 to 255.")
+        str | None,
+        typer.Option(help="ONNX: subtracted from grey levels, in units of 0 to 1 or 0 to 255."),
     ] = None,
     std: Annotated[str | None, typer.Option(help="ONNX: what is left is divided by it.")] = None,
     output: Annotated[
-        str | None, typer.Option(help="ONNX: probabilities or logits [default: told from them]")
+        str | None, typer.Option(help="ONNX: name of the output, where there are several.")
+    ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            help="ONNX: probabilities, percent, sigmoid, votes or logits [default: told from them]"
+        ),
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="ONNX: 1 or 3, if the file leaves it.", min=1, max=3)
+    ] = None,
+    of_run: Annotated[
+        str | None,
+        typer.Option("--run", help="Table of `fercore predict` on several runs: whose rows."),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(help="ONNX: seconds for loading and for each batch [default: 60]"),
+    ] = None,
+    memory_limit: Annotated[
+        float | None,
+        typer.Option(help="ONNX: GiB for loading and running [default: by the size of the file]"),
     ] = None,
     data: DataRoot = None,
     runs: RunsRoot = None,
 ) -> None:
     """Make a run from predictions or a network of another project, judged like our own.
 
-    A CSV has a column for each class, and `id`, or `label` in the order of the dataset, or both.
+    A table has a column of scores for each class, or one with the predicted class; and `id`, or
+    `label` in the order of the dataset, or both. A network is loaded in a process of its own.
 
     Example: fercore runs import network.onnx --labels angry,disgust,fear,happy,sad,surprise,neutral
     """
@@ -329,6 +353,11 @@ def import_command(
         mean=mean,
         std=std,
         output=output,
+        values=values,
+        channels=channels,
+        of_run=of_run,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
         data_root=data_root(data),
         runs_root=runs_root(runs),
         command=called_command(),
