@@ -2,12 +2,11 @@
 
 import os
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from fercore import runs
-from fercore.runs import STALE_SECONDS, Run
+from fercore.runs import Run
 
 # The files that `fercore.runs.read_run` reads.
 _RECORDS = (
@@ -21,15 +20,14 @@ Signature = tuple[tuple[str, int, int], ...]
 @dataclass(frozen=True)
 class _Kept:
     signature: Signature
-    fresh: bool
     run: Run
 
 
 class Shelf:
     """The runs under one root.
 
-    A folder is read again when one of its records changes in time stamp or size, and when its
-    heartbeat grows old: that alone turns a running run into a stalled one.
+    A folder is read again when one of its records changes in time stamp or size. Of a run that
+    says it is starting or running, it is found out every time whether that is so.
     """
 
     def __init__(self, root: Path):
@@ -62,16 +60,15 @@ class Shelf:
             signature = signature_of(path, *_RECORDS)
             if not signature and not path.is_dir():
                 return None
-            fresh = _changed_lately(signature)
             with self._lock:
                 kept = self._kept.get(name)
-            if kept and (kept.signature, kept.fresh) == (signature, fresh):
+            if kept and kept.signature == signature and _state_stands(kept.run):
                 return kept.run
             run = runs.read_run(path)
         except OSError as error:
             return Run(path, "broken", problem=f"cannot be read ({error.strerror})")
         with self._lock:
-            self._kept[name] = _Kept(signature, fresh, run)
+            self._kept[name] = _Kept(signature, run)
         return run
 
 
@@ -88,7 +85,9 @@ def signature_of(folder: Path, *names: str) -> Signature:
     return tuple(found)
 
 
-def _changed_lately(signature: Signature) -> bool:
-    # A heartbeat is stamped just before its file is written, so it is never the younger of the two.
-    stamps = [stamp for name, stamp, _ in signature if name == "status.json"]
-    return bool(stamps) and time.time() - stamps[0] / 1e9 < STALE_SECONDS
+def _state_stands(run: Run) -> bool:
+    """Whether a run whose files have not changed still is, or still is not, at work."""
+    status = run.status
+    if status is None or run.state == "broken" or not runs.claims_activity(status):
+        return True
+    return run.is_active == runs.is_alive(run.path, status)

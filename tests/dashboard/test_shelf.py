@@ -1,5 +1,4 @@
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -7,8 +6,10 @@ import pytest
 from dashboard import shelf
 from dashboard.shelf import Shelf
 from fercore import runs as core
+from fercore.recorder import RunWriter
 from fercore.runs import list_runs
 from tests.dashboard import make_runs
+from tests.tiny import tiny_config
 
 
 def test_same_runs_as_the_package_lists(root: Path):
@@ -34,11 +35,19 @@ def test_silence_turns_running_into_stalled(root: Path, monkeypatch: pytest.Monk
     kept = Shelf(root)
     name = next(root.glob("khopkar2021-*")).name
     assert kept.find(name).state == "running"
-    later = time.time() + 60
-    monkeypatch.setattr(time, "time", lambda: later)
-    assert kept.find(name).state == "stalled"
+    with monkeypatch.context() as patched:
+        patched.setattr("fercore.locks.seconds_since_written", lambda file: 121.0)
+        assert kept.find(name).state == "stalled"
     make_runs.revive(root / name)
     assert kept.find(name).state == "running"
+
+
+def test_the_end_of_a_process_ends_its_run_at_once(tmp_path: Path):
+    run = RunWriter.create(tmp_path, tiny_config())
+    kept = Shelf(tmp_path)
+    assert kept.find(run.path.name).state == "starting"
+    run.release()  # as the operating system does when the process is killed
+    assert kept.find(run.path.name).state == "interrupted"
 
 
 def test_a_path_is_no_name(root: Path, tmp_path: Path):
