@@ -126,7 +126,7 @@ def training(view: Compared) -> None:
         pieces.legend(leaders, view.colors)
     else:
         pieces.legend(view.labels, view.colors)
-    running = any(run.state == "running" for run in view.runs)
+    running = any(run.is_active for run in view.runs)
     known = [(run.id, run.state) for run in view.runs]
 
     @st.fragment(run_every=pieces.REFRESH_SECONDS if running else None)

@@ -24,6 +24,7 @@ SPLITS = {
     "validation": "Validation",
 }
 RESUMABLE = ("interrupted", "stalled", "failed")
+HALTED = (*RESUMABLE, "diverged")
 LEAKS = (
     "A published protocol, faults included: images or people of the test stand in the training, or "
     "choose the checkpoint."
@@ -381,23 +382,23 @@ def stopped_early(run: Run) -> bool:
     A run that was judged after Ctrl-C is one, and so is one whose resumption died beside the
     results that it had; one whose loss was no number is not: it would end so again.
     """
-    if run.experiment is None or run.state == "running":
+    if run.experiment is None or run.is_active or run.state == "diverged":
         return False
     if run.results is not None:
-        return not run.ended and run.results.stopped_by != "not a number"
+        return not run.ended
     return run.state in RESUMABLE
 
 
 def resume_command(run: Run) -> str | None:
     """What makes a run that stopped before its end go on; `None` if nothing here does."""
-    if not stopped_early(run) or not run.last_path.is_file():
+    if not stopped_early(run) or not run.can_resume:
         return None
     return f"fercore train --resume {run.id}"
 
 
 def silent_for(run: Run) -> float | None:
     """Seconds since the run last said anything."""
-    return time.time() - run.status.heartbeat if run.status else None
+    return max(0.0, time.time() - run.status.heartbeat) if run.status else None
 
 
 # Runs are compared by identity: one that was read anew has no entry yet.

@@ -255,6 +255,8 @@ def eta(run: Run, log: Sequence[LogRow]) -> str:
     if status is None:
         return ""
     parts = [f"epoch {status.epoch} of {status.epochs}"]
+    if run.state == "starting":
+        return f"starting: {parts[0]}"
     if status.steps and status.epoch < status.epochs:
         parts.append(f"step {status.step:,} of {status.steps:,}")
     left = facts.seconds_left(run, log)

@@ -32,7 +32,7 @@ def header(run: Run) -> None:
     st.title(formats.markdown(facts.title(run)), anchor=False)
     pieces.badges(run)
     command = facts.resume_command(run)
-    failed = run.status is not None and run.status.state == "failed"
+    failed = run.status is not None and run.status.state in {"failed", "diverged"}
     said = run.status.message if run.status and failed else ""
     if run.problem:
         st.warning(formats.markdown(run.problem), icon=":material/help:")
@@ -47,7 +47,8 @@ def header(run: Run) -> None:
         f"Stopped after epoch {epoch}{last}." if epoch else f"Stopped in its first epoch{last}."
     )
     if command:
-        st.markdown(f"{stopped} To go on from there:")
+        how = "train it from the start" if run.has_no_progress else "go on from there"
+        st.markdown(f"{stopped} To {how}:")
         st.code(command, language="bash")
     else:
         st.markdown(f"{stopped} There is no checkpoint of it here to go on from: train it anew.")
@@ -59,12 +60,12 @@ def training(run: Run) -> None:
     curves = pieces.curve_controls(("accuracy", "loss", "learning_rate"))
     color = theme.RUN_COLORS[pieces.mode()][0]
 
-    @st.fragment(run_every=pieces.REFRESH_SECONDS if run.state == "running" else None)
+    @st.fragment(run_every=pieces.REFRESH_SECONDS if run.is_active else None)
     def drawn() -> None:
         now = cached.find_run(run.id) or run
         if now.state != run.state:
             st.rerun()
-        if now.state == "running":
+        if now.is_active:
             st.progress(facts.progress(now), text=pieces.eta(now, cached.log(now)))
         pieces.training_curves([now], [pieces.curve_of(now, "", color)], curves)
 

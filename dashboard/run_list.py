@@ -30,8 +30,8 @@ def tiles(runs: Sequence[Run]) -> None:
     real = [run for run in runs if not facts.is_synthetic(run) and run.state != "broken"]
     best = facts.best(real)
     finished = sum(run.state == "finished" for run in real)
-    running = [run for run in runs if run.state == "running"]
-    halted = [run for run in runs if run.state in facts.RESUMABLE]
+    running = [run for run in runs if run.is_active]
+    halted = [run for run in runs if run.state in facts.HALTED]
     with st.grid(4, min_column_width=230, gap="small"):
         if best:
             run, result, validation = best
@@ -57,7 +57,7 @@ def tiles(runs: Sequence[Run]) -> None:
         _tile(
             "Stopped before the end",
             str(len(halted)),
-            "interrupted, stalled or failed" if halted else "none",
+            "interrupted, stalled, failed or diverged" if halted else "none",
         )
 
 
@@ -71,7 +71,7 @@ def live(runs: Sequence[Run]) -> None:
         if _stamp(runs) != known:
             st.rerun()
         for run in runs:
-            if run.state == "running":
+            if run.is_active:
                 _live_card(run)
 
     watch()

@@ -3,12 +3,11 @@
 import os
 import stat
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from fercore import runs
-from fercore.runs import STALE_SECONDS, Run
+from fercore.runs import Run
 
 # The files that `fercore.runs.read_run` reads.
 _RECORDS = (
@@ -20,7 +19,7 @@ _RECORDS = (
 # changes the time stamp of the folder.
 _WATCHED = (*_RECORDS, "log.jsonl", "predictions.npz")
 # States in which nobody writes into the folder as a matter of course.
-_SETTLED = ("finished", "interrupted", "failed", "broken")
+_SETTLED = ("finished", "interrupted", "failed", "diverged", "broken")
 
 Signature = tuple[tuple[str, int, int], ...]
 
@@ -29,17 +28,16 @@ Signature = tuple[tuple[str, int, int], ...]
 class _Kept:
     folder: int  # its time stamp in nanoseconds
     signature: Signature
-    fresh: bool
     run: Run
 
 
 class Shelf:
     """The runs under one root.
 
-    A folder is read again when one of the files that pages read changes in time stamp or size, when
-    a file appears, is replaced or is removed, and when its heartbeat grows old: that alone turns a
-    running run into a stalled one. As long as none of that happens, the `Run` objects are the same:
-    what was computed from them can be kept with them as the key.
+    A folder is read again when one of the files that pages read changes in time stamp or size, and
+    when a file appears, is replaced or is removed. Of a run that says it is starting or running, it
+    is found out every time whether that is so. As long as nothing changes, the `Run` objects are
+    the same: what was computed from them can be kept with them as the key.
     """
 
     def __init__(self, root: Path):
@@ -95,9 +93,8 @@ class Shelf:
             if kept and quick and settled and kept.folder == found.st_mtime_ns:
                 return kept.run
             signature = signature_of(path, *_WATCHED)
-            fresh = _changed_lately(signature)
-            state = (found.st_mtime_ns, signature, fresh)
-            if kept and (kept.folder, kept.signature, kept.fresh) == state:
+            state = (found.st_mtime_ns, signature)
+            if kept and (kept.folder, kept.signature) == state and _state_stands(kept.run):
                 return kept.run
             run = runs.read_run(Path(path))
         except (FileNotFoundError, NotADirectoryError):
@@ -121,7 +118,9 @@ def signature_of(folder: Path | str, *names: str) -> Signature:
     return tuple(found)
 
 
-def _changed_lately(signature: Signature) -> bool:
-    # A heartbeat is stamped just before its file is written, so it is never the younger of the two.
-    stamps = [stamp for name, stamp, _ in signature if name == "status.json"]
-    return bool(stamps) and time.time() - stamps[0] / 1e9 < STALE_SECONDS
+def _state_stands(run: Run) -> bool:
+    """Whether a run whose files have not changed still is, or still is not, at work."""
+    status = run.status
+    if status is None or run.state == "broken" or not runs.claims_activity(status):
+        return True
+    return run.is_active == runs.is_alive(run.path, status)

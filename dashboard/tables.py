@@ -443,7 +443,7 @@ def _epochs(run: Run) -> str:
 
 
 def _note(run: Run) -> str | None:
-    said = run.status.message if run.status and run.state in {"failed", "interrupted"} else ""
+    said = run.status.message if run.status and run.state in facts.HALTED else ""
     parts = [" ".join(text.split()) for text in (run.problem or said, run.notes.text)]
     return " · ".join(filter(None, parts)) or None
 

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fercore.errors import UserError
-from fercore.recorder import RunWriter
+from fercore.recorder import RunWriter, held
 from fercore.records import Notes
 from fercore.runs import Run, list_runs, read_run
 
@@ -52,19 +52,18 @@ def delete(run: Run) -> None:
     """Move a run out of every list; `restore` brings it back.
 
     Raises:
-        UserError: if the folder is no run, the run is training, or the disk refuses.
+        UserError: if the folder is no run, a process is at work on it, or the disk refuses.
     """
     _require_run(run)
-    if run.state == "running":
-        raise UserError(f"{run.id} is running; end it first")
     folder = run.path.parent / DELETED
     try:
-        folder.mkdir(exist_ok=True)
-        if (folder / run.id).exists():  # one of that name that was deleted before
-            names = (f"{run.id}-{number}" for number in itertools.count(2))
-            free = next(name for name in names if not (folder / name).exists())
-            (folder / run.id).rename(folder / free)
-        run.path.rename(folder / run.id)
+        with held(run.path):
+            folder.mkdir(exist_ok=True)
+            if (folder / run.id).exists():  # one of that name that was deleted before
+                names = (f"{run.id}-{number}" for number in itertools.count(2))
+                free = next(name for name in names if not (folder / name).exists())
+                (folder / run.id).rename(folder / free)
+            run.path.rename(folder / run.id)
     except OSError as error:
         raise UserError(f"cannot delete {run.path}: {error.strerror}") from None
 
@@ -84,10 +83,11 @@ def restore(root: Path, run_id: str) -> Run:
     if run_id not in names:
         known = ", ".join(names) or "none"
         raise UserError(f"received {run_id!r}, expected a deleted run: {known}")
-    if (root / run_id).exists():
-        raise UserError(f"there is another run called {run_id}; rename that folder first")
     try:
-        (root / DELETED / run_id).rename(root / run_id)
+        with held(root / run_id):
+            if (root / run_id).exists():
+                raise UserError(f"there is another run called {run_id}; rename that folder first")
+            (root / DELETED / run_id).rename(root / run_id)
     except OSError as error:
         raise UserError(f"cannot restore {run_id}: {error.strerror}") from None
     return read_run(root / run_id)
@@ -102,7 +102,8 @@ def purge(root: Path, run_ids: Sequence[str] | None = None) -> int:
     gone = [run for run in deleted(root) if run_ids is None or run.id in run_ids]
     for run in gone:
         try:
-            shutil.rmtree(run.path)
+            with held(run.path):
+                shutil.rmtree(run.path)
         except OSError as error:
             raise UserError(f"cannot remove {run.path}: {error.strerror}") from None
     return len(gone)

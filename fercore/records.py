@@ -12,7 +12,7 @@ from fercore.config import CombinedConfig, ExperimentConfig, ImportedConfig
 
 FORMAT_VERSION = 1
 
-State = Literal["running", "finished", "interrupted", "failed"]
+State = Literal["starting", "running", "finished", "interrupted", "failed", "diverged"]
 Fraction = Field(ge=0, le=1)
 
 
@@ -24,7 +24,9 @@ class Status(_Record):
     """`status.json`: what the run was doing when it last said so.
 
     Attributes:
-        state: as the run left it; a reader trusts `"running"` only while `heartbeat` is fresh.
+        state: as the run left it; a reader trusts `"starting"` and `"running"` only while the lock
+            of the run is held or, where there is no lock, `status.json` is written every few
+            seconds.
         phase: such as `"training"` or `"evaluating"`.
         message: one line for people; why a run failed or stopped.
         epoch: whole epochs done.
@@ -33,6 +35,8 @@ class Status(_Record):
         steps: steps in an epoch.
         heartbeat: seconds since 1970, UTC.
         pid: of the process that trains.
+        host: name of its machine; empty in runs of earlier versions.
+        locked: whether the process holds the lock of the run, see `fercore.locks`.
     """
 
     state: State
@@ -44,6 +48,8 @@ class Status(_Record):
     steps: int = Field(default=0, ge=0)
     heartbeat: float
     pid: int
+    host: str = ""
+    locked: bool = False
 
 
 class Environment(_Record):

@@ -52,10 +52,10 @@ def remedy(run: Run) -> str:
     """Return what makes the network of a run that has none, with the command if there is one."""
     if run.config is None or run.problem:
         return f"the run cannot be read: {run.problem}"
-    if run.state == "running":
+    if run.is_active:
         return "it is written when the training ends"
     if run.results is None:
-        if run.last_path.is_file():
+        if run.can_resume:
             return f"the run is {run.state}, resume it: fercore train --resume {_name(run)}"
         return f"the run is {run.state}, train it again: {train_command(run)}"
     if isinstance(run.config, ImportedConfig) and run.config.imported.kind == "predictions":

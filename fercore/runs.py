@@ -8,7 +8,6 @@ import json
 import math
 import os.path
 import re
-import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
+from fercore import locks
 from fercore.config import CombinedConfig, ExperimentConfig, ImportedConfig
 from fercore.data import exclusion, names_groups
 from fercore.data.splits import DatasetVersion
@@ -38,12 +38,20 @@ from fercore.records import (
     Status,
 )
 
-STALE_SECONDS = 30.0
+# A trainer writes `status.json` every 5 seconds; a network file system may show that a minute late.
+SILENT_SECONDS = 120.0
+# A file that was written so long after the heartbeat in it is a copy.
+_COPY_SECONDS = 3600.0
 
 _RecordT = TypeVar("_RecordT", bound=BaseModel)
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
-ShownState = Literal["finished", "running", "stalled", "interrupted", "failed", "broken"]
+ShownState = Literal[
+    "starting", "running", "finished", "stalled", "interrupted", "failed", "diverged", "broken"
+]
+# The states of a run whose process says that it is at work, and those of one that can go on.
+_ACTIVE = ("starting", "running")
+_HALTED = ("interrupted", "stalled", "failed")
 
 
 @dataclass(frozen=True)
@@ -74,8 +82,10 @@ class Run:
 
     Attributes:
         path: the folder.
-        state: `"stalled"` is a run that says it is running but has not said so for 30 seconds;
-            `"broken"` is a folder that is no run, or one whose files cannot be read.
+        state: of a run that says it is starting or running, that state while its process holds its
+            lock, else `"interrupted"`. Where the lock tells nothing, as of a process on another
+            machine, `"stalled"` if `status.json` has not been written for two minutes. `"broken"`
+            is a folder that is no run, or one whose files cannot be read.
         problem: one line that says what is wrong, empty if nothing is.
         notes: what people say of it.
         latency: of its network, one entry for each machine that it was measured on.
@@ -99,6 +109,8 @@ class Run:
     @cached_property
     def _started(self) -> float:
         known = self.environment
+        if known is None and self.status and self.state != "broken":
+            return self.status.heartbeat  # it has not got as far as to describe where it runs
         try:
             return datetime.fromisoformat(known.started).timestamp() if known else 0.0
         except ValueError:
@@ -137,6 +149,31 @@ class Run:
         """Whether its predictions are probabilities, not predicted classes alone."""
         own = self.config
         return not (isinstance(own, ImportedConfig) and own.imported.output == "labels")
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a process trains it now, or is about to."""
+        return self.state in _ACTIVE
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether it stopped before its end and `fercore train --resume` can go on with it here."""
+        if self.experiment is None or self.ended:
+            return False
+        # One with results was evaluated after Ctrl-C, or its config asks for more epochs now.
+        halted = self.state in _HALTED or (self.results is not None and self.state == "finished")
+        return halted and (self.last_path.is_file() or self.has_no_progress)
+
+    @property
+    def has_no_progress(self) -> bool:
+        """Whether it stopped before its first checkpoint, so that a resumption begins anew.
+
+        A run that lacks its checkpoints because it was copied without them has a longer log.
+        """
+        if self.results is not None or self.last_path.is_file():
+            return False
+        epochs = self.status.epoch if self.status else 0
+        return max(epochs, len(_lines(self.path / "log.jsonl"))) <= 1
 
     @property
     def origin(self) -> Literal["trained", "imported", "combined"]:
@@ -317,7 +354,9 @@ def read_run(path: Path) -> Run:
     problems: list[str] = []
     config = _read_config(path, problems)
     status = _read_record(path, "status.json", Status, problems)
-    environment = _read_record(path, "environment.json", Environment, problems)
+    environment = None
+    if not (status and _lacks_environment(path, status)):
+        environment = _read_record(path, "environment.json", Environment, problems)
     results = None
     if os.path.isfile(path / "results.json"):
         results = _read_record(path, "results.json", Results, problems)
@@ -326,12 +365,19 @@ def read_run(path: Path) -> Run:
         state = "broken"
     elif results is not None:
         # A resumed run keeps its old results beside it until it has new ones.
-        state = "running" if status and _alive(status) else "finished"
+        state = "finished"
+        if results.stopped_by == "not a number" or (status and status.state == "diverged"):
+            state = "diverged"
+        if status and is_alive(path, status):
+            state = _active_state(status)
     else:
         assert status is not None  # no problem was found, so it was read
         state = status.state
-        if state == "running" and not _alive(status):
-            state = "stalled"
+        if claims_activity(status):
+            if is_alive(path, status):
+                state = _active_state(status)
+            else:
+                state = "interrupted" if lock_decides(status) else "stalled"
         elif state == "finished":
             state, problems = "broken", ["results.json is missing"]
     notes = None
@@ -434,8 +480,62 @@ def _same_groups(said: Predictions, result: SplitResult) -> bool:
     )
 
 
-def _alive(status: Status) -> bool:
-    return status.state == "running" and time.time() - status.heartbeat < STALE_SECONDS
+def claims_activity(status: Status) -> bool:
+    """Return whether a run says that it is starting or running, be it true or not."""
+    return status.state in _ACTIVE
+
+
+def is_alive(path: Path, status: Status) -> bool:
+    """Return whether a run that says it is starting or running is so.
+
+    Args:
+        path: the run directory.
+        status: what its `status.json` holds.
+    """
+    if not claims_activity(status):
+        return False
+    if status.locked:
+        held = locks.is_held(path)
+        if held:
+            return True
+        if held is False and lock_decides(status):
+            return False
+    return gives_signs_of_life(path, status)
+
+
+def gives_signs_of_life(path: Path, status: Status) -> bool:
+    """Return whether a run's `status.json` was written lately, where its lock tells nothing.
+
+    The clock of the machine that trains may be wrong, so only the file system's counts.
+    """
+    file = path / "status.json"
+    try:
+        copied = os.stat(file).st_mtime - status.heartbeat > _COPY_SECONDS
+        return not copied and locks.seconds_since_written(file) < SILENT_SECONDS
+    except OSError:
+        return False
+
+
+def lock_decides(status: Status) -> bool:
+    """Whether a lock that nobody holds means that the process is gone.
+
+    Of a process on another machine it does not: some network file systems keep locks to a machine.
+    """
+    return status.locked and status.host == locks.HOST
+
+
+def _active_state(status: Status) -> Literal["starting", "running"]:
+    # Earlier versions began as "running".
+    return "starting" if "starting" in (status.state, status.phase) else "running"
+
+
+def _lacks_environment(path: Path, status: Status) -> bool:
+    """Whether a run has no `environment.json` because it has not got, or never got, that far."""
+    names = ("environment.json", "results.json")
+    if any(os.path.isfile(path / name) for name in names):
+        return False
+    begun = status.state in {"running", "finished"} and status.phase != "starting"
+    return not begun
 
 
 def _read_config(

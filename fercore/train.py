@@ -79,7 +79,7 @@ def train(
         KeyboardInterrupt: if it is interrupted before the end of the first epoch, or twice.
         OSError: if the run directory cannot be written, as on a full disk.
     """
-    with run.heartbeat():
+    with run:
         try:
             return _train(config, splits, run, command, resume, on_progress)
         except KeyboardInterrupt:

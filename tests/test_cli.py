@@ -236,7 +236,8 @@ def test_a_signal_ends_a_training_cleanly(tmp_path, number):
 def test_a_run_without_its_checkpoint_stays_as_it_is(fercore, tmp_path):
     """As in a clone: asking for more epochs must not change what the run is."""
     writer = RunWriter.create(tmp_path / "runs", load_config("synthetic-quick"))
-    writer.set_status(state="interrupted", message="stopped")
+    writer.set_status(state="interrupted", message="stopped", epoch=2)
+    writer.release()
     before = {path.name: path.read_bytes() for path in writer.path.iterdir() if path.is_file()}
     status, _, err = fercore("train", "--resume", writer.path.name, "--epochs", "100")
     assert status == 2

@@ -64,6 +64,7 @@ def test_of_two_deleted_runs_of_one_name_none_is_lost(run):
     curation.delete(run)
     again = RunWriter.create(root, tiny_config(seed=3))
     again.path.rename(root / run.id)
+    again.release()
     curation.annotate(read_run(root / run.id), text="second")
     RunWriter(root / run.id).set_status(state="interrupted")
     curation.delete(read_run(root / run.id))
@@ -87,8 +88,7 @@ def test_nothing_but_a_run_that_rests_is_deleted(run):
     photos.mkdir()
     with pytest.raises(UserError, match="not a run"):
         curation.delete(read_run(photos))
-    RunWriter(run.path).set_status(state="running")
-    with pytest.raises(UserError, match="is running"):
+    with RunWriter.claim(run.path), pytest.raises(UserError, match=r"in use by process \d+ on "):
         curation.delete(read_run(run.path))
     assert photos.is_dir()
     assert run.path.is_dir()

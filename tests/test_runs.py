@@ -62,9 +62,9 @@ def writer(tmp_path):
     return made
 
 
-def test_a_new_run_is_running_and_named_after_its_experiment(writer):
+def test_a_new_run_is_starting_and_named_after_its_experiment(writer):
     run = read_run(writer.path)
-    assert run.state == "running"
+    assert run.state == "starting"
     assert run.problem == ""
     assert run.id.startswith("tiny-s3-")
     assert run.config.seed == 3
@@ -74,15 +74,6 @@ def test_two_runs_of_one_second_get_two_folders(tmp_path):
     made = {RunWriter.create(tmp_path, tiny_config()).path for _ in range(5)}
     assert len(made) == 5
     assert sorted(made) == sorted(run.path for run in list_runs(tmp_path))
-
-
-def test_running_means_a_fresh_heartbeat(writer):
-    status = json.loads((writer.path / "status.json").read_text())
-    status["heartbeat"] = time.time() - 31
-    (writer.path / "status.json").write_text(json.dumps(status))
-    assert read_run(writer.path).state == "stalled"
-    writer.set_status()
-    assert read_run(writer.path).state == "running"
 
 
 def test_the_heartbeat_goes_on_by_itself_and_survives_a_full_disk(writer, monkeypatch):
@@ -95,7 +86,7 @@ def test_the_heartbeat_goes_on_by_itself_and_survives_a_full_disk(writer, monkey
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(writer, "write_json", fail_once)
-    with writer.heartbeat():
+    with writer:
         deadline = time.monotonic() + 5
         while len(calls) < 3 and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -278,7 +269,10 @@ def test_a_check_compares_figures_matrix_and_predictions(tmp_path):
     said = (path / "predictions.npz").read_bytes()
     with np.load(path / "predictions.npz") as stored:
         arrays = dict(stored)
-    few = {name: value[:10] if name.startswith("test") else value for name, value in arrays.items()}
+    few = {
+        name: value[:10] if name.startswith("test") and value.ndim else value
+        for name, value in arrays.items()
+    }
     np.savez_compressed(path / "predictions.npz", **few)
     assert check_run(path) == ["predictions.npz: test gives another matrix than results.json"]
     (path / "predictions.npz").write_bytes(said)
