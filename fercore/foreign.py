@@ -356,7 +356,11 @@ def _write(
         trainable_parameters=sum(layer.trainable for layer in layers) if layers else None,
         onnx=None
         if content is None
-        else Onnx(bytes=len(content), opset=network.opset if network else 0),
+        else Onnx(
+            bytes=len(content),
+            opset=network.opset if network else 0,
+            sha256=hashlib.sha256(content).hexdigest(),
+        ),
     )
     environment = describe(
         command,
