@@ -4,6 +4,7 @@ The members are joined in one graph of ONNX, which averages their probabilities:
 compared and run live is then a `model.onnx` like any other.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,7 +123,11 @@ def combine(
         temperature=temperature_of(protocol, predictions),
         onnx=None
         if content is None
-        else Onnx(bytes=len(content), opset=max(r.onnx.opset for r in members if r.onnx)),
+        else Onnx(
+            bytes=len(content),
+            opset=max(r.onnx.opset for r in members if r.onnx),
+            sha256=hashlib.sha256(content).hexdigest(),
+        ),
     )
     environment = describe(
         command,

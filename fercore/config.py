@@ -4,7 +4,6 @@ An experiment is one TOML file in `fercore/configs/`. Its comment header says wh
 and which command runs it; its fields are those of `ExperimentConfig`.
 """
 
-import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fercore import bounded_json
 from fercore.errors import UserError
+from fercore.files import read_regular
 
+_MAX_BYTES = 1 << 20
 # What may differ between two runs of one experiment.
 _NOT_RECIPE = {"seed", "precision", "steps_per_execution", "devices", "title", "published"}
 _NOT_RECIPE_PROTOCOL = ("fold", "split_seed")
@@ -663,7 +665,7 @@ def _read(name_or_path: str | Path) -> dict[str, Any]:
     path = Path(text)
     if path.suffix in {".toml", ".json"}:
         try:
-            content = path.read_bytes()
+            content = read_regular(path, _MAX_BYTES)
         except OSError as error:
             raise UserError(
                 f"received the config {text!r}, which cannot be read ({error.strerror}); "
@@ -678,10 +680,10 @@ def _read(name_or_path: str | Path) -> dict[str, Any]:
         )
     try:
         if path.suffix == ".json":
-            fields = json.loads(content)
+            fields = bounded_json.parse(content)
         else:
             fields = tomllib.loads(content.decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{text} is not valid {path.suffix[1:].upper() or 'TOML'}: {error}"
         ) from None

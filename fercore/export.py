@@ -5,6 +5,7 @@ and returns `probabilities`, `(batch, classes)` float32. Its metadata hold the c
 """
 
 import contextlib
+import hashlib
 import io
 import json
 import logging
@@ -84,7 +85,12 @@ def export_run(
         file.write(content)
     weights: Literal["float16", "float32"] = "float16" if b"__half" in content else "float32"
     return Onnx(
-        bytes=len(content), weights=weights, opset=opset, max_difference=difference, n=len(images)
+        bytes=len(content),
+        weights=weights,
+        opset=opset,
+        max_difference=difference,
+        n=len(images),
+        sha256=hashlib.sha256(content).hexdigest(),
     )
 
 

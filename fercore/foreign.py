@@ -281,7 +281,13 @@ def _write(
         temperature=None if hard else temperature_of(protocol, predictions),
         parameters=sum(layer.parameters for layer in layers) if layers else None,
         trainable_parameters=sum(layer.trainable for layer in layers) if layers else None,
-        onnx=Onnx(bytes=len(network.content), opset=network.opset) if network else None,
+        onnx=None
+        if network is None
+        else Onnx(
+            bytes=len(network.content),
+            opset=network.opset,
+            sha256=hashlib.sha256(network.content).hexdigest(),
+        ),
     )
     environment = describe(
         command,

@@ -4,9 +4,9 @@ These models are the one definition of the format. `run_schema()` derives the JS
 package ships as `run.schema.json`.
 """
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 
 from fercore.config import CombinedConfig, ExperimentConfig, ImportedConfig
 
@@ -14,6 +14,10 @@ FORMAT_VERSION = 1
 
 State = Literal["starting", "running", "finished", "interrupted", "failed", "diverged"]
 Fraction = Field(ge=0, le=1)
+# Bounds far beyond any real run. They keep sums within 64 bits and times within what pandas holds.
+Count = Annotated[int, Field(ge=0, le=10**12)]
+MAX_SECONDS = 1e9
+MAX_EPOCHS = 10**7
 
 
 class _Record(BaseModel):
@@ -115,16 +119,16 @@ class LogRow(_Record):
         image_size: pixels, height and width of the images; `None` in runs of earlier versions.
     """
 
-    epoch: int = Field(ge=1)
+    epoch: int = Field(ge=1, le=MAX_EPOCHS)
     loss: float
     accuracy: float = Fraction
     val_loss: float
     val_accuracy: float = Fraction
     learning_rate: float = Field(ge=0)
-    seconds: float = Field(ge=0)
-    val_seconds: float = Field(ge=0)
+    seconds: float = Field(ge=0, le=MAX_SECONDS)
+    val_seconds: float = Field(ge=0, le=MAX_SECONDS)
     images_per_second: float = Field(ge=0)
-    elapsed: float = Field(ge=0)
+    elapsed: float = Field(ge=0, le=MAX_SECONDS)
     image_size: int | None = Field(default=None, ge=1)
 
 
@@ -143,9 +147,9 @@ class Layer(_Record):
     name: str
     kind: str
     detail: str = ""
-    output_shape: list[int]
-    parameters: int = Field(ge=0)
-    trainable: int = Field(ge=0)
+    output_shape: Annotated[list[int], FailFast()]
+    parameters: Count
+    trainable: Count
 
 
 def grouping(groups: int, kind: str) -> str:
@@ -169,7 +173,7 @@ class ClassResult(_Record):
     """
 
     name: str
-    support: int = Field(ge=0)
+    support: Count
     precision: float | None
     recall: float | None
     recall_low: float | None
@@ -202,7 +206,7 @@ class SplitResult(_Record):
     """
 
     title: str
-    n: int = Field(ge=1)
+    n: int = Field(ge=1, le=10**12)
     accuracy: float = Fraction
     accuracy_low: float = Fraction
     accuracy_high: float = Fraction
@@ -211,8 +215,8 @@ class SplitResult(_Record):
     nll: float | None = Field(ge=0)
     ece: float | None = Fraction
     top2: float | None = Fraction
-    classes: list[ClassResult]
-    confusion: list[list[int]]
+    classes: Annotated[list[ClassResult], FailFast()]
+    confusion: Annotated[list[Annotated[list[Count], FailFast()]], FailFast()]
     groups: int | None = Field(default=None, ge=1)
     group_kind: str | None = None
 
@@ -247,8 +251,10 @@ class Onnx(_Record):
         weights: how the large kernels are stored.
         max_difference: largest difference of a probability from Keras's, over `n` samples.
         n: samples compared.
+        sha256: of `model.onnx`, in hexadecimal; null in runs of earlier versions.
 
-    Of an imported or combined network, which was compared with nothing, the last three are null.
+    Of an imported or combined network, which was compared with nothing, `weights`,
+    `max_difference` and `n` are null.
     """
 
     bytes: int = Field(ge=1)
@@ -256,6 +262,7 @@ class Onnx(_Record):
     weights: Literal["float16", "float32"] | None = None
     max_difference: float | None = Field(default=None, ge=0)
     n: int | None = Field(default=None, ge=1)
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
 
 
 class Results(_Record):
@@ -283,14 +290,14 @@ class Results(_Record):
     """
 
     format_version: int = FORMAT_VERSION
-    class_names: list[str]
+    class_names: Annotated[list[str], FailFast()]
     splits: dict[str, SplitResult]
     selection: Selection | None = None
     stopped_by: Literal["epochs", "early stopping", "interrupt", "not a number"] | None = None
     epochs_run: int = Field(default=0, ge=0)
     parameters: int | None = Field(default=None, ge=0)
     trainable_parameters: int | None = Field(default=None, ge=0)
-    train_seconds: float | None = Field(default=None, ge=0)
+    train_seconds: float | None = Field(default=None, ge=0, le=MAX_SECONDS)
     images_per_second: float | None = Field(default=None, ge=0)
     peak_memory_bytes: int | None = Field(default=None, ge=0)
     finished: str
@@ -314,10 +321,14 @@ class Results(_Record):
     def _matrices_are_square(self) -> Self:
         # What a JSON Schema cannot say, and every page relies on.
         k = len(self.class_names)
+        if len(set(self.class_names)) < k:
+            raise ValueError("class_names holds a name twice")
         for name, split in self.splits.items():
             lengths = [len(split.classes), len(split.confusion), *map(len, split.confusion)]
             if any(length != k for length in lengths):
                 raise ValueError(f"splits.{name} is not of the {k} classes of class_names")
+            if [entry.name for entry in split.classes] != self.class_names:
+                raise ValueError(f"splits.{name} names its classes otherwise than class_names")
         return self
 
 
@@ -332,7 +343,7 @@ class Notes(_Record):
     """
 
     text: str = Field(default="", max_length=10_000)
-    tags: tuple[str, ...] = ()
+    tags: tuple[Annotated[str, Field(max_length=100)], ...] = Field(default=(), max_length=100)
     pinned: bool = False
     archived: bool = False
 

@@ -4,29 +4,30 @@ A run is a folder of open formats, described in the README; `fercore.recorder` w
 reader meets a broken, foreign or half-written folder with a `problem`, never with an exception.
 """
 
-import json
+import io
 import math
 import os.path
 import re
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from fercore import locks
+from fercore import bounded_json, damage, locks
+from fercore.bounded_npz import BoundedNpz
 from fercore.config import CombinedConfig, ExperimentConfig, ImportedConfig
 from fercore.data import exclusion, names_groups
 from fercore.data.splits import DatasetVersion
 from fercore.errors import UserError
+from fercore.files import printable, read_regular
 from fercore.records import (
     Environment,
     Latency,
@@ -43,6 +44,7 @@ SILENT_SECONDS = 120.0
 # A file that was written so long after the heartbeat in it is a copy.
 _COPY_SECONDS = 3600.0
 
+_YEAR_2200 = 7_258_118_400  # in seconds since 1970; later times overflow in pandas
 _RecordT = TypeVar("_RecordT", bound=BaseModel)
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -89,6 +91,8 @@ class Run:
         problem: one line that says what is wrong, empty if nothing is.
         notes: what people say of it.
         latency: of its network, one entry for each machine that it was measured on.
+        damaged: what is wrong with each damaged file, on one line, by file name. The rest of the
+            run can be read and used.
     """
 
     path: Path
@@ -100,21 +104,28 @@ class Run:
     problem: str = ""
     notes: Notes = field(default_factory=Notes)
     latency: tuple[Latency, ...] = ()
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def id(self) -> str:
-        """The folder's name."""
-        return self.path.name
+        """The folder's name, as text that can be shown."""
+        # With the backslash escaped too, different names stay different.
+        return printable(self.path.name.replace("\\", r"\\"))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with the damaged files, one line each."""
+        return tuple(self.damaged.values())
 
     @cached_property
     def _started(self) -> float:
         known = self.environment
+        began = 0.0
         if known is None and self.status and self.state != "broken":
-            return self.status.heartbeat  # it has not got as far as to describe where it runs
-        try:
-            return datetime.fromisoformat(known.started).timestamp() if known else 0.0
-        except ValueError:
-            return 0.0
+            began = self.status.heartbeat  # it has not got as far as to describe where it runs
+        with suppress(ValueError, OverflowError, OSError):
+            began = datetime.fromisoformat(known.started).timestamp() if known else began
+        return began if 0 <= began < _YEAR_2200 else 0.0
 
     @property
     def experiment(self) -> ExperimentConfig | None:
@@ -203,11 +214,7 @@ class Run:
 
     def layers(self) -> list[Layer]:
         """The layer table. Empty if there is none, or it cannot be read."""
-        try:
-            rows = json.loads((self.path / "layers.json").read_bytes())
-            return [Layer.model_validate(row) for row in rows]
-        except (OSError, ValueError, TypeError):
-            return []
+        return _read_many(self.path / "layers.json", Layer)[0]
 
     def predictions(self, split: str) -> Predictions | None:
         """Return the predictions on `"validation"` or `"test"`; `None` if none can be read.
@@ -217,21 +224,20 @@ class Run:
         if split == "validation" and self.config and self.config.protocol.selects_on_test_samples:
             split = "test"
         try:
-            path = self.path / "predictions.npz"
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            with BoundedNpz(self.path / "predictions.npz") as stored:
                 ids, labels = stored[f"{split}_ids"], stored[f"{split}_labels"]
-                probabilities = stored[f"{split}_probabilities"].astype(np.float32)
+                probabilities = stored[f"{split}_probabilities"]
                 groups, kind = None, ""
                 if f"{split}_groups" in stored:
                     groups, kind = stored[f"{split}_groups"], str(stored[f"{split}_group_kind"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        except (OSError, ValueError, KeyError):
             return None
-        whole = probabilities.ndim == 2 and ids.shape == labels.shape == probabilities.shape[:1]
+        whole = _are_predictions(ids, labels, probabilities)
         if whole and self.results:
             whole = probabilities.shape[1] == len(self.results.class_names)
         if not whole or (groups is not None and groups.shape != ids.shape):
             return None
-        return Predictions(ids, labels, probabilities, groups, kind)
+        return Predictions(ids, labels, probabilities.astype(np.float32), groups, kind)
 
     @property
     def last_path(self) -> Path:
@@ -265,7 +271,7 @@ def list_runs(root: Path) -> list[Run]:
         folders = [entry for entry in root.iterdir() if not entry.name.startswith(".")]
     except OSError:
         return []
-    runs = [read_run(folder) for folder in folders if folder.is_dir()]
+    runs = [read_run(folder) for folder in folders if os.path.isdir(folder)]
     return sorted(runs, key=lambda run: (started(run), run.id), reverse=True)
 
 
@@ -326,7 +332,7 @@ def full_size_epochs(log: Sequence[LogRow]) -> list[LogRow]:
 
 
 def started(run: Run) -> float:
-    """When a run began, in seconds since 1970; 0 if it does not say."""
+    """When a run began, in seconds since 1970; 0 if it does not say, or names a year after 2200."""
     return run._started
 
 
@@ -337,9 +343,9 @@ def find_run(root: Path, run_id: str) -> Run:
         UserError: if there is none, or the name would leave the root.
     """
     given = Path(run_id)
-    if given.is_dir() and (given / "config.json").is_file():
+    if os.path.isfile(given / "config.json"):
         return read_run(given.absolute())
-    if _RUN_ID.fullmatch(run_id) and (root / run_id).is_dir():
+    if _RUN_ID.fullmatch(run_id) and os.path.isdir(root / run_id):
         return read_run(root / run_id)
     raise UserError(
         f"received the run {run_id!r}, expected a folder under {root}; "
@@ -349,8 +355,8 @@ def find_run(root: Path, run_id: str) -> Run:
 
 def read_run(path: Path) -> Run:
     """Read one run directory. Never raises: what is wrong with it stands in `problem`."""
-    if not os.path.isfile(path / "config.json"):
-        return Run(path, "broken", problem="no config.json: not a run directory of this package")
+    if problem := _no_run(path):
+        return Run(path, "broken", problem=problem)
     problems: list[str] = []
     config = _read_config(path, problems)
     status = _read_record(path, "status.json", Status, problems)
@@ -380,14 +386,20 @@ def read_run(path: Path) -> Run:
                 state = "interrupted" if lock_decides(status) else "stalled"
         elif state == "finished":
             state, problems = "broken", ["results.json is missing"]
-    notes = None
-    if os.path.isfile(path / "notes.json"):
-        # Unreadable notes take nothing from the run.
-        notes = _read_record(path, "notes.json", Notes, [])
-    latency = _read_latency(path)
+    # What is damaged of these takes nothing from the rest of the run.
+    damaged: dict[str, str] = {}
+    notes, unreadable = None, list[str]()
+    if os.path.lexists(path / "notes.json"):
+        notes = _read_record(path, "notes.json", Notes, unreadable)
+    damaged |= {"notes.json": unreadable[0]} if unreadable else {}
+    latency, wrong = _read_many(path / "latency.json", Latency)
+    damaged |= {"latency.json": wrong} if wrong else {}
+    damaged |= damage.find(path, results, trained=isinstance(config, ExperimentConfig))
     problem = "; ".join(problems)
     return Run(
-        path, state, config, status, environment, results, problem, notes or Notes(), latency
+        *(path, state, config, status, environment, results, problem, notes or Notes()),
+        latency=tuple(latency),
+        damaged=damaged,
     )
 
 
@@ -399,12 +411,12 @@ def read_log(path: Path) -> list[LogRow]:
     """
     rows: dict[int, LogRow] = {}
     try:
-        with (path / "log.jsonl").open("rb") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                row = LogRow.model_validate_json(line)
-                rows[row.epoch] = row
+        for line in io.BytesIO(read_regular(path / "log.jsonl", damage.MAX_LOG_BYTES)):
+            if not line.endswith(b"\n"):
+                break
+            bounded_json.require_bounded(line)
+            row = LogRow.model_validate_json(line)
+            rows[row.epoch] = row
     except (OSError, ValueError):
         pass
     return [rows[epoch] for epoch in sorted(rows)]
@@ -416,33 +428,58 @@ def check_run(path: Path) -> list[str]:
     run = read_run(path)
     if run.problem:
         return [run.problem]
+    problems += run.warnings
     for number, line in enumerate(_lines(path / "log.jsonl"), start=1):
         try:
+            bounded_json.require_bounded(line)
             LogRow.model_validate_json(line)
         except ValidationError as error:
-            problems.append(f"log.jsonl, line {number}: {_short(error)}")
+            problems.append(f"log.jsonl, line {number}: {damage.describe(error)}")
+        except ValueError as error:
+            problems.append(f"log.jsonl, line {number}: {error}")
+        if len(problems) >= damage.MAX_LISTED:
+            break
     results = run.results
     if results is None:
         return [*problems, f"not finished: {run.state}"]
     if run.experiment is None:
         pass  # an imported run may come without a network, a combined one is several
-    elif not run.layers():
-        problems.append("layers.json is missing or unreadable")
-    elif sum(layer.parameters for layer in run.layers()) != results.parameters:
-        problems.append("layers.json: its parameters do not add up to those of results.json")
+    else:
+        if "layers.json" not in run.damaged and results.parameters != sum(
+            layer.parameters for layer in run.layers()
+        ):
+            problems.append("layers.json: its parameters do not add up to those of results.json")
+        if "log.jsonl" not in run.damaged and (epochs := len(run.log())) != results.epochs_run:
+            problems.append(f"log.jsonl: {epochs} epochs, results.json has {results.epochs_run}")
     for split, result in results.splits.items():
         problems += _contradictions(split, result)
     for split in ("validation", "test"):
         if split not in results.splits and split != "test":
             continue
         said = run.predictions(split)
+        if said is None and "predictions.npz" in run.damaged:
+            continue  # named above
         if said is None:
             problems.append(f"predictions.npz: {split} is missing, unreadable or of another shape")
         elif split in results.splits and not _tells(said, results.splits[split]):
             problems.append(f"predictions.npz: {split} gives another matrix than results.json")
         elif split in results.splits and not _same_groups(said, results.splits[split]):
             problems.append(f"predictions.npz: {split} has other groups than results.json")
+    if results.onnx and run.onnx_path and "model.onnx" not in run.damaged:
+        problems += filter(None, [damage.check_network(run.onnx_path, results.onnx)])
     return problems
+
+
+def check_notes(path: Path) -> list[str]:
+    """What `check_run` could not compare, one line each; empty if nothing."""
+    run = read_run(path)
+    onnx = run.results.onnx if run.results else None
+    if onnx is None or onnx.sha256 is not None or run.onnx_path is None:
+        return []
+    return [
+        "results.json holds no SHA-256 of model.onnx, which an earlier version exported: its size "
+        "and its structure were compared, not its weights"
+    ]
 
 
 def _contradictions(split: str, result: SplitResult) -> Iterator[str]:
@@ -538,12 +575,27 @@ def _lacks_environment(path: Path, status: Status) -> bool:
     return not begun
 
 
+def _no_run(path: Path) -> str:
+    """What keeps a folder from being read as a run at all, on one line; empty if nothing does."""
+    try:
+        str(path.name).encode()
+    except UnicodeEncodeError:
+        return "the folder's name is not UTF-8; rename the folder"
+    try:
+        os.stat(path / "config.json")
+    except FileNotFoundError:
+        return "no config.json: not a run directory of this package"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return ""
+
+
 def _read_config(
     path: Path, problems: list[str]
 ) -> ExperimentConfig | ImportedConfig | CombinedConfig | None:
     kind: type[ExperimentConfig] | type[ImportedConfig] | type[CombinedConfig] = ExperimentConfig
     try:
-        fields = json.loads((path / "config.json").read_bytes())
+        fields = bounded_json.parse(damage.read_record(path / "config.json"))
         if "imported" in fields:
             kind = ImportedConfig
         elif "combined" in fields:
@@ -553,36 +605,56 @@ def _read_config(
     return _read_record(path, "config.json", kind, problems)
 
 
-def _read_latency(path: Path) -> tuple[Latency, ...]:
+def _read_many(file: Path, kind: type[_RecordT]) -> tuple[list[_RecordT], str]:
+    """The records of a file that holds a list of them, and what is wrong with it on one line.
+
+    A file that is absent holds none, and nothing is wrong with it.
+    """
     try:
-        entries = json.loads((path / "latency.json").read_bytes())
-        return tuple(Latency.model_validate(entry) for entry in entries)
-    except (OSError, ValueError, TypeError):
-        return ()
+        return damage.read_list(file, kind), ""
+    except FileNotFoundError:
+        return [], ""
+    except OSError as error:
+        return [], f"{file.name} cannot be read ({error.strerror})"
+    except ValidationError as error:
+        return [], f"{file.name}: {damage.describe(error)}"
+    except ValueError as error:
+        return [], f"{file.name}: {error}"
 
 
 def _read_record(
     path: Path, file: str, kind: type[_RecordT], problems: list[str]
 ) -> _RecordT | None:
     try:
-        return kind.model_validate_json((path / file).read_bytes())
+        return kind.model_validate_json(damage.read_record(path / file))
     except FileNotFoundError:
         problems.append(f"{file} is missing")
     except OSError as error:
         problems.append(f"{file} cannot be read ({error.strerror})")
     except ValidationError as error:
-        problems.append(f"{file}: {_short(error)}")
+        problems.append(f"{file}: {damage.describe(error)}")
+    except ValueError as error:
+        problems.append(f"{file}: {error}")
     return None
-
-
-def _short(error: ValidationError) -> str:
-    problem = error.errors(include_url=False)[0]
-    where = ".".join(map(str, problem["loc"]))
-    return f"{where}: {problem['msg']}" if where else problem["msg"]
 
 
 def _lines(path: Path) -> list[bytes]:
     try:
-        return path.read_bytes().splitlines()
+        return read_regular(path, damage.MAX_LOG_BYTES).splitlines()
     except OSError:
         return []
+
+
+def _are_predictions(ids: NDArray[Any], labels: NDArray[Any], probabilities: NDArray[Any]) -> bool:
+    """Whether arrays of an unknown file have the types and shapes of predictions."""
+    if (ids.dtype.kind, probabilities.dtype.kind) != ("U", "f") or labels.dtype.kind not in "iu":
+        return False
+    if ids.ndim != 1 or probabilities.ndim != 2 or not ids.size or not probabilities.size:
+        return False
+    if not ids.shape == labels.shape == probabilities.shape[:1]:
+        return False
+    if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
+        return False
+    points = np.ascontiguousarray(ids).view(ids.dtype.byteorder.replace("|", "=") + "u4")
+    surrogates = (points >= 0xD800) & (points < 0xE000)
+    return bool(points.max() <= sys.maxunicode and not surrogates.any())
