@@ -236,7 +236,7 @@ def reliability(run: Run, split: str, color: str, scaled: bool) -> None:
     probabilities: Probabilities = judged.probabilities
     if temperature is not None:
         probabilities = metrics.apply_temperature(probabilities, temperature)
-    points = metrics.reliability(probabilities, judged.labels)
+    points = metrics.reliability(probabilities, judged.labels, groups=judged.groups)
     figure = charts.reliability_diagram(points, color, theme.MUTED[mode()])
     plot(figure, f"reliability-{run.id}", "Accuracy against confidence")
     if run.experiment and run.experiment.loss == "l2_svm":

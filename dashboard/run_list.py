@@ -40,7 +40,7 @@ def tiles(runs: Sequence[Run]) -> None:
             below = (
                 f"{formats.markdown(dataset)}, "
                 f"{formats.interval(result.accuracy_low, result.accuracy_high)}, "
-                f"n = {result.n:,} · {formats.markdown(facts.title(run))}"
+                f"{facts.sample_size(run, result)} · {formats.markdown(facts.title(run))}"
             )
         else:
             label, value = "Best accuracy without repeats", formats.DASH
