@@ -14,6 +14,7 @@ from dashboard import cached, charts, facts, formats, gallery, linked, pieces, t
 from fercore.config import AugmentationConfig, ExperimentConfig, list_configs, load_config
 from fercore.data.splits import POOL, Split, Splits
 from fercore.partition import fit_images
+from fercore.records import grouping
 from fercore.runs import Run
 
 FACES = 16
@@ -191,10 +192,12 @@ def robustness(splits: Splits, policy: AugmentationConfig, run: Run) -> None:
             values.append(value)
             accuracies.append(right)
     color = theme.RUN_COLORS[pieces.mode()][0]
-    figure = charts.strength_curve(values, accuracies, len(some), strength.label, color)
+    groups, kind = part.take(some).units() or (None, "")
+    figure = charts.strength_curve(values, accuracies, groups, strength.label, color)
     pieces.plot(figure, f"strength-{name}", "Accuracy as one strength grows")
+    grouped = "" if groups is None else f" ({grouping(len(np.unique(groups)), kind)})"
     st.caption(
-        f"{formats.markdown(facts.title(run))} on {len(some)} faces of {whose}, each "
+        f"{formats.markdown(facts.title(run))} on {len(some)} faces of {whose}{grouped}, each "
         "changed once at every strength, with 95 % intervals."
     )
 

@@ -200,8 +200,8 @@ def answers(run: Run, dataset: str, role: str) -> NDArray[np.float32] | None:
 
 def right_under(
     run: Run, faces: NDArray[np.uint8], labels: NDArray[Any], policy: AugmentationConfig
-) -> int | None:
-    """How many faces a run's network names rightly once they are changed; `None` if it cannot."""
+) -> NDArray[np.bool_] | None:
+    """Which faces a run's network names rightly once they are changed; `None` if it cannot."""
     stamp = signature_of(run.path, "model.onnx")
     return _right_under(
         run, faces, labels, faces.tobytes(), run.path, stamp, policy.model_dump_json()
@@ -397,7 +397,9 @@ def _reliability(
     _run: Run, path: Path, split: str, temperature: float | None, signature: Signature
 ) -> Reliability | None:
     found = judged_samples(_run, split)
-    return metrics.reliability(_at(found, temperature), found.labels) if found else None
+    if found is None:
+        return None
+    return metrics.reliability(_at(found, temperature), found.labels, groups=found.groups)
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
@@ -537,10 +539,10 @@ def _right_under(
     path: Path,
     signature: Signature,
     policy: str,
-) -> int | None:
+) -> NDArray[np.bool_] | None:
     changed = _preview_function()(_faces, AugmentationConfig.model_validate_json(policy), 0).changed
     said = probabilities(_run, changed)
-    return None if said is None else int((said.argmax(axis=1) == _labels).sum())
+    return None if said is None else np.asarray(said.argmax(axis=1) == _labels)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

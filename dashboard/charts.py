@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from dashboard.figure import GREY, LOW, figure_of, kept, layout
 from dashboard.theme import faded
-from fercore.metrics import Reliability, accuracy_interval, predictive_value
+from fercore.metrics import Reliability, accuracy_interval, clustered_interval, predictive_value
 from fercore.records import SplitResult
 
 
@@ -56,7 +56,8 @@ def accuracy_forest(
             marker={"color": color, "size": 11},
             hovertemplate=(
                 f"{label}<br>%{{x:.2%}} ({result.accuracy_low:.2%} to {result.accuracy_high:.2%}), "
-                f"n = {result.n:,}<extra></extra>"
+                f"n = {result.n:,}{', ' + result.grouping if result.grouping else ''}"
+                "<extra></extra>"
             ),
         )
     if published is not None:
@@ -172,19 +173,28 @@ def trust_curves(
 
 @kept
 def strength_curve(
-    values: Sequence[float], correct: Sequence[int], n: int, title: str, color: str
+    values: Sequence[float],
+    right: Sequence[NDArray[np.bool_]],
+    groups: NDArray[np.str_] | None,
+    title: str,
+    color: str,
 ) -> go.Figure:
     """Accuracy with its 95% interval as one strength grows.
 
     Args:
         values: of the strength.
-        correct: images that are right at each.
-        n: images.
+        right: which images are right at each.
+        groups: of dependent images, if any.
         title: of the strength, with its unit.
         color: of the line.
     """
-    ends = [accuracy_interval(count, n) for count in correct]
-    shares = [count / n for count in correct]
+    ends = [
+        accuracy_interval(int(hits.sum()), len(hits))
+        if groups is None
+        else clustered_interval(hits, groups)
+        for hits in right
+    ]
+    shares = [float(hits.mean()) for hits in right]
     figure = figure_of(height=320, hovermode="closest")
     figure.add_scatter(
         x=list(values),
@@ -318,7 +328,11 @@ def reliability_diagram(points: Reliability, color: str, muted: str) -> go.Figur
         for i, count in enumerate(points.counts)
         if count
     ]
-    ends = [accuracy_interval(round(right * count), count) for _, right, count in bins]
+    ends = [
+        (float(low), float(high))
+        for low, high, count in zip(points.low, points.high, points.counts, strict=True)
+        if count
+    ]
     figure.add_scatter(
         x=[0, 1],
         y=[0, 1],

@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard import theme
 
+INTERVAL_HELP = "Wilson's interval; at the effective sample size where images come in groups."
 _PERCENT = "%.2f %%"
 _SCORED = [
     *(f"all {n}" for n in range(2, 10)),
@@ -17,6 +18,15 @@ _SCORED_COLORS = ["#66717d" if name.startswith("all") else "#ad5d17" for name in
 def percent(label: str, help: str | None = None, width: int | None = None) -> Any:
     """A share in percent, two decimals; the width is in pixels."""
     return st.column_config.NumberColumn(label, format=_PERCENT, help=help, width=width)
+
+
+def groups() -> Any:
+    """The groups of dependent images beside n."""
+    return st.column_config.TextColumn(
+        "Groups",
+        help="Images of one subject, or copies of one image, are not independent: intervals and "
+        "tests are by these groups. Empty where each image stands for itself.",
+    )
 
 
 def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
@@ -32,7 +42,7 @@ def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
             "", type="tertiary", width=44, key=open_key, on_click=on_open, args=(open_key,)
         ),
         "Accuracy": percent(test_title, "Accuracy on the classes that the run was scored on."),
-        "95% interval": config.TextColumn("95 % interval", help="Wilson's interval."),
+        "95% interval": config.TextColumn("95 % interval", help=INTERVAL_HELP),
         "Scored": config.MultiselectColumn(
             "Classes",
             options=_SCORED,
@@ -40,6 +50,7 @@ def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
             help="Figures on six classes and on seven are not comparable.",
         ),
         "n": config.NumberColumn("n", format="localized", help="Images that the accuracy is of."),
+        "Groups": groups(),
         "Seed": config.NumberColumn("Seed", format="%d", width=56),
         "Runs": config.NumberColumn("Runs", format="%d", width=56, help="Seeds and folds."),
         "Spread": config.NumberColumn(
@@ -82,8 +93,9 @@ def figures() -> dict[str, Any]:
         "Color": config.ImageColumn("", width=36, pinned=True),
         "Run": config.TextColumn("Run", pinned=True),
         "Accuracy": percent("Accuracy"),
-        "95% interval": config.TextColumn("95 % interval", help="Wilson's interval."),
+        "95% interval": config.TextColumn("95 % interval", help=INTERVAL_HELP),
         "n": config.NumberColumn("n", format="localized"),
+        "Groups": groups(),
         "Classes": config.NumberColumn("Classes", help="Classes that occur among these images."),
         "Macro-F1": percent("Macro-F1", "Mean F1 over the classes that occur."),
         "UAR": percent("UAR", "Unweighted average recall, also called balanced accuracy."),
@@ -104,6 +116,7 @@ def classes() -> dict[str, Any]:
         "Samples": config.NumberColumn("Samples", format="localized"),
         "Recall": config.NumberColumn("Recall", format="%.1f %%"),
         "95% interval": config.TextColumn("95 % interval"),
+        "Groups": groups(),
         "Precision": config.NumberColumn("Precision", format="%.1f %%"),
         "F1": config.NumberColumn("F1", format="%.1f %%"),
     }

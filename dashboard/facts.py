@@ -13,7 +13,7 @@ from typing import NamedTuple
 from dashboard import formats
 from fercore import schedule
 from fercore.config import CombinedConfig
-from fercore.records import ClassResult, Latency, LogRow, SplitResult
+from fercore.records import UNGROUPED, ClassResult, Latency, LogRow, SplitResult, grouping
 from fercore.runs import Run, newest_of_each_seed
 
 # The splits in the order in which a page offers them, with a name for data that has none.
@@ -29,6 +29,8 @@ LEAKS = (
     "A published protocol, faults included: images or people of the test stand in the training, or "
     "choose the checkpoint."
 )
+# Of a 95% interval.
+_NORMAL_QUANTILE = 1.96
 REPEATS_UNKNOWN = "predictions do not say which images repeat"
 NO_PROBABILITIES = "predicted classes were imported without probabilities"
 REPEATS_AMONG_THEM = f"The repeats are among them: {REPEATS_UNKNOWN}."
@@ -71,6 +73,21 @@ def result_of(run: Run, split: str) -> SplitResult | None:
     if split == "test_all" and not dropped_classes(run):
         split = "test"
     return run.results.splits.get(split) if run.results else None
+
+
+def sample_size(run: Run, result: SplitResult) -> str:
+    """What an interval is based on: `n = 215, by subject, 24 groups`."""
+    groups = run.grouping(result)
+    return f"n = {result.n:,}{', ' + groups if groups else ''}"
+
+
+def class_size(run: Run, result: SplitResult, entry: ClassResult) -> str:
+    """The same of one class."""
+    if entry.groups is None:
+        groups = UNGROUPED if run.groups_unknown else ""
+    else:
+        groups = grouping(entry.groups, result.group_kind or "group")
+    return f"n = {entry.support:,}{', ' + groups if groups else ''}"
 
 
 def is_synthetic(run: Run) -> bool:
@@ -194,7 +211,10 @@ def chosen(runs: Sequence[Run]) -> Run | None:
     if not judged:
         return next(iter(compared), None)
     top = max((result for _, result in judged), key=lambda result: result.accuracy)
-    enough = top.accuracy - math.sqrt(top.accuracy * (1 - top.accuracy) / top.n)
+    error = math.sqrt(top.accuracy * (1 - top.accuracy) / top.n)
+    if top.groups is not None:
+        error = (top.accuracy_high - top.accuracy_low) / (2 * _NORMAL_QUANTILE)
+    enough = top.accuracy - error
 
     def size(run: Run) -> float:
         known = run.results.parameters if run.results else None

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fercore import metrics
 from fercore.metrics import McNemar, PairedDifference, PairedMetric
-from fercore.runs import Predictions
+from fercore.records import grouping
+from fercore.runs import Predictions, common_groups
 
 Outcome = Literal["wrong", "right", "all"]
 
@@ -27,6 +28,8 @@ class Judged:
         probabilities: `(n, k)` float32.
         predicted: `(n,)` int64.
         confidence: `(n,)` float32, of the predicted class; NaN where it is not known.
+        groups: `(n,)` unicode, see `fercore.runs.Predictions`; `None` where there are none.
+        group_kind: of them.
     """
 
     ids: NDArray[np.str_]
@@ -34,6 +37,8 @@ class Judged:
     probabilities: NDArray[np.float32]
     predicted: NDArray[np.int64]
     confidence: NDArray[np.float32]
+    groups: NDArray[np.str_] | None = None
+    group_kind: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -49,6 +54,9 @@ class Both:
         labels: `(n,)` int64.
         first: `(n,)` int64, what the first predicts.
         second: `(n,)` int64, what the second does.
+        groups: `(n,)` of dependent samples; `None` where neither run knows any.
+        group_kind: of them.
+        groups_differ: whether the two runs divide the samples into different groups.
     """
 
     places: NDArray[np.intp]
@@ -56,14 +64,27 @@ class Both:
     labels: NDArray[np.int64]
     first: NDArray[np.int64]
     second: NDArray[np.int64]
+    groups: NDArray[Any] | None = None
+    group_kind: str = ""
+    groups_differ: bool = False
 
     def test(self) -> McNemar:
-        """McNemar's test on the errors."""
-        return metrics.mcnemar(self.labels, self.first, self.second)
+        """McNemar's test on the errors, or the test of its kind on the groups."""
+        return metrics.mcnemar(self.labels, self.first, self.second, self.groups)
+
+    @property
+    def grouping(self) -> str:
+        """The groups in words: `by subject, 24 groups`; empty where there are none."""
+        if self.groups is None:
+            return ""
+        words = grouping(len(np.unique(self.groups)), self.group_kind)
+        return f"{words}, merged from those of both runs" if self.groups_differ else words
 
     def difference(self, num_classes: int, metric: PairedMetric = "accuracy") -> PairedDifference:
         """The second's figure less the first's, with its interval."""
-        return metrics.paired_bootstrap(self.labels, self.first, self.second, num_classes, metric)
+        return metrics.paired_bootstrap(
+            self.labels, self.first, self.second, num_classes, metric, groups=self.groups
+        )
 
 
 @dataclass(frozen=True)
@@ -75,12 +96,14 @@ class Pair:
         accuracy: of the other run less that of the baseline, as fractions.
         uar: the same of the unweighted average recall.
         test: on the errors, the baseline first.
+        grouping: of dependent samples, in words; empty where there are no groups.
     """
 
     n: int
     accuracy: PairedDifference
     uar: PairedDifference
     test: McNemar
+    grouping: str = ""
 
     @property
     def verdict(self) -> str:
@@ -104,7 +127,16 @@ def judge(
     confidence = probabilities[np.arange(len(labels)), predicted]
     if not gives_probabilities:
         confidence = np.full_like(confidence, np.nan)
-    return Judged(predictions.ids[keep], labels, probabilities, predicted, confidence)
+    groups = None if predictions.groups is None else predictions.groups[keep]
+    return Judged(
+        predictions.ids[keep],
+        labels,
+        probabilities,
+        predicted,
+        confidence,
+        groups,
+        predictions.group_kind,
+    )
 
 
 def chosen(
@@ -135,7 +167,25 @@ def both(first: Judged, second: Judged) -> Both | None:
     labels = first.labels[places]
     if not len(labels) or not np.array_equal(labels, second.labels[others]):
         return None
-    return Both(places, others, labels, first.predicted[places], second.predicted[others])
+    known = [
+        (None if one.groups is None else one.groups[at], one.group_kind)
+        for one, at in ((first, places), (second, others))
+    ]
+    groups, kind = common_groups(known)
+    differ = groups is not None and any(
+        own is not None and own_kind == kind and len(np.unique(own)) != len(np.unique(groups))
+        for own, own_kind in known
+    )
+    return Both(
+        places,
+        others,
+        labels,
+        first.predicted[places],
+        second.predicted[others],
+        groups,
+        kind,
+        differ,
+    )
 
 
 def compare(baseline: Judged, other: Judged) -> Pair | None:
@@ -149,4 +199,5 @@ def compare(baseline: Judged, other: Judged) -> Pair | None:
         accuracy=shared.difference(k),
         uar=shared.difference(k, "uar"),
         test=shared.test(),
+        grouping=shared.grouping,
     )

@@ -82,13 +82,15 @@ def figures(run: Run) -> None:
         _tile(
             f"{test.title} accuracy",
             formats.percent(test.accuracy),
-            f"{formats.interval(test.accuracy_low, test.accuracy_high)}, n = {test.n:,}",
+            f"{formats.interval(test.accuracy_low, test.accuracy_high)}, "
+            f"{facts.sample_size(run, test)}",
         )
         if unique:
             _tile(
                 "Without repeats",
                 formats.percent(unique.accuracy),
-                f"{formats.interval(unique.accuracy_low, unique.accuracy_high)}, n = {unique.n:,}",
+                f"{formats.interval(unique.accuracy_low, unique.accuracy_high)}, "
+                f"{facts.sample_size(run, unique)}",
             )
         _tile("Macro-F1", formats.percent(test.macro_f1), f"UAR {formats.percent(test.uar)}")
         if worst:
@@ -96,7 +98,7 @@ def figures(run: Run) -> None:
                 f"Worst class: {formats.markdown(worst.name)}",
                 formats.percent(worst.recall, 1),
                 f"recall, {formats.interval(worst.recall_low, worst.recall_high, 1)}, "
-                f"n = {worst.support:,}",
+                f"{facts.class_size(run, test, worst)}",
             )
     if text := facts.partial(run):
         st.warning(formats.markdown(text), icon=":material/filter_alt:")

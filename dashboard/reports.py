@@ -98,7 +98,7 @@ def of_run(run: Run, split: str) -> Callable[[], str]:
                 charts.class_distribution(result, names, colors),
             ]
         if judged and run.gives_probabilities:
-            points = reliability(judged.probabilities, judged.labels)
+            points = reliability(judged.probabilities, judged.labels, groups=judged.groups)
             shown.append(charts.reliability_diagram(points, color, theme.MUTED["light"]))
         command = run.environment.command if run.environment else ""
         sections = [

@@ -41,7 +41,7 @@ def tiles(runs: Sequence[Run]) -> None:
             below = (
                 f"{formats.markdown(result.title)} of {formats.markdown(dataset)}, "
                 f"{formats.interval(result.accuracy_low, result.accuracy_high)}, "
-                f"n = {result.n:,} · {formats.markdown(facts.title(run))}, "
+                f"{facts.sample_size(run, result)} · {formats.markdown(facts.title(run))}, "
                 f"{formats.percent(validation.accuracy)} of {formats.markdown(validation.title)}"
             )
         else:

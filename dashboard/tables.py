@@ -13,7 +13,7 @@ import pandas as pd
 from dashboard import facts, formats
 from dashboard.theme import swatch
 from fercore.metrics import PairedDifference, predictive_value
-from fercore.records import Environment, Layer, SplitResult
+from fercore.records import ClassResult, Environment, Layer, SplitResult, grouping
 from fercore.runs import Run, started
 
 # Rows of the configuration that name a run and say nothing about how it differs from another.
@@ -127,12 +127,13 @@ def headline_table(
     runs: Sequence[Run], labels: Mapping[str, str], colors: Mapping[str, str], split: str
 ) -> pd.DataFrame:
     """One row a run: its figures on one split beside its costs."""
-    return pd.DataFrame(
+    table = pd.DataFrame(
         [
             {"Color": swatch(colors[run.id]), "Run": labels[run.id]} | _headline_row(run, split)
             for run in runs
         ]
     )
+    return _without_empty_groups(table)
 
 
 def splits_table(run: Run) -> pd.DataFrame:
@@ -141,17 +142,18 @@ def splits_table(run: Run) -> pd.DataFrame:
     for split, title in facts.split_titles([run]).items():
         result = facts.result_of(run, split)
         if result:
-            rows.append({"Split": title} | _figures(result))
-    return pd.DataFrame(rows)
+            rows.append({"Split": title} | _figures(run, result))
+    return _without_empty_groups(pd.DataFrame(rows))
 
 
 def class_table(result: SplitResult) -> pd.DataFrame:
     """One row a class of one evaluation."""
-    return pd.DataFrame(
+    table = pd.DataFrame(
         [
             {
                 "Class": entry.name,
                 "Samples": entry.support,
+                "Groups": _class_groups(entry, result),
                 "Recall": _percent(entry.recall),
                 "95% interval": formats.interval(entry.recall_low, entry.recall_high, 1),
                 "Precision": _percent(entry.precision),
@@ -160,6 +162,7 @@ def class_table(result: SplitResult) -> pd.DataFrame:
             for entry in result.classes
         ]
     )
+    return _without_empty_groups(table)
 
 
 def trust_table(result: SplitResult, prevalence: float) -> pd.DataFrame:
@@ -385,6 +388,7 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
         "Scored": [_scored(first)] if test else None,
         # Seeds test the same samples, folds others.
         "n": test.n if test and not (several and folds) else None,
+        "Groups": (first.grouping(test) or None) if test and not (several and folds) else None,
         "All classes": mean(lambda run: _percent(_accuracy(facts.all_classes_result(run)))),
         "No repeats": mean(lambda run: _percent(_accuracy(facts.result_of(run, "test_unique")))),
         "Validation": mean(lambda run: _percent(_accuracy(facts.result_of(run, "validation")))),
@@ -404,9 +408,15 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
     }
 
 
+def _class_groups(entry: ClassResult, result: SplitResult) -> str | None:
+    if entry.groups is None:
+        return None
+    return grouping(entry.groups, result.group_kind or "group")
+
+
 def _headline_row(run: Run, split: str) -> dict[str, Any]:
     result, results = facts.result_of(run, split), run.results
-    return (_figures(result) if result else dict.fromkeys(_FIGURES)) | {
+    return (_figures(run, result) if result else dict.fromkeys(_FIGURES)) | {
         "Checkpoint": results.selection.epoch if results and results.selection else None,
         "Parameters": results.parameters if results else None,
         "Device": run.environment.device if run.environment else None,
@@ -417,6 +427,7 @@ _FIGURES: dict[str, Callable[[SplitResult], Any]] = {
     "Accuracy": lambda result: _percent(result.accuracy),
     "95% interval": lambda result: formats.interval(result.accuracy_low, result.accuracy_high),
     "n": lambda result: result.n,
+    "Groups": lambda result: result.grouping or None,
     "Classes": lambda result: sum(entry.support > 0 for entry in result.classes),
     "Macro-F1": lambda result: _percent(result.macro_f1),
     "UAR": lambda result: _percent(result.uar),
@@ -426,8 +437,15 @@ _FIGURES: dict[str, Callable[[SplitResult], Any]] = {
 }
 
 
-def _figures(result: SplitResult) -> dict[str, Any]:
-    return {name: figure(result) for name, figure in _FIGURES.items()}
+def _figures(run: Run, result: SplitResult) -> dict[str, Any]:
+    found = {name: figure(result) for name, figure in _FIGURES.items()}
+    return found | {"Groups": run.grouping(result) or None}
+
+
+def _without_empty_groups(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave the column of groups out where no image shares anything with another."""
+    empty = "Groups" in table and table["Groups"].isna().all()
+    return table.drop(columns="Groups") if empty else table
 
 
 def _scored(run: Run) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import cached, formats, linked
+from dashboard import cached, columns, formats, linked
 from dashboard.comparison import Compared
 from dashboard.judged import Pair
 from dashboard.theme import swatch
@@ -51,7 +51,9 @@ def explanation(split: str) -> str:
         (repeats if split == "test_unique" else "")
         + f"On the samples that both have judged{which}. "
         "Differences in points with 95 % intervals from 10,000 paired bootstrap draws; p is "
-        "McNemar's, exact and two-sided. With many runs, one in twenty such tests at 0.05 finds a "
+        "McNemar's, exact and two-sided. Where images come in groups, such as those of one "
+        "subject, whole groups are drawn, and the test is that of the signs of their net "
+        "differences. With many runs, one in twenty such tests at 0.05 finds a "
         "difference where there is none."
     )
 
@@ -59,7 +61,17 @@ def explanation(split: str) -> str:
 def _row(pair: Pair | None) -> dict[str, object]:
     if pair is None:
         return dict.fromkeys(
-            ("Verdict", "Accuracy", "Interval", "p", "Only this", "Only baseline", "UAR", "n")
+            (
+                "Verdict",
+                "Accuracy",
+                "Interval",
+                "p",
+                "Only this",
+                "Only baseline",
+                "UAR",
+                "n",
+                "Groups",
+            )
         ) | {"Verdict": "no samples in common"}
     return {
         "Verdict": pair.verdict,
@@ -71,6 +83,7 @@ def _row(pair: Pair | None) -> dict[str, object]:
         "UAR": 100 * pair.uar.difference,
         "UAR interval": formats.delta_interval(pair.uar),
         "n": pair.n,
+        "Groups": pair.grouping or None,
     }
 
 
@@ -88,4 +101,5 @@ def _columns() -> dict[str, Any]:
         "UAR": config.NumberColumn("UAR", format="%+.2f", help="Points."),
         "UAR interval": config.TextColumn("Its interval"),
         "n": config.NumberColumn("n", format="localized"),
+        "Groups": columns.groups(),
     }

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fercore import metrics
 from fercore.config import ExperimentConfig, load_config
-from fercore.runs import Run, full_size_epochs, trained
+from fercore.runs import Run, common_groups, full_size_epochs, trained
 
 
 class _Frozen(BaseModel):
@@ -267,7 +267,7 @@ def _epochs_to(target: float, runs: Sequence[Run]) -> float | None:
 def _difference(
     reference: Mapping[int, Run], found: Mapping[int, Run]
 ) -> metrics.PairedDifference | None:
-    gains, samples = [], []
+    gains, samples, groups = [], [], []
     for seed in sorted(reference.keys() & found.keys()):
         if reference[seed].original_dataset != found[seed].original_dataset:
             return None  # ids of two versions of a dataset may name different images
@@ -275,19 +275,27 @@ def _difference(
         if before is None or after is None:
             return None
         samples += [before[0], after[0]]
+        groups += [before[2], after[2]]
         if before[0] == after[0]:
             gains.append(after[1] - before[1])
     # Another edition of the dataset names its samples otherwise, and orders them so.
     if not gains or any(ids != samples[0] for ids in samples):
         return None
-    return metrics.bootstrap_mean(np.mean(gains, axis=0))
+    return metrics.bootstrap_mean(np.mean(gains, axis=0), groups=common_groups(groups)[0])
 
 
-def _right(run: Run) -> tuple[list[str], NDArray[np.float64]] | None:
-    """The samples' ids, sorted, and 1 for each that the run gets right."""
+def _right(
+    run: Run,
+) -> tuple[list[str], NDArray[np.float64], tuple[NDArray[np.str_] | None, str]] | None:
+    """The samples' ids, sorted, 1 for each that the run gets right, and their groups and kind."""
     said = run.predictions("test")
     if said is None:
         return None
     right = (said.probabilities.argmax(axis=1) == said.labels).astype(np.float64)
     order = np.argsort(said.ids)
-    return said.ids[order].tolist(), np.asarray(right[order], np.float64)
+    groups = None if said.groups is None else said.groups[order]
+    return (
+        said.ids[order].tolist(),
+        np.asarray(right[order], np.float64),
+        (groups, said.group_kind),
+    )

@@ -152,6 +152,10 @@ class Layer(_Record):
     trainable: Count
 
 
+# Beside an interval where the groups of dependent images are not stored.
+UNGROUPED = "interval takes images as independent"
+
+
 def grouping(groups: int, kind: str) -> str:
     """Groups of dependent samples in words: `by subject, 24 groups`."""
     name = "original image" if kind == "image" else kind

@@ -9,7 +9,7 @@ import math
 import os.path
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,14 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from fercore import bounded_json, damage, locks
+from fercore import bounded_json, damage, locks, metrics
 from fercore.bounded_npz import BoundedNpz
 from fercore.config import CombinedConfig, ExperimentConfig, ImportedConfig
 from fercore.data import exclusion, names_groups
-from fercore.data.splits import DatasetVersion
+from fercore.data.splits import GROUP_KINDS, DatasetVersion
 from fercore.errors import UserError
 from fercore.files import printable, read_regular
 from fercore.records import (
+    UNGROUPED,
     Environment,
     Latency,
     Layer,
@@ -74,6 +75,32 @@ class Predictions:
     probabilities: NDArray[np.float32]
     groups: NDArray[np.str_] | None = None
     group_kind: str = ""
+
+
+def common_groups(
+    known: Iterable[tuple[NDArray[Any] | None, str]],
+) -> tuple[NDArray[Any] | None, str]:
+    """Return the groups of samples that several runs have evaluated, and their kind.
+
+    Runs that know no groups, such as those of earlier versions, take those of the others. Where
+    the groups differ, samples that any of the runs holds together stay together.
+
+    Args:
+        known: groups and kind in each run, of the same samples in the same order.
+
+    Returns:
+        `(n,)` names or numbers and the coarsest of the kinds; `None` and no kind if no run knows
+        groups.
+    """
+    found = [(groups, kind) for groups, kind in known if groups is not None]
+    if not found:
+        return None, ""
+    merged: NDArray[Any] = found[0][0]
+    for groups, _ in found[1:]:
+        if groups is not merged and not np.array_equal(groups, merged):
+            merged = metrics.merge_groups(merged, groups)
+    rank = {kind: place for place, kind in enumerate(GROUP_KINDS)}
+    return merged, min((kind for _, kind in found), key=lambda kind: rank.get(kind, len(rank)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +234,13 @@ class Run:
         copied = own and own.augmentation.mode != "online" and own.protocol.copies == "before_split"
         by_subject = self.config.protocol.split == "subjects"
         return by_subject or bool(copied) or names_groups(self.original_dataset.name)
+
+    def grouping(self, result: SplitResult) -> str:
+        """Return what its images share, for an interval: `by subject, 24 groups`.
+
+        Empty where each image stands for itself; a caution where the groups are not known.
+        """
+        return result.grouping or (UNGROUPED if self.groups_unknown else "")
 
     def log(self) -> list[LogRow]:
         """The per-epoch log, without a torn last line. Empty if there is none."""

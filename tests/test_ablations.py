@@ -320,6 +320,24 @@ def test_other_folds_are_no_further_seeds():
     assert [run.id for run in found.values()] == [f"fold-{config.protocol.fold}"]
 
 
+def test_the_gain_on_dependent_images_has_the_interval_of_their_groups():
+    first, change, *_ = RECIPE.changes
+    runs = [told(RECIPE, first, 0, 70), told(RECIPE, change, 0, 84)]
+
+    def width() -> float:
+        lines = {line.change.key: line for line in ablations.compare(RECIPE, runs)}
+        found = lines[change.key].difference
+        assert found.difference == pytest.approx(0.1)
+        return found.high - found.low
+
+    alone = width()
+    said = runs[1].predictions("test")
+    groups = (np.arange(len(said.ids)) // 14).astype(str)
+    # Known of one run, it counts for both.
+    object.__setattr__(runs[1], "_said", replace(said, groups=groups, group_kind="subject"))
+    assert width() > 2 * alone
+
+
 def test_a_difference_is_from_the_change_that_it_builds_on():
     known = by_key(STEPS)
     right = {"start": 70, "muon": 84, "facet": 98, "wide": 91, "sgd": 56}

@@ -13,6 +13,7 @@ from fercore.cli.options import (
     called_command,
     percent,
     plain_table,
+    print_evaluations,
     print_json,
     print_table,
 )
@@ -109,6 +110,7 @@ def evaluate(
     typer.echo(
         f"{result.title}: accuracy {percent(result.accuracy)} % "
         f"({percent(result.accuracy_low)} to {percent(result.accuracy_high)}), n = {result.n}, "
+        f"{result.grouping + ', ' if result.grouping else ''}"
         f"macro-F1 {result.macro_f1:.3f}, UAR {percent(result.uar)} %"
     )
     table = plain_table("class", ">support", ">precision %", ">recall %", ">F1")
@@ -206,14 +208,7 @@ def ensemble(
     made = find_run(root, path.name).results
     assert made is not None
     typer.echo(f"{path.name}:")
-    table = plain_table("split", ">n", ">accuracy %", ">95% interval", ">macro-F1", ">UAR %")
-    for split in made.distinct_splits.values():
-        interval = f"{percent(split.accuracy_low)} to {percent(split.accuracy_high)}"
-        macro = f"{split.macro_f1:.3f}"
-        table.add_row(
-            split.title, str(split.n), percent(split.accuracy), interval, macro, percent(split.uar)
-        )
-    print_table(table)
+    print_evaluations(made)
 
 
 def _select(

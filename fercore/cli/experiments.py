@@ -18,8 +18,8 @@ from fercore.cli.options import (
     AsJson,
     DataRoot,
     RunsRoot,
-    percent,
     plain_table,
+    print_evaluations,
     print_json,
     print_table,
 )
@@ -471,18 +471,7 @@ def _print_results(run_id: str, results: "Results", as_json: bool) -> None:
         f"{run_id}: stopped by {results.stopped_by} after {results.epochs_run} epochs, "
         f"checkpoint of epoch {chosen.epoch}, chosen on {chosen.split}"
     )
-    table = plain_table("split", ">n", ">accuracy %", ">95% interval", ">macro-F1", ">UAR %")
-    for split in results.distinct_splits.values():
-        interval = f"{percent(split.accuracy_low)} to {percent(split.accuracy_high)}"
-        table.add_row(
-            split.title,
-            str(split.n),
-            percent(split.accuracy),
-            interval,
-            f"{split.macro_f1:.3f}",
-            percent(split.uar),
-        )
-    print_table(table)
+    print_evaluations(results)
 
 
 class _Display:

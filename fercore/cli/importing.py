@@ -97,6 +97,7 @@ def import_file(request: Request) -> Iterator[str]:
     yield (
         f"{path.name}: {test.title} accuracy {100 * test.accuracy:.2f} % "
         f"({100 * test.accuracy_low:.2f} to {100 * test.accuracy_high:.2f}), n = {test.n}"
+        f"{', ' + test.grouping if test.grouping else ''}"
     )
 
 

@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fercore.records import UNGROUPED, Results
+
 ROOTS = ("--data-root", "--runs-root")
 DataRoot = Annotated[
     Path | None,
@@ -54,6 +56,26 @@ def plain_table(*columns: str) -> Table:
         justify = "right" if column.startswith(">") else "left"
         table.add_column(column.lstrip(">"), justify=justify, overflow="fold")  # type: ignore[arg-type]
     return table
+
+
+def print_evaluations(results: Results, *, groups_unknown: bool = False) -> None:
+    """Print a table of a run's figures, one line for each split; groups where there are any."""
+    splits = list(results.distinct_splits.values())
+    unknown = UNGROUPED if groups_unknown else ""
+    groups = [result.grouping or unknown for result in splits]
+    columns = ["split", ">n", ">accuracy %", ">95% interval", ">macro-F1", ">UAR %"]
+    table = plain_table(*columns, *(["groups"] if any(groups) else []))
+    for result, words in zip(splits, groups, strict=True):
+        cells = [
+            result.title,
+            str(result.n),
+            percent(result.accuracy),
+            f"{percent(result.accuracy_low)} to {percent(result.accuracy_high)}",
+            f"{result.macro_f1:.3f}",
+            percent(result.uar),
+        ]
+        table.add_row(*cells, *([words or "-"] if any(groups) else []))
+    print_table(table)
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -13,6 +13,7 @@ from fercore.cli.options import (
     called_command,
     percent,
     plain_table,
+    print_evaluations,
     print_json,
     print_table,
 )
@@ -57,6 +58,8 @@ def list_command(
             remark = f"without {', '.join(run.config.drop_classes)}"
         elif run.config and test and run.config.protocol.test in {"validation", "train_fold"}:
             remark = f"tested on {test.title}"
+        if test and (groups := run.grouping(test)):
+            remark = f"{remark}, {groups}" if remark else groups
         table.add_row(
             run.id,
             run.state,
@@ -87,18 +90,7 @@ def show(run: RunName, runs: RunsRoot = None, as_json: AsJson = False) -> None:
         typer.echo(f"{env.command}\n{env.device}, {env.precision}, {env.backend}, {env.started}")
         typer.echo(f"commit {env.commit or 'unknown'}, data {env.dataset_fingerprint}")
     if found.results:
-        table = plain_table("split", ">n", ">accuracy %", ">95% interval", ">macro-F1", ">UAR %")
-        for split in found.results.distinct_splits.values():
-            low, high = percent(split.accuracy_low), percent(split.accuracy_high)
-            table.add_row(
-                split.title,
-                str(split.n),
-                percent(split.accuracy),
-                f"{low} to {high}",
-                f"{split.macro_f1:.3f}",
-                percent(split.uar),
-            )
-        print_table(table)
+        print_evaluations(found.results, groups_unknown=found.groups_unknown)
     table = plain_table("layer", "kind", "detail", "output", ">parameters")
     for layer in found.layers():
         shape = "x".join(map(str, layer.output_shape))

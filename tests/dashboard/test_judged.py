@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -65,3 +67,58 @@ def test_runs_without_common_samples_are_not_compared():
     relabelled = judged.judge(predictions([0] * 6, labels=[0, 1, 2, 1, 1, 1]))
     assert judged.compare(first, elsewhere) is None
     assert judged.compare(first, relabelled) is None
+
+
+def grouped(said, groups, kind="subject"):
+    return replace(predictions(said), groups=np.asarray(groups), group_kind=kind)
+
+
+def test_the_samples_of_a_group_are_compared_as_one():
+    ids = np.array([f"s{n}" for n in range(40)])
+    labels = np.zeros(40, np.uint8)
+    said = (np.where(np.arange(40) < 8, 1, 0), np.zeros(40, int))
+    groups = np.repeat(np.arange(10), 4).astype(str)
+
+    def pair(kind, *known):
+        found = [
+            judged.judge(replace(predictions(s, ids=ids, labels=labels), groups=g, group_kind=k))
+            for s, (g, k) in zip(said, known, strict=True)
+        ]
+        both = judged.both(*found)
+        assert both.group_kind == kind
+        return judged.compare(*found), both
+
+    alone, _ = pair("", (None, ""), (None, ""))
+    assert (alone.test.p, alone.verdict) == (pytest.approx(2 / 2**8), "better")
+    # Two groups of four images: two of two.
+    found, _ = pair("subject", (groups, "subject"), (groups, "subject"))
+    assert (found.test.p, found.verdict) == (pytest.approx(2 / 2**2), "not told apart")
+    assert found.grouping == "by subject, 10 groups"
+    assert found.test.groups == 10
+    assert found.accuracy.high - found.accuracy.low > 1.5 * (
+        alone.accuracy.high - alone.accuracy.low
+    )
+    # A run of an earlier version takes the groups of the other.
+    again, _ = pair("subject", (groups, "subject"), (None, ""))
+    assert again == found
+    # Other names for the same groups, in whatever order.
+    renamed, both = pair("subject", (groups, "subject"), (groups[::-1], "subject"))
+    assert not both.groups_differ
+    assert renamed.test == found.test
+    # Images within subjects: the coarser counts.
+    coarser, both = pair("subject", (groups, "subject"), (ids, "image"))
+    assert not both.groups_differ
+    assert coarser == found
+
+
+def test_groups_that_contradict_each_other_are_merged_and_said_so():
+    first = judged.judge(grouped([0, 0, 2, 1, 1, 1], list("aabbcc")))
+    second = judged.judge(grouped([0, 1, 2, 1, 1, 0], list("abbdee")))
+    shared = judged.both(first, second)
+    assert shared.groups_differ
+    assert shared.grouping == "by subject, 2 groups, merged from those of both runs"
+
+
+def test_a_dropped_class_takes_its_groups_along():
+    found = judged.judge(grouped([0, 0, 2, 0, 1, 1], list("aabbcc")), [1])
+    assert found.groups.tolist() == ["a", "b", "c"]

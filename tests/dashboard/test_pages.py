@@ -469,7 +469,8 @@ if {page!r} != "runs":
     app.query_params["run"] = {run_ids[0]!r}
 app.run()
 assert not app.exception
-heavy = {{"keras", "tensorflow", "jax", "sklearn", "scipy", "cv2", "onnxruntime", "cleanlab"}}
+# scipy.special takes 0.4 s once, scipy.stats 3 s.
+heavy = {{"keras", "tensorflow", "jax", "sklearn", "scipy.stats", "cv2", "onnxruntime", "cleanlab"}}
 print(sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run(

@@ -1,0 +1,126 @@
+"""Beside every interval of dependent images stand their groups, on pages, charts and exports."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dashboard import charts, exports, facts, html_report, tables, theme
+from fercore import metrics
+from fercore.cli import app
+from fercore.records import UNGROUPED, Results
+from fercore.runs import Run, read_run
+
+ROOT = Path(__file__).parents[2] / "runs"
+BY_SUBJECT = "ranjan2023-model1-ckplus-subjects-s0-f3-20261121T120411"
+GROUPS = "by subject, 14 groups"
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return read_run(ROOT / BY_SUBJECT)
+
+
+@pytest.fixture(scope="module")
+def old(run: Run) -> Run:
+    """The same run as earlier versions stored it."""
+    fields = run.results.model_dump()
+    for split in fields["splits"].values():
+        split |= {"groups": None, "group_kind": None}
+        for entry in split["classes"]:
+            entry["groups"] = None
+    return replace(run, results=Results.model_validate(fields))
+
+
+@pytest.fixture(scope="module")
+def independent() -> Run:
+    return read_run(ROOT / "le2019-deep-s0-20261121T052505")
+
+
+def test_the_interval_is_that_of_the_stored_groups(run: Run):
+    said, result = run.predictions("test"), run.results.splits["test"]
+    right = said.probabilities.argmax(axis=1) == said.labels
+    low, high = metrics.clustered_interval(right, said.groups)
+    assert (result.accuracy_low, result.accuracy_high) == pytest.approx((low, high))
+    alone = metrics.accuracy_interval(int(right.sum()), result.n)
+    assert high - low > 1.2 * (alone[1] - alone[0])
+
+
+def test_tables_name_the_groups_beside_n(run: Run, old: Run, independent: Run):
+    table = tables.runs_table([[run], [old], [independent]])
+    assert table["Groups"].fillna("").tolist() == [GROUPS, UNGROUPED, ""]
+    columns = list(table.columns)
+    assert columns.index("Groups") == columns.index("n") + 1
+    labels = {one.id: one.id for one in (run, independent)}
+    colors = theme.run_colors(list(labels), "light")
+    headline = tables.headline_table([run, independent], labels, colors, "test")
+    assert headline["Groups"].fillna("").tolist() == [GROUPS, ""]
+    assert GROUPS in tables.splits_table(run)["Groups"].tolist()
+    assert tables.splits_table(old)["Groups"].tolist() == [UNGROUPED] * 3
+    assert "Groups" not in tables.splits_table(independent)
+    result = run.results.splits["test"]
+    by_class = tables.class_table(result)["Groups"].tolist()
+    angry = result.classes[0]
+    assert by_class[0] == f"by subject, {angry.groups} group{'s' * (angry.groups != 1)}"
+    assert "Groups" not in tables.class_table(independent.results.splits["test"])
+
+
+def test_exports_and_reports_hold_them(run: Run):
+    table = tables.splits_table(run)
+    for text in (
+        exports.as_csv(table),
+        exports.as_markdown(table),
+        exports.as_latex(table),
+        html_report.table(table),
+    ):
+        assert GROUPS in text
+
+
+def test_texts_beside_an_interval(run: Run, old: Run, independent: Run):
+    result = run.results.splits["test"]
+    assert facts.sample_size(run, result) == f"n = {result.n}, {GROUPS}"
+    before = old.results.splits["test"]
+    assert facts.sample_size(old, before) == f"n = {result.n}, {UNGROUPED}"
+    assert facts.class_size(old, before, before.classes[0]).endswith(UNGROUPED)
+    assert "group" in facts.class_size(run, result, result.classes[0])
+    assert facts.sample_size(independent, independent.results.splits["test"]) == "n = 3,589"
+    figure = charts.accuracy_forest([("ours", "#123456", result)])
+    assert GROUPS in figure.data[0].hovertemplate
+
+
+def test_an_accuracy_by_strength_has_intervals_by_group():
+    right = [np.repeat(np.arange(40) < hits, 5) for hits in (36, 20)]
+    groups = np.repeat(np.arange(40), 5).astype(str)
+    grouped, alone = (
+        charts.strength_curve([0, 1], right, known, "Rotation", "#123456").data[0]
+        for known in (groups, None)
+    )
+    assert list(grouped.y) == [0.9, 0.5]
+    low, high = metrics.clustered_interval(right[1], groups)
+    assert (grouped.error_y.arrayminus[1], grouped.error_y.array[1]) == pytest.approx(
+        (0.5 - low, high - 0.5)
+    )
+    assert alone.error_y.array[1] < grouped.error_y.array[1] / 2
+
+
+def test_the_network_to_use_is_near_the_best_by_the_error_of_groups(run: Run):
+    """Ten points below the best, but with twelve subjects nobody can tell."""
+    ids = ("best", "small")
+    made = []
+    for name, accuracy, parameters in zip(ids, (0.9, 0.86), (900, 100), strict=True):
+        split = run.results.splits["validation"].model_copy(
+            update={"accuracy": accuracy, "accuracy_low": 0.8, "accuracy_high": 0.97}
+        )
+        splits = run.results.splits | {"validation": split}
+        results = run.results.model_copy(update={"splits": splits, "parameters": parameters})
+        made.append(replace(run, path=Path(name), results=results))
+    assert facts.chosen(made).id == "small"
+
+
+def test_the_command_line_names_the_groups(run: Run, capsys):
+    app(["runs", "show", BY_SUBJECT, "--runs-root", str(ROOT)], standalone_mode=False)
+    assert capsys.readouterr().out.count(GROUPS) >= 1
+    app(["runs", "list", "--runs-root", str(ROOT)], standalone_mode=False)
+    line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith(BY_SUBJECT))
+    assert GROUPS in line
