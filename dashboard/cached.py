@@ -13,8 +13,9 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import facts, judged
+from dashboard import facts, judged, shared_images
 from dashboard.judged import Judged, Pair
+from dashboard.shared_images import Evaluations
 from dashboard.shelf import Shelf, Signature, signature_of
 from fercore.config import AugmentationConfig
 from fercore.data.splits import Splits
@@ -67,8 +68,6 @@ def predictions(run: Run, split: str) -> Predictions | None:
 def judged_samples(run: Run, split: str, also_dropped: tuple[str, ...] = ()) -> Judged | None:
     """What the run said of the samples of one evaluation; `None` where that is not stored.
 
-    Which test images repeat is not stored with the predictions: `"test_unique"` gives all.
-
     Args:
         run: any.
         split: as in `fercore.records.Results.splits`.
@@ -80,9 +79,24 @@ def judged_samples(run: Run, split: str, also_dropped: tuple[str, ...] = ()) -> 
     return _judged(run, run.path, split, tuple(sorted(set(left_out))), _stamp(run))
 
 
-def paired(baseline: Run, other: Run, split: str) -> Pair | None:
-    """How another run differs from the baseline; `None` if they have judged nothing in common."""
-    return _paired(baseline, other, split, _pair_key(baseline, other))
+def evaluate_together(runs: Sequence[Run], split: str) -> Evaluations:
+    """The figures of several runs on one split, on the same images wherever they share any."""
+    return _evaluate_together(runs, split, _files_of(runs))
+
+
+def paired(runs: Sequence[Run], split: str, baseline: str, other: str) -> Pair | None:
+    """How a run differs from the baseline on the images that the runs of a view share.
+
+    Args:
+        runs: of the view.
+        split: in view.
+        baseline: a run's id.
+        other: another run's id.
+
+    Returns:
+        The difference; `None` if the two have no image in common.
+    """
+    return _paired(evaluate_together(runs, split), split, baseline, other, _files_of(runs))
 
 
 def accuracy_delta(baseline: Run, other: Run) -> PairedDifference | None:
@@ -276,12 +290,29 @@ def _judged(
         dropped = [index_of(name, names) for name in left_out]
     except UserError:
         return None
-    return judged.judge(found, dropped) if found else None
+    if found is None:
+        return None
+    if split == "test_unique":
+        keep = found.unique
+        if keep is None:
+            return None
+        found = Predictions(found.ids[keep], found.labels[keep], found.probabilities[keep])
+    return judged.judge(found, dropped)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _evaluate_together(_runs: Sequence[Run], split: str, key: object) -> Evaluations:
+    def load(run: Run, also_dropped: tuple[str, ...]) -> Judged | None:
+        return judged_samples(run, split, also_dropped)
+
+    return shared_images.evaluate_together(_runs, split, load)
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
-def _paired(_baseline: Run, _other: Run, split: str, key: object) -> Pair | None:
-    found = _on_common_classes(_baseline, _other, split)
+def _paired(
+    _evaluations: Evaluations, split: str, baseline: str, other: str, key: object
+) -> Pair | None:
+    found = _evaluations.pair(baseline, other)
     return judged.compare(*found) if found else None
 
 
@@ -415,7 +446,7 @@ def _embedded(
 
 def _on_common_classes(first: Run, second: Run, split: str) -> tuple[Judged, Judged] | None:
     names = [run.results.class_names if run.results else [] for run in (first, second)]
-    if names[0] != names[1]:
+    if names[0] != names[1] or first.original_dataset != second.original_dataset:
         return None
     left_out = (*facts.dropped_classes(first), *facts.dropped_classes(second))
     a, b = (judged_samples(run, split, left_out) for run in (first, second))
@@ -424,6 +455,12 @@ def _on_common_classes(first: Run, second: Run, split: str) -> tuple[Judged, Jud
 
 def _pair_key(first: Run, second: Run) -> object:
     return (first.path, _stamp(first), second.path, _stamp(second))
+
+
+def _files_of(runs: Sequence[Run]) -> object:
+    """What changes where a figure of one of the runs can."""
+    files = ("config.json", "environment.json", "results.json", "predictions.npz")
+    return tuple((run.path, signature_of(run.path, *files)) for run in runs)
 
 
 def _stamp(run: Run) -> Signature:

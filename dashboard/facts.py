@@ -28,7 +28,6 @@ LEAKS = (
     "choose the checkpoint."
 )
 REPEATS_UNKNOWN = "predictions do not say which images repeat"
-REPEATS_AMONG_THEM = f"The repeats are among them: {REPEATS_UNKNOWN}."
 
 
 @dataclass(frozen=True)

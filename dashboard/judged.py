@@ -1,7 +1,7 @@
 """Which samples a run got right and wrong: pure functions on stored predictions, no Streamlit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -37,6 +37,13 @@ class Judged:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, places: NDArray[np.intp]) -> "Judged":
+        """Return the samples at these positions, in their order."""
+        arrays = {own.name: getattr(self, own.name) for own in fields(self)}
+        return replace(
+            self, **{name: own[places] for name, own in arrays.items() if own is not None}
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +89,9 @@ class Pair:
     uar: PairedDifference
     test: McNemar
 
-    @property
-    def verdict(self) -> str:
-        """Which of the two the test prefers, if it does."""
-        if self.test.p >= SURE:
+    def verdict(self, p: float) -> str:
+        """Return which of the two is better, if the test tells; `p` may be a corrected one."""
+        if p >= SURE:
             return "not told apart"
         return "better" if self.accuracy.difference > 0 else "worse"
 

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import cached, charts, curves, facts, formats, linked, theme
+from dashboard.judged import Judged
 from fercore import metrics
 from fercore.metrics.checks import Probabilities
 from fercore.records import LogRow
@@ -233,9 +234,8 @@ def training_curves(
         )
 
 
-def reliability(run: Run, split: str, color: str, scaled: bool) -> None:
-    """Accuracy against confidence; at the run's own temperature if `scaled`."""
-    judged = cached.judged_samples(run, split)
+def reliability(run: Run, judged: Judged | None, color: str, scaled: bool) -> None:
+    """Accuracy against confidence on these samples; at the run's own temperature if `scaled`."""
     if judged is None:
         st.caption("No predictions are stored for this evaluation.")
         return

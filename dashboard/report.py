@@ -219,8 +219,6 @@ def mistakes(run: Run) -> None:
         ],
         key="faces",
     )
-    if _split(run) == "test_unique":
-        st.caption(facts.REPEATS_AMONG_THEM)
     st.page_link(
         pieces.CONFUSION_PAGE,
         label="All faces, cell by cell",
@@ -303,10 +301,11 @@ def _provenance(run: Run) -> None:
 
 def _calibration(run: Run, split: str) -> None:
     judged = cached.judged_samples(run, split)
-    if judged is None or split == "test_unique":
+    if judged is None:
+        unknown = split == "test_unique" and cached.judged_samples(run, "test") is not None
         st.caption(
             f"Not known for this split: {facts.REPEATS_UNKNOWN}."
-            if split == "test_unique"
+            if unknown
             else "No predictions are stored for this split."
         )
         return
@@ -324,7 +323,7 @@ def _calibration(run: Run, split: str) -> None:
             f"ECE {before_ece}, {after_ece} at the temperature {temperature:.2f}, "
             f"fitted on {formats.markdown(title)}."
         )
-    pieces.reliability(run, split, theme.RUN_COLORS[pieces.mode()][0], scaled)
+    pieces.reliability(run, judged, theme.RUN_COLORS[pieces.mode()][0], scaled)
 
 
 def _tile(label: str, value: str, below: str) -> None:

@@ -124,12 +124,16 @@ def problems_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def headline_table(
-    runs: Sequence[Run], labels: Mapping[str, str], colors: Mapping[str, str], split: str
+    runs: Sequence[Run],
+    labels: Mapping[str, str],
+    colors: Mapping[str, str],
+    results: Mapping[str, SplitResult],
 ) -> pd.DataFrame:
-    """One row a run: its figures on one split beside its costs."""
+    """One row a run: its figures, by run id, beside its costs."""
     return pd.DataFrame(
         [
-            {"Color": swatch(colors[run.id]), "Run": labels[run.id]} | _headline_row(run, split)
+            {"Color": swatch(colors[run.id]), "Run": labels[run.id]}
+            | _headline_row(run, results.get(run.id))
             for run in runs
         ]
     )
@@ -404,8 +408,8 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
     }
 
 
-def _headline_row(run: Run, split: str) -> dict[str, Any]:
-    result, results = facts.result_of(run, split), run.results
+def _headline_row(run: Run, result: SplitResult | None) -> dict[str, Any]:
+    results = run.results
     return (_figures(result) if result else dict.fromkeys(_FIGURES)) | {
         "Checkpoint": results.selection.epoch if results and results.selection else None,
         "Parameters": results.parameters if results else None,

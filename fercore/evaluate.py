@@ -149,11 +149,15 @@ def predictions_of(
         protocol: whose splits were predicted.
         probabilities: `(n, k)` by role.
     """
+    test = protocol.judged["test"]
+    view = protocol.views.get("test_unique")
+    unique = np.zeros(len(test), bool) if view is None else view.keep
     return {
         role: Predictions(
             protocol.judged[role].ids,
             protocol.judged[role].labels,
             _as_stored(found),
+            unique if role == "test" else None,
         )
         for role, found in probabilities.items()
     }

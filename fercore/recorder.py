@@ -106,6 +106,8 @@ class RunWriter:
             arrays[f"{split}_ids"] = part.ids
             arrays[f"{split}_labels"] = part.labels
             arrays[f"{split}_probabilities"] = part.probabilities.astype(np.float16)
+            if part.unique is not None:
+                arrays[f"{split}_unique"] = part.unique
         with self.replacing("predictions.npz") as file:
             np.savez_compressed(file, **arrays)
 

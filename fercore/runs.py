@@ -54,11 +54,14 @@ class Predictions:
         ids: `(n,)` unicode.
         labels: `(n,)` uint8.
         probabilities: `(n, k)` float32 in [0, 1], stored in half precision.
+        unique: `(n,)` bool, the samples that `"test_unique"` is evaluated on; `None` on the
+            validation split, and where a run of an earlier version does not store it.
     """
 
     ids: NDArray[np.str_]
     labels: NDArray[np.uint8]
     probabilities: NDArray[np.float32]
+    unique: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,14 +153,17 @@ class Run:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 ids, labels = stored[f"{split}_ids"], stored[f"{split}_labels"]
                 probabilities = stored[f"{split}_probabilities"].astype(np.float32)
+                name = f"{split}_unique"
+                unique = stored[name].astype(bool) if name in stored else None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
         whole = probabilities.ndim == 2 and ids.shape == labels.shape == probabilities.shape[:1]
+        whole = whole and (unique is None or unique.shape == ids.shape)
         if whole and self.results:
             whole = probabilities.shape[1] == len(self.results.class_names)
         if not whole:
             return None
-        return Predictions(ids, labels, probabilities)
+        return Predictions(ids, labels, probabilities, unique)
 
     @property
     def last_path(self) -> Path:
@@ -360,6 +366,12 @@ def check_run(path: Path) -> list[str]:
             problems.append(f"predictions.npz: {split} is missing, unreadable or of another shape")
         elif split in results.splits and not _tells(said, results.splits[split]):
             problems.append(f"predictions.npz: {split} gives another matrix than results.json")
+    said, unique = run.predictions("test"), results.splits.get("test_unique")
+    if said is not None and said.unique is not None and unique is not None:
+        keep = said.unique
+        kept = Predictions(said.ids[keep], said.labels[keep], said.probabilities[keep])
+        if not _tells(kept, unique):
+            problems.append("predictions.npz: test_unique gives another matrix than results.json")
     return problems
 
 

@@ -18,6 +18,7 @@ from fercore.metrics.counts import (
     uar,
 )
 from fercore.metrics.evaluation import Evaluation, summarise
+from fercore.metrics.multiple import holm
 from fercore.metrics.paired import (
     McNemar,
     PairedDifference,
@@ -52,6 +53,7 @@ __all__ = [
     "confusion_matrix",
     "expected_calibration_error",
     "fit_temperature",
+    "holm",
     "macro_f1",
     "mcnemar",
     "negative_log_likelihood",
