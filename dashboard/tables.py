@@ -284,6 +284,7 @@ def provenance_table(run: Run) -> pd.DataFrame:
             "Commit": environment.commit or "outside git",
             "Dataset fingerprint": environment.dataset_fingerprint,
             **_exclusion(run, environment),
+            **_ancestors(environment),
             "Device": environment.device,
             "Processor cores": str(environment.cores),
             "Precision": environment.precision,
@@ -329,6 +330,15 @@ def _exclusion(run: Run, environment: Environment) -> dict[str, str]:
         f"SHA-256 {environment.excluded_sha256}"
     )
     return {"Excluded from training": text}
+
+
+def _ancestors(environment: Environment) -> dict[str, str]:
+    parts = []
+    for ancestor in environment.ancestors:
+        seen = ancestor.tested_images_seen
+        count = "not known" if seen is None else f"{seen:,}"
+        parts.append(f"{ancestor.run} on {ancestor.dataset or 'unknown data'} ({count})")
+    return {"Learned from (tested images seen)": "; ".join(parts)} if parts else {}
 
 
 def counts_table(run: Run) -> pd.DataFrame:

@@ -29,7 +29,7 @@ from fercore.roots import data_root, runs_root
 from fercore.runs import Run, find_run, list_runs
 
 if TYPE_CHECKING:
-    from fercore.records import LogRow, Results
+    from fercore.records import Ancestor, LogRow, Results
     from fercore.trainee import OnProgress
     from fercore.trainee import Progress as TrainingProgress
 
@@ -117,6 +117,7 @@ def train(
         raise UserError(
             "expected an experiment, such as `fercore train synthetic-quick`, or --resume RUN"
         )
+    from fercore.ancestry import check_ancestors
     from fercore.data import load
     from fercore.lineage import find_start, find_teachers
     from fercore.models import require
@@ -124,6 +125,7 @@ def train(
     from fercore.recorder import RunWriter
 
     root = runs_root(runs)
+    ancestors: tuple[Ancestor, ...] = ()
     if resume is not None:
         run = find_run(root, resume)
         experiment = _resumable(run, overrides)
@@ -152,6 +154,15 @@ def train(
         if teachers:
             taught = experiment.distillation.model_copy(update={"teachers": tuple(teachers)})
             experiment = experiment.model_copy(update={"distillation": taught})
+        ancestors = check_ancestors(root, experiment, splits, data_root(data))
+        for ancestor in ancestors:
+            if ancestor.tested_images_seen is None:
+                typer.echo(
+                    f"note: the images that {ancestor.run} was trained on "
+                    f"({ancestor.dataset or 'unknown'}) are not here: whether tested images are "
+                    "among them is not known",
+                    err=True,
+                )
         if experiment.devices > 1:
             with native_notes_silenced():
                 from fercore.device import require_devices
@@ -193,6 +204,7 @@ def train(
                     writer,
                     command=command,
                     resume=resume is not None,
+                    ancestors=ancestors,
                     on_progress=on_progress,
                 )
             except ScheduleTooLong as too_long:
