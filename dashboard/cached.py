@@ -14,8 +14,9 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import facts, judged
+from dashboard import facts, judged, shared_images
 from dashboard.judged import Judged, Pair
+from dashboard.shared_images import Evaluations
 from dashboard.shelf import Shelf, Signature, signature_of
 from fercore import ablations, goals, metrics, papers
 from fercore.config import AugmentationConfig
@@ -101,8 +102,6 @@ def predictions(run: Run, split: str) -> Predictions | None:
 def judged_samples(run: Run, split: str, also_dropped: tuple[str, ...] = ()) -> Judged | None:
     """What the run said of the samples of one evaluation; `None` where that is not stored.
 
-    Which test images repeat is not stored with the predictions: `"test_unique"` gives all.
-
     Args:
         run: any.
         split: as in `fercore.records.Results.splits`.
@@ -114,27 +113,43 @@ def judged_samples(run: Run, split: str, also_dropped: tuple[str, ...] = ()) -> 
     return _judged(run, run.path, split, tuple(sorted(set(left_out))), _stamp(run))
 
 
-def reliability(run: Run, split: str, scaled: bool) -> Reliability | None:
-    """Accuracy against confidence; at the run's own temperature if `scaled`."""
-    return _reliability(run, run.path, split, _temperature(run) if scaled else None, _stamp(run))
+@lru_cache(maxsize=256)
+def reliability(samples: Judged, temperature: float | None = None) -> Reliability:
+    """Accuracy against confidence, at a temperature if one is given."""
+    probabilities = _at(samples, temperature)
+    return metrics.reliability(probabilities, samples.labels, groups=samples.groups)
 
 
-def scaled_ece(run: Run, split: str) -> float | None:
-    """The calibration error at the run's own temperature; `None` where that is not known."""
-    temperature = _temperature(run)
-    if not temperature:
-        return None
-    return _calibration_error(run, run.path, split, temperature, _stamp(run))
+# Samples are compared by identity: those of a run that was read anew have no entry yet.
+@lru_cache(maxsize=256)
+def calibration_error(samples: Judged, temperature: float | None = None) -> float:
+    """The expected calibration error, at a temperature if one is given."""
+    return metrics.expected_calibration_error(_at(samples, temperature), samples.labels)
 
 
-def calibration_error(run: Run, split: str) -> float | None:
-    """The calibration error of the stored probabilities; `None` where these are not stored."""
-    return _calibration_error(run, run.path, split, None, _stamp(run))
+def temperature(run: Run) -> float | None:
+    """The run's own temperature, fitted on its validation split; `None` where there is none."""
+    return run.results.temperature if run.results else None
 
 
-def paired(baseline: Run, other: Run, split: str) -> Pair | None:
-    """How another run differs from the baseline; `None` if they have judged nothing in common."""
-    return _paired(baseline, other, split, _pair_key(baseline, other))
+def evaluate_together(runs: Sequence[Run], split: str) -> Evaluations:
+    """The figures of several runs on one split, on the same images wherever they share any."""
+    return _evaluate_together(runs, split, _files_of(runs))
+
+
+def paired(runs: Sequence[Run], split: str, baseline: str, other: str) -> Pair | None:
+    """How a run differs from the baseline on the images that the runs of a view share.
+
+    Args:
+        runs: of the view.
+        split: in view.
+        baseline: a run's id.
+        other: another run's id.
+
+    Returns:
+        The difference; `None` if the two have no image in common.
+    """
+    return _paired(evaluate_together(runs, split), split, baseline, other, _files_of(runs))
 
 
 def accuracy_deltas(baseline: Run, others: Sequence[Run]) -> dict[str, PairedDifference | None]:
@@ -389,27 +404,19 @@ def _judged(
         return None
     if found is None:
         return None
+    if split == "test_unique":
+        if found.unique is None:
+            return None
+        found = found.take(found.unique)
     return judged.judge(found, dropped, gives_probabilities=_run.gives_probabilities)
 
 
-@st.cache_resource(max_entries=256, show_spinner=False)
-def _reliability(
-    _run: Run, path: Path, split: str, temperature: float | None, signature: Signature
-) -> Reliability | None:
-    found = judged_samples(_run, split)
-    if found is None:
-        return None
-    return metrics.reliability(_at(found, temperature), found.labels, groups=found.groups)
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _evaluate_together(_runs: Sequence[Run], split: str, key: object) -> Evaluations:
+    def load(run: Run, also_dropped: tuple[str, ...]) -> Judged | None:
+        return judged_samples(run, split, also_dropped)
 
-
-@st.cache_resource(max_entries=256, show_spinner=False)
-def _calibration_error(
-    _run: Run, path: Path, split: str, temperature: float | None, signature: Signature
-) -> float | None:
-    found = judged_samples(_run, split)
-    if found is None:
-        return None
-    return metrics.expected_calibration_error(_at(found, temperature), found.labels)
+    return shared_images.evaluate_together(_runs, split, load)
 
 
 def _at(found: Judged, temperature: float | None) -> Probabilities:
@@ -418,13 +425,11 @@ def _at(found: Judged, temperature: float | None) -> Probabilities:
     return metrics.apply_temperature(found.probabilities, temperature)
 
 
-def _temperature(run: Run) -> float | None:
-    return run.results.temperature if run.results else None
-
-
 @st.cache_resource(max_entries=256, show_spinner=False)
-def _paired(_baseline: Run, _other: Run, split: str, key: object) -> Pair | None:
-    found = _on_common_classes(_baseline, _other, split)
+def _paired(
+    _evaluations: Evaluations, split: str, baseline: str, other: str, key: object
+) -> Pair | None:
+    found = _evaluations.pair(baseline, other)
     return judged.compare(*found) if found else None
 
 
@@ -564,7 +569,7 @@ def _embedded(
 
 def _on_common_classes(first: Run, second: Run, split: str) -> tuple[Judged, Judged] | None:
     names = [run.results.class_names if run.results else [] for run in (first, second)]
-    if names[0] != names[1]:
+    if names[0] != names[1] or first.original_dataset != second.original_dataset:
         return None
     left_out = (*facts.dropped_classes(first), *facts.dropped_classes(second))
     a, b = (judged_samples(run, split, left_out) for run in (first, second))
@@ -573,6 +578,12 @@ def _on_common_classes(first: Run, second: Run, split: str) -> tuple[Judged, Jud
 
 def _pair_key(first: Run, second: Run) -> object:
     return (first.path, _stamp(first), second.path, _stamp(second))
+
+
+def _files_of(runs: Sequence[Run]) -> object:
+    """What changes where a figure of one of the runs can."""
+    files = ("config.json", "environment.json", "results.json", "predictions.npz")
+    return tuple((run.path, signature_of(run.path, *files)) for run in runs)
 
 
 def _stamp(run: Run) -> Signature:

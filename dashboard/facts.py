@@ -33,7 +33,6 @@ LEAKS = (
 _NORMAL_QUANTILE = 1.96
 REPEATS_UNKNOWN = "predictions do not say which images repeat"
 NO_PROBABILITIES = "predicted classes were imported without probabilities"
-REPEATS_AMONG_THEM = f"The repeats are among them: {REPEATS_UNKNOWN}."
 
 
 @dataclass(frozen=True)
@@ -158,8 +157,26 @@ def cautions(run: Run) -> list[str]:
         found.append("What an imported network was trained on is not known.")
     if leaks(run):
         found.append(LEAKS)
+    found += _ancestry(run)
     if text := partial(run):
         found.append(text)
+    return found
+
+
+def _ancestry(run: Run) -> list[str]:
+    """What is known of tested images in the training of runs that this one learned from."""
+    found = []
+    for ancestor in run.environment.ancestors if run.environment else ():
+        if ancestor.tested_images_seen is None:
+            found.append(
+                f"Whether {ancestor.run}, which this run learned from, was trained on tested "
+                f"images is not known: {ancestor.dataset or 'its dataset'} could not be compared."
+            )
+        elif ancestor.tested_images_seen:
+            found.append(
+                f"{ancestor.run}, which this run learned from, was trained on "
+                f"{ancestor.tested_images_seen:,} of the tested images ({ancestor.dataset})."
+            )
     return found
 
 

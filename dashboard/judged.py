@@ -1,7 +1,7 @@
 """Which samples a run got right and wrong: pure functions on stored predictions, no Streamlit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -42,6 +42,14 @@ class Judged:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, places: NDArray[np.intp]) -> "Judged":
+        """Return the samples at these positions, in their order."""
+        values = {own.name: getattr(self, own.name) for own in fields(self)}
+        taken: dict[str, Any] = {
+            name: own[places] for name, own in values.items() if isinstance(own, np.ndarray)
+        }
+        return replace(self, **taken)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +113,9 @@ class Pair:
     test: McNemar
     grouping: str = ""
 
-    @property
-    def verdict(self) -> str:
-        """Which of the two the test prefers, if it does."""
-        if self.test.p >= SURE:
+    def verdict(self, p: float) -> str:
+        """Return which of the two is better, if the test tells; `p` may be a corrected one."""
+        if p >= SURE:
             return "not told apart"
         return "better" if self.accuracy.difference > 0 else "worse"
 

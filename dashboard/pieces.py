@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import cached, charts, curves, facts, formats, linked, theme
+from dashboard.judged import Judged
 from fercore.records import LogRow
 from fercore.roots import runs_root
 from fercore.runs import Run
@@ -231,15 +232,15 @@ def training_curves(
         )
 
 
-def reliability(run: Run, split: str, color: str, scaled: bool) -> None:
-    """Accuracy against confidence; at the run's own temperature if `scaled`."""
+def reliability(run: Run, judged: Judged | None, color: str, scaled: bool) -> None:
+    """Accuracy against confidence on these samples; at the run's own temperature if `scaled`."""
     if not run.gives_probabilities:
         st.caption(f"No calibration: {facts.NO_PROBABILITIES}.")
         return
-    points = cached.reliability(run, split, scaled)
-    if points is None:
+    if judged is None:
         st.caption("No predictions are stored for this evaluation.")
         return
+    points = cached.reliability(judged, cached.temperature(run) if scaled else None)
     figure = charts.reliability_diagram(points, color, theme.MUTED[mode()])
     plot(figure, f"reliability-{run.id}", "Accuracy against confidence")
     if run.experiment and run.experiment.loss == "l2_svm":

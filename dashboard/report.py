@@ -217,8 +217,6 @@ def mistakes(run: Run) -> None:
         return Face(str(judged.ids[place]), names[judged.labels[place]], {"predicted": predicted})
 
     gallery.show(run, len(places), face, key="faces")
-    if _split(run) == "test_unique":
-        st.caption(facts.REPEATS_AMONG_THEM)
     st.page_link(
         pieces.CONFUSION_PAGE,
         label="All faces, cell by cell",
@@ -301,10 +299,11 @@ def _provenance(run: Run) -> None:
 
 def _calibration(run: Run, split: str) -> None:
     judged = cached.judged_samples(run, split)
-    if judged is None or split == "test_unique":
+    if judged is None:
+        unknown = split == "test_unique" and cached.judged_samples(run, "test") is not None
         st.caption(
             f"Not known for this split: {facts.REPEATS_UNKNOWN}."
-            if split == "test_unique"
+            if unknown
             else "No predictions are stored for this split."
         )
         return
@@ -314,15 +313,15 @@ def _calibration(run: Run, split: str) -> None:
     temperature = run.results.temperature if run.results else None
     scaled = linked.toggle("After temperature scaling", key="scaled")
     if temperature is not None:
-        before_ece = formats.percent(cached.calibration_error(run, split))
-        after_ece = formats.percent(cached.scaled_ece(run, split))
+        before_ece = formats.percent(cached.calibration_error(judged))
+        after_ece = formats.percent(cached.calibration_error(judged, temperature))
         fitted = facts.result_of(run, "validation")
         title = fitted.title if fitted else "validation"
         st.caption(
             f"ECE {before_ece}, {after_ece} at the temperature {temperature:.2f}, "
             f"fitted on {formats.markdown(title)}."
         )
-    pieces.reliability(run, split, theme.RUN_COLORS[pieces.mode()][0], scaled)
+    pieces.reliability(run, judged, theme.RUN_COLORS[pieces.mode()][0], scaled)
 
 
 def _tile(label: str, value: str, below: str) -> None:

@@ -124,12 +124,16 @@ def problems_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def headline_table(
-    runs: Sequence[Run], labels: Mapping[str, str], colors: Mapping[str, str], split: str
+    runs: Sequence[Run],
+    labels: Mapping[str, str],
+    colors: Mapping[str, str],
+    results: Mapping[str, SplitResult],
 ) -> pd.DataFrame:
-    """One row a run: its figures on one split beside its costs."""
+    """One row a run: its figures, by run id, beside its costs."""
     table = pd.DataFrame(
         [
-            {"Color": swatch(colors[run.id]), "Run": labels[run.id]} | _headline_row(run, split)
+            {"Color": swatch(colors[run.id]), "Run": labels[run.id]}
+            | _headline_row(run, results.get(run.id))
             for run in runs
         ]
     )
@@ -283,6 +287,7 @@ def provenance_table(run: Run) -> pd.DataFrame:
             "Commit": environment.commit or "outside git",
             "Dataset fingerprint": environment.dataset_fingerprint,
             **_exclusion(run, environment),
+            **_ancestors(environment),
             "Device": environment.device,
             "Processor cores": str(environment.cores),
             "Precision": environment.precision,
@@ -328,6 +333,15 @@ def _exclusion(run: Run, environment: Environment) -> dict[str, str]:
         f"SHA-256 {environment.excluded_sha256}"
     )
     return {"Excluded from training": text}
+
+
+def _ancestors(environment: Environment) -> dict[str, str]:
+    parts = []
+    for ancestor in environment.ancestors:
+        seen = ancestor.tested_images_seen
+        count = "not known" if seen is None else f"{seen:,}"
+        parts.append(f"{ancestor.run} on {ancestor.dataset or 'unknown data'} ({count})")
+    return {"Learned from (tested images seen)": "; ".join(parts)} if parts else {}
 
 
 def counts_table(run: Run) -> pd.DataFrame:
@@ -414,8 +428,8 @@ def _class_groups(entry: ClassResult, result: SplitResult) -> str | None:
     return grouping(entry.groups, result.group_kind or "group")
 
 
-def _headline_row(run: Run, split: str) -> dict[str, Any]:
-    result, results = facts.result_of(run, split), run.results
+def _headline_row(run: Run, result: SplitResult | None) -> dict[str, Any]:
+    results = run.results
     return (_figures(run, result) if result else dict.fromkeys(_FIGURES)) | {
         "Checkpoint": results.selection.epoch if results and results.selection else None,
         "Parameters": results.parameters if results else None,

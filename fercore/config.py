@@ -86,7 +86,8 @@ class ProtocolConfig(_Frozen):
             validation split is evaluated, but nothing is chosen on it.
         select_on: `"test"` lets the tested images choose the checkpoint and steer the schedule.
         copies: where `augmentation.mode` makes copies: of training images, `"after_split"`, or
-            `"before_split"`, of all images, so that copies of one face land on both sides.
+            `"before_split"`, of all images, so that copies of one face land on both sides; an
+            official split has no place for these.
         leave_out: training images that are left out: `"constant"` ones of one grey level,
             `"conflicts"`, equal ones of different labels, and `"repeats"`, equal ones but the
             first. What is judged stays whole.

@@ -13,7 +13,7 @@ from fercore.adapt import RANGES, Layout
 from fercore.config import ImportedConfig, ImportSource, RunConfig
 from fercore.data.splits import ROLES, Splits
 from fercore.errors import UserError
-from fercore.evaluate import judge, predictions_of, temperature_of
+from fercore.evaluate import judge, predictions_of, temperature_of, without_calibration
 from fercore.import_worker import read_outcome, write_task
 from fercore.isolated import run_isolated
 from fercore.network_import import Outcome, Task
@@ -22,7 +22,7 @@ from fercore.prediction_tables import Part, read_table
 from fercore.protocol import Protocol, plan
 from fercore.provenance import describe, now
 from fercore.recorder import write_whole
-from fercore.records import Layer, Onnx, Results, SplitResult
+from fercore.records import Layer, Onnx, Results
 from fercore.runs import Predictions
 from fercore.scores import Scale
 
@@ -274,7 +274,7 @@ def _write(
     results = Results(
         class_names=list(protocol.class_names),
         splits={
-            name: _without_calibration(result) if hard else result
+            name: without_calibration(result) if hard else result
             for name, result in judge(replace(protocol, views=views), predictions).items()
         },
         finished=now(),
@@ -299,11 +299,6 @@ def _write(
     )
     content = network.content if network else None
     return write_whole(root, config, environment, predictions, results, content, layers)
-
-
-def _without_calibration(result: SplitResult) -> SplitResult:
-    """The figures that predicted classes alone give."""
-    return result.model_copy(update={"nll": None, "ece": None, "top2": None})
 
 
 def _sha256(path: Path) -> str:

@@ -3,19 +3,27 @@
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 
 from fercore import machine
 from fercore.data.splits import Splits
 from fercore.protocol import Protocol
-from fercore.records import Environment
+from fercore.records import Ancestor, Environment
 
 PACKAGES = ("fercore", "keras", "tensorflow", "jax", "numpy", "onnx", "onnxruntime", "tf2onnx")
 
 
 def describe(
-    command: str, splits: Splits, protocol: Protocol, *, backend: str, device: str, precision: str
+    command: str,
+    splits: Splits,
+    protocol: Protocol,
+    *,
+    backend: str,
+    device: str,
+    precision: str,
+    ancestors: Sequence[Ancestor] = (),
 ) -> Environment:
     """Everything that tells one run's surroundings from another's."""
     return Environment(
@@ -36,6 +44,7 @@ def describe(
         excluded_sha256=protocol.excluded_sha256,
         source_dataset=splits.source.name if splits.source else "",
         source_fingerprint=splits.source.fingerprint if splits.source else "",
+        ancestors=tuple(ancestors),
     )
 
 

@@ -198,6 +198,8 @@ class RunWriter:
             if part.groups is not None:
                 arrays[f"{split}_groups"] = part.groups
                 arrays[f"{split}_group_kind"] = np.array(part.group_kind)
+            if part.unique is not None:
+                arrays[f"{split}_unique"] = part.unique
         with self.replacing("predictions.npz") as file:
             np.savez_compressed(file, **arrays)
 

@@ -56,6 +56,21 @@ class Status(_Record):
     locked: bool = False
 
 
+class Ancestor(_Record):
+    """A run that a training begins with or learns from, directly or through others.
+
+    Attributes:
+        run: its name.
+        dataset: that it was trained on; empty where it is not known.
+        tested_images_seen: images that this training tests on and that the ancestor was trained on,
+            without those that also stand in this training; null where its dataset is not here.
+    """
+
+    run: str
+    dataset: str = ""
+    tested_images_seen: int | None = Field(default=None, ge=0)
+
+
 class Environment(_Record):
     """`environment.json`: where the numbers come from.
 
@@ -78,6 +93,7 @@ class Environment(_Record):
         excluded_sha256: of the content of that file.
         source_dataset: name of the dataset that this one is derived from; empty if from none.
         source_fingerprint: of that dataset.
+        ancestors: the runs that the training begins with or learns from.
     """
 
     format_version: int = FORMAT_VERSION
@@ -98,6 +114,7 @@ class Environment(_Record):
     excluded_sha256: str | None = None
     source_dataset: str = ""
     source_fingerprint: str = ""
+    ancestors: tuple[Ancestor, ...] = ()
 
 
 class LogRow(_Record):

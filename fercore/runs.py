@@ -68,6 +68,8 @@ class Predictions:
         groups: `(n,)` unicode, the independent unit of each sample, see `Split.units`; `None` where
             each sample stands for itself, and in runs of earlier versions.
         group_kind: such as `"subject"`; empty without groups.
+        unique: `(n,)` bool, the samples that `"test_unique"` is evaluated on; `None` on the
+            validation split, and where a run of an earlier version does not store it.
     """
 
     ids: NDArray[np.str_]
@@ -75,6 +77,18 @@ class Predictions:
     probabilities: NDArray[np.float32]
     groups: NDArray[np.str_] | None = None
     group_kind: str = ""
+    unique: NDArray[np.bool_] | None = None
+
+    def take(self, keep: NDArray[np.bool_]) -> "Predictions":
+        """Return the samples that a mask of `(n,)` bool keeps."""
+        return Predictions(
+            self.ids[keep],
+            self.labels[keep],
+            self.probabilities[keep],
+            None if self.groups is None else self.groups[keep],
+            self.group_kind,
+            None if self.unique is None else self.unique[keep],
+        )
 
 
 def common_groups(
@@ -261,17 +275,20 @@ class Run:
             with BoundedNpz(self.path / "predictions.npz") as stored:
                 ids, labels = stored[f"{split}_ids"], stored[f"{split}_labels"]
                 probabilities = stored[f"{split}_probabilities"]
-                groups, kind = None, ""
+                groups, kind, unique = None, "", None
                 if f"{split}_groups" in stored:
                     groups, kind = stored[f"{split}_groups"], str(stored[f"{split}_group_kind"])
+                if f"{split}_unique" in stored:
+                    unique = stored[f"{split}_unique"].astype(bool)
         except (OSError, ValueError, KeyError):
             return None
         whole = _are_predictions(ids, labels, probabilities)
+        whole = whole and all(own is None or own.shape == ids.shape for own in (groups, unique))
         if whole and self.results:
             whole = probabilities.shape[1] == len(self.results.class_names)
-        if not whole or (groups is not None and groups.shape != ids.shape):
+        if not whole:
             return None
-        return Predictions(ids, labels, probabilities.astype(np.float32), groups, kind)
+        return Predictions(ids, labels, probabilities.astype(np.float32), groups, kind, unique)
 
     @property
     def last_path(self) -> Path:
@@ -501,6 +518,11 @@ def check_run(path: Path) -> list[str]:
             problems.append(f"predictions.npz: {split} has other groups than results.json")
     if results.onnx and run.onnx_path and "model.onnx" not in run.damaged:
         problems += filter(None, [damage.check_network(run.onnx_path, results.onnx)])
+    said, unique = run.predictions("test"), results.splits.get("test_unique")
+    if said is not None and said.unique is not None:
+        kept = said.take(said.unique)
+        if unique is not None and not _tells(kept, unique):
+            problems.append("predictions.npz: test_unique gives another matrix than results.json")
     return problems
 
 

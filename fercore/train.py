@@ -8,6 +8,7 @@ from the seed and the epoch alone, so that a resumed run goes on as if it had ne
 import math
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -37,7 +38,7 @@ from fercore.lineage import find_start, find_teachers
 from fercore.partition import fit_images
 from fercore.protocol import plan
 from fercore.recorder import RunWriter
-from fercore.records import LogRow, Results, Selection
+from fercore.records import Ancestor, LogRow, Results, Selection
 from fercore.runs import read_log
 from fercore.trainee import OnProgress, Progress, Steps, Trainee, batches, layer_table, predict
 
@@ -55,6 +56,7 @@ def train(
     *,
     command: str,
     resume: bool = False,
+    ancestors: Sequence[Ancestor] = (),
     on_progress: OnProgress = lambda progress: None,
 ) -> Results:
     """Train, keep the best checkpoint by validation accuracy, evaluate it, export it.
@@ -69,6 +71,7 @@ def train(
         run: an open run directory.
         command: what starts this run again, for the record.
         resume: go on from the last epoch that was saved in the run directory.
+        ancestors: what `fercore.ancestry.check_ancestors` found, for the record.
         on_progress: called often; must be quick.
 
     Returns:
@@ -81,7 +84,7 @@ def train(
     """
     with run:
         try:
-            return _train(config, splits, run, command, resume, on_progress)
+            return _train(config, splits, run, command, resume, ancestors, on_progress)
         except KeyboardInterrupt:
             saved = (run.checkpoints / "last.npz").is_file()
             how = "resume it to go on" if saved else "before its first epoch ended; train it anew"
@@ -99,6 +102,7 @@ def _train(
     run: RunWriter,
     command: str,
     resume: bool,
+    ancestors: Sequence[Ancestor],
     on_progress: OnProgress,
 ) -> Results:
     protocol = plan(config, splits)
@@ -112,6 +116,7 @@ def _train(
                 backend=keras.backend.backend(),
                 device=device.describe_device(config.devices),
                 precision=precision,
+                ancestors=ancestors,
             )
         )
 

@@ -9,6 +9,8 @@ import pytest
 
 from fercore.data import exclusion
 from fercore.errors import UserError
+from fercore.evaluate import predictions_of
+from fercore.protocol import plan
 from fercore.recorder import RunWriter
 from fercore.records import Environment, LogRow
 from fercore.runs import (
@@ -21,7 +23,7 @@ from fercore.runs import (
     read_run,
     trained,
 )
-from tests.tiny import Told, tiny_config
+from tests.tiny import Told, answers, make_splits, tiny_config
 
 ENVIRONMENT = Environment(
     command="fercore train tiny",
@@ -144,6 +146,17 @@ def test_foreign_folders_and_files_do_not_hide_the_runs(writer):
 
 def test_no_root_holds_no_runs(tmp_path):
     assert list_runs(tmp_path / "absent") == []
+
+
+def test_which_images_repeat_is_stored_with_the_predictions(writer):
+    """By a training, an import and a combination alike: `predictions_of` says it for all."""
+    protocol = plan(tiny_config(), make_splits())
+    said = {role: answers(split.labels, 100) for role, split in protocol.judged.items()}
+    writer.write_predictions(predictions_of(protocol, said))
+    run = read_run(writer.path)
+    keep = run.predictions("test").unique
+    assert keep.tolist() == [False] * 3 + [True] * 137
+    assert run.predictions("validation").unique is None
 
 
 def test_predictions_come_back_in_half_precision(writer):
@@ -274,7 +287,13 @@ def test_a_check_compares_figures_matrix_and_predictions(tmp_path):
         for name, value in arrays.items()
     }
     np.savez_compressed(path / "predictions.npz", **few)
-    assert check_run(path) == ["predictions.npz: test gives another matrix than results.json"]
+    assert check_run(path)[0] == "predictions.npz: test gives another matrix than results.json"
+    (path / "predictions.npz").write_bytes(said)
+    other = arrays | {"test_unique": np.arange(len(arrays["test_ids"])) < 100}
+    np.savez_compressed(path / "predictions.npz", **other)
+    assert check_run(path) == [
+        "predictions.npz: test_unique gives another matrix than results.json"
+    ]
     (path / "predictions.npz").write_bytes(said)
     results = json.loads((path / "results.json").read_bytes())
     results["splits"]["test"]["accuracy"] = 0.99

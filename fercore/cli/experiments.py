@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from fercore.budget import TrainingBudget
     from fercore.data.splits import Splits
     from fercore.recorder import RunWriter
-    from fercore.records import LogRow, Results
+    from fercore.records import Ancestor, LogRow, Results
     from fercore.trainee import OnProgress
     from fercore.trainee import Progress as TrainingProgress
 
@@ -167,6 +167,7 @@ class _Training:
         writer: of the run directory; holds its lock.
         command: for the record.
         resume: whether the run existed before.
+        ancestors: the runs that it begins with or learns from; of a resumed run they are recorded.
     """
 
     config: ExperimentConfig
@@ -174,11 +175,13 @@ class _Training:
     writer: "RunWriter"
     command: str
     resume: bool
+    ancestors: "tuple[Ancestor, ...]" = ()
 
 
 @contextmanager
 def _begun(config: ExperimentConfig, command: str, root: Path, data: Path) -> Iterator[_Training]:
     """Make a new run directory, after everything that can be wrong with the request."""
+    from fercore.ancestry import check_ancestors
     from fercore.data import load
     from fercore.lineage import find_start, find_teachers
     from fercore.models import require
@@ -194,13 +197,22 @@ def _begun(config: ExperimentConfig, command: str, root: Path, data: Path) -> It
     if teachers:
         taught = config.distillation.model_copy(update={"teachers": tuple(teachers)})
         config = config.model_copy(update={"distillation": taught})
+    ancestors = check_ancestors(root, config, splits, data)
+    for ancestor in ancestors:
+        if ancestor.tested_images_seen is None:
+            typer.echo(
+                f"note: the images that {ancestor.run} was trained on "
+                f"({ancestor.dataset or 'unknown'}) are not here: whether tested images are among "
+                "them is not known",
+                err=True,
+            )
     if config.devices > 1:
         with native_notes_silenced():
             from fercore.device import require_devices
 
             require_devices(config.devices)
     with RunWriter.create(root, config) as writer:
-        yield _Training(config, splits, writer, command, resume=False)
+        yield _Training(config, splits, writer, command, resume=False, ancestors=ancestors)
 
 
 @contextmanager
@@ -276,6 +288,7 @@ def _train_once(
             writer,
             command=training.command,
             resume=training.resume,
+            ancestors=training.ancestors,
             on_progress=on_progress,
         )
     except ScheduleTooLong as too_long:

@@ -26,6 +26,7 @@ from fercore.metrics.counts import (
     uar,
 )
 from fercore.metrics.evaluation import Evaluation, summarise
+from fercore.metrics.multiple import holm
 from fercore.metrics.paired import (
     McNemar,
     PairedDifference,
@@ -65,6 +66,7 @@ __all__ = [
     "expected_calibration_error",
     "fit_temperature",
     "group_codes",
+    "holm",
     "macro_f1",
     "mcnemar",
     "merge_groups",

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,7 @@ def finished(root: Path, plan: Plan) -> Path:
             temperature = fit_temperature(found.probabilities[kept], found.labels[kept])
         if split == "test":
             unique = kept & (rng.random(len(kept)) > 0.02)
+            predictions[split] = replace(found, unique=unique)
             splits["test_unique"] = split_result(
                 f"{title} without repeats",
                 found.probabilities[unique],
