@@ -18,7 +18,7 @@ from fercore.onnx_session import OnnxNetwork, open_session
 from fercore.scores import READINGS, Scale, detect_scale
 
 # Pixels and channels of a batch: bounds the memory of one call.
-_BATCH_VALUES = 4 << 20
+_BATCH_VALUES = 1 << 20
 
 
 @dataclass(frozen=True)

@@ -207,6 +207,7 @@ def test_encodings_and_delimiters(tmp_path, content, name):
         b"PK\x03\x04" + b"\0" * 50,
         "id;angry\n".encode("utf-16") + b"\0",
         b"a," * 9_000_000 + b"\n",
+        b"a," * 20_000 + b"\n" + b"1," * 20_000,
     ],
 )
 def test_what_is_no_table_is_refused_in_one_line(tmp_path, content):
@@ -226,8 +227,8 @@ def test_what_is_no_table_is_refused_in_one_line(tmp_path, content):
     ],
 )
 def test_ids_as_file_names(tmp_path, change):
-    table = make.frame(TEST, FER2013).rename(columns={"id": "Image Path"})
-    table["Image Path"] = [change(*pair) for pair in zip(TEST.ids, TEST.labels, strict=True)]
+    table = make.frame(TEST, FER2013).rename(columns={"id": "Image file path"})
+    table["Image file path"] = [change(*pair) for pair in zip(TEST.ids, TEST.labels, strict=True)]
     shuffled = table.sample(frac=1, random_state=3)
     reading = read(tmp_path, make.csv(shuffled))
     np.testing.assert_allclose(reading.probabilities, EXPECTED, atol=1e-6)
