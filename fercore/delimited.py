@@ -19,6 +19,7 @@ SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
 MAX_BYTES = 64 << 20
 MAX_CELLS = 8_000_000
+MAX_COLUMNS = 10_000
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_ROWS = 20
@@ -96,6 +97,8 @@ def read_delimited(path: Path) -> Table:
         raise UserError(f"{path.name}, line {reader.line_num + skipped}: {error}") from None
     if len(rows) < 2:
         raise UserError(f"{path.name} has no rows below a header")
+    if len(rows[0]) > MAX_COLUMNS:
+        raise UserError(f"{path.name} has {len(rows[0]):,} columns, expected up to {MAX_COLUMNS:,}")
     header = _even_out(rows, lines, path.name)
     return Table(path.name, header, rows[1:], lines[1:], delimiter != ",", tuple(notes))
 

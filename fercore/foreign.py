@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from fercore import machine
-from fercore.adapt import RANGES, Layout
 from fercore.config import ImportedConfig, ImportSource, RunConfig
 from fercore.data.splits import ROLES, Splits
 from fercore.errors import UserError
@@ -17,6 +16,7 @@ from fercore.evaluate import judge, predictions_of, temperature_of, without_cali
 from fercore.import_worker import read_outcome, write_task
 from fercore.isolated import run_isolated
 from fercore.network_import import Outcome, Task
+from fercore.network_inputs import RANGES, Layout
 from fercore.partition import divide
 from fercore.prediction_tables import Part, read_table
 from fercore.protocol import Protocol, plan
@@ -41,7 +41,7 @@ class OnnxOptions:
         layout: of the input.
         channels: likewise.
         size: `(height, width)` in pixels.
-        grey_range: one of `fercore.adapt.RANGES`; chosen on the validation split if `None`.
+        grey_range: one of `fercore.network_inputs.RANGES`; chosen on the validation split if `None`.
         mean: subtracted from the grey levels; with `std` instead of a range.
         std: what is left is divided by it.
         output: how the scores are scaled; told from them if `None`.

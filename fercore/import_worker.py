@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fercore.adapt import Interface
 from fercore.errors import UserError
 from fercore.isolated import MEMORY_EXIT, is_memory_error, limit_memory
 from fercore.network_import import Outcome, Task, evaluate_network
+from fercore.network_inputs import Interface
 
 
 def write_task(task: Task, folder: Path) -> None:

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fercore.adapt import RANGES, ForeignNetwork, Interface, ranged
+from fercore.adapt import ForeignNetwork
 from fercore.errors import UserError
 from fercore.isolated import is_memory_error, report_progress
 from fercore.label_order import best_assignment, order_warning
 from fercore.labels import match_class
+from fercore.network_inputs import RANGES, Interface, ranged
 from fercore.onnx_session import OnnxNetwork, open_session
 from fercore.scores import READINGS, Scale, detect_scale
 
 # Pixels and channels of a batch: bounds the memory of one call.
-_BATCH_VALUES = 4 << 20
+_BATCH_VALUES = 1 << 20
 
 
 @dataclass(frozen=True)

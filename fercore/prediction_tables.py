@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from fercore.label_order import order_warning
 from fercore.labels import FER2013, NOT_EMOTIONS, match_class
 from fercore.scores import READINGS, Scale, among, detect_scale, to_probabilities, unfit_rows
 from fercore.table_columns import Roles, find_roles
+from fercore.table_ids import match_ids, positions
 
 # Share of rows in which a predicted class may differ from the highest score, before the column of
 # one of them is taken to hold something else.
@@ -127,19 +128,19 @@ class _Rows:
         problem = None
         for column in self.roles.ids:
             ids = self._column(column)
-            places, error = _match_ids(ids, self.part.split, self.file)
+            places, error = match_ids(ids, self.part.split, self.file)
             if places is not None:
                 self.identified = self.named = True
                 return np.argsort(places), ""
             problem = problem or error
         for column in (*self.roles.ids, *self.roles.counters):
-            positions = _positions(self._column(column), self.part)
-            if positions is not None:
+            count = len(self.part.split)
+            found = positions(self._column(column), self.part.first, count)
+            if found is not None:
+                places, start = found
                 self.identified = True
-                start = int(self._column(column)[int(np.argmin(positions))].partition(".")[0])
-                return np.argsort(positions), (
-                    f"ids {start:,} to {start + len(positions) - 1:,} read as positions in the "
-                    "split"
+                return np.argsort(places), (
+                    f"ids {start:,} to {start + count - 1:,} read as positions in the split"
                 )
         if problem is not None:
             raise problem
@@ -428,79 +429,6 @@ def _kept(table: Table, keep: Sequence[bool]) -> Table:
     rows = [row for row, kept in zip(table.rows, keep, strict=True) if kept]
     lines = [line for line, kept in zip(table.lines, keep, strict=True) if kept]
     return Table(table.name, table.header, rows, lines, table.decimal_comma, table.notes)
-
-
-def _match_ids(
-    given: Sequence[str], split: Split, file: str
-) -> tuple[NDArray[np.intp] | None, UserError | None]:
-    """Place of each row in the split, by the strictest reading of ids that fits every row."""
-    own, best = split.ids.tolist(), ([*given], -1)
-    for key in (str, _without_suffix, _stem, _loose):
-        known = {key(name): place for place, name in enumerate(own)}
-        if len(known) < len(own):
-            continue  # this reading does not tell the samples apart
-        unknown = [name for name in given if key(name) not in known]
-        if best[1] < 0 or len(unknown) < len(best[0]):
-            best = (unknown, 0)
-        if unknown:
-            continue
-        places = [known[key(name)] for name in given]
-        if len(set(places)) < len(places):
-            seen: set[int] = set()
-            twice = next(
-                name
-                for name, place in zip(given, places, strict=True)
-                if place in seen or seen.add(place)  # type: ignore[func-returns-value]
-            )
-            return None, UserError(
-                f"{file}: {twice!r} stands more than once; expected one row for each image"
-            )
-        missing = set(range(len(own))) - set(places)
-        if missing:
-            return None, UserError(
-                f"{file} lacks {len(missing):,} of the {len(own):,} samples of this split, such "
-                f"as {own[min(missing)]!r}"
-            )
-        return np.array(places, np.intp), None
-    unknown = best[0]
-    return None, UserError(
-        f"{file}: {len(unknown):,} ids are not of this split, such as {unknown[0]!r}; its ids look "
-        f"like {own[0]!r}"
-    )
-
-
-def _without_suffix(name: str) -> str:
-    path = PurePosixPath(name.replace("\\", "/"))
-    image = path.suffix.lower() in _IMAGE_SUFFIXES
-    return str(path.with_suffix("") if image else path)
-
-
-def _stem(name: str) -> str:
-    return PurePosixPath(_without_suffix(name)).name
-
-
-def _loose(name: str) -> str:
-    """The name without case and without leading zeros of its numbers."""
-    return re.sub(r"(?<!\d)0+(?=\d)", "", _stem(name).casefold())
-
-
-_IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"),
-    *(".gif", ".npy", ".avif", ".heic", ".heif"),
-)
-
-
-def _positions(cells: Sequence[str], part: Part) -> NDArray[np.intp] | None:
-    """Positions in the split, if the cells number its samples without a gap."""
-    numbers = [re.fullmatch(r"(?:[A-Za-z]*[_-]?)0*(\d{1,9})(?:\.0)?", _stem(c)) for c in cells]
-    if len(cells) != len(part.split) or not all(numbers):
-        return None
-    values = np.array([int(found.group(1)) for found in numbers if found])
-    start = int(values.min())
-    if start not in {0, 1, part.first, part.first + 1}:
-        return None
-    whole = len(np.unique(values)) == len(values) and values.max() - start == len(values) - 1
-    return np.asarray(values - start, np.intp) if whole else None
 
 
 def _number(cell: str, decimal_comma: bool) -> float:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from fercore.errors import UserError
 from fercore.labels import CODES, FER2013, NOT_EMOTIONS, canonical, match_class
 
-_IDS = (
-    *("id", "ids", "sampleid", "sample", "uid", "key", "name", "file", "filename", "filepath"),
-    *("path", "image", "imageid", "imagename", "imagepath", "imagefile", "img", "imgname"),
-    *("imgpath", "imgid", "photo", "picture"),
-)
+# Every word of a column that names the samples is one of these.
+_ID = {
+    *("id", "ids", "sample", "uid", "key", "name", "file", "filename", "filepath", "path"),
+    *("image", "imagename", "imagepath", "img", "imgname", "imgpath", "photo", "picture"),
+}
 # Counters that many programs write; they are ids only where nothing else is.
 _COUNTERS = ("", "index", "idx", "unnamed0", "rowid", "row", "rownumber")
 _PREDICTED = {
@@ -36,7 +36,7 @@ class Roles:
     """Columns of a table by what they hold.
 
     Attributes:
-        ids: candidates for the ids of the samples, the likeliest first.
+        ids: candidates for the ids of the samples.
         counters: columns that may number the rows.
         true: hold the true class.
         predicted: hold the predicted class.
@@ -90,7 +90,7 @@ def find_roles(header: Sequence[str], class_names: Sequence[str], file: str) -> 
         found = _scored_column(place, name, class_names)
         if found:
             scored.append(found)
-        elif joined in _IDS:
+        elif words and set(words) <= _ID:
             roles.ids.append(place)
         elif joined in _COUNTERS:
             roles.counters.append(place)
@@ -106,7 +106,6 @@ def find_roles(header: Sequence[str], class_names: Sequence[str], file: str) -> 
             roles.true.append(place)
         elif set(words) & _CLASS and set(words) <= _CLASS | _PLAIN:
             roles.either.append(place)
-    roles.ids.sort(key=lambda place: _IDS.index("".join(_words(header[place]))))
     _assign_scores(roles, scored, header, class_names, file)
     if not roles.scores:
         _assign_numbered(roles, header, class_names)

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from fercore.adapt import ForeignNetwork, ranged
+from fercore.adapt import ForeignNetwork
 from fercore.bench import measure
 from fercore.combine import joined
 from fercore.config import RunConfig
 from fercore.embedding import penultimate
 from fercore.errors import UserError
 from fercore.foreign import OnnxOptions, import_onnx, import_predictions
+from fercore.network_inputs import ranged
 from fercore.onnx_session import OnnxNetwork
 from fercore.prediction_tables import Part, read_table
 from fercore.runs import check_run, read_run

@@ -8,12 +8,12 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from fercore.adapt import RANGES, Layout
 from fercore.config import RunConfig
 from fercore.data import load
 from fercore.delimited import COMPRESSED, SUFFIXES, is_table
 from fercore.errors import UserError
 from fercore.foreign import OnnxOptions, import_onnx, import_predictions
+from fercore.network_inputs import RANGES, Layout
 from fercore.network_labels import parse_labels
 from fercore.protocol import refuse_changed_copies
 from fercore.runs import find_run

@@ -733,6 +733,31 @@ def test_an_imported_run_stands_beside_our_own(root: Path, runs: dict[str, Run],
     assert "No run" not in words(app)
 
 
+def test_predicted_classes_without_probabilities_are_shown_without_calibration(
+    root: Path, runs: dict[str, Run], tmp_path: Path
+):
+    data = tmp_path / "data"
+    make_runs.faces(data, root)
+    test = load("fer2013", data)["test"]
+    said = [FER2013[place] for place in np.where(np.arange(len(test)) % 3, test.labels, 3)]
+    pd.DataFrame({"id": test.ids, "predicted": said}).to_csv(tmp_path / "theirs.csv", index=False)
+    config = RunConfig(name="theirs", title="Theirs", dataset="fer2013", model="theirs")
+    splits = load("fer2013", data)
+    path = import_predictions({"test": tmp_path / "theirs.csv"}, config, splits, root, "import")
+    pair = [runs["le2019-deep"].id, path.name]
+    app = open_page("compare", runs=pair)
+    assert "McNemar" in words(app)
+    app = open_page("confusion", runs=pair)
+    assert "without probabilities" in words(app)
+    quality = next(e.value for e in app.dataframe if "ECE after" in e.value)
+    theirs = quality[quality["Run"].str.contains("heirs")].iloc[0]
+    assert all(pd.isna(theirs[name]) for name in ("Top-2", "ECE", "ECE after", "NLL"))
+    app = open_page("run", run=path.name)
+    assert "without probabilities" in words(app)
+    assert "100%" not in words(app)
+    assert np.isfinite(open_page("runs").dataframe[0].value.loc[path.name, "Accuracy"])
+
+
 def test_an_ensemble_without_a_network_is_shown_but_not_offered_for_photos(
     root: Path, runs: dict[str, Run], tmp_path: Path
 ):

@@ -1,5 +1,6 @@
 """Prediction tables of other programs are read as they are meant, or refused in one line."""
 
+import dataclasses
 import gzip
 
 import numpy as np
@@ -207,6 +208,7 @@ def test_encodings_and_delimiters(tmp_path, content, name):
         b"PK\x03\x04" + b"\0" * 50,
         "id;angry\n".encode("utf-16") + b"\0",
         b"a," * 9_000_000 + b"\n",
+        b"a," * 20_000 + b"\n" + b"1," * 20_000,
     ],
 )
 def test_what_is_no_table_is_refused_in_one_line(tmp_path, content):
@@ -226,23 +228,26 @@ def test_what_is_no_table_is_refused_in_one_line(tmp_path, content):
     ],
 )
 def test_ids_as_file_names(tmp_path, change):
-    table = make.frame(TEST, FER2013).rename(columns={"id": "Image Path"})
-    table["Image Path"] = [change(*pair) for pair in zip(TEST.ids, TEST.labels, strict=True)]
+    table = make.frame(TEST, FER2013).rename(columns={"id": "Image file path"})
+    table["Image file path"] = [change(*pair) for pair in zip(TEST.ids, TEST.labels, strict=True)]
     shuffled = table.sample(frac=1, random_state=3)
     reading = read(tmp_path, make.csv(shuffled))
     np.testing.assert_allclose(reading.probabilities, EXPECTED, atol=1e-6)
 
 
-@pytest.mark.parametrize("start", [0, 1])
-def test_plain_numbers_as_ids_are_positions(tmp_path, start):
+@pytest.mark.parametrize(
+    ("start", "form"), [(0, "{}"), (1, "{}"), (0, "{}.0"), (740, "fer{:07d}.png"), (1, "{}.jpg")]
+)
+def test_plain_numbers_as_ids_are_positions(tmp_path, start, form):
     table = make.frame(TEST, FER2013)
-    table["id"] = np.arange(start, len(TEST) + start)
-    reading = read(tmp_path, make.csv(table.sample(frac=1, random_state=3)))
+    table["id"] = [form.format(number) for number in range(start, len(TEST) + start)]
+    part = dataclasses.replace(PART, first=740)
+    reading = read(tmp_path, make.csv(table.sample(frac=1, random_state=3)), part=part)
     np.testing.assert_allclose(reading.probabilities, EXPECTED, atol=1e-6)
     assert any("positions" in note for note in reading.notes)
     # Numbered in another order than the dataset's, which no label tells: right by chance alone.
     table[list(FER2013)] = table[list(FER2013)].sample(frac=1, random_state=5).to_numpy()
-    assert "by chance" in refused(tmp_path, make.csv(table))
+    assert "by chance" in refused(tmp_path, make.csv(table), part=part)
 
 
 def test_numbers_of_classes_in_alphabetical_order(tmp_path):
