@@ -170,7 +170,7 @@ def bad_names() -> list[str]:
         os.fsdecode(b"caf\xe9.png"),
         "high \u9ad8\u8208.png",
         "smile \U0001f600.png",
-        "[red]markup[/blue].png",
+        "[red]markup.png",
         ":smile:.png",
         "escape \x1b[31m.png",
         "line\nbreak.png",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fercore import data, faces, image_decoding
+from fercore import data, faces, image_levels
 from fercore.data.intake.images import decode_grey, decode_scaled
 from fercore.data.splits import POOL
 from fercore.errors import UserError
@@ -158,7 +158,7 @@ def test_a_large_jpeg_is_reduced_where_that_is_asked_for():
 
 
 def test_strips_join_without_a_seam(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(image_decoding, "_STRIP_PIXELS", 5 * SIDE)
+    monkeypatch.setattr(image_levels, "_STRIP_PIXELS", 5 * SIDE)
     found = decode_image(FORMATS["colour.png"], "photo")
     np.testing.assert_array_equal(to_grey(found), images.eight())
 
