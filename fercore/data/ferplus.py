@@ -28,6 +28,13 @@ CLASS_NAMES = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear"
 TITLES = fer2013.TITLES
 SIZE = fer2013.SIZE
 _NO_MAJORITY, _UNKNOWN, _NO_FACE = "no majority", "unknown", "not a face"
+_NO_VOTES = "without votes"
+# About two of three images keep their label; where numbers mean other images, one of five does.
+_LEAST_SAME = 0.4
+
+# What `fer2013.csv` calls the part, and the number of the row.
+_Row = tuple[str, int]
+_Votes = dict[_Row, str]
 
 
 def load(root: Path) -> Splits:
@@ -67,7 +74,7 @@ def add(
     ):
         return _report(installed, changed=False, notes=("already installed, unchanged",))
     log = IntakeLog(skip_bad, on_progress)
-    votes: dict[str, str] = {}
+    votes: _Votes = {}
     for path in paths:
         for member in walk(path):
             if not (member.has_suffix(TABLES) and _read_votes(member, votes, log)):
@@ -135,8 +142,8 @@ def majority(votes: Sequence[int]) -> str:
     return (*CLASS_NAMES, _UNKNOWN, _NO_FACE)[counted.index(highest)]
 
 
-def _read_votes(member: Member, votes: dict[str, str], log: IntakeLog) -> bool:
-    """Read the label of each row by the id of its image; whether the table holds votes."""
+def _read_votes(member: Member, votes: _Votes, log: IntakeLog) -> bool:
+    """Read the label of each row; whether the table holds votes."""
     with readable(member.where), member.open() as stream:
         table = open_table(stream, member.where)
         if table is None or not is_votes(table) or "usage" not in table.header:
@@ -148,7 +155,7 @@ def _read_votes(member: Member, votes: dict[str, str], log: IntakeLog) -> bool:
     return True
 
 
-def _row(table: Table, number: int, cells: list[str]) -> tuple[str, str]:
+def _row(table: Table, number: int, cells: list[str]) -> tuple[_Row, str]:
     try:
         usage = cells[table.header.index("usage")].strip()
         counts = [int(float(cells[table.header.index(name)])) for name in VOTES]
@@ -160,11 +167,17 @@ def _row(table: Table, number: int, cells: list[str]) -> tuple[str, str]:
             f"({', '.join(TITLES.values())}) and {len(VOTES)} numbers of votes"
         )
     title = next(title for title in TITLES.values() if title.lower() == usage.lower())
-    return f"{title}_{number:05d}", majority(counts)
+    return (title, number), majority(counts)
 
 
-def _relabelled(part: Split, votes: dict[str, str], left_out: Counter[str]) -> Split:
-    found = [votes.get(name, "without votes") for name in part.ids.tolist()]
+def _row_of(name: str) -> _Row:
+    """The row of `fer2013.csv` that an image is named after, such as `PublicTest_28710`."""
+    title, _, number = name.rpartition("_")
+    return title, int(number) if number.isascii() and number.isdecimal() else -1
+
+
+def _relabelled(part: Split, votes: _Votes, left_out: Counter[str]) -> Split:
+    found = [votes.get(_row_of(name), _NO_VOTES) for name in part.ids.tolist()]
     keep = np.array([label in CLASS_NAMES for label in found], bool)
     left_out.update(label for label in found if label not in CLASS_NAMES)
     labels = [CLASS_NAMES.index(label) for label in found if label in CLASS_NAMES]
@@ -173,10 +186,24 @@ def _relabelled(part: Split, votes: dict[str, str], left_out: Counter[str]) -> S
 
 def _require_match(source: Splits, parts: dict[str, Split], left_out: Counter[str]) -> None:
     total = sum(map(len, source.parts.values()))
-    matched = total - left_out["without votes"]
-    if matched < total / 2 or not all(map(len, parts.values())):
+    matched = total - left_out[_NO_VOTES]
+    kept = sum(map(len, parts.values()))
+    same = sum(_same_labels(source[role], part) for role, part in parts.items())
+    if matched < total / 2 or not all(map(len, parts.values())) or same < _LEAST_SAME * kept:
         raise UserError(
-            f"the votes of FER+ belong to the rows of fer2013.csv, and only {matched:,} of "
-            f"{total:,} installed images are named after such rows; add FER2013 from fer2013.csv "
-            "first: fercore data add fer2013 fer2013.csv"
+            f"the votes of FER+ belong to the rows of fer2013.csv; {matched:,} of {total:,} "
+            f"installed images are named after such rows, and {same:,} of {kept:,} keep their "
+            "label; add FER2013 from fer2013.csv first: fercore data add fer2013 fer2013.csv"
         )
+
+
+def _same_labels(source: Split, part: Split) -> int:
+    """How many images have the same emotion in FER2013 and in FER+."""
+    before = {
+        name: fer2013.CLASS_NAMES[label]
+        for name, label in zip(source.ids.tolist(), source.labels.tolist(), strict=True)
+    }
+    return sum(
+        before[name] == CLASS_NAMES[label]
+        for name, label in zip(part.ids.tolist(), part.labels.tolist(), strict=True)
+    )

@@ -135,6 +135,19 @@ def test_ferplus_labels_the_images_of_fer2013_and_says_what_is_left_out(tmp_path
     assert not data.add("ferplus", [path], root).changed
 
 
+def test_votes_that_belong_to_other_images_are_refused(tmp_path: Path, root: Path):
+    """Numbers in file names that count something else than the rows of fer2013.csv."""
+    ferplus_root(tmp_path, root)
+    head, *lines = datasets.votes().splitlines()
+    usages = [line.partition(",")[0] for line in lines]
+    rest = [line.partition(",")[2] for line in lines]
+    turned = [f"{u},{r}" for u, r in zip(usages, rest[5:] + rest[:5], strict=True)]
+    path = tmp_path / "fer2013new.csv"
+    path.write_text("\n".join([head, *turned]))
+    with pytest.raises(UserError, match=r"0 of 42 keep their label; add FER2013 from fer2013\.csv"):
+        data.add("ferplus", [path], root)
+
+
 def test_ferplus_without_its_images_says_what_to_do(tmp_path: Path, root: Path):
     path = tmp_path / "fer2013new.csv"
     path.write_text(datasets.votes())
