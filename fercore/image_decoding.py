@@ -109,6 +109,7 @@ def decode_image(
             _check_size(_size(image), where, max_pixels)
             deep = _is_deep_colour(image)
             image.load()
+            _scale_transparent_level(image, content)
             if deep:
                 return _turned(_decode_by_opencv(content, image), _orientation(image))
             return _turned(_eight_bits(image), _orientation(image))
@@ -230,6 +231,14 @@ def _opaque(image: "Image.Image") -> "Image.Image":
     return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
 
 
+def _scale_transparent_level(image: "Image.Image", content: bytes) -> None:
+    """Count the transparent level of a PNG of 2 or 4 bits in 8, as Pillow does its pixels."""
+    key = image.info.get("transparency")
+    if image.format == "PNG" and image.mode == "L" and isinstance(key, int):
+        depth = content[24]
+        image.info["transparency"] = key * 255 // (2**depth - 1)
+
+
 def _is_deep_colour(image: "Image.Image") -> bool:
     """Whether the file has colours or transparency of 16 bits, of which Pillow keeps 8."""
     tiles = getattr(image, "tile", ())
@@ -277,6 +286,7 @@ def _tiff_by_opencv(content: bytes) -> ImageSize | None:
 
 
 def _orientation(image: "Image.Image") -> int:
+    # A HEIC is turned by its decoder, as its own properties say; its EXIF data are to be ignored.
     with suppress(Exception):  # damaged metadata of an image that is whole
         return int(image.getexif().get(0x0112, 1))
     return 1
