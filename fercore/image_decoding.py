@@ -9,12 +9,13 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fercore.errors import UserError
+from fercore.image_levels import scale_levels, strips
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,9 +32,6 @@ MAX_SIDE = 32_000  # OpenCV counts positions in 16 bits
 _FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF")
 _TIFF_MAGIC = (b"II*\0", b"MM\0*")
 _SAMPLES_PER_PIXEL = 3  # of an image that just keeps the limit on pixels, at one byte each
-_STRIP_PIXELS = 1 << 21  # converted at a time
-# The least number of bits that can hold the highest level is taken for the file's real depth.
-_DEPTHS = (8, 10, 12, 14, 16, 24, 32)
 
 
 class ImageSize(NamedTuple):
@@ -111,6 +109,7 @@ def decode_image(
             _check_size(_size(image), where, max_pixels)
             deep = _is_deep_colour(image)
             image.load()
+            _scale_transparent_level(image, content)
             if deep:
                 return _turned(_decode_by_opencv(content, image), _orientation(image))
             return _turned(_eight_bits(image), _orientation(image))
@@ -215,11 +214,9 @@ def _eight_bits(image: "Image.Image") -> NDArray[np.uint8]:
         return np.array(image.convert("L"), np.uint8)
     width, height = image.size
     colours = np.empty((height, width, 3), np.uint8)
-    rows = max(1, _STRIP_PIXELS // width)
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        strip = image.crop((0, top, width, bottom))
-        colours[top:bottom] = np.asarray(_opaque(strip).convert("RGB"))
+    for rows in strips(colours):
+        strip = image.crop((0, rows.start, width, rows.stop))
+        colours[rows] = np.asarray(_opaque(strip).convert("RGB"))
     return colours
 
 
@@ -234,30 +231,12 @@ def _opaque(image: "Image.Image") -> "Image.Image":
     return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
 
 
-def scale_levels(levels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale levels of any type to 8 bits, by the range that they use.
-
-    Whole numbers: the least of 8, 10, 12, 14, 16, 24 and 32 bits that holds the highest level.
-    Floats: 0 to 1 where none is above 2, -1 to 1 where some are far below 0, else as whole numbers.
-    """
-    if levels.dtype == np.uint8:
-        return np.array(levels)
-    is_float = levels.dtype.kind == "f"
-    values = levels.astype(np.float32)
-    if is_float:
-        finite = values[np.isfinite(values)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-        np.nan_to_num(values, copy=False, nan=0.0, posinf=high, neginf=low)
-        if -1.1 <= low < -0.2 and high <= 1.1:
-            values = np.asarray((values + 1) / 2, np.float32)
-            high = 1.0
-        if high <= 2:
-            return np.asarray(np.clip(np.rint(values * 255), 0, 255), np.uint8)
-    else:
-        high = float(values.max(initial=0))
-    bits = next((bits for bits in _DEPTHS if high < 2**bits), 32)
-    values *= 255 / (2**bits - 1)
-    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
+def _scale_transparent_level(image: "Image.Image", content: bytes) -> None:
+    """Count the transparent level of a PNG of 2 or 4 bits in 8, as Pillow does its pixels."""
+    key = image.info.get("transparency")
+    if image.format == "PNG" and image.mode == "L" and isinstance(key, int):
+        depth = content[24]
+        image.info["transparency"] = key * 255 // (2**depth - 1)
 
 
 def _is_deep_colour(image: "Image.Image") -> bool:
@@ -273,20 +252,19 @@ def _decode_by_opencv(content: bytes, image: "Image.Image | None") -> NDArray[np
     levels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if levels is None or levels.dtype.kind not in "uif":
         raise ValueError("it is damaged, or its levels are of an unusual type")
-    alpha = None
+    colours = levels[..., :3] if levels.ndim == 3 else levels
+    eight = scale_levels(colours)
     if levels.ndim == 3 and levels.shape[2] == 4:
-        alpha = levels[..., 3].astype(np.float32)
-        alpha /= 1.0 if levels.dtype.kind == "f" else 2.0 ** (8 * levels.dtype.itemsize) - 1
-        levels = levels[..., :3]
-    eight = scale_levels(levels)
-    if alpha is not None:
-        seen = 255 + (eight.astype(np.float32) - 255) * np.clip(alpha, 0, 1)[..., None]
-        eight = np.asarray(np.rint(seen), np.uint8)
-    if eight.ndim == 3:
-        eight = np.ascontiguousarray(eight[..., ::-1])
+        opaque = 1.0 if levels.dtype.kind == "f" else 2.0 ** (8 * levels.dtype.itemsize) - 1
+        for rows in strips(levels):
+            alpha = np.clip(levels[rows, :, 3:].astype(np.float32) / opaque, 0, 1)
+            eight[rows] = np.rint(255 + (eight[rows].astype(np.float32) - 255) * alpha)
+    elif eight.ndim == 3:
         key = image.info.get("transparency") if image is not None else None
-        if alpha is None and isinstance(key, tuple):
+        if isinstance(key, tuple):
             eight[(levels[..., ::-1] == key).all(axis=2)] = 255
+    if eight.ndim == 3:
+        eight = np.asarray(cv2.cvtColor(eight, cv2.COLOR_BGR2RGB, dst=eight), np.uint8)
     return eight
 
 
@@ -308,6 +286,7 @@ def _tiff_by_opencv(content: bytes) -> ImageSize | None:
 
 
 def _orientation(image: "Image.Image") -> int:
+    # A HEIC is turned by its decoder, as its own properties say; its EXIF data are to be ignored.
     with suppress(Exception):  # damaged metadata of an image that is whole
         return int(image.getexif().get(0x0112, 1))
     return 1

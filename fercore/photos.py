@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -78,6 +79,17 @@ def photos_in_zip(content: bytes, where: str) -> Iterator[tuple[str, bytes]]:
         yield name, found
 
 
+def other_files_under(path: Path) -> Counter[str]:
+    """How many files of other kinds a folder and those below it hold, by suffix."""
+    return Counter(
+        found.suffix.lower()
+        for found in path.rglob("*")
+        if found.is_file()
+        and _is_visible(str(found.relative_to(path)))
+        and not _is_photo(found.name)
+    )
+
+
 def photos_under(path: Path) -> list[Path]:
     """The image files of a folder and those below it, sorted; a file is itself.
 
@@ -96,6 +108,9 @@ def photos_under(path: Path) -> list[Path]:
 
 
 def _is_photo(name: str) -> bool:
+    return _is_visible(name) and name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def _is_visible(name: str) -> bool:
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in parts)
-    return not hidden and name.lower().endswith(IMAGE_SUFFIXES)
+    return not any(part.startswith((".", "__MACOSX")) and part != ".." for part in parts)

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fercore.files import printable
 from fercore.records import UNGROUPED, Results
 
 ROOTS = ("--data-root", "--runs-root")
@@ -33,7 +34,7 @@ def called_command() -> str:
         if word in ROOTS:
             next(words, None)
         elif not word.startswith(tuple(f"{root}=" for root in ROOTS)):
-            kept.append(word)
+            kept.append(printable(word))
     return shlex.join(["fercore", *kept])
 
 
@@ -45,7 +46,8 @@ def print_json(content: Any) -> None:
 
 def print_table(table: Table) -> None:
     """Print a table, as wide as its content where no terminal sets a width."""
-    console = Console() if sys.stdout.isatty() else Console(width=200)
+    # What stands in brackets or between colons may be part of a name.
+    console = Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False)
     console.print(table)
 
 

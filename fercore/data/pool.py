@@ -209,6 +209,8 @@ def compare_counts(
 
 
 def _describe(derived: store.Derivation) -> str:
+    if not derived.detector:
+        return f"images of {derived.dataset} {derived.fingerprint}, labelled anew"
     shares = ", ".join(
         f"{derived.titles.get(role, role)} {share:.1%}"
         for role, share in derived.faces_found.items()

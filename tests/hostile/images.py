@@ -135,21 +135,64 @@ def turned(kind: str, orientation: int) -> bytes:
     return saved(Image.fromarray(stored), kind, exif=exif)
 
 
+def plain_tiff(levels: np.ndarray, orientation: int = 1) -> bytes:
+    """An uncompressed TIFF of levels of any type, with an orientation, as cameras write them."""
+    height, width = levels.shape[:2]
+    samples = 1 if levels.ndim == 2 else levels.shape[2]
+    bits, kind = 8 * levels.dtype.itemsize, {"u": 1, "i": 2, "f": 3}[levels.dtype.kind]
+    pixels = levels.astype(levels.dtype.newbyteorder("<")).tobytes()
+    entries = [
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, samples, bits),
+        (259, 3, 1, 1),
+        (262, 3, 1, 1 if samples == 1 else 2),
+        (273, 4, 1, 0),
+        (274, 3, 1, orientation),
+        (277, 3, 1, samples),
+        (278, 4, 1, height),
+        (279, 4, 1, len(pixels)),
+        (284, 3, 1, 1),
+        (339, 3, samples, kind),
+    ]
+    start = 8 + 2 + 12 * len(entries) + 4
+    several = struct.pack("<3H", *[bits] * 3) + struct.pack("<3H", *[kind] * 3)
+    directory = struct.pack("<H", len(entries))
+    for tag, code, count, value in entries:
+        if tag == 273:
+            value = start + len(several)
+        if count > 1:
+            value, code = start + (6 if tag == 339 else 0), 3
+        directory += struct.pack("<HHII", tag, code, count, value)
+    return b"II*\0\x08\0\0\0" + directory + bytes(4) + several + pixels
+
+
+def grey_png(depth: int, key: int) -> bytes:
+    """A PNG of grey levels of 1 to 8 bits, brighter to the right; one level is transparent."""
+    levels = np.tile(np.arange(SIDE) * 2**depth // SIDE, (SIDE, 1)).astype(np.uint8)
+    bits = np.unpackbits(levels[..., None], axis=2)[..., 8 - depth :].reshape(SIDE, -1)
+    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in bits)
+    header = struct.pack(">IIBBBBB", SIDE, SIDE, depth, 0, 0, 0, 0)
+    return _png(header, zlib.compress(rows), _chunk(b"tRNS", struct.pack(">H", key)))
+
+
 def png_of_one_level(width: int, height: int, colour_type: int = 6, depth: int = 8) -> bytes:
     """A true PNG of one colour: a few hundred kilobytes, and gigabytes once decoded."""
     channels = {0: 1, 2: 3, 4: 2, 6: 4}[colour_type]
     row = b"\0" + b"\x80" * (width * channels * depth // 8)
     packer = zlib.compressobj(9)
     packed = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    return _png(struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0), packed)
 
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        check = struct.pack(">I", zlib.crc32(kind + content))
-        return struct.pack(">I", len(content)) + kind + content + check
 
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
-    )
+def _png(header: bytes, packed: bytes, between: bytes = b"") -> bytes:
+    parts = (_chunk(b"IHDR", header), between, _chunk(b"IDAT", packed), _chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    check = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + check
 
 
 def damaged() -> dict[str, bytes]:

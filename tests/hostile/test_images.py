@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fercore import data, faces, image_decoding
+from fercore import data, faces, image_levels
 from fercore.data.intake.images import decode_grey, decode_scaled
 from fercore.data.splits import POOL
 from fercore.errors import UserError
@@ -90,6 +90,39 @@ def test_both_sides_turn_a_photo_as_its_exif_data_say(kind: str, orientation: in
     assert trained[:, SIDE // 2 + 8 :].max() < 20
 
 
+@pytest.mark.parametrize("orientation", [1, 2, 3, 6, 8])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_tiffs_of_any_depth_are_turned(dtype: type, channels: int, orientation: int):
+    high = {np.uint8: 255, np.uint16: 65_535, np.float32: 1}[dtype]
+    seen = np.zeros((SIDE, 2 * SIDE), dtype)
+    seen[:, :SIDE] = high
+    seen[: SIDE // 4] = 0
+    stored = {
+        1: seen,
+        2: seen[:, ::-1],
+        3: seen[::-1, ::-1],
+        6: np.rot90(seen),
+        8: np.rot90(seen, -1),
+    }[orientation]
+    levels = stored if channels == 1 else np.dstack([stored] * 3)
+    found = as_asked(images.plain_tiff(np.ascontiguousarray(levels), orientation))
+    np.testing.assert_array_equal(found, 255 * (seen > 0))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_a_transparent_level_is_counted_in_the_depth_of_the_file(depth: int):
+    for key in (0, 2**depth // 2, 2**depth - 1):
+        grey = as_trained(images.grey_png(depth, key))
+        levels = np.arange(SIDE) * 2**depth // SIDE
+        expected = np.where(levels == key, 255, levels * 255 // (2**depth - 1))
+        np.testing.assert_array_equal(grey[0], expected)
+
+
+def test_grey_and_transparency_of_16_bits_are_blended():
+    assert set(as_trained(images.png_of_one_level(SIDE, SIDE, 4, 16)).ravel()) == {191}
+
+
 def test_a_dataset_of_one_size_is_turned_as_well():
     seen = np.zeros((48, 48), np.uint8)
     seen[:24] = 255
@@ -158,7 +191,7 @@ def test_a_large_jpeg_is_reduced_where_that_is_asked_for():
 
 
 def test_strips_join_without_a_seam(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(image_decoding, "_STRIP_PIXELS", 5 * SIDE)
+    monkeypatch.setattr(image_levels, "_STRIP_PIXELS", 5 * SIDE)
     found = decode_image(FORMATS["colour.png"], "photo")
     np.testing.assert_array_equal(to_grey(found), images.eight())
 

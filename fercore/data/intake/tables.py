@@ -160,7 +160,7 @@ def _parse(
     num_pixels: int,
     reject: Callable[[str], None],
 ) -> Iterator[Row]:
-    for number, cells in enumerate(_filled(table)):
+    for number, cells in enumerate(filled_rows(table)):
         try:
             emotion, usage = (cells[place] for place in columns)
             label = _label(emotion, class_names)
@@ -178,7 +178,12 @@ def _parse(
             yield Row(number, label, usage.strip(), levels)
 
 
-def _filled(table: Table) -> Iterator[list[str]]:
+def filled_rows(table: Table) -> Iterator[list[str]]:
+    """The rows of a table that are not blank.
+
+    Raises:
+        UserError: if the file is no CSV.
+    """
     try:
         for cells in table.rows:
             if cells:
