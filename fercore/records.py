@@ -248,7 +248,8 @@ class Results(_Record):
             each an error).
         finished: ISO 8601 with offset, UTC.
         selection: which checkpoint these are the results of.
-        stopped_by: `"epochs"`, `"early stopping"`, `"interrupt"` or `"not a number"`.
+        stopped_by: `"epochs"`, `"early stopping"` or `"interrupt"`. Earlier versions wrote `"not a
+            number"` for a training that diverged, which has no results now.
         epochs_run: whole epochs; 0 if imported.
         parameters: of the network, trained or not.
         trainable_parameters: of them.

@@ -8,12 +8,12 @@ from the seed and the epoch alone, so that a resumed run goes on as if it had ne
 import math
 import statistics
 import time
-from pathlib import Path
 from typing import Literal
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from fercore import (
     checkpoints,
@@ -30,7 +30,7 @@ from fercore import (
 from fercore.augment import change_copies
 from fercore.config import ExperimentConfig, ImageConfig
 from fercore.data.splits import Splits
-from fercore.errors import UserError
+from fercore.errors import DivergedError, UserError
 from fercore.evaluate import judge, predictions_of, temperature_of
 from fercore.layers import adapt_whitening
 from fercore.lineage import find_start, find_teachers
@@ -38,14 +38,24 @@ from fercore.partition import fit_images
 from fercore.protocol import plan
 from fercore.recorder import RunWriter
 from fercore.records import LogRow, Results, Selection
-from fercore.runs import read_log
-from fercore.trainee import OnProgress, Progress, Steps, Trainee, batches, layer_table, predict
+from fercore.runs import Run, read_log
+from fercore.trainee import (
+    OnProgress,
+    Progress,
+    Steps,
+    Trainee,
+    batches,
+    forward,
+    layer_table,
+    predict,
+    require_finite,
+)
 
 EVALUATION_BATCH = 128
 WHITENING_IMAGES = 5000
 # Of shorter epochs not every one is saved: on a GPU writing would take as long as training.
 SAVE_SECONDS = 10.0
-Stop = Literal["epochs", "early stopping", "interrupt", "not a number"]
+Stop = Literal["epochs", "early stopping", "interrupt"]
 
 
 def train(
@@ -68,14 +78,17 @@ def train(
         splits: its dataset.
         run: an open run directory.
         command: what starts this run again, for the record.
-        resume: go on from the last epoch that was saved in the run directory.
+        resume: go on from the last epoch that was saved in the run directory, or begin anew if
+            none was.
         on_progress: called often; must be quick.
 
     Returns:
         What `results.json` holds.
 
     Raises:
-        UserError: if the run cannot be resumed, or not one epoch gave a finite loss.
+        UserError: if the run cannot be resumed, or a teacher cannot teach.
+        DivergedError: if the loss, or an output of the network, is not a finite number. The log is
+            kept; nothing is evaluated or exported.
         KeyboardInterrupt: if it is interrupted before the end of the first epoch, or twice.
         OSError: if the run directory cannot be written, as on a full disk.
     """
@@ -84,9 +97,12 @@ def train(
             return _train(config, splits, run, command, resume, on_progress)
         except KeyboardInterrupt:
             saved = (run.checkpoints / "last.npz").is_file()
-            how = "resume it to go on" if saved else "before its first epoch ended; train it anew"
+            how = "resume it to go on" if saved else "before its first epoch ended"
             run.set_status(state="interrupted", message=f"interrupted; {how}")
             raise
+        except DivergedError as error:
+            run.set_status(state="diverged", message=str(error)[:500])
+            raise DivergedError(f"{run.path.name} diverged: {error}; its log is kept") from None
         except BaseException as error:
             said = str(error).strip().splitlines() or [type(error).__name__]
             run.try_status(state="failed", message=said[0][:500])
@@ -101,6 +117,7 @@ def _train(
     resume: bool,
     on_progress: OnProgress,
 ) -> Results:
+    resume = resume and (run.checkpoints / "last.npz").is_file()
     protocol = plan(config, splits)
     precision = device.resolve_precision(config.precision)
     if not resume:
@@ -142,6 +159,9 @@ def _train(
         run.set_status(phase="asking the teachers", epochs=config.epochs)
         on_progress(Progress("asking the teachers"))
         answers = combine.answers(teachers, images, config.augmentation.horizontal_flip)
+        for teacher in teachers:
+            if not np.isfinite(answers).all():
+                _require_teaching(teacher, combine.answers([teacher], images, mirrored=False))
         teachers = ()
 
     def build_trainee(size: int) -> Trainee:
@@ -156,16 +176,23 @@ def _train(
             if start is not None:
                 checkpoints.start_from(start, network)
             taught_by = [checkpoints.teacher(teacher, shape) for teacher in teachers]
+            for teacher, known in zip(teachers, taught_by, strict=True):
+                few = pixels[:EVALUATION_BATCH]
+                _require_teaching(teacher, forward(known, few, EVALUATION_BATCH))
             return Trainee(network, config, pixels, taught_by, answers)
 
     last_path, best_path = run.checkpoints / "last.npz", run.checkpoints / "best.npz"
     log: list[LogRow] = []
+    best = checkpoints.Weights(0, [])
     done = checkpoints.epoch_of(last_path) if resume else 0
     full_size = images.shape[1]
     size = schedule.image_size(config, done + 1, full_size)
     trainee = build_trainee(size)
     if resume:
-        log = read_log(run.path)[: checkpoints.load(last_path, trainee.state())]
+        log, best = checkpoints.load_training(run.path, trainee.state(), final.variables)
+        if read_log(run.path)[: len(log)] != log:
+            note = "log.jsonl is damaged; the epochs behind the checkpoint are restored from it"
+            on_progress(Progress("preparing", note=note))
         # It may go on for more epochs than it began with.
         run.write_json("config.json", config.model_dump(mode="json"))
         run.rewrite_log(log)
@@ -212,15 +239,15 @@ def _train(
                     return_dict=True,
                 )
                 weights_now = trainee.network.variables
-                evaluated = [ops.convert_to_numpy(variable) for variable in weights_now]
+                # Copies, which outlive the step that replaces the weights.
+                evaluated = [np.array(ops.convert_to_numpy(variable)) for variable in weights_now]
             ended = time.perf_counter()
 
             # Under the SVM's loss the softmax of the scores is no probability to take logs of.
             selected_loss = scores["nll" if config.loss == "cross_entropy" else "loss"]
             loss, val_loss = float(history["loss"][-1]), float(selected_loss)
-            if not (math.isfinite(loss) and math.isfinite(val_loss)):
-                stopped_by = "not a number"
-                break
+            _require_finite_loss("training", loss, epoch, config)
+            _require_finite_loss("validation", val_loss, epoch, config)
             row = LogRow(
                 epoch=epoch,
                 loss=loss,
@@ -242,10 +269,9 @@ def _train(
                 over = epoch == config.epochs or schedule.should_stop(config.early_stopping, log)
                 due = time.perf_counter() - saved_at >= SAVE_SECONDS
                 if over or due or (is_best and config.keep == "best"):
-                    states: dict[Path, checkpoints.State] = {last_path: trainee.state()}
                     if is_best or config.keep == "last":
-                        states[best_path] = evaluated
-                    checkpoints.save(states, epoch)
+                        best = checkpoints.Weights(epoch, evaluated)
+                    checkpoints.save_training(last_path, trainee.state(), best, log)
                     saved = epoch
                     saved_at = time.perf_counter()
             run.set_status(epoch=epoch, step=0)
@@ -255,11 +281,6 @@ def _train(
             raise
         # One that came while the last epoch was saved stopped nothing.
         stopped_by = "interrupt" if len(log) < config.epochs else "epochs"
-    if not log:
-        raise UserError(
-            f"the loss of the first epoch was not finite (learning rate "
-            f"{config.optimizer.learning_rate:g}); lower --optimizer.learning-rate"
-        )
     if saved < len(log):
         log = log[:saved]
         run.rewrite_log(log)
@@ -268,7 +289,10 @@ def _train(
     # The best checkpoint, its kernels rounded to what model.onnx stores.
     run.set_status(phase="evaluating")
     on_progress(Progress("evaluating"))
-    best = log[checkpoints.load(best_path, final.variables) - 1]
+    for variable, array in zip(final.variables, best.arrays, strict=True):
+        variable.assign(array)
+    checkpoints.save(best_path, best.arrays, best.epoch)
+    chosen = log[best.epoch - 1]
     export.round_kernels(final)
     if config.head == "random_forest":
         fitted = (images, labels)
@@ -277,6 +301,8 @@ def _train(
         probabilities = {
             role: predict(final, pixels, EVALUATION_BATCH) for role, pixels in judged.items()
         }
+        for role, outputs in probabilities.items():
+            require_finite(outputs, protocol.views[role].title)
     predictions = predictions_of(protocol, probabilities)
     run.write_predictions(predictions)
     final.save(run.checkpoints / "model.keras")
@@ -294,10 +320,10 @@ def _train(
         class_names=list(protocol.class_names),
         splits=judge(protocol, predictions),
         selection=Selection(
-            epoch=best.epoch,
+            epoch=chosen.epoch,
             split=protocol.views["validation"].title,
             metric="accuracy" if config.keep == "best" else "epoch",
-            value=best.val_accuracy,
+            value=chosen.val_accuracy,
         ),
         stopped_by=stopped_by,
         epochs_run=len(log),
@@ -313,6 +339,24 @@ def _train(
     run.write_record(results)
     run.set_status(state="finished", phase="", message=f"stopped by {stopped_by}")
     return results
+
+
+def _require_finite_loss(what: str, loss: float, epoch: int, config: ExperimentConfig) -> None:
+    if not math.isfinite(loss):
+        raise DivergedError(
+            f"the {what} loss of epoch {epoch} is {loss} (learning rate "
+            f"{config.optimizer.learning_rate:g}); lower --optimizer.learning-rate or set "
+            "--optimizer.clip-norm"
+        )
+
+
+def _require_teaching(teacher: Run, answers: NDArray[np.float32]) -> None:
+    wrong = ~np.isfinite(answers).all(axis=1)
+    if wrong.any():
+        raise UserError(
+            f"received the teacher {teacher.id}, whose outputs for {wrong.sum()} of {len(answers)} "
+            "images are not finite numbers; expected a run that did not diverge"
+        )
 
 
 def _require_same_weights(

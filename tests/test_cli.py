@@ -285,7 +285,7 @@ def test_seeds_that_are_missing_are_trained_one_by_one(fercore, monkeypatch):
     assert begun == [f"train synthetic-quick --batch-size 32 --seed {seed}" for seed in (0, 2)]
 
 
-def test_a_training_that_ends_early_is_not_taken_for_done(monkeypatch, tmp_path):
+def test_a_training_that_ends_early_is_not_taken_for_done(monkeypatch, tmp_path, capsys):
     from fercore.cli.jobs import Job, do
     from fercore.config import load_config
     from fercore.errors import UserError
@@ -297,11 +297,14 @@ def test_a_training_that_ends_early_is_not_taken_for_done(monkeypatch, tmp_path)
         with pytest.raises(UserError, match=problem):
             do(job, tmp_path, tmp_path)
     results = Told(job.config, right=20).results.model_copy(update={"stopped_by": "not a number"})
-    lost = Run(tmp_path / "lost", "finished", job.config, results=results)
+    lost = Run(tmp_path / "lost", "diverged", job.config, results=results)
     monkeypatch.setattr("fercore.cli.jobs.wait_for", lambda process, timeout: 0)
-    monkeypatch.setattr("fercore.cli.jobs.list_runs", lambda root: [lost])
-    with pytest.raises(UserError, match="no longer a number, and would again"):
+    found = iter([[], [lost], [lost]])
+    monkeypatch.setattr("fercore.cli.jobs.list_runs", lambda root: next(found))
+    with pytest.raises(UserError, match=r"lost diverged, and would again.*; the same command"):
         do(job, tmp_path, tmp_path)
+    do(job, tmp_path, tmp_path)
+    assert "seed 0: left out, lost diverged" in capsys.readouterr().out
 
 
 CHILD = """

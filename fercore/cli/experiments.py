@@ -419,8 +419,13 @@ def _resumable(run: Run, overrides: dict[str, Any]) -> ExperimentConfig:
         config = load_config(run.path / "config.json", overrides)
         refuse_other_epochs(run, config)
     stopped = run.results.stopped_by if run.results else ""
-    if stopped in {"early stopping", "not a number"}:
+    if stopped == "early stopping":
         raise UserError(f"{run.id} was stopped by {stopped}, as its config asks; nothing to resume")
+    if run.state == "diverged":
+        raise UserError(
+            f"{run.id} diverged, and would again; train anew with a lower learning rate "
+            "(--optimizer.learning-rate) or a bound on its gradients (--optimizer.clip-norm)"
+        )
     if run.results and run.results.epochs_run >= config.epochs:
         raise UserError(
             f"{run.id} has all of its {config.epochs} epochs; for more: "
@@ -520,6 +525,8 @@ class _Display:
         return self._show
 
     def _show(self, progress: "TrainingProgress") -> None:
+        if progress.note:
+            self.say(progress.note)
         if progress.row is not None:
             self.say(_epoch_line(progress.row, progress.epochs))
             return
