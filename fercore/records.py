@@ -52,6 +52,31 @@ class Status(_Record):
     locked: bool = False
 
 
+class Session(_Record):
+    """One of the processes that trained a run.
+
+    Attributes:
+        started: ISO 8601 with offset, UTC.
+        command: of the process.
+        first_epoch: the first epoch that it trained, from 1.
+        host: name of the machine; empty if it is not known.
+        commit: as in `Environment`, like the other fields.
+    """
+
+    started: str
+    command: str
+    first_epoch: int = Field(ge=1)
+    host: str = ""
+    commit: str
+    python: str
+    platform: str
+    packages: dict[str, str]
+    backend: str
+    device: str
+    cores: int
+    precision: str
+
+
 class Environment(_Record):
     """`environment.json`: where the numbers come from.
 
@@ -74,6 +99,8 @@ class Environment(_Record):
         excluded_sha256: of the content of that file.
         source_dataset: name of the dataset that this one is derived from; empty if from none.
         source_fingerprint: of that dataset.
+        sessions: the processes that trained the run, in order. The fields above are those of the
+            first. Empty in runs that were not trained, or by an earlier version.
     """
 
     format_version: int = FORMAT_VERSION
@@ -94,6 +121,12 @@ class Environment(_Record):
     excluded_sha256: str | None = None
     source_dataset: str = ""
     source_fingerprint: str = ""
+    sessions: tuple[Session, ...] = ()
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that trained the run, each once."""
+        return tuple(dict.fromkeys([self.device, *(own.device for own in self.sessions)]))
 
 
 class LogRow(_Record):

@@ -38,7 +38,7 @@ from fercore.partition import fit_images
 from fercore.protocol import plan
 from fercore.recorder import RunWriter
 from fercore.records import LogRow, Results, Selection
-from fercore.runs import Run, read_log
+from fercore.runs import Run, read_log, read_run
 from fercore.trainee import (
     OnProgress,
     Progress,
@@ -120,17 +120,21 @@ def _train(
     resume = resume and (run.checkpoints / "last.npz").is_file()
     protocol = plan(config, splits)
     precision = device.resolve_precision(config.precision)
+    here = provenance.describe(
+        command,
+        splits,
+        protocol,
+        backend=keras.backend.backend(),
+        device=device.describe_device(config.devices),
+        precision=precision,
+    )
+    done = checkpoints.epoch_of(run.checkpoints / "last.npz") if resume else 0
+    known = read_run(run.path).environment
+    environment = provenance.add_session(known, here, first_epoch=done + 1)
+    if changed := provenance.last_change(environment):
+        on_progress(Progress("preparing", note=f"resumed with another {changed}"))
     if not resume:
-        run.write_record(
-            provenance.describe(
-                command,
-                splits,
-                protocol,
-                backend=keras.backend.backend(),
-                device=device.describe_device(config.devices),
-                precision=precision,
-            )
-        )
+        run.write_record(environment)
 
     # The samples, what each weighs, and where they stand among the images on the device.
     on_progress(Progress("preparing"))
@@ -184,7 +188,6 @@ def _train(
     last_path, best_path = run.checkpoints / "last.npz", run.checkpoints / "best.npz"
     log: list[LogRow] = []
     best = checkpoints.Weights(0, [])
-    done = checkpoints.epoch_of(last_path) if resume else 0
     full_size = images.shape[1]
     size = schedule.image_size(config, done + 1, full_size)
     trainee = build_trainee(size)
@@ -193,6 +196,7 @@ def _train(
         if read_log(run.path)[: len(log)] != log:
             note = "log.jsonl is damaged; the epochs behind the checkpoint are restored from it"
             on_progress(Progress("preparing", note=note))
+        run.write_record(environment)
         # It may go on for more epochs than it began with.
         run.write_json("config.json", config.model_dump(mode="json"))
         run.rewrite_log(log)

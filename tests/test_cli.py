@@ -12,6 +12,7 @@ from fercore.cli.experiments import refuse_other_epochs
 from fercore.cli.options import called_command
 from fercore.config import load_config
 from fercore.errors import UserError
+from fercore.locks import HOST
 from fercore.recorder import RunWriter
 from fercore.runs import Run, check_run, list_runs, read_run
 from tests.tiny import Told
@@ -235,6 +236,42 @@ def test_a_run_without_its_checkpoint_stays_as_it_is(fercore, tmp_path):
     assert before == {
         path.name: path.read_bytes() for path in writer.path.iterdir() if path.is_file()
     }
+
+
+@pytest.mark.keras
+def test_of_two_resumptions_at_once_one_trains(tmp_path):
+    """Of a run that was killed before its first epoch, so that it is trained from the start."""
+    config = load_config("synthetic-quick", {"epochs": 2})
+    RunWriter.create(tmp_path, config).release()
+    (run,) = list_runs(tmp_path)
+    assert (run.state, run.problem) == ("interrupted", "")
+    command = [sys.executable, "-m", "fercore", "train", "--resume", run.id]
+    both = [
+        subprocess.Popen(
+            [*command, "--runs-root", str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    try:
+        outputs = [process.communicate(timeout=300) for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    assert sorted(process.returncode for process in both) == [0, 2]
+    loser = both[0].returncode == 0
+    winner = both[not loser]
+    error = outputs[loser][1]
+    assert f"{run.id} is in use by process {winner.pid} on {HOST}" in error
+    assert error.count("\n") == 1
+    assert [row.epoch for row in run.log()] == [1, 2]
+    assert check_run(run.path) == []
+    trained = read_run(run.path)
+    assert trained.state == "finished"
+    assert trained.environment.command == f"fercore train {run.path / 'config.json'}"
+    assert [own.first_epoch for own in trained.environment.sessions] == [1]
 
 
 def test_a_finished_run_of_a_clone_has_all_its_epochs(fercore):

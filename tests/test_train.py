@@ -6,6 +6,7 @@ import pytest
 
 from fercore.errors import UserError
 from fercore.evaluate import evaluate_onnx, judge
+from fercore.locks import HOST
 from fercore.protocol import plan
 from fercore.recorder import RunWriter
 from fercore.runs import check_run, read_run
@@ -221,6 +222,8 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(splits, tmp_path):
 
     results = train(config, splits, RunWriter(parts.path), resume=True)
     assert results.stopped_by == "epochs"
+    sessions = read_run(parts.path).environment.sessions
+    assert [(own.first_epoch, own.host) for own in sessions] == [(1, HOST), (2, HOST)]
     expected, got = read_run(whole.path).log(), read_run(parts.path).log()
     assert [row.epoch for row in got] == [1, 2, 3]
     for left, right in zip(expected, got, strict=True):

@@ -26,7 +26,7 @@ from fercore.cli.options import (
 from fercore.cli.quiet import native_notes_silenced
 from fercore.config import ExperimentConfig, field_names, list_configs, load_config, nearest
 from fercore.errors import UserError
-from fercore.recreate import require_checkpoint
+from fercore.recreate import require_checkpoint, train_command
 from fercore.roots import data_root, runs_root
 from fercore.runs import Run, find_run, list_runs, read_run
 
@@ -214,6 +214,8 @@ def _resumed(run: Run, overrides: dict[str, Any], command: str, data: Path) -> I
     with RunWriter.claim(run.path) as writer:
         run = read_run(run.path)  # as it is now that nobody else changes it
         config = _resumable(run, overrides)
+        if run.environment is None:  # which would name the command that begins it
+            command = train_command(run)
         writer.announce(config.epochs)
         try:
             splits = load(config.dataset, data)

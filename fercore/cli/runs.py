@@ -17,6 +17,7 @@ from fercore.cli.options import (
     print_table,
 )
 from fercore.errors import UserError
+from fercore.provenance import session_summary
 from fercore.records import run_schema
 from fercore.roots import data_root, runs_root
 from fercore.runs import Run, check_run, find_run, list_runs
@@ -85,6 +86,8 @@ def show(run: RunName, runs: RunsRoot = None, as_json: AsJson = False) -> None:
         env = found.environment
         typer.echo(f"{env.command}\n{env.device}, {env.precision}, {env.backend}, {env.started}")
         typer.echo(f"commit {env.commit or 'unknown'}, data {env.dataset_fingerprint}")
+        if sessions := session_summary(env):
+            typer.echo(sessions)
     if found.results:
         table = plain_table("split", ">n", ">accuracy %", ">95% interval", ">macro-F1", ">UAR %")
         for split in found.results.splits.values():
