@@ -13,6 +13,7 @@ import pandas as pd
 from dashboard import facts, formats
 from dashboard.theme import swatch
 from fercore.metrics import PairedDifference, predictive_value
+from fercore.provenance import session_summary
 from fercore.records import ClassResult, Environment, Layer, SplitResult, grouping
 from fercore.runs import Run, started
 
@@ -288,13 +289,15 @@ def provenance_table(run: Run) -> pd.DataFrame:
             "Dataset fingerprint": environment.dataset_fingerprint,
             **_exclusion(run, environment),
             **_ancestors(environment),
-            "Device": environment.device,
+            "Device": ", ".join(environment.devices),
             "Processor cores": str(environment.cores),
             "Precision": environment.precision,
             "Keras backend": environment.backend if run.experiment else f"none: {run.origin}",
             "Python": environment.python,
             "Platform": environment.platform,
         }
+        if sessions := session_summary(environment):
+            rows["Sessions"] = sessions
     if results:
         chosen = results.selection
         rows["Finished"] = results.finished
@@ -415,7 +418,7 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
         "model.onnx": None if bytes_ is None else round(bytes_),
         "Face ms": mean(lambda run: facts.latency(run).face_ms if run.latency else None),
         "Training time": mean(lambda run: run.results.train_seconds if run.results else None),
-        "Device": environment.device if environment else None,
+        "Device": ", ".join(environment.devices) if environment else None,
         "Started": datetime.fromtimestamp(begun, UTC) if begun else None,
         "Tags": _tags(runs) or None,
         "Note": _note(first),
@@ -433,7 +436,7 @@ def _headline_row(run: Run, result: SplitResult | None) -> dict[str, Any]:
     return (_figures(run, result) if result else dict.fromkeys(_FIGURES)) | {
         "Checkpoint": results.selection.epoch if results and results.selection else None,
         "Parameters": results.parameters if results else None,
-        "Device": run.environment.device if run.environment else None,
+        "Device": ", ".join(run.environment.devices) if run.environment else None,
     }
 
 
@@ -495,7 +498,7 @@ def _searched(run: Run) -> str:
     config, environment = run.config, run.environment
     parts = [run.id, run.state, facts.title(run), run.notes.text, *_tags([run])]
     parts += [config.dataset, config.model] if config else []
-    parts += [environment.device] if environment else []
+    parts += environment.devices if environment else []
     return " ".join(parts).lower()
 
 
@@ -504,7 +507,7 @@ def _described(run: Run) -> dict[str, str]:
     environment = run.environment
     if environment:
         fields |= {
-            "ran on: device": environment.device,
+            "ran on: device": ", ".join(environment.devices),
             "ran on: precision": environment.precision,
             "ran on: backend": environment.backend,
             "ran on: commit": environment.commit,

@@ -74,8 +74,12 @@ class Device:
         """Whether a run was trained on such a device."""
         found = run.environment
         return found is not None and (
-            found.device in self.names
+            # One that was resumed on another machine has epochs of both.
+            all(device in self.names for device in found.devices)
             and (found.backend, found.cores) == (self.backend, self.cores)
+            and all(
+                (own.backend, own.cores) == (self.backend, self.cores) for own in found.sessions
+            )
         )
 
 

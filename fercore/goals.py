@@ -299,7 +299,8 @@ def _figures(goal: Goal, experiment: str, runs: Sequence[Run]) -> Reached:
     results = [run.results for run in runs if run.results]
     seconds = [result.train_seconds for result in results if result.train_seconds]
     passes = [_passed(run, goal.accuracy) for run in runs]
-    devices = {run.environment.device for run in runs if run.environment and run.experiment}
+    known = [run.environment for run in runs if run.environment and run.experiment]
+    devices = {device for environment in known for device in environment.devices}
     return Reached(
         experiment=experiment,
         runs=tuple(run.id for run in runs),

@@ -71,6 +71,31 @@ class Ancestor(_Record):
     tested_images_seen: int | None = Field(default=None, ge=0)
 
 
+class Session(_Record):
+    """One of the processes that trained a run.
+
+    Attributes:
+        started: ISO 8601 with offset, UTC.
+        command: of the process.
+        first_epoch: the first epoch that it trained, from 1.
+        host: name of the machine; empty if it is not known.
+        commit: as in `Environment`, like the other fields.
+    """
+
+    started: str
+    command: str
+    first_epoch: int = Field(ge=1)
+    host: str = ""
+    commit: str
+    python: str
+    platform: str
+    packages: dict[str, str]
+    backend: str
+    device: str
+    cores: int
+    precision: str
+
+
 class Environment(_Record):
     """`environment.json`: where the numbers come from.
 
@@ -94,6 +119,8 @@ class Environment(_Record):
         source_dataset: name of the dataset that this one is derived from; empty if from none.
         source_fingerprint: of that dataset.
         ancestors: the runs that the training begins with or learns from.
+        sessions: the processes that trained the run, in order. The fields above are those of the
+            first. Empty in runs that were not trained, or by an earlier version.
     """
 
     format_version: int = FORMAT_VERSION
@@ -115,6 +142,12 @@ class Environment(_Record):
     source_dataset: str = ""
     source_fingerprint: str = ""
     ancestors: tuple[Ancestor, ...] = ()
+    sessions: tuple[Session, ...] = ()
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that trained the run, each once."""
+        return tuple(dict.fromkeys([self.device, *(own.device for own in self.sessions)]))
 
 
 class LogRow(_Record):
@@ -296,7 +329,8 @@ class Results(_Record):
             each an error).
         finished: ISO 8601 with offset, UTC.
         selection: which checkpoint these are the results of.
-        stopped_by: `"epochs"`, `"early stopping"`, `"interrupt"` or `"not a number"`.
+        stopped_by: `"epochs"`, `"early stopping"` or `"interrupt"`. Earlier versions wrote `"not a
+            number"` for a training that diverged, which has no results now.
         epochs_run: whole epochs; 0 if imported.
         parameters: of the network, trained or not.
         trainable_parameters: of them.

@@ -168,6 +168,8 @@ def test_folds_count_once_all_of_them_are_there():
 def test_what_was_interrupted_is_gone_on_with(tmp_path):
     begun = made("le2019-deep", 0.3)
     interrupted = Run(tmp_path / begun.id, "interrupted", begun.config)
+    interrupted.path.mkdir()
+    (interrupted.path / "log.jsonl").write_text("{}\n{}\n")
     job = job_of("le2019-deep", 0, 0)
     # Without a checkpoint, as in a clone of what another machine began, there is nothing to go on.
     assert words_for(job, [interrupted]) == ["train", "le2019-deep", "--seed", "0"]

@@ -26,7 +26,7 @@ from fercore.cli.options import (
 from fercore.cli.quiet import native_notes_silenced
 from fercore.config import ExperimentConfig, field_names, list_configs, load_config, nearest
 from fercore.errors import UserError
-from fercore.recreate import require_checkpoint
+from fercore.recreate import require_checkpoint, train_command
 from fercore.roots import data_root, runs_root
 from fercore.runs import Run, find_run, list_runs, read_run
 
@@ -226,6 +226,8 @@ def _resumed(run: Run, overrides: dict[str, Any], command: str, data: Path) -> I
     with RunWriter.claim(run.path) as writer:
         run = read_run(run.path)  # as it is now that nobody else changes it
         config = _resumable(run, overrides)
+        if run.environment is None:  # which would name the command that begins it
+            command = train_command(run)
         writer.announce(config.epochs)
         try:
             splits = load(config.dataset, data)
@@ -432,8 +434,13 @@ def _resumable(run: Run, overrides: dict[str, Any]) -> ExperimentConfig:
         config = load_config(run.path / "config.json", overrides)
         refuse_other_epochs(run, config)
     stopped = run.results.stopped_by if run.results else ""
-    if stopped in {"early stopping", "not a number"}:
+    if stopped == "early stopping":
         raise UserError(f"{run.id} was stopped by {stopped}, as its config asks; nothing to resume")
+    if run.state == "diverged":
+        raise UserError(
+            f"{run.id} diverged, and would again; train anew with a lower learning rate "
+            "(--optimizer.learning-rate) or a bound on its gradients (--optimizer.clip-norm)"
+        )
     if run.results and run.results.epochs_run >= config.epochs:
         raise UserError(
             f"{run.id} has all of its {config.epochs} epochs; for more: "
@@ -522,6 +529,8 @@ class _Display:
         return self._show
 
     def _show(self, progress: "TrainingProgress") -> None:
+        if progress.note:
+            self.say(progress.note)
         if progress.row is not None:
             self.say(_epoch_line(progress.row, progress.epochs))
             return

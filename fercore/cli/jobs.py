@@ -51,7 +51,7 @@ def words_for(job: Job, runs: Sequence[Run]) -> list[str]:
     """What trains it, or goes on with one that was interrupted.
 
     Raises:
-        UserError: if it is being trained at this moment, or diverged: it would again.
+        UserError: if it is being trained at this moment.
     """
     for run in runs_of(job, runs):
         if run.is_active:
@@ -73,6 +73,17 @@ def resumable(job: Job, runs: Sequence[Run]) -> Run | None:
     stopped = [run for run in runs_of(job, runs) if run.can_resume]
     # One with epochs behind it comes before one that would begin anew.
     return min(stopped, key=lambda run: run.has_no_progress, default=None)
+
+
+def diverged(job: Job, runs: Sequence[Run]) -> str:
+    """Say that a run of this experiment, seed and fold diverged; empty if none did."""
+    lost = next((run for run in runs_of(job, runs) if run.state == "diverged"), None)
+    if lost is None:
+        return ""
+    return (
+        f"{lost.id} diverged, and would again; lower the learning rate of its config, or set a "
+        "bound (optimizer.clip_norm)"
+    )
 
 
 @contextmanager
@@ -113,19 +124,19 @@ def do(job: Job, runs: Path, data: Path) -> None:
     """
     with claimed(job, runs):
         found = list_runs(runs)
-        if not done(job.config, found):  # by another command, since it was looked for
-            run_fercore(words_for(job, found), runs, data)
-            found = list_runs(runs)
+        if done(job.config, found):  # by another command, since it was looked for
+            return
+        if lost := diverged(job, found):
+            typer.echo(f"{job.config.name}, seed {job.config.seed}: left out, {lost}")
+            return
+        status = call_fercore(words := words_for(job, found), runs, data)
+        found = list_runs(runs)
     if done(job.config, found):
         return
-    for run in runs_of(job, found):
-        if run.results:
-            if run.results.stopped_by == "not a number":
-                raise UserError(
-                    f"{run.id} ended where its loss was no longer a number, and would again; lower "
-                    "the learning rate of its config, or set a bound (optimizer.clip_norm)"
-                )
-            break
+    if lost := diverged(job, found):
+        raise UserError(f"{lost}; the same command leaves it out")
+    if status:
+        raise _failure(words, status)
     raise UserError(f"{job.config.name} was stopped before its end; go on with the same command")
 
 
@@ -145,10 +156,14 @@ def run_fercore(
     """
     status = call_fercore(words, runs, data, environment)
     if status:
-        raise UserError(
-            f"fercore {' '.join(words[:2])} ended with status {status}; mend what it says, then go "
-            "on with the same command"
-        )
+        raise _failure(words, status)
+
+
+def _failure(words: Sequence[str], status: int) -> UserError:
+    return UserError(
+        f"fercore {' '.join(words[:2])} ended with status {status}; mend what it says, then go "
+        "on with the same command"
+    )
 
 
 def call_fercore(

@@ -19,6 +19,7 @@ from fercore.cli.options import (
 )
 from fercore.data.splits import Splits
 from fercore.errors import UserError
+from fercore.provenance import session_summary
 from fercore.records import SplitResult, run_schema
 from fercore.roots import data_root, runs_root
 from fercore.runs import Run, check_run, find_run, list_runs
@@ -89,6 +90,8 @@ def show(run: RunName, runs: RunsRoot = None, as_json: AsJson = False) -> None:
         env = found.environment
         typer.echo(f"{env.command}\n{env.device}, {env.precision}, {env.backend}, {env.started}")
         typer.echo(f"commit {env.commit or 'unknown'}, data {env.dataset_fingerprint}")
+        if sessions := session_summary(env):
+            typer.echo(sessions)
     if found.results:
         print_evaluations(found.results, groups_unknown=found.groups_unknown)
     table = plain_table("layer", "kind", "detail", "output", ">parameters")

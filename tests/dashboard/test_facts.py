@@ -197,7 +197,7 @@ def test_what_was_judged_early_can_go_on(runs: dict[str, Run]):
     # A resumption for more epochs that died beside the results that it had.
     assert facts.resume_command(stopped("epochs", epochs=80))
     assert facts.resume_command(stopped("early stopping", epochs=80)) is None
-    assert facts.resume_command(stopped("not a number")) is None
+    assert facts.resume_command(replace(stopped("interrupt"), state="diverged")) is None
     assert facts.resume_command(replace(stopped("interrupt"), state="running")) is None
 
 

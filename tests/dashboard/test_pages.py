@@ -356,6 +356,29 @@ def test_run_page_details_come_from_the_address(
     assert shown in words(app) + "".join(frame.value.to_string() for frame in app.dataframe)
 
 
+def test_pages_show_runs_that_start_were_killed_or_diverged(root: Path):
+    plans = [make_runs.Plan(name, name, done=done) for name, done in NEW_STATES]
+    starting = make_runs.running(root, plans[0])
+    starting.set_status(state="starting", phase="starting", epoch=0)
+    (starting.path / "environment.json").unlink()
+    killed = make_runs.killed(root, plans[1])
+    said = "the training loss of epoch 6 is nan"
+    diverged = make_runs.ended(root, plans[2], "diverged", said)
+    open_page("runs")
+    page = words(open_page("run", run=starting.path.name))
+    assert "To train it" not in page
+    page = words(open_page("run", run=killed.name))
+    assert "To train it from the start:" in page
+    assert f"fercore train --resume {killed.name}" in page
+    page = words(open_page("run", run=diverged.name))
+    assert said in page
+    assert "--resume" not in page
+    open_page("compare", runs=[starting.path.name, killed.name, diverged.name])
+
+
+NEW_STATES = (("loading-run", 0), ("killed-run", 0), ("diverged-run", 5))
+
+
 def test_run_page_resumes(root: Path, runs: dict[str, Run]):
     said = words(open_page("run", run=runs["stalled-run"].id))
     assert f"fercore train --resume {runs['stalled-run'].id}" in said
