@@ -73,7 +73,7 @@ def faces(view: Compared) -> None:
         outcome = linked.choice("Show", _OUTCOMES, key="show", disabled=bool(true and said))
     found = cached.judged_samples(run, view.split)
     if found is None:
-        st.caption("No predictions are stored for this evaluation.")
+        st.caption("No predictions are stored for this evaluation, or they cannot be read.")
         return
     assert outcome in get_args(Outcome)
     places = judged.chosen(

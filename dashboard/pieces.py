@@ -230,7 +230,7 @@ def reliability(run: Run, split: str, color: str, scaled: bool) -> None:
     """Accuracy against confidence; at the run's own temperature if `scaled`."""
     judged = cached.judged_samples(run, split)
     if judged is None:
-        st.caption("No predictions are stored for this evaluation.")
+        st.caption("No predictions are stored for this evaluation, or they cannot be read.")
         return
     temperature = run.results.temperature if scaled and run.results else None
     probabilities: Probabilities = judged.probabilities

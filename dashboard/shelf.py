@@ -12,7 +12,8 @@ from fercore.runs import STALE_SECONDS, Run
 # The files that `fercore.runs.read_run` reads.
 _RECORDS = (
     *("config.json", "status.json", "environment.json", "results.json"),
-    *("notes.json", "latency.json"),
+    *("notes.json", "latency.json", "log.jsonl", "layers.json"),
+    *("predictions.npz", "model.onnx"),
 )
 
 Signature = tuple[tuple[str, int, int], ...]
@@ -41,27 +42,28 @@ class Shelf:
         """Every folder under the root, newest first, as `fercore.runs.list_runs` has them."""
         try:
             with os.scandir(self.root) as entries:
-                names = [entry.name for entry in entries if not entry.name.startswith(".")]
+                visible = [entry for entry in entries if not entry.name.startswith(".")]
+                names = [entry.name for entry in visible if _is_folder(entry)]
         except OSError:
             names = []
-        found = [run for name in names if (run := self._read(name)) is not None]
+        found = [self._read(name) for name in names]
         with self._lock:
-            for gone in self._kept.keys() - {run.id for run in found}:
+            for gone in self._kept.keys() - set(names):
                 del self._kept[gone]
         return sorted(found, key=lambda run: (runs.started(run), run.id), reverse=True)
 
     def find(self, run_id: str) -> Run | None:
-        """The run of that name directly under the root; a path is no name."""
-        if not run_id or run_id.startswith(".") or Path(run_id).name != run_id or "\\" in run_id:
+        """The run of that id directly under the root; a path is no id."""
+        if not run_id or run_id.startswith(".") or Path(run_id).name != run_id:
             return None
-        return self._read(run_id)
+        if "\\" in run_id:  # a name that cannot be shown as it is (`fercore.files.printable`)
+            return next((run for run in self.all() if run.id == run_id), None)
+        return self._read(run_id) if os.path.isdir(self.root / run_id) else None
 
-    def _read(self, name: str) -> Run | None:
+    def _read(self, name: str) -> Run:
         path = self.root / name
         try:
             signature = signature_of(path, *_RECORDS)
-            if not signature and not path.is_dir():
-                return None
             fresh = _changed_lately(signature)
             with self._lock:
                 kept = self._kept.get(name)
@@ -76,7 +78,7 @@ class Shelf:
 
 
 def signature_of(folder: Path, *names: str) -> Signature:
-    """Name, time stamp and size of each of the files that is there."""
+    """Name, time stamp and size of each of the files that is there; zeros if unreadable."""
     # Plain strings: with a thousand runs, pathlib would take longer than the disk.
     base, found = str(folder), []
     for name in names:
@@ -84,8 +86,18 @@ def signature_of(folder: Path, *names: str) -> Signature:
             stat = os.stat(f"{base}/{name}")
         except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError:
+            found.append((name, 0, 0))
+            continue
         found.append((name, stat.st_mtime_ns, stat.st_size))
     return tuple(found)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # of a loop of links
+        return False
 
 
 def _changed_lately(signature: Signature) -> bool:

@@ -6,6 +6,7 @@ left to train or nothing that fits the time, 130 interrupted.
 """
 
 import errno
+import io
 import os
 import sys
 from importlib import metadata
@@ -69,6 +70,9 @@ def main() -> None:
     """Run the command line and exit with its status."""
     # Set before any import of TensorFlow: its notes on instruction sets are no use to anyone here.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Names of files need not fit the terminal's encoding: they are escaped, not refused.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(_run())
 
 
