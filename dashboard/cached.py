@@ -3,8 +3,6 @@
 import gc
 import importlib.util
 import sys
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
@@ -30,6 +28,7 @@ from fercore.metrics.checks import Probabilities
 from fercore.onnx_session import OnnxNetwork
 from fercore.predict import Network
 from fercore.records import Layer, LogRow
+from fercore.recreate import has_network
 from fercore.roots import data_root, runs_root
 from fercore.runs import Predictions, Run, read_log
 
@@ -266,7 +265,7 @@ def runs_on(splits: Splits) -> dict[str, Run]:
         run.id: run
         for run in list_runs()
         if run.results
-        and run.onnx_path
+        and has_network(run)
         and run.config
         and run.config.dataset == splits.name
         and tuple(run.results.class_names) == splits.class_names
@@ -386,10 +385,7 @@ def _layers(_run: Run, path: Path, signature: Signature) -> list[Layer]:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _predictions(_run: Run, path: Path, split: str, signature: Signature) -> Predictions | None:
-    try:
-        return _run.predictions(split)
-    except (zipfile.BadZipFile, zlib.error):
-        return None
+    return _run.predictions(split)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

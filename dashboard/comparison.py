@@ -96,6 +96,7 @@ def caution_texts(view: Compared) -> list[str]:
         )
     if faulty := [view.labels[run.id] for run in runs if facts.leaks(run)]:
         found.append(f"{', '.join(faulty)}: {facts.LEAKS[0].lower()}{facts.LEAKS[1:]}")
+    found += [f"{view.labels[run.id]}: {warning}." for run in runs for warning in run.warnings]
     return found
 
 

@@ -72,7 +72,7 @@ def faces(view: Compared) -> None:
         outcome = linked.choice("Show", _OUTCOMES, key="show", disabled=bool(true and said))
     found = view.evaluations.samples.get(run.id)
     if found is None:
-        st.caption("No predictions are stored for this evaluation.")
+        st.caption("No predictions are stored for this evaluation, or they cannot be read.")
         return
     assert outcome in get_args(Outcome)
     places = judged.chosen(

@@ -13,7 +13,15 @@ from typing import NamedTuple
 from dashboard import formats
 from fercore import schedule
 from fercore.config import CombinedConfig
-from fercore.records import UNGROUPED, ClassResult, Latency, LogRow, SplitResult, grouping
+from fercore.records import (
+    MAX_EPOCHS,
+    UNGROUPED,
+    ClassResult,
+    Latency,
+    LogRow,
+    SplitResult,
+    grouping,
+)
 from fercore.runs import Run, newest_of_each_seed
 
 # The splits in the order in which a page offers them, with a name for data that has none.
@@ -392,8 +400,10 @@ def seconds_left(run: Run, log: Sequence[LogRow]) -> float | None:
     if run.state != "running" or run.status is None or not log:
         return None
     status = run.status
+    if max(status.epochs, status.epoch) > MAX_EPOCHS:
+        return None
     costs = [1.0] * max(status.epochs, log[-1].epoch)
-    if run.experiment and (layers := run.layers()):
+    if run.experiment and (layers := run.layers()) and any(layers[0].output_shape[:1]):
         config = run.experiment.model_copy(update={"epochs": len(costs)})
         costs = schedule.epoch_costs(config, layers[0].output_shape[0])
     each = statistics.median(
@@ -434,8 +444,10 @@ def resume_command(run: Run) -> str | None:
 
 
 def silent_for(run: Run) -> float | None:
-    """Seconds since the run last said anything."""
-    return max(0.0, time.time() - run.status.heartbeat) if run.status else None
+    """Seconds since the run last said anything; `None` if that is not known."""
+    if run.status is None or run.status.heartbeat <= 0:
+        return None
+    return max(0.0, time.time() - run.status.heartbeat)
 
 
 # Runs are compared by identity: one that was read anew has no entry yet.

@@ -238,7 +238,7 @@ def reliability(run: Run, judged: Judged | None, color: str, scaled: bool) -> No
         st.caption(f"No calibration: {facts.NO_PROBABILITIES}.")
         return
     if judged is None:
-        st.caption("No predictions are stored for this evaluation.")
+        st.caption("No predictions are stored for this evaluation, or they cannot be read.")
         return
     points = cached.reliability(judged, cached.temperature(run) if scaled else None)
     figure = charts.reliability_diagram(points, color, theme.MUTED[mode()])

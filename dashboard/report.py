@@ -20,7 +20,7 @@ from dashboard import (
 from dashboard.gallery import Face
 from dashboard.judged import chosen
 from fercore.config import Combination, CombinedConfig
-from fercore.recreate import missing_network
+from fercore.recreate import has_network, missing_network
 from fercore.runs import Run
 
 # Shares of faces that show an emotion; the first is the default.
@@ -38,6 +38,8 @@ def header(run: Run) -> None:
         st.warning(formats.markdown(run.problem), icon=":material/help:")
     elif said:
         st.warning(formats.markdown(said), icon=":material/error:")
+    for warning in run.warnings:
+        st.warning(formats.markdown(warning), icon=":material/broken_image:")
     if not facts.stopped_early(run):
         return
     silent = facts.silent_for(run)
@@ -252,7 +254,7 @@ _VIEWS = {
 
 
 def _network(run: Run) -> None:
-    if run.results and run.onnx_path is None:
+    if run.results and not has_network(run):
         st.info(formats.markdown(missing_network(run)), icon=":material/hub:")
     layers = cached.layers(run)
     if not layers:
@@ -304,7 +306,7 @@ def _calibration(run: Run, split: str) -> None:
         st.caption(
             f"Not known for this split: {facts.REPEATS_UNKNOWN}."
             if unknown
-            else "No predictions are stored for this split."
+            else "No predictions are stored for this split, or they cannot be read."
         )
         return
     if not run.gives_probabilities:

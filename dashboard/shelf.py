@@ -12,12 +12,10 @@ from fercore.runs import Run
 # The files that `fercore.runs.read_run` reads.
 _RECORDS = (
     *("config.json", "status.json", "environment.json", "results.json"),
-    *("notes.json", "latency.json"),
+    *("notes.json", "latency.json", "log.jsonl", "layers.json"),
+    *("predictions.npz", "model.onnx"),
 )
 
-# What else pages compute figures from. `model.onnx` is not among them: that it appears or is gone
-# changes the time stamp of the folder.
-_WATCHED = (*_RECORDS, "log.jsonl", "predictions.npz")
 # States in which nobody writes into the folder as a matter of course.
 _SETTLED = ("finished", "interrupted", "failed", "diverged", "broken")
 
@@ -57,13 +55,14 @@ class Shelf:
         """
         try:
             with os.scandir(self.root) as entries:
-                names = [entry.name for entry in entries if not entry.name.startswith(".")]
+                visible = [entry for entry in entries if not entry.name.startswith(".")]
+                names = [entry.name for entry in visible if _is_folder(entry)]
         except OSError:
             names = []
         found = [run for name in names if (run := self._read(name, quick)) is not None]
         with self._lock:
             if self._sorted is None or found != self._found:
-                for gone in self._kept.keys() - {run.id for run in found}:
+                for gone in self._kept.keys() - set(names):
                     del self._kept[gone]
                 newest = sorted(found, key=lambda run: (runs.started(run), run.id), reverse=True)
                 self._found, self._sorted = found, tuple(newest)
@@ -76,10 +75,12 @@ class Shelf:
         return tuple(self.all()) if known is None else known
 
     def find(self, run_id: str) -> Run | None:
-        """The run of that name directly under the root; a path is no name."""
-        if not run_id or run_id.startswith(".") or Path(run_id).name != run_id or "\\" in run_id:
+        """The run of that id directly under the root; a path is no id."""
+        if not run_id or run_id.startswith(".") or Path(run_id).name != run_id:
             return None
-        return self._read(run_id)
+        if "\\" in run_id:  # a name that cannot be shown as it is (`fercore.files.printable`)
+            return next((run for run in self.all() if run.id == run_id), None)
+        return self._read(run_id) if os.path.isdir(self.root / run_id) else None
 
     def _read(self, name: str, quick: bool = False) -> Run | None:
         # A plain string: with a thousand runs, pathlib would take longer than the disk.
@@ -92,7 +93,7 @@ class Shelf:
             settled = kept is not None and kept.run.state in _SETTLED
             if kept and quick and settled and kept.folder == found.st_mtime_ns:
                 return kept.run
-            signature = signature_of(path, *_WATCHED)
+            signature = signature_of(path, *_RECORDS)
             state = (found.st_mtime_ns, signature)
             if kept and (kept.folder, kept.signature) == state and _state_stands(kept.run):
                 return kept.run
@@ -107,15 +108,25 @@ class Shelf:
 
 
 def signature_of(folder: Path | str, *names: str) -> Signature:
-    """Name, time stamp and size of each of the files that is there."""
+    """Name, time stamp and size of each of the files that is there; zeros if unreadable."""
     base, found = str(folder), []
     for name in names:
         try:
             file = os.stat(f"{base}/{name}")
         except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError:
+            found.append((name, 0, 0))
+            continue
         found.append((name, file.st_mtime_ns, file.st_size))
     return tuple(found)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # of a loop of links
+        return False
 
 
 def _state_stands(run: Run) -> bool:

@@ -479,7 +479,8 @@ def _epochs(run: Run) -> str:
 
 def _note(run: Run) -> str | None:
     said = run.status.message if run.status and run.state in facts.HALTED else ""
-    parts = [" ".join(text.split()) for text in (run.problem or said, run.notes.text)]
+    texts = (run.problem or said, *run.warnings, run.notes.text)
+    parts = [" ".join(text.split()) for text in texts]
     return " · ".join(filter(None, parts)) or None
 
 

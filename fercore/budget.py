@@ -309,7 +309,7 @@ def _overhead(run: Run) -> float | None:
         return None
     try:
         finished = datetime.fromisoformat(results.finished).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return None
     beside = finished - started(run) - results.train_seconds
     return min(max(beside, 0.0), max(60.0, results.train_seconds / 10))

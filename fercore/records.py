@@ -17,7 +17,7 @@ Fraction = Field(ge=0, le=1)
 # Bounds far beyond any real run. They keep sums within 64 bits and times within what pandas holds.
 Count = Annotated[int, Field(ge=0, le=10**12)]
 MAX_SECONDS = 1e9
-MAX_EPOCHS = 10**7
+MAX_EPOCHS = 10**5
 
 
 class _Record(BaseModel):

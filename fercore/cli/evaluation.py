@@ -11,6 +11,7 @@ from fercore.cli.options import (
     DataRoot,
     RunsRoot,
     called_command,
+    list_whole_runs,
     percent,
     plain_table,
     print_evaluations,
@@ -22,7 +23,7 @@ from fercore.data.splits import POOL, Splits
 from fercore.errors import UserError
 from fercore.recreate import require_network
 from fercore.roots import data_root, runs_root
-from fercore.runs import Run, find_run, list_runs
+from fercore.runs import Run, find_run
 
 if TYPE_CHECKING:
     from fercore.ancestry import Images
@@ -241,7 +242,9 @@ def _select(
     """Select members and print each step: the members, number of candidates and split title."""
     from fercore.selection import find_candidates, select_members
 
-    candidates = find_candidates(root, named or list_runs(root), splits, skip_unsuitable=not named)
+    candidates = find_candidates(
+        root, named or list_whole_runs(root), splits, skip_unsuitable=not named
+    )
     steps = select_members(candidates, size, average)
     results = candidates[0].results
     assert results is not None

@@ -10,9 +10,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fercore.files import printable
 from fercore.records import UNGROUPED, Results
+from fercore.runs import Run, list_runs
 
 ROOTS = ("--data-root", "--runs-root")
 DataRoot = Annotated[
@@ -38,6 +40,15 @@ def called_command() -> str:
     return shlex.join(["fercore", *kept])
 
 
+def list_whole_runs(root: Path) -> list[Run]:
+    """List the runs under a root, and print one line for each that has damaged files."""
+    runs = list_runs(root)
+    for run in runs:
+        if run.warnings:
+            typer.echo(f"note: {run.id}: {'; '.join(run.warnings)}", err=True)
+    return runs
+
+
 def print_json(content: Any) -> None:
     """Print what a program may read."""
     json.dump(content, sys.stdout, indent=1)
@@ -51,9 +62,22 @@ def print_table(table: Table) -> None:
     console.print(table)
 
 
+class _PlainTable(Table):
+    """A table whose cells are shown as they are: no markup, no control characters, one line."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        shown = (Text(one_line(cell)) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*shown, **options)
+
+
+def one_line(text: str) -> str:
+    """Return text of a file as one line that a terminal can show and does not obey."""
+    return "".join(c if c.isprintable() else printable(c) for c in " ".join(text.split()))
+
+
 def plain_table(*columns: str) -> Table:
     """A table without frame; columns that begin with `>` are numbers and stand to the right."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = _PlainTable(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         justify = "right" if column.startswith(">") else "left"
         table.add_column(column.lstrip(">"), justify=justify, overflow="fold")  # type: ignore[arg-type]

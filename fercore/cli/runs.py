@@ -1,7 +1,7 @@
 """`fercore runs`: list, show, check, migrate, note, import, rm, restore, purge."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from fercore.cli.options import (
     DataRoot,
     RunsRoot,
     called_command,
+    one_line,
     percent,
     plain_table,
     print_evaluations,
@@ -19,10 +20,11 @@ from fercore.cli.options import (
 )
 from fercore.data.splits import Splits
 from fercore.errors import UserError
+from fercore.files import printable
 from fercore.provenance import session_summary
 from fercore.records import SplitResult, run_schema
 from fercore.roots import data_root, runs_root
-from fercore.runs import Run, check_run, find_run, list_runs
+from fercore.runs import Run, check_notes, check_run, find_run, list_runs
 
 app = typer.Typer(help="List, show, check, note, import and delete runs.", no_args_is_help=True)
 RunName = Annotated[str, typer.Argument(help="A run's name or path.")]
@@ -52,15 +54,15 @@ def list_command(
     for run in found:
         test = run.results.splits.get("test") if run.results else None
         unique = run.results.splits.get("test_unique") if run.results else None
-        remark = run.problem
+        remarks = [run.problem, *run.warnings]
         if run.environment and run.environment.synthetic:
-            remark = "synthetic data"
+            remarks.append("synthetic data")
         elif run.config and run.config.drop_classes:
-            remark = f"without {', '.join(run.config.drop_classes)}"
+            remarks.append(f"without {', '.join(run.config.drop_classes)}")
         elif run.config and test and run.config.protocol.test in {"validation", "train_fold"}:
-            remark = f"tested on {test.title}"
+            remarks.append(f"tested on {test.title}")
         if test and (groups := run.grouping(test)):
-            remark = f"{remark}, {groups}" if remark else groups
+            remarks.append(groups)
         table.add_row(
             run.id,
             run.state,
@@ -68,7 +70,7 @@ def list_command(
             percent(test.accuracy) if test else "-",
             f"{percent(test.accuracy_low)} to {percent(test.accuracy_high)}" if test else "-",
             percent(unique.accuracy) if unique else "-",
-            remark,
+            "; ".join(filter(None, remarks)),
         )
     print_table(table)
     if archived := len(there) - len(found):
@@ -86,12 +88,15 @@ def show(run: RunName, runs: RunsRoot = None, as_json: AsJson = False) -> None:
         print_json(_summary(found))
         return
     typer.echo(f"{found.id}: {found.state}{f' ({found.problem})' if found.problem else ''}")
+    for warning in found.warnings:
+        typer.echo(warning)
     if found.environment:
         env = found.environment
-        typer.echo(f"{env.command}\n{env.device}, {env.precision}, {env.backend}, {env.started}")
-        typer.echo(f"commit {env.commit or 'unknown'}, data {env.dataset_fingerprint}")
+        typer.echo(one_line(env.command))
+        typer.echo(one_line(f"{env.device}, {env.precision}, {env.backend}, {env.started}"))
+        typer.echo(one_line(f"commit {env.commit or 'unknown'}, data {env.dataset_fingerprint}"))
         if sessions := session_summary(env):
-            typer.echo(sessions)
+            typer.echo(one_line(sessions))
     if found.results:
         print_evaluations(found.results, groups_unknown=found.groups_unknown)
     table = plain_table("layer", "kind", "detail", "output", ">parameters")
@@ -107,9 +112,12 @@ def check(run: RunName, runs: RunsRoot = None) -> None:
 
     Example: fercore runs check RUN
     """
-    problems = check_run(find_run(runs_root(runs), run).path)
+    path = find_run(runs_root(runs), run).path
+    problems = check_run(path)
     for problem in problems:
         typer.echo(problem)
+    for note in check_notes(path):
+        typer.echo(f"note: {note}", err=True)
     if problems:
         raise typer.Exit(1)
     typer.echo("complete and consistent")
@@ -255,11 +263,16 @@ def note(
     Example: fercore runs note RUN --text "flips only" --tags ablation,seed0 --pin
     """
     found = find_run(runs_root(runs), run)
-    changes: dict[str, object] = {"text": text, "pinned": pin, "archived": archive}
+    changes: dict[str, Any] = {"text": text, "pinned": pin, "archived": archive}
     if tags is not None:
         changes["tags"] = curation.parse_tags(tags)
     given = {name: value for name, value in changes.items() if value is not None}
-    notes = curation.annotate(found, **given) if given else found.notes
+    before = found.notes
+    notes = curation.annotate(found, before, **given) if given else before
+    if before.text and notes.text != before.text:  # gone from the disk, it stays on the screen
+        typer.echo(f"replaced the note: {printable(before.text)}", err=True)
+    if gone := [tag for tag in before.tags if tag not in notes.tags]:
+        typer.echo(f"removed the tags: {one_line(' '.join(gone))}", err=True)
     typer.echo(notes.model_dump_json(indent=1))
 
 
@@ -366,6 +379,7 @@ def _summary(run: Run) -> dict[str, object]:
         "run": run.id,
         "state": run.state,
         "problem": run.problem,
+        "warnings": run.warnings,
         "config": run.config.model_dump(mode="json") if run.config else None,
         "notes": run.notes.model_dump(mode="json"),
         "latency": [entry.model_dump(mode="json") for entry in run.latency],
