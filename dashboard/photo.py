@@ -194,7 +194,7 @@ def judge(given: Sequence[Given], view: View) -> dict[str, list[Prediction]]:
             if photo.digest not in found
         ]
     )
-    return found
+    return {photo.digest: found[photo.digest] for photo in given if photo.digest in found}
 
 
 def show(photo: Given, said: Sequence[Prediction], view: View) -> None:
