@@ -13,7 +13,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import asking, cached, columns, exports, formats, linked, uploads
-from dashboard.gallery import jpeg_address, png_address
+from dashboard.addresses import jpeg_address, png_address
 from dashboard.uploads import Given, Listing
 from fercore import faces
 from fercore.errors import UserError
