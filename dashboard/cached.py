@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import facts, judged, shared_images
+from dashboard.addresses import jpeg_address
 from dashboard.judged import Judged, Pair
 from dashboard.shared_images import Evaluations
 from dashboard.shelf import Shelf, Signature, signature_of
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from fercore.preview import Preview
 
 _MOST_DELTAS = 4096
+_DELTAS_LOCK = threading.Lock()
 
 
 def list_runs() -> list[Run]:
@@ -158,11 +161,14 @@ def accuracy_deltas(baseline: Run, others: Sequence[Run]) -> dict[str, PairedDif
     found = {}
     for run in others:
         key = (run.path, _stamp(run))
-        if key not in known:
-            known[key] = _accuracy_delta(baseline, run)
-            while len(known) > _MOST_DELTAS:
-                known.pop(next(iter(known)), None)
-        found[run.id] = known.get(key)
+        try:
+            found[run.id] = known[key]
+        except KeyError:
+            found[run.id] = delta = _accuracy_delta(baseline, run)
+            with _DELTAS_LOCK:
+                known[key] = delta
+                while len(known) > _MOST_DELTAS:
+                    del known[next(iter(known))]
     return found
 
 
@@ -287,6 +293,14 @@ def embedded(
     assert found is not None
     stamp = signature_of(run.path, "model.onnx")
     return _embedded(found.splits[role].images, run.path, stamp, found.fingerprint, role, method)
+
+
+def thumbnails(dataset: str, role: str, places: NDArray[np.intp]) -> list[str]:
+    """Images of one part of an installed dataset as the addresses of small JPEGs."""
+    found = images(dataset)
+    assert found is not None
+    part = found.splits[role]
+    return list(_thumbnails(part.images, places, places.tobytes(), found.fingerprint, role))
 
 
 class Images(Mapping[str, Any]):
@@ -517,6 +531,13 @@ def _inspected(_splits: Splits, fingerprint: str, dataset: str, what: str, role:
         case "near":
             return inspection.near_duplicates(_splits.parts)
     raise ValueError(what)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _thumbnails(
+    _images: NDArray[np.uint8], _places: NDArray[np.intp], key: bytes, fingerprint: str, role: str
+) -> tuple[str, ...]:
+    return tuple(jpeg_address(_images[place]) for place in _places)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -240,7 +240,7 @@ def _scatter(splits: Splits, role: str, run: Run, placed: np.ndarray, by: str) -
             "predicted": values["said"],
             "confidence": [f"{probabilities[p].max():.0%}" for p in some],
             # Vega shows a field of this name as a picture.
-            "image": [gallery.jpeg_address(part.images[p]) for p in some],
+            "image": cached.thumbnails(splits.name, role, some),
         }
     )
     axis = alt.Axis(labels=False, ticks=False, grid=False, title=None, domain=False)

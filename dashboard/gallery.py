@@ -1,6 +1,5 @@
 """Faces behind a figure, drawn from the user's own dataset."""
 
-import base64
 import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import cached, columns, formats, linked, pieces, theme
+from dashboard.addresses import png_address
 from fercore.data.splits import COPY_MARK
 from fercore.runs import Run
 
@@ -86,24 +86,6 @@ def pictures(entries: Sequence[tuple[NDArray[np.uint8], str]], note: str = "") -
         '<div class="pictures" style="display:flex;flex-wrap:wrap;gap:.7rem;align-items:center">'
         f"{figures}{after}</div>"
     )
-
-
-def jpeg_address(image: NDArray[np.uint8], quality: int = 60) -> str:
-    """An image as the address of a JPEG; by default a small one."""
-    import cv2
-
-    done, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert done
-    return "data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode()
-
-
-def png_address(image: NDArray[np.uint8]) -> str:
-    """A grey image as the address of a PNG."""
-    import cv2
-
-    done, content = cv2.imencode(".png", image)
-    assert done
-    return "data:image/png;base64," + base64.b64encode(content.tobytes()).decode()
 
 
 def _page(count: int, face: Callable[[int], Face], key: str) -> list[Face]:

@@ -503,7 +503,8 @@ def _searched(run: Run) -> str:
     return " ".join(parts).lower()
 
 
-def _described(run: Run) -> dict[str, str]:
+@lru_cache(maxsize=64)
+def _described(run: Run) -> Mapping[str, str]:
     fields = _flat(run.config.model_dump(mode="json", exclude=set(_NAMES))) if run.config else {}
     environment = run.environment
     if environment:

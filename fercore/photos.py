@@ -1,26 +1,24 @@
 """Decode photos that anyone may have sent: in memory, whatever they turn out to be."""
 
-import io
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fercore.data.intake.members import readable
+from fercore.data.intake.members import check_catalogue, readable
 from fercore.errors import UserError
 from fercore.image_decoding import (
-    EXPECTED,
     IMAGE_SUFFIXES,
     MAX_BYTES,
     MAX_PIXELS,
     decode_image,
 )
 
-MAX_PHOTOS = 500
-MAX_ARCHIVE_BYTES = 256 << 20
+_MAX_CATALOGUE = 1_300_000  # bytes of a ZIP's list of files: some 10,000 of them
 
 
 def decode_photo(
@@ -49,34 +47,69 @@ def decode_photo(
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR, dst=image), np.uint8)
 
 
-def photos_in_zip(content: bytes, where: str) -> Iterator[tuple[str, bytes]]:
-    """The image files of a ZIP, by name and content, one at a time; nothing is written.
+@dataclass(frozen=True)
+class ZipPhoto:
+    """One photo in a ZIP.
 
-    Hidden files and folders are passed over. A name is only ever read as text.
+    Attributes:
+        name: without its folders.
+        size: in bytes once inflated. The archive states it, and no more is ever read.
+        entry: position in the archive's list of files.
+    """
+
+    name: str
+    size: int
+    entry: int
+
+
+class PhotoArchive:
+    """A ZIP of photos: its list is read at once, each photo when it is asked for.
+
+    Hidden files and folders are passed over. A name is only ever read as text, and nothing is
+    written.
+
+    Args:
+        stream: the archive; it can be sought.
+        where: the archive in words, for messages.
+
+    Attributes:
+        photos: in the order of the archive.
+        others: names of the files that are no images by their names.
 
     Raises:
-        UserError: if it is no whole ZIP, holds no image or more than 500, or its images are longer
-            than 256 MB once inflated: no more than that is ever read, whatever its lists say.
+        UserError: if it is no complete ZIP, or lists too many files.
     """
-    with readable(where):
-        archive = zipfile.ZipFile(io.BytesIO(content))
-    entries = [entry for entry in archive.infolist() if _is_photo(entry.filename)]
-    if not entries:
-        raise UserError(f"{where} holds no image; {EXPECTED} in it")
-    if len(entries) > MAX_PHOTOS:
-        raise UserError(f"{where} holds {len(entries):,} images, expected {MAX_PHOTOS} at most")
-    left = MAX_ARCHIVE_BYTES
-    for entry in entries:
-        name = PurePosixPath(entry.filename).name
-        with readable(f"{name} in {where}"), archive.open(entry) as stream:
-            found = stream.read(min(MAX_BYTES, left) + 1)
-        left -= len(found)
-        if left < 0:
+
+    def __init__(self, stream: IO[bytes], where: str):
+        self._where = where
+        with readable(where):
+            check_catalogue(stream, where, _MAX_CATALOGUE)
+            self._archive = zipfile.ZipFile(stream)
+            self._entries = self._archive.infolist()
+        self.photos: list[ZipPhoto] = []
+        self.others: list[str] = []
+        for place, entry in enumerate(self._entries):
+            name = PurePosixPath(entry.filename.replace("\\", "/")).name
+            if entry.is_dir() or _is_hidden(entry.filename):
+                continue
+            if _is_photo(entry.filename):
+                self.photos.append(ZipPhoto(name, entry.file_size, place))
+            else:
+                self.others.append(name)
+
+    def read(self, photo: ZipPhoto) -> bytes:
+        """Inflate one photo.
+
+        Raises:
+            UserError: if it is damaged, encrypted, or longer than 64 MB.
+        """
+        if photo.size > MAX_BYTES:
             raise UserError(
-                f"{where} holds images of more than {MAX_ARCHIVE_BYTES >> 20} MB once inflated; "
-                "expected a smaller one, or several"
+                f"{photo.name} has {photo.size:,} bytes, expected {MAX_BYTES:,} at most"
             )
-        yield name, found
+        where = f"{photo.name} in {self._where}"
+        with readable(where), self._archive.open(self._entries[photo.entry]) as stream:
+            return stream.read(photo.size + 1)
 
 
 def other_files_under(path: Path) -> Counter[str]:
@@ -85,7 +118,7 @@ def other_files_under(path: Path) -> Counter[str]:
         found.suffix.lower()
         for found in path.rglob("*")
         if found.is_file()
-        and _is_visible(str(found.relative_to(path)))
+        and not _is_hidden(str(found.relative_to(path)))
         and not _is_photo(found.name)
     )
 
@@ -108,9 +141,9 @@ def photos_under(path: Path) -> list[Path]:
 
 
 def _is_photo(name: str) -> bool:
-    return _is_visible(name) and name.lower().endswith(IMAGE_SUFFIXES)
+    return not _is_hidden(name) and name.lower().endswith(IMAGE_SUFFIXES)
 
 
-def _is_visible(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    return not any(part.startswith((".", "__MACOSX")) and part != ".." for part in parts)
+    return any(part.startswith((".", "__MACOSX")) and part != ".." for part in parts)

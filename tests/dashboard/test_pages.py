@@ -999,9 +999,11 @@ def test_photos_that_are_shown_are_the_last_to_be_forgotten(monkeypatch: pytest.
 
     monkeypatch.setattr(photo, "_MOST_KEPT", 6)
     monkeypatch.setattr(photo, "_predictor", lambda view: Counting())
-    monkeypatch.setattr(photo, "decode_photo", lambda content, name: np.full((1, 1, 3), int(name)))
+    monkeypatch.setattr(
+        photo, "decode_photo", lambda content, name, **_: np.full((1, 1, 3), int(name), np.uint8)
+    )
     monkeypatch.setattr(photo.st, "session_state", {})
-    given = [photo.Given(str(number), b"", f"digest-{number}") for number in range(4)]
+    given = [photo.Given(str(number), f"digest-{number}", lambda: b"") for number in range(4)]
     views = [photo.View({}, finder, False, 0.0, None, "") for finder in ("haar", "yunet")]
     for view in (*views, views[0], views[0]):
         assert list(photo.judge(given, view)) == [one.digest for one in given]

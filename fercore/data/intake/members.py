@@ -173,7 +173,8 @@ def _visible_files(folder: Path) -> Iterator[tuple[Path, str]]:
 def _walk_zip(path: Path) -> Iterator[Member]:
     name = printable(path.name)
     with readable(name):
-        _check_catalogue(path, name)
+        with path.open("rb") as stream:
+            check_catalogue(stream, name)
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             limits = _Limits(name)
@@ -275,21 +276,30 @@ def _decompressed(raw: IO[bytes]) -> Any:
     return next((opener(raw) for magic, opener in _OPENERS.items() if head.startswith(magic)), raw)
 
 
-def _check_catalogue(path: Path, name: str) -> None:
-    """Refuse a ZIP whose list of files would fill the memory before any of them is looked at."""
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        stream.seek(max(0, size - (1 << 16) - 100))
-        end = stream.read()
+def check_catalogue(stream: IO[bytes], name: str, limit: int = _MAX_CATALOGUE) -> None:
+    """Refuse a ZIP whose list of files would fill the memory before any of them is looked at.
+
+    Args:
+        stream: the archive; it can be sought.
+        name: of the archive, for the message.
+        limit: most bytes of the list to accept.
+
+    Raises:
+        UserError: if the list is longer.
+    """
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - (1 << 16) - 100))
+    end = stream.read()
     place = end.rfind(b"PK\5\6")
     length = int.from_bytes(end[place + 12 : place + 16], "little") if place >= 0 else 0
     longer = end.rfind(b"PK\6\6")
     if longer >= 0:
         length = max(length, int.from_bytes(end[longer + 40 : longer + 48], "little"))
     # A list cannot be longer than its file: what says so is no list, or damaged.
-    if min(length, size) > _MAX_CATALOGUE:
+    if min(length, size) > limit:
+        # An entry takes some 130 bytes.
         raise UserError(
-            f"{name} lists more than {MAX_MEMBERS:,} files; expected smaller archives, all added "
+            f"{name} lists more than {limit // 130:,} files; expected smaller archives, all added "
             "in one command"
         )
 
