@@ -41,7 +41,7 @@ class OnnxOptions:
         layout: of the input.
         channels: likewise.
         size: `(height, width)` in pixels.
-        grey_range: one of `fercore.network_inputs.RANGES`; `None` chooses on the validation split.
+        grey_range: a name in `fercore.network_inputs.RANGES`; chosen on validation if `None`.
         mean: subtracted from the grey levels; with `std` instead of a range.
         std: what is left is divided by it.
         output: how the scores are scaled; told from them if `None`.
