@@ -47,7 +47,7 @@ def test_a_widget_that_is_gone_writes_nothing():
         captured["clicked"]()
         st.write("went on")
 
-    app = AppTest.from_function(left)
+    app = AppTest.from_function(left, default_timeout=30)
     app.query_params["baseline"] = "kept"
     app.run()
     assert not app.exception
@@ -71,7 +71,7 @@ def test_the_session_is_read_by_get_alone():
 
 
 def opened(**query: str | list[str]) -> AppTest:
-    app = AppTest.from_function(page)
+    app = AppTest.from_function(page, default_timeout=30)
     go_to(app, query)
     return app.run()
 
