@@ -45,7 +45,7 @@ def print_json(content: Any) -> None:
 
 def print_table(table: Table) -> None:
     """Print a table, as wide as its content where no terminal sets a width."""
-    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console = Console() if sys.stdout.isatty() else Console(width=240)
     console.print(table)
 
 
