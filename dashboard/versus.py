@@ -9,6 +9,7 @@ from dashboard import cached, columns, formats, linked
 from dashboard.comparison import Compared
 from dashboard.judged import Pair
 from dashboard.theme import swatch
+from fercore.records import UNGROUPED
 from fercore.runs import Run
 
 
@@ -39,8 +40,12 @@ def table(view: Compared, baseline: Run) -> pd.DataFrame:
         if run.id != baseline.id:
             pair = cached.paired(baseline, run, view.split)
             names = {"Color": swatch(view.colors[run.id]), "Run": view.labels[run.id]}
-            rows.append(names | _row(pair))
-    return pd.DataFrame(rows)
+            unknown = run.groups_unknown or baseline.groups_unknown
+            rows.append(names | _row(pair, UNGROUPED if unknown else None))
+    found = pd.DataFrame(rows)
+    # Where each image stands for itself in every run, there is nothing to say.
+    empty = "Groups" in found and found["Groups"].isna().all()
+    return found.drop(columns="Groups") if empty else found
 
 
 def explanation(split: str) -> str:
@@ -58,7 +63,7 @@ def explanation(split: str) -> str:
     )
 
 
-def _row(pair: Pair | None) -> dict[str, object]:
+def _row(pair: Pair | None, ungrouped: str | None) -> dict[str, object]:
     if pair is None:
         return dict.fromkeys(
             (
@@ -83,7 +88,7 @@ def _row(pair: Pair | None) -> dict[str, object]:
         "UAR": 100 * pair.uar.difference,
         "UAR interval": formats.delta_interval(pair.uar),
         "n": pair.n,
-        "Groups": pair.grouping or None,
+        "Groups": pair.grouping or ungrouped,
     }
 
 
