@@ -397,10 +397,17 @@ def _add_recall(figure: go.Figure, classes: Sequence[Any], label: str, color: An
             "color": GREY,
         },
         customdata=[
-            (entry.recall_low or 0.0, entry.recall_high or 0.0, entry.support) for entry in classes
+            (
+                entry.recall_low or 0.0,
+                entry.recall_high or 0.0,
+                entry.support,
+                "" if entry.groups is None else f", groups: {entry.groups}",
+            )
+            for entry in classes
         ],
         hovertemplate=(
             f"{label + '<br>' if label else ''}%{{x}}: %{{y:.1%}} "
-            "(%{customdata[0]:.1%} to %{customdata[1]:.1%}), n = %{customdata[2]:,d}<extra></extra>"
+            "(%{customdata[0]:.1%} to %{customdata[1]:.1%}), n = %{customdata[2]:,d}"
+            "%{customdata[3]}<extra></extra>"
         ),
     )

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from dashboard import formats
-from fercore import schedule
+from fercore import papers, schedule
 from fercore.config import CombinedConfig
 from fercore.records import (
     MAX_EPOCHS,
@@ -49,13 +49,18 @@ class AgainstPaper:
 
     Attributes:
         difference: ours less the paper's.
-        inside: whether the paper's figure lies in our 95% interval.
+        inside: whether the paper's figure lies in the 95% interval of ours, which does not contain
+            the error of the printed figure.
+        paper_n: samples of the paper's test set, where it is known to be another one than ours.
+        interval: the 95% interval of the difference then, with the errors of both figures.
     """
 
     published: float
     ours: SplitResult
     difference: float
     inside: bool
+    paper_n: int | None = None
+    interval: tuple[float, float] | None = None
 
 
 class Best(NamedTuple):
@@ -378,7 +383,30 @@ def against_paper(run: Run) -> AgainstPaper | None:
         return None
     published = run.config.published.test_accuracy / 100
     inside = ours.accuracy_low <= published <= ours.accuracy_high
-    return AgainstPaper(published, ours, ours.accuracy - published, inside)
+    row = papers.row_of(run.config.published)
+    paper_n = row.paper_n if row else None
+    interval = None
+    if paper_n is not None:
+        ends = (ours.accuracy, ours.accuracy_low, ours.accuracy_high)
+        interval = papers.difference_to_paper(ends, ours.n, published, paper_n)
+    return AgainstPaper(published, ours, ours.accuracy - published, inside, paper_n, interval)
+
+
+def paper_words(run: Run, found: AgainstPaper) -> str:
+    """What the intervals say of the published figure beside ours."""
+    ours = found.ours
+    text = (
+        f"The paper's figure (dashed) lies {'inside' if found.inside else 'outside'} the 95 % "
+        f"interval of our figure, {formats.interval(ours.accuracy_low, ours.accuracy_high)} "
+        f"({sample_size(run, ours)}). "
+    )
+    if found.interval is None:
+        return text + "This interval does not contain the error of the printed figure."
+    low, high = (formats.points(end).removesuffix(" points") for end in found.interval)
+    return (
+        f"{text}The paper's test set is another one (n = {found.paper_n:,}): with the errors of "
+        f"both figures, the 95 % interval of the difference is {low} to {high} points (Newcombe)."
+    )
 
 
 def loss_adds(runs: Sequence[Run]) -> list[str]:

@@ -14,11 +14,13 @@ from fercore.papers import Comparison, Ours, System
 _STATUS_COLORS = ["#1a7f4b", "#3f6fb5", "#ad5d17", "#66717d", "#66717d"]
 _TILES = {
     "reached": ("Reached or exceeded", "by our mean over the seeds"),
-    "within": ("Within the interval", "short by less than the sampling noise of the test set"),
+    "within": ("Within the interval", "short by less than the 95 % interval reaches"),
     "short": ("Short", "by more than that"),
     "missing": ("Not trained yet", "the commands stand below"),
 }
 _SIDE_BY_SIDE = 3
+# Columns that are left out where no row of a paper has a value.
+_OPTIONAL = ("Difference interval", "Groups", "Honest groups")
 
 
 def short(system: System) -> str:
@@ -52,8 +54,10 @@ def section(system: System, rows: Sequence[Comparison]) -> None:
     if system.key == "rath2021":
         _bayes()
     whole = [row for row in rows if not row.row.class_name]
+    table = overall_table(whole).drop(columns="Remark")
+    empty = [name for name in _OPTIONAL if table[name].isna().all()]
     st.dataframe(
-        overall_table(whole).drop(columns="Remark"),
+        table.drop(columns=empty),
         hide_index=True,
         column_config=_columns(),
         placeholder=formats.DASH,
@@ -82,11 +86,14 @@ def overall_table(rows: Sequence[Comparison]) -> pd.DataFrame:
                 "Difference": comparison.difference,
                 "Status": [papers.STATUS_WORDS[comparison.status]],
                 "95% interval": _interval(comparison.paper),
+                "Difference interval": _difference_interval(comparison),
                 "n": comparison.paper.n or None if comparison.paper else None,
+                "Groups": _grouping(comparison.paper),
                 "Runs": _runs(comparison.paper),
                 "Honest": _mean(comparison.honest),
                 "Honest interval": _interval(comparison.honest),
                 "Honest n": comparison.honest.n or None if comparison.honest else None,
+                "Honest groups": _grouping(comparison.honest),
                 "Honest runs": _runs(comparison.honest),
                 "Printed": comparison.row.parameters or None,
                 "Parameters": comparison.paper.parameters if comparison.paper else None,
@@ -149,12 +156,23 @@ def _columns() -> dict[str, Any]:
             "Ours", "Mean over the runs, under the paper's protocol.", width=76
         ),
         "Difference": points,
-        "95% interval": config.TextColumn("95 % interval", help="Wilson's, of ours.", width=112),
+        "95% interval": config.TextColumn(
+            "95 % interval of ours",
+            help=f"{columns.INTERVAL_HELP} It does not contain the error of the printed figure.",
+            width=140,
+        ),
+        "Difference interval": config.TextColumn(
+            "95 % interval of the difference",
+            help="Newcombe's, in points, with the sampling errors of both figures: where the "
+            "paper's test set is known to be another one, and its size is known.",
+        ),
+        "Groups": columns.groups(),
         "n": config.NumberColumn("n", format="localized", help="Samples tested."),
         "Runs": config.TextColumn("Runs", help="Seeds, folds and the spread over them."),
         "Honest": columns.percent("Honest", "Ours under an honest protocol.", width=76),
         "Honest interval": config.TextColumn("Its interval", width=112),
         "Honest n": config.NumberColumn("Its n", format="localized"),
+        "Honest groups": config.TextColumn("Its groups"),
         "Honest runs": config.TextColumn("Its runs"),
         "Printed": config.TextColumn("Parameters printed"),
         "Parameters": config.NumberColumn("Parameters", format="localized"),
@@ -256,6 +274,17 @@ def _interval(ours: Ours | None) -> str | None:
     if ours is None or ours.low is None or ours.high is None:
         return None
     return formats.interval(ours.low / 100, ours.high / 100)
+
+
+def _difference_interval(comparison: Comparison) -> str | None:
+    found = comparison.difference_interval
+    if found is None:
+        return None
+    return " to ".join(formats.points(end / 100).removesuffix(" points") for end in found)
+
+
+def _grouping(ours: Ours | None) -> str | None:
+    return (ours.grouping if ours else "") or None
 
 
 def _runs(ours: Ours | None) -> str | None:

@@ -116,7 +116,6 @@ def paper(run: Run) -> None:
     if found is None or run.config is None or run.config.published is None:
         return
     published, ours = run.config.published, found.ours
-    where = "lies inside" if found.inside else "lies outside"
     with st.container(border=True):
         st.markdown(f"**{formats.markdown(f'{published.system}: {published.row}')}**")
         with st.grid(3, min_column_width=190, gap="small"):
@@ -126,10 +125,7 @@ def paper(run: Run) -> None:
         color = theme.RUN_COLORS[pieces.mode()][0]
         figure = charts.accuracy_forest([("ours", color, ours)], found.published)
         pieces.plot(figure, "paper", "Our accuracy with its interval, and the paper's as a line")
-        st.caption(
-            f"The paper's figure (dashed) {where} our 95 % interval, "
-            f"{formats.interval(ours.accuracy_low, ours.accuracy_high)} (n = {ours.n:,})."
-        )
+        st.caption(facts.paper_words(run, found))
 
 
 def classes(run: Run) -> None:

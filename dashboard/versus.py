@@ -10,6 +10,7 @@ from dashboard.comparison import Compared
 from dashboard.judged import Pair
 from dashboard.theme import swatch
 from fercore.metrics import holm
+from fercore.records import UNGROUPED
 from fercore.runs import Run
 
 
@@ -42,13 +43,16 @@ def table(view: Compared, baseline: Run) -> pd.DataFrame:
     }
     tested = {run_id: pair.test.p for run_id, pair in pairs.items() if pair}
     corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
-    return pd.DataFrame(
-        [
-            {"Color": swatch(view.colors[run_id]), "Run": view.labels[run_id]}
-            | _row(pair, corrected.get(run_id, 1.0))
-            for run_id, pair in pairs.items()
-        ]
-    )
+    unknown = {run.id for run in view.runs if run.groups_unknown}
+    rows = []
+    for run_id, pair in pairs.items():
+        ungrouped = UNGROUPED if unknown & {run_id, baseline.id} else None
+        names = {"Color": swatch(view.colors[run_id]), "Run": view.labels[run_id]}
+        rows.append(names | _row(pair, corrected.get(run_id, 1.0), ungrouped))
+    found = pd.DataFrame(rows)
+    # Where each image stands for itself in every run, there is nothing to say.
+    empty = "Groups" in found and found["Groups"].isna().all()
+    return found.drop(columns="Groups") if empty else found
 
 
 def explanation(view: Compared) -> str:
@@ -69,7 +73,7 @@ def explanation(view: Compared) -> str:
     return f"{text}."
 
 
-def _row(pair: Pair | None, p: float) -> dict[str, object]:
+def _row(pair: Pair | None, p: float, ungrouped: str | None) -> dict[str, object]:
     if pair is None:
         return dict.fromkeys(
             (
@@ -94,7 +98,7 @@ def _row(pair: Pair | None, p: float) -> dict[str, object]:
         "UAR": 100 * pair.uar.difference,
         "UAR interval": formats.delta_interval(pair.uar),
         "n": pair.n,
-        "Groups": pair.grouping or None,
+        "Groups": pair.grouping or ungrouped,
     }
 
 

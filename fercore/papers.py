@@ -10,15 +10,17 @@ import statistics
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from fercore import metrics
-from fercore.config import load_config
-from fercore.records import ClassResult, SplitResult
+from fercore.config import PublishedFigure, load_config
+from fercore.records import UNGROUPED, ClassResult, SplitResult, grouping
 from fercore.runs import Run, newest_of_each_seed, trained
 
 Metric = Literal["accuracy", "precision", "recall", "f1", "validation accuracy", "train accuracy"]
@@ -54,6 +56,8 @@ class Row(_Frozen):
         parameters: of the network, as printed, where the paper does.
         digits: of the printed figure, after the point.
         remark: one line on the figure, where there is something to say.
+        paper_n: samples of the paper's test set, where it is known to be another one than ours; the
+            printed figure then has a sampling error of its own.
     """
 
     system: str
@@ -68,6 +72,7 @@ class Row(_Frozen):
     parameters: str = ""
     digits: int = Field(default=2, ge=0, le=2)
     remark: str = ""
+    paper_n: int | None = Field(default=None, ge=1)
 
     @property
     def overall(self) -> bool:
@@ -128,10 +133,14 @@ class Ours:
         mean: over the runs.
         first: over the runs of the first seed alone, as a paper that trained once has it.
         spread: standard deviation over the runs; `None` for a single one.
-        low: lower end of the 95% interval of the mean: Wilson's, for the samples that were tested,
-            or, where there are folds, Student's over them, for frames of one person stand together.
-        high: upper end. Both are `None` where the figure is no share of samples.
+        low: lower end of the 95% interval of the mean, for other samples, not for other seeds:
+            Wilson's; where the samples come in groups, that of `metrics.clustered_interval` over
+            the groups of all runs. Where the groups of folds are not stored, Student's over them.
+        high: upper end. Both are `None` where the figure is no share of samples, and for copies
+            whose groups are not stored.
         n: samples tested, all folds together, repeated seeds not counted again.
+        grouping: the groups in words; a caution where they are not stored; empty where there are
+            none.
         seeds: how many.
         folds: tested of each seed; 1 where the protocol has none.
         parameters: of the network.
@@ -144,6 +153,7 @@ class Ours:
     low: float | None
     high: float | None
     n: int
+    grouping: str
     seeds: int
     folds: int
     parameters: int
@@ -171,10 +181,25 @@ class Comparison:
         return self.paper.mean - self.row.figure
 
     @property
+    def difference_interval(self) -> tuple[float, float] | None:
+        """The 95% interval of the difference, in points, with the sampling errors of both figures.
+
+        `None` where the paper's test set is ours, or of unknown size: then only ours has one.
+        """
+        ours, printed, n = self.paper, self.row.figure, self.row.paper_n
+        if ours is None or printed is None or n is None or ours.low is None or ours.high is None:
+            return None
+        low, high = difference_to_paper(
+            (ours.mean / 100, ours.low / 100, ours.high / 100), ours.n, printed / 100, n
+        )
+        return 100 * low, 100 * high
+
+    @property
     def status(self) -> Status:
         """How ours compares, under the paper's protocol.
 
-        `"within"` falls short of the paper by less than the interval's reach. A training accuracy,
+        `"within"` falls short of the paper by less than the reach of the interval, that of the
+        difference where there is one, else that of ours. A training accuracy,
         of which more is not better, a zero, which nobody can miss, and what has no published figure
         are `"noted"`.
         """
@@ -184,6 +209,9 @@ class Comparison:
             return "noted"
         if self._reaches(self.paper.mean):
             return "reached"
+        both = self.difference_interval
+        if both is not None:
+            return "within" if both[1] >= 0 else "short"
         high = self.paper.high
         return "within" if high is not None and high >= self.row.figure else "short"
 
@@ -195,6 +223,32 @@ class Comparison:
     def _reaches(self, value: float) -> bool:
         printed = self.row.figure
         return printed is not None and round(value, self.row.digits) >= printed
+
+
+def difference_to_paper(
+    ours: tuple[float, float, float], n: int, printed: float, paper_n: int
+) -> tuple[float, float]:
+    """Newcombe's interval of our share less the printed one, of two different test sets.
+
+    Where our samples come in groups, those of the paper are taken to be as dependent: as many of
+    them as of ours count as one independent sample.
+
+    Args:
+        ours: our share and the ends of its interval.
+        n: samples that it is a share of.
+        printed: the paper's share.
+        paper_n: samples that it is a share of.
+    """
+    size = paper_n * min(1.0, metrics.effective_size(*ours) / n)
+    theirs = metrics.wilson_interval(printed, size) if size else (0.0, 1.0)
+    return metrics.difference_interval(ours, (printed, *theirs))
+
+
+def row_of(published: PublishedFigure) -> Row | None:
+    """Return the row of the table that an experiment's published figure is."""
+    wanted = (published.system, published.row, published.test_accuracy)
+    found = (row for row in rows() if row.metric == "accuracy")
+    return next((row for row in found if (row.system, row.label, row.figure) == wanted), None)
 
 
 def systems() -> tuple[System, ...]:
@@ -280,17 +334,21 @@ def ours(row: Row, view: str, runs: Sequence[Run]) -> Ours | None:
     mean = statistics.fmean(value for value, _ in values)
     of_first = [found[0] for run in whole[0] if (found := _value(row, view, run))]
     n = sum(n for _, n in values) // len(whole)
-    low, high = None, None
+    low, high, groups = None, None, ""
     # Copies of one face are not independent.
     protocol = used[0].config.protocol if used[0].config else None
     copied = protocol is not None and protocol.copies == "before_split"
-    if row.metric in {"accuracy", "recall", "validation accuracy"} and n and not copied:
-        if needed > 1:
+    if row.metric in {"accuracy", "recall", "validation accuracy"} and n:
+        by_group = _over_groups(row, view, tuple(used), n)
+        if by_group:
+            low, high, groups = by_group
+        elif needed > 1:
             if len(values) >= 2 * len(whole):
                 low, high = _between_folds([value for value, _ in values], len(whole))
-        else:
+        elif not copied:
             interval = metrics.accuracy_interval(round(mean * n / 100), n)
             low, high = 100 * interval[0], 100 * interval[1]
+            groups = UNGROUPED if any(run.groups_unknown for run in used) else ""
     results = used[0].results
     return Ours(
         runs=tuple(run.id for run in used),
@@ -300,6 +358,7 @@ def ours(row: Row, view: str, runs: Sequence[Run]) -> Ours | None:
         low=low,
         high=high,
         n=n,
+        grouping=groups,
         seeds=len(whole),
         folds=needed,
         parameters=(results.parameters or 0) if results else 0,
@@ -317,6 +376,70 @@ def _between_folds(values: Sequence[float], seeds: int) -> tuple[float, float]:
     return max(mean - reach, 0.0), min(mean + reach, 100.0)
 
 
+@lru_cache(maxsize=1024)
+def _over_groups(
+    row: Row, view: str, runs: tuple[Run, ...], n: int
+) -> tuple[float, float, str] | None:
+    """Ends of the interval over the groups of all runs, in percent, and the groups in words.
+
+    `None` where a run does not store which samples the figure is a share of, or their groups.
+    """
+    right, groups, weights, kinds = [], [], [], []
+    for run in runs:
+        value = _value(row, view, run)
+        if value is None:
+            continue  # a fold without a sample of the class
+        found = _predicted(run, "validation" if row.metric == "validation accuracy" else "test")
+        split = _split(row, view, run)
+        if found is None or split is None or found.groups is None:
+            return None
+        keep = np.isin(found.labels, np.flatnonzero(np.asarray(split.confusion).any(axis=1)))
+        if keep.sum() != split.n:
+            return None  # without repeats: which these are is not stored
+        if row.metric == "recall":
+            keep &= found.labels == [entry.name for entry in split.classes].index(row.class_name)
+        right.append((found.predicted == found.labels)[keep])
+        groups.append(found.groups[keep])
+        # The mean is over the runs, whatever their size.
+        weights.append(np.full(keep.sum(), 1 / keep.sum()))
+        kinds.append(found.group_kind)
+    if not right or len({*kinds}) > 1:
+        return None
+    names = np.concatenate(groups)
+    low, high = metrics.clustered_interval(
+        np.concatenate(right), names, np.concatenate(weights), most=n
+    )
+    return 100 * low, 100 * high, grouping(len(np.unique(names)), kinds[0])
+
+
+@dataclass(frozen=True, eq=False)
+class _Predicted:
+    """True and predicted classes of one split, and the groups of its samples."""
+
+    labels: NDArray[np.uint8]
+    predicted: NDArray[np.intp]
+    groups: NDArray[np.str_] | None
+    group_kind: str
+
+
+@lru_cache(maxsize=128)
+def _predicted(run: Run, role: str) -> _Predicted | None:
+    found = run.predictions(role)
+    if found is None:
+        return None
+    predicted = found.probabilities.argmax(axis=1)
+    return _Predicted(found.labels, predicted, found.groups, found.group_kind)
+
+
+def _split(row: Row, view: str, run: Run) -> SplitResult | None:
+    splits = run.results.splits if run.results else {}
+    if row.metric == "validation accuracy":
+        view = "validation"
+    if view == "test_all" and view not in splits:
+        view = "test"
+    return splits.get(view)
+
+
 def _value(row: Row, view: str, run: Run) -> tuple[float, int] | None:
     """Percent, and the samples it is a share of."""
     results = run.results
@@ -326,11 +449,7 @@ def _value(row: Row, view: str, run: Run) -> tuple[float, int] | None:
         log = {entry.epoch: entry for entry in run.log()}
         chosen = log.get(results.selection.epoch) if results.selection else None
         return (100 * chosen.accuracy, 0) if chosen else None
-    if row.metric == "validation accuracy":
-        view = "validation"
-    if view == "test_all" and view not in results.splits:
-        view = "test"
-    split = results.splits.get(view)
+    split = _split(row, view, run)
     if split is None:
         return None
     if row.metric in {"accuracy", "validation accuracy"}:

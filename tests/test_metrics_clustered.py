@@ -243,6 +243,13 @@ def test_the_interval_of_a_difference_is_newcombes():
         metrics.difference_interval((0.5, 0.6, 0.7), second)
 
 
+@pytest.mark.parametrize(("share", "n"), [(0.0, 12), (1.0, 85), (0.5, 40), (0.97, 148.5)])
+def test_the_effective_size_gives_the_interval_again(share, n):
+    ends = metrics.wilson_interval(share, n)
+    assert metrics.effective_size(share, *ends) == pytest.approx(n)
+    assert metrics.effective_size(share, 0.0, 1.0) == 0
+
+
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="received 3 values and 2 groups"):
         metrics.clustered_interval(np.ones(3), np.zeros(2))

@@ -7,9 +7,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fercore import ablations, papers
+from fercore import ablations, metrics, papers
 from fercore.cli.jobs import words_for
 from fercore.cli.papers import job_of, missing
 from fercore.config import list_configs, load_config
@@ -144,6 +145,90 @@ def test_copies_of_one_face_give_no_interval():
     found = comparison("rath2021-balanced", [made("rath2021-balanced", 0.79)])
     assert (found.paper.low, found.paper.high, found.status) == (None, None, "reached")
     assert found.paper.mean == pytest.approx(79.0)
+
+
+def row_for(experiment: str) -> papers.Comparison:
+    return comparison(experiment, list_runs(RUNS))
+
+
+def test_the_interval_of_dependent_images_is_over_the_groups_of_all_runs():
+    found = row_for("ranjan2023-model1-ckplus")
+    assert found.paper.grouping == "by subject, 85 groups"
+    # Three seeds on the same frames: as wide as one of them, about, and wider than Wilson's.
+    low, high = metrics.accuracy_interval(round(found.paper.mean * 1.48), 148)
+    assert found.paper.high - found.paper.low > 1.05 * 100 * (high - low)
+    # All folds together: every subject once.
+    honest = found.honest
+    assert honest.grouping == "by subject, 118 groups"
+    assert honest.low < honest.mean < honest.high
+    right, groups, weights = [], [], []
+    for run in papers.runs_of("ranjan2023-model1-ckplus-subjects", list_runs(RUNS)):
+        said = run.predictions("test")
+        right.append(said.probabilities.argmax(axis=1) == said.labels)
+        groups.append(said.groups)
+        weights.append(np.full(len(said.ids), 1 / len(said.ids)))
+    ends = metrics.clustered_interval(*map(np.concatenate, (right, groups, weights)))
+    assert (honest.low, honest.high) == pytest.approx([100 * end for end in ends])
+    # Copies have an interval, now that it is known of whom they are.
+    copies = row_for("rath2021-balanced").paper
+    assert copies.grouping == "by subject, 1,877 groups"
+    low, high = metrics.accuracy_interval(round(copies.mean * copies.n / 100), copies.n)
+    assert copies.high - copies.low > 2 * 100 * (high - low)
+
+
+def test_the_interval_of_a_recall_is_over_the_groups_of_its_class():
+    rows = papers.compare(list_runs(RUNS))
+    found = next(
+        row
+        for row in rows
+        if row.row.experiment == "rath2021-balanced"
+        and (row.row.metric, row.row.class_name) == ("recall", "fear")
+    )
+    assert found.paper.n > 900
+    # Copies of twelve faces.
+    assert found.paper.grouping == "by subject, 12 groups"
+    assert found.paper.high - found.paper.low > 5
+
+
+def test_images_without_groups_have_a_caution():
+    found = comparison("ranjan2023-model1-ckplus", [made("ranjan2023-model1-ckplus", 0.95)])
+    assert found.paper.grouping == "interval takes images as independent"
+    assert comparison("le2019-deep", [made("le2019-deep", 0.64)]).paper.grouping == ""
+
+
+def test_the_difference_from_another_test_set_has_the_error_of_both_figures():
+    found = row_for("katkar2021-model2-original")
+    ours, printed = found.paper, 0.568
+    both = metrics.difference_interval(
+        (ours.mean / 100, ours.low / 100, ours.high / 100),
+        (printed, *metrics.wilson_interval(printed, 3533)),
+    )
+    assert found.difference_interval == pytest.approx([100 * end for end in both], abs=0.01)
+    assert found.difference_interval[1] - found.difference_interval[0] > 1.3 * (
+        ours.high - ours.low
+    )
+    # On frames of the same persons the paper's figure is taken to be as uncertain as ours.
+    frames = row_for("ranjan2023-model2-ckplus")
+    low, high = frames.difference_interval
+    alone = metrics.accuracy_interval(145, 148)
+    independent = metrics.difference_interval(
+        tuple(value / 100 for value in (frames.paper.mean, frames.paper.low, frames.paper.high)),
+        (145 / 148, *alone),
+    )
+    assert low < 100 * independent[0] < 0 < 100 * independent[1] < high
+    # Where the test set is the same, or unknown, there is only the interval of our figure.
+    for name in ("ranjan2023-model2-fer2013", "ranjan2023-model2-ckplus-svm", "le2019-deep"):
+        assert row_for(name).difference_interval is None
+
+
+def test_a_figure_of_another_test_set_is_short_only_beyond_both_errors():
+    """Two points below 54.06: outside of our interval, inside that of the difference."""
+    name = "katkar2021-model1-original"
+    found = comparison(name, [made(name, 0.507)])
+    assert found.paper.high < 54.06
+    assert (found.status, found.difference_interval[1] > 0) == ("within", True)
+    assert comparison(name, [made(name, 0.4)]).status == "short"
+    assert comparison("le2019-deep", [made("le2019-deep", 0.62)]).difference_interval is None
 
 
 def test_folds_count_once_all_of_them_are_there():

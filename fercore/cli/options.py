@@ -58,7 +58,7 @@ def print_json(content: Any) -> None:
 def print_table(table: Table) -> None:
     """Print a table, as wide as its content where no terminal sets a width."""
     # What stands in brackets or between colons may be part of a name.
-    console = Console(width=None if sys.stdout.isatty() else 200, markup=False, emoji=False)
+    console = Console(width=None if sys.stdout.isatty() else 240, markup=False, emoji=False)
     console.print(table)
 
 

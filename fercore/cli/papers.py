@@ -33,7 +33,9 @@ HEADINGS = (
     ">ours %",
     ">difference",
     "95% interval",
+    "of the difference",
     ">n",
+    "groups",
     ">seeds",
     ">honest %",
     ">parameters",
@@ -148,10 +150,10 @@ def job_of(experiment: str, seed: int, fold: int) -> Job:
 
 def _cells(comparison: Comparison) -> tuple[str, ...]:
     row, paper, honest = comparison.row, comparison.paper, comparison.honest
-    difference = comparison.difference
+    difference, both = comparison.difference, comparison.difference_interval
     interval = DASH
-    if paper and row.figure is not None and paper.low is not None and paper.high is not None:
-        interval = f"{paper.low - row.figure:+.2f} to {paper.high - row.figure:+.2f}"
+    if paper and paper.low is not None and paper.high is not None:
+        interval = f"{paper.low:.2f} to {paper.high:.2f}"
     return (
         row.system,
         f"{row.label}, {row.class_name}" if row.class_name else row.label,
@@ -160,7 +162,9 @@ def _cells(comparison: Comparison) -> tuple[str, ...]:
         _figure(paper),
         DASH if difference is None else f"{difference:+.2f}",
         interval,
+        DASH if both is None else f"{both[0]:+.2f} to {both[1]:+.2f}",
         f"{paper.n:,}" if paper and paper.n else DASH,
+        (paper.grouping if paper else "") or DASH,
         _seeds(paper),
         _figure(honest),
         f"{paper.parameters:,}" if paper else row.parameters or DASH,
@@ -190,6 +194,7 @@ def _as_json(comparison: Comparison) -> dict[str, Any]:
         "ours": fields(comparison.paper),
         "ours_honest": fields(comparison.honest),
         "difference": comparison.difference,
+        "difference_interval": comparison.difference_interval,
         "status": comparison.status,
     }
 

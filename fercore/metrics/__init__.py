@@ -19,11 +19,13 @@ from fercore.metrics.counts import (
     balanced_class_weights,
     confusion_matrix,
     difference_interval,
+    effective_size,
     macro_f1,
     per_class,
     predictive_value,
     recall_interval,
     uar,
+    wilson_interval,
 )
 from fercore.metrics.evaluation import Evaluation, summarise
 from fercore.metrics.multiple import holm
@@ -63,6 +65,7 @@ __all__ = [
     "clustered_recall_interval",
     "confusion_matrix",
     "difference_interval",
+    "effective_size",
     "expected_calibration_error",
     "fit_temperature",
     "group_codes",
@@ -79,4 +82,5 @@ __all__ = [
     "summarise",
     "top_k_accuracy",
     "uar",
+    "wilson_interval",
 ]

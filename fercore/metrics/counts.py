@@ -15,6 +15,8 @@ from fercore.metrics.checks import (
     require_same_length,
 )
 
+_Z95 = NormalDist().inv_cdf(0.975)
+
 
 @dataclass(frozen=True, eq=False)
 class PerClass:
@@ -92,13 +94,13 @@ def accuracy_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[f
     return wilson_interval(correct / n, n, normal_quantile(confidence))
 
 
-def wilson_interval(share: float, n: float, z: float) -> tuple[float, float]:
+def wilson_interval(share: float, n: float, z: float = _Z95) -> tuple[float, float]:
     """Wilson's score interval for a share of `n` independent samples.
 
     Args:
         share: in [0, 1].
         n: samples, or an effective number of them, above 0.
-        z: quantile, such as 1.96 for 95%.
+        z: quantile; 1.96, for 95%, by default.
 
     Returns:
         The lower and the upper end, each in [0, 1].
@@ -110,6 +112,27 @@ def wilson_interval(share: float, n: float, z: float) -> tuple[float, float]:
     low = 0.0 if share == 0 else (centre - half) / scale
     high = 1.0 if share == 1 else (centre + half) / scale
     return low, high
+
+
+def effective_size(share: float, low: float, high: float, confidence: float = 0.95) -> float:
+    """Return the number of independent samples whose Wilson's interval is as wide as this one.
+
+    Args:
+        share: in [0, 1].
+        low: lower end of its interval: Wilson's, or one of samples in groups.
+        high: upper end.
+        confidence: of the interval.
+
+    Returns:
+        0 for an interval from 0 to 1, which says nothing.
+    """
+    z, reach = normal_quantile(confidence), ((high - low) / 2) ** 2
+    if reach >= 0.25:
+        return 0.0
+    # Wilson's interval hangs on q = z^2 / n alone; its squared reach is a quadratic equation of q.
+    a, b = 0.25 - reach, share * (1 - share) - 2 * reach
+    q = (-b + math.sqrt(b**2 + 4 * a * reach)) / (2 * a)
+    return z**2 / q
 
 
 def difference_interval(

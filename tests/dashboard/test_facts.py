@@ -13,7 +13,7 @@ from fercore.config import (
 from fercore.data import load
 from fercore.data.splits import POOL
 from fercore.records import LogRow
-from fercore.runs import Run, list_runs
+from fercore.runs import Run, list_runs, read_run
 from tests.dashboard import make_runs
 
 
@@ -126,6 +126,24 @@ def test_against_paper(runs: dict[str, Run]):
     assert found.difference == pytest.approx(found.ours.accuracy - 0.663)
     assert found.inside == (found.ours.accuracy_low <= 0.663 <= found.ours.accuracy_high)
     assert facts.against_paper(runs["le2019-shallow"]) is None
+    assert (found.paper_n, found.interval) == (None, None)
+    said = facts.paper_words(runs["le2019-deep"], found)
+    assert "interval of our figure" in said
+    assert "does not contain the error of the printed figure" in said
+
+
+def test_against_the_figure_of_another_test_set():
+    root = Path(__file__).parents[2] / "runs"
+    run = read_run(root / "katkar2021-model2-original-s0-20261121T024609")
+    found = facts.against_paper(run)
+    low, high = found.interval
+    assert found.paper_n == 3533
+    assert low < found.difference < high
+    ours = found.ours
+    assert high - low > 1.3 * (ours.accuracy_high - ours.accuracy_low)
+    said = facts.paper_words(run, found)
+    assert "another one (n = 3,533)" in said
+    assert "interval of the difference" in said
 
 
 def test_time_left_of_a_running_run(runs: dict[str, Run]):

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dashboard import charts, exports, facts, html_report, tables, theme
+from dashboard import charts, exports, facts, html_report, judged, tables, theme, versus
+from dashboard.comparison import Compared
 from fercore import metrics
 from fercore.cli import app
 from fercore.records import UNGROUPED, Results
@@ -87,6 +88,36 @@ def test_texts_beside_an_interval(run: Run, old: Run, independent: Run):
     assert facts.sample_size(independent, independent.results.splits["test"]) == "n = 3,589"
     figure = charts.accuracy_forest([("ours", "#123456", result)])
     assert GROUPS in figure.data[0].hovertemplate
+
+
+def test_a_recall_names_the_groups_of_its_class(run: Run, independent: Run):
+    result = run.results.splits["test"]
+    colors = theme.class_colors(run.results.class_names, "light")
+    seen = [entry for entry in result.classes if entry.support]
+    bars = charts.class_recall(result, colors).data[0]
+    assert [row[3] for row in bars.customdata] == [f", groups: {e.groups}" for e in seen]
+    plain = charts.recall_bars([("a", "#123456", independent.results.splits["test"])]).data[0]
+    assert {row[3] for row in plain.customdata} == {""}
+
+
+def test_a_comparison_names_the_groups_or_that_they_are_unknown(
+    run: Run, old: Run, independent: Run, monkeypatch
+):
+    def compared(first: Run, *, known: bool = True):
+        said = read_run(first.path).predictions("test")
+        if not known:
+            said = replace(said, groups=None, group_kind="")
+        found = judged.judge(said)
+        pair = judged.compare(found, found)
+        monkeypatch.setattr(versus.cached, "paired", lambda baseline, other, split: pair)
+        runs = [first, replace(first, path=Path("another"))]
+        names = {one.id: one.id for one in runs}
+        view = Compared(runs, names, theme.run_colors(list(names), "light"), "test", "Test")
+        return versus.table(view, first)
+
+    assert compared(run)["Groups"].tolist() == [GROUPS]
+    assert compared(old, known=False)["Groups"].tolist() == [UNGROUPED]
+    assert "Groups" not in compared(independent)
 
 
 def test_an_accuracy_by_strength_has_intervals_by_group():
