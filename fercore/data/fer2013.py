@@ -149,8 +149,8 @@ def add(
         for roles in gave.values():
             roles ^= {"validation", "test"} if "validation" in roles else set()
         notes.append(
-            f"there is no test folder: the validation folder became {TITLES['test']}, on which "
-            "nothing is chosen"
+            f"there is no test folder: the validation folder is used as {TITLES['test']}, and not "
+            "to choose checkpoints"
         )
     _refuse_overlap(old, given, anonymous)
     held_out = old is not None and old.held_out and "validation" not in given
