@@ -85,7 +85,7 @@ def other_files_under(path: Path) -> Counter[str]:
         found.suffix.lower()
         for found in path.rglob("*")
         if found.is_file()
-        and _is_visible(str(found.relative_to(path)))
+        and not _is_hidden(str(found.relative_to(path)))
         and not _is_photo(found.name)
     )
 
@@ -108,9 +108,9 @@ def photos_under(path: Path) -> list[Path]:
 
 
 def _is_photo(name: str) -> bool:
-    return _is_visible(name) and name.lower().endswith(IMAGE_SUFFIXES)
+    return not _is_hidden(name) and name.lower().endswith(IMAGE_SUFFIXES)
 
 
-def _is_visible(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    return not any(part.startswith((".", "__MACOSX")) and part != ".." for part in parts)
+    return any(part.startswith((".", "__MACOSX")) and part != ".." for part in parts)
