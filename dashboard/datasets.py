@@ -308,11 +308,11 @@ def _confirm_replacing(name: str, files: Sequence[UploadedFile], skip_bad: bool)
     """Ask before an installed dataset is replaced, and add the files if the reader agrees."""
     text = (
         f"{formats.markdown(name)} is installed: {_total(name):,} images. The parts that these "
-        "files hold are replaced for everyone who uses this data root. The version of now is kept, "
-        "and can be brought back."
+        "files hold are replaced for everyone who uses this data root. The current version is "
+        "kept, and can be restored here."
     )
     if has_previous(name, data_root()):
-        text += " The version before that one, which is still kept, is deleted for good."
+        text += " The version before the current one is deleted."
     st.warning(text, icon=":material/sync:")
     with st.container(horizontal=True):
         if st.button("Replace", type="primary", key="add-replace"):
@@ -329,7 +329,7 @@ def _undoing() -> None:
     names = [n for n in (*list_datasets(), *list_own(root)) if has_previous(n, root)]
     if not names:
         return
-    st.caption("Bring back the version that the last change replaced:")
+    st.caption("Restore the version that the last change replaced:")
     with st.container(horizontal=True):
         for name in names:
             st.button(

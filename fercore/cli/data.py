@@ -43,7 +43,8 @@ def add_command(
     """Convert a dataset's files into one compact file under the data root.
 
     Counts, repeated and constant images are reported. Adding the same files again changes nothing.
-    The version that is replaced is kept for `fercore data undo`.
+    The version that is replaced is kept for `fercore data undo`. An archive may hold 500,000 files
+    and 32 GB.
 
     Example: fercore data add fer2013 fer2013.csv
     Example: fercore data add navras photos/ --new --size 48

@@ -22,6 +22,7 @@ from fercore.data.intake.images import MAX_BYTES, decode_grey
 from fercore.data.intake.intake_log import IntakeLog
 from fercore.data.intake.members import TABLES, Member, readable, sha256, walk
 from fercore.data.intake.tables import Row, is_votes, open_table, read_rows
+from fercore.data.layout import role_of
 from fercore.data.report import AddReport, DatasetStatus, OnProgress
 from fercore.data.splits import ROLES, Split, Splits, fingerprint
 from fercore.errors import UserError
@@ -41,13 +42,6 @@ OFFICIAL = {
 }
 
 _ROLE_OF_NAME = {title.lower(): role for role, title in TITLES.items()}
-_ROLE_OF_FOLDER = _ROLE_OF_NAME | {
-    "train": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-}
 _HOW = f"fercore data add {NAME} PATH"
 
 
@@ -155,8 +149,8 @@ def add(
         for roles in gave.values():
             roles ^= {"validation", "test"} if "validation" in roles else set()
         notes.append(
-            f"there is no test folder: the validation folder became {TITLES['test']}, on which "
-            "nothing is chosen"
+            f"there is no test folder: the validation folder is used as {TITLES['test']}, and not "
+            "to choose checkpoints"
         )
     _refuse_overlap(old, given, anonymous)
     held_out = old is not None and old.held_out and "validation" not in given
@@ -232,7 +226,7 @@ def _read_table(member: Member, samples: Mapping[str, _Samples], log: IntakeLog)
 
 
 def _keep_row(row: Row, samples: Mapping[str, _Samples], where: str) -> None:
-    role = _ROLE_OF_FOLDER.get(row.usage.lower())
+    role = _role_of(row.usage)
     if role is None:
         raise UserError(
             f"{where}, data row {row.number} (from 0): received the usage "
@@ -255,7 +249,7 @@ def _read_image(member: Member, samples: Mapping[str, _Samples]) -> bool:
     role = _ROLE_OF_NAME.get(member.stem.partition("_")[0].lower())
     named = role is not None
     if role is None:
-        places = [_ROLE_OF_FOLDER[folder] for folder in folders[:-1] if folder in _ROLE_OF_FOLDER]
+        places = [place for folder in folders[:-1] if (place := _role_of(folder))]
         if not places:
             raise UserError(
                 f"neither the name nor the folders of {member.where} tell its split; expected "
@@ -270,6 +264,11 @@ def _read_image(member: Member, samples: Mapping[str, _Samples]) -> bool:
     stem = printable(member.stem)
     part.ids.append(stem if named else f"{TITLES[role]}_{emotion}_{stem}")
     return not named
+
+
+def _role_of(name: str) -> str | None:
+    """The part that a folder or a usage of this name stands for."""
+    return _ROLE_OF_NAME.get(name.strip().lower()) or role_of(name)
 
 
 def _as_test(validation: Split) -> Split:

@@ -100,8 +100,8 @@ def arrange(
             for entry, label, role in placed
         ]
         notes.append(
-            "there is no test folder: the validation folder became the test, on which nothing is "
-            "chosen"
+            "there is no test folder: the validation folder is used as the test split, and not to "
+            "choose checkpoints"
         )
     elif present and not divided:
         notes.append(f"only {_listed(present)} is there: the images are not divided into parts")

@@ -97,15 +97,17 @@ def add(
     held_out = "train" in parts and "validation" not in parts
     if held_out:
         parts["train"], parts["validation"] = hold_out(parts["train"], len(names))
-        count = len(parts["validation"])
-        notes += (f"{count:,} images were taken out of training to choose checkpoints on",)
     roles = tuple(role for role in (*ROLES, POOL) if role in parts)
+    parts = {role: parts[role] for role in roles}
     sources = tuple(
         store.Source(name=printable(path.name), sha256=digest, gave=roles, holds=roles)
         for path, digest in digests.items()
     )
     found = store.write(root, name, names, parts, sources, held_out=held_out, audit=audit(parts))
-    return _report(found, True, (*notes, *remarks(found)))
+    if held_out:
+        count = len(parts["validation"])
+        notes += (f"{count:,} images were taken out of training to choose checkpoints on",)
+    return _report(found, True, (*remarks(found), *notes))
 
 
 def _check_number(class_names: tuple[str, ...]) -> None:

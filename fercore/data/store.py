@@ -302,6 +302,8 @@ def write(
     for stale in folder.glob("*.npz"):
         if stale.name not in (path.name, kept):
             stale.unlink(missing_ok=True)
+    for torn in (*folder.glob(".*.npz.*"), *folder.glob(".*.json.*")):
+        torn.unlink(missing_ok=True)  # of a process that was killed while it wrote
     return record
 
 

@@ -52,6 +52,8 @@ TABLES = {
     "float pixels": datasets.table(
         pixels=lambda levels: " ".join(f"{level}.0" for level in levels)
     ).encode(),
+    "other column names": datasets.table(header="Label,pixel,split").encode(),
+    "other usages": datasets.table().replace("PublicTest", "Validation").encode(),
     "a column for each pixel": datasets.table_of_pixel_columns().encode(),
 }
 
@@ -499,6 +501,15 @@ def test_two_that_add_at_once_leave_a_whole_dataset(tmp_path: Path, root: Path):
         assert process.returncode == 0, said
     splits = data.load("fer2013", root)
     assert [len(splits[role]) for role in splits] == [14, 14, 14]
+
+
+def test_what_a_killed_process_left_is_removed(root: Path):
+    root.parent.mkdir(exist_ok=True)
+    (root / "mine").mkdir(parents=True)
+    for name in (".0123456789abcdef.npz.x7f_a1", ".dataset.json.k2j3"):
+        (root / "mine" / name).write_bytes(b"torn")
+    versions(root)
+    assert not list((root / "mine").glob(".*"))
 
 
 def test_who_waits_too_long_is_told(root: Path, monkeypatch: pytest.MonkeyPatch):

@@ -25,6 +25,7 @@ _LEVELS = {str(level): level for level in range(256)} | {
     f"{level}.0": level for level in range(256)
 }
 _PIXEL_COLUMN = re.compile(r"(?:pixels?|px?)?[ _.-]?\d+")
+_ALIASES = {"label": "emotion", "emotions": "emotion", "pixel": "pixels", "split": "usage"}
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -117,7 +118,10 @@ def read_rows(
     Raises:
         UserError: while iterating, if the file cannot be read on.
     """
-    header = table.header
+    header = [
+        _ALIASES[name] if name in _ALIASES and _ALIASES[name] not in table.header else name
+        for name in table.header
+    ]
     if not {"emotion", "usage"} <= set(header):
         return None
     places = [place for place, name in enumerate(header) if _PIXEL_COLUMN.fullmatch(name)]
