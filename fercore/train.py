@@ -141,6 +141,10 @@ def _train(
         on_progress(Progress("preparing", note=f"resumed with another {changed}"))
     if not resume:
         run.write_record(environment)
+        # One that was killed before its first checkpoint may have half an epoch's line, and may be
+        # resumed for more epochs.
+        run.rewrite_log([])
+        run.write_json("config.json", config.model_dump(mode="json"))
 
     # The samples, what each weighs, and where they stand among the images on the device.
     on_progress(Progress("preparing"))

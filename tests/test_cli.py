@@ -298,6 +298,14 @@ def test_a_finished_run_of_a_clone_has_all_its_epochs(fercore):
         assert said in err
 
 
+def test_show_says_why_a_run_has_no_results(fercore, tmp_path):
+    writer = RunWriter.create(tmp_path / "runs", load_config("synthetic-quick"))
+    writer.set_status(state="diverged", message="the training loss of epoch 3 is nan")
+    status, out, _ = fercore("runs", "show", writer.path.name)
+    assert status == 0
+    assert out.startswith(f"{writer.path.name}: diverged (the training loss of epoch 3 is nan)")
+
+
 def test_other_epochs_would_grow_the_images_at_another_time(tmp_path):
     config = load_config("vgg-small", {"schedule.kind": "constant"})
     run = read_run(RunWriter.create(tmp_path, config).path)

@@ -355,9 +355,12 @@ def test_an_interrupt_before_the_first_epoch_leaves_a_run_that_says_so(splits, t
         train(config, splits, writer, on_progress=interrupt)
     run = read_run(writer.path)
     assert (run.state, run.can_resume, run.has_no_progress) == ("interrupted", True, True)
-    train(config, splits, RunWriter.claim(writer.path), resume=True)
+    (writer.path / "log.jsonl").write_text('{"epoch": 1, "lo')
+    longer = tiny_config(epochs=4)
+    train(longer, splits, RunWriter.claim(writer.path), resume=True)
     assert check_run(writer.path) == []
-    assert [row.epoch for row in read_run(writer.path).log()] == [1, 2, 3]
+    run = read_run(writer.path)
+    assert (run.config, [row.epoch for row in run.log()]) == (longer, [1, 2, 3, 4])
 
 
 def diverged(writer):

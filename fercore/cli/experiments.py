@@ -148,7 +148,9 @@ def train(
             experiment = training.config.model_copy(update=fields)
             command = f"{command} {shlex.join(as_options(fields))}"
             budget.restart()
-            with type(training.writer).create(root, experiment) as writer:
+            from fercore.recorder import RunWriter
+
+            with RunWriter.create(root, experiment) as writer:
                 training = replace(training, config=experiment, writer=writer, command=command)
                 outcome = _train_once(training, display, budget)
         if isinstance(outcome, ScheduleTooLong):

@@ -87,7 +87,9 @@ def show(run: RunName, runs: RunsRoot = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(_summary(found))
         return
-    typer.echo(f"{found.id}: {found.state}{f' ({found.problem})' if found.problem else ''}")
+    halted = found.state in {"failed", "interrupted", "diverged"}
+    remark = found.problem or (found.status.message if found.status and halted else "")
+    typer.echo(one_line(f"{found.id}: {found.state}{f' ({remark})' if remark else ''}"))
     for warning in found.warnings:
         typer.echo(warning)
     if found.environment:
