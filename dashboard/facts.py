@@ -288,7 +288,9 @@ def rates(result: SplitResult) -> list[tuple[str, float, float]]:
         others = result.n - entry.support
         if entry.support and others:
             alarms = sum(row[place] for row in result.confusion) - result.confusion[place][place]
-            found.append((entry.name, entry.recall or 0.0, 1 - alarms / others))
+            # The counts of another project's file may contradict each other.
+            specificity = min(max(1 - alarms / others, 0.0), 1.0)
+            found.append((entry.name, min(max(entry.recall or 0.0, 0.0), 1.0), specificity))
     return found
 
 
