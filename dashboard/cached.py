@@ -433,7 +433,7 @@ def _temperature(run: Run) -> float | None:
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
-def _paired(_baseline: Run, _other: Run, split: str, key: object) -> Pair | None:
+def _paired(_baseline: Run, _other: Run, split: str, key: str) -> Pair | None:
     found = _on_common_classes(_baseline, _other, split)
     return judged.compare(*found) if found else None
 
@@ -588,8 +588,9 @@ def _on_common_classes(first: Run, second: Run, split: str) -> tuple[Judged, Jud
     return (a, b) if a and b else None
 
 
-def _pair_key(first: Run, second: Run) -> object:
-    return (first.path, _stamp(first), second.path, _stamp(second))
+def _pair_key(first: Run, second: Run) -> str:
+    # One text: Streamlit takes a millisecond to digest the same as tuples of tuples.
+    return repr((str(first.path), _stamp(first), str(second.path), _stamp(second)))
 
 
 def _stamp(run: Run) -> Signature:
