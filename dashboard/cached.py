@@ -422,7 +422,7 @@ def _judged(
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _evaluate_together(_runs: Sequence[Run], split: str, key: object) -> Evaluations:
+def _evaluate_together(_runs: Sequence[Run], split: str, key: str) -> Evaluations:
     def load(run: Run, also_dropped: tuple[str, ...]) -> Judged | None:
         return judged_samples(run, split, also_dropped)
 
@@ -437,7 +437,7 @@ def _at(found: Judged, temperature: float | None) -> Probabilities:
 
 @st.cache_resource(max_entries=256, show_spinner=False)
 def _paired(
-    _evaluations: Evaluations, split: str, baseline: str, other: str, key: object
+    _evaluations: Evaluations, split: str, baseline: str, other: str, key: str
 ) -> Pair | None:
     found = _evaluations.pair(baseline, other)
     return judged.compare(*found) if found else None
@@ -593,14 +593,16 @@ def _on_common_classes(first: Run, second: Run, split: str) -> tuple[Judged, Jud
     return (a, b) if a and b else None
 
 
-def _pair_key(first: Run, second: Run) -> object:
-    return (first.path, _stamp(first), second.path, _stamp(second))
+def _pair_key(first: Run, second: Run) -> str:
+    # One text: Streamlit takes a millisecond to digest the same as tuples of tuples.
+    return repr((str(first.path), _stamp(first), str(second.path), _stamp(second)))
 
 
-def _files_of(runs: Sequence[Run]) -> object:
+def _files_of(runs: Sequence[Run]) -> str:
     """What changes where a figure of one of the runs can."""
     files = ("config.json", "environment.json", "results.json", "predictions.npz")
-    return tuple((run.path, signature_of(run.path, *files)) for run in runs)
+    # One text, as in `_pair_key`.
+    return repr([(str(run.path), signature_of(run.path, *files)) for run in runs])
 
 
 def _stamp(run: Run) -> Signature:

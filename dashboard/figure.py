@@ -41,6 +41,17 @@ def figure_of(height: int, **more: Any) -> go.Figure:
     return go.Figure(layout=layout(height, **more))
 
 
+class _Unchanging(go.Figure):  # type: ignore[misc]
+    """A figure that nobody changes: the dictionary that Streamlit asks for is made once."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figure as a dictionary, which is shared: it is only ever read."""
+        content: dict[str, Any] | None = getattr(self, "_content", None)
+        if content is None:
+            content = self._content = super().to_dict()
+        return content
+
+
 def kept(draw: Callable[_DrawnFrom, go.Figure]) -> Callable[_DrawnFrom, go.Figure]:
     """Keep the figures that a pure function has drawn last, by the content of its arguments.
 
@@ -58,7 +69,7 @@ def kept(draw: Callable[_DrawnFrom, go.Figure]) -> Callable[_DrawnFrom, go.Figur
             if key in figures:
                 figures.move_to_end(key)
                 return figures[key]
-        figure = draw(*args, **kwargs)
+        figure = _Unchanging(draw(*args, **kwargs))
         with lock:
             figures[key] = figure
             while len(figures) > _MOST_KEPT:

@@ -72,6 +72,7 @@ def test_a_figure_is_drawn_once_for_the_same_content():
     assert charts.class_counts({"Training": [3, 4]}, ["happy", "sad"], {"Training": "#123456"}) is (
         figure
     )
+    assert figure.to_dict() is figure.to_dict()
     counts["Training"].append(5)  # the same list with other content
     other = charts.class_counts(counts, ["happy", "sad", "fear"], {"Training": "#123456"})
     assert other is not figure
