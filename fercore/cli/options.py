@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fercore.files import printable
+from fercore.data.names import storable_name
 
 ROOTS = ("--data-root", "--runs-root")
 DataRoot = Annotated[
@@ -33,7 +33,7 @@ def called_command() -> str:
         if word in ROOTS:
             next(words, None)
         elif not word.startswith(tuple(f"{root}=" for root in ROOTS)):
-            kept.append(printable(word))
+            kept.append(storable_name(word))
     return shlex.join(["fercore", *kept])
 
 
