@@ -78,7 +78,7 @@ class Shelf:
         """The run of that id directly under the root; a path is no id."""
         if not run_id or run_id.startswith(".") or Path(run_id).name != run_id:
             return None
-        if "\\" in run_id:  # a name that cannot be shown as it is (`fercore.files.printable`)
+        if "\\" in run_id:  # a name that cannot be shown as it is (`fercore.names.storable_name`)
             return next((run for run in self.all() if run.id == run_id), None)
         return self._read(run_id) if os.path.isdir(self.root / run_id) else None
 

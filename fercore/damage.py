@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from fercore import bounded_json
 from fercore.bounded_npz import require_zip_end
-from fercore.files import open_regular, printable, read_regular
+from fercore.files import open_regular, read_regular
+from fercore.names import storable_name
 from fercore.records import Layer, LogRow, Onnx, Results
 
 _RecordT = TypeVar("_RecordT", bound=BaseModel)
@@ -132,7 +133,7 @@ def describe(error: ValidationError) -> str:
     problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(map(str, problem["loc"]))
     text = f"{where}: {problem['msg']}" if where else problem["msg"]
-    return printable(text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}...")
+    return storable_name(text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}...")
 
 
 def _require_regular(file: Path) -> None:

@@ -4,7 +4,6 @@ import errno
 import os
 import stat
 import tempfile
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,28 +29,6 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         with suppress(OSError):
             os.unlink(beside)
         raise
-
-
-def printable(name: str) -> str:
-    r"""Return a file's name as text that can be stored and printed anywhere that takes Unicode.
-
-    Bytes that are not UTF-8 are written as `\udcXX`, control characters and characters that change
-    the direction of writing as `\xXX` or `\uXXXX`.
-    """
-    return "".join(_escaped(char) if _is_hidden(char) else char for char in name)
-
-
-def _escaped(char: str) -> str:
-    code = ord(char)
-    if code < 1 << 8:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
-
-
-def _is_hidden(char: str) -> bool:
-    if char in "\u200c\u200d":  # parts of words in Persian and in Indic scripts
-        return False
-    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def open_regular(path: Path | str) -> IO[bytes]:

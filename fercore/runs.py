@@ -27,7 +27,8 @@ from fercore.config import CombinedConfig, ExperimentConfig, ImportedConfig
 from fercore.data import exclusion, names_groups
 from fercore.data.splits import GROUP_KINDS, DatasetVersion
 from fercore.errors import UserError
-from fercore.files import printable, read_regular
+from fercore.files import read_regular
+from fercore.names import storable_name
 from fercore.records import (
     UNGROUPED,
     Environment,
@@ -151,7 +152,7 @@ class Run:
     def id(self) -> str:
         """The folder's name, as text that can be shown."""
         # With the backslash escaped too, different names stay different.
-        return printable(self.path.name.replace("\\", r"\\"))
+        return storable_name(self.path.name.replace("\\", r"\\"))
 
     @property
     def warnings(self) -> tuple[str, ...]:

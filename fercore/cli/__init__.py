@@ -29,7 +29,7 @@ from fercore.cli import (
     runs,
 )
 from fercore.errors import UserError
-from fercore.files import printable
+from fercore.names import storable_name
 
 app = typer.Typer(
     help="Train, log and compare small networks for facial-expression recognition.",
@@ -113,5 +113,5 @@ def _usage(message: str) -> int:
 
 
 def _fail(message: str, status: int = 2) -> int:
-    print(f"fercore: error: {printable(message)}", file=sys.stderr)
+    print(f"fercore: error: {storable_name(message)}", file=sys.stderr)
     return status

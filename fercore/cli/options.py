@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fercore.files import printable
+from fercore.names import storable_name
 from fercore.records import UNGROUPED, Results
 from fercore.runs import Run, list_runs
 
@@ -36,7 +36,7 @@ def called_command() -> str:
         if word in ROOTS:
             next(words, None)
         elif not word.startswith(tuple(f"{root}=" for root in ROOTS)):
-            kept.append(printable(word))
+            kept.append(storable_name(word))
     return shlex.join(["fercore", *kept])
 
 
@@ -72,7 +72,7 @@ class _PlainTable(Table):
 
 def one_line(text: str) -> str:
     """Return text of a file as one line that a terminal can show and does not obey."""
-    return "".join(c if c.isprintable() else printable(c) for c in " ".join(text.split()))
+    return "".join(c if c.isprintable() else storable_name(c) for c in " ".join(text.split()))
 
 
 def plain_table(*columns: str) -> Table:

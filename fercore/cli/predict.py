@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fercore.cli.options import AsJson, RunsRoot, percent, plain_table, print_json, print_table
 from fercore.data.intake.intake_log import describe_passed_over
 from fercore.errors import UserError
-from fercore.files import printable
+from fercore.names import storable_name
 
 if TYPE_CHECKING:
     from fercore.predict import Prediction, Predictor
@@ -104,7 +104,7 @@ def predict(
     ):
         bar = progress.add_task("faces", total=len(files))
         for file, copy in zip(files, copies, strict=True):
-            progress.update(bar, description=printable(file.name)[:40])
+            progress.update(bar, description=storable_name(file.name)[:40])
             found = 0
             try:
                 for judged in _judged(file, predictor, whole, every, least, copy):
@@ -119,7 +119,7 @@ def predict(
             count += found
             progress.advance(bar)
     for message in failed:
-        print(f"fercore: {printable(message)}", file=sys.stderr)
+        print(f"fercore: {storable_name(message)}", file=sys.stderr)
     if others:
         print(f"fercore: {describe_passed_over(others)}", file=sys.stderr)
     if as_json:
@@ -193,7 +193,7 @@ def _judged(
 
     def told(found: Sequence["Prediction"], frame: int | None = None) -> Iterator[list[_Row]]:
         for place, prediction in enumerate(found):
-            where = {"file": printable(str(file)), "frame": frame, "face": place}
+            where = {"file": storable_name(str(file)), "frame": frame, "face": place}
             yield [where | _row(prediction, run, least) for run in predictor.ids]
 
     if file.suffix.lower() in FILMS:
@@ -207,7 +207,7 @@ def _judged(
                 if write:
                     write(_drawn(image, found, predictor, least))
         return
-    image = decode_photo(_content(file), printable(file.name))
+    image = decode_photo(_content(file), storable_name(file.name))
     found = judge(image)
     yield from told(found)
     if copy:

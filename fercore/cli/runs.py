@@ -20,7 +20,7 @@ from fercore.cli.options import (
 )
 from fercore.data.splits import Splits
 from fercore.errors import UserError
-from fercore.files import printable
+from fercore.names import storable_name
 from fercore.provenance import session_summary
 from fercore.records import SplitResult, run_schema
 from fercore.roots import data_root, runs_root
@@ -272,7 +272,7 @@ def note(
     before = found.notes
     notes = curation.annotate(found, before, **given) if given else before
     if before.text and notes.text != before.text:  # gone from the disk, it stays on the screen
-        typer.echo(f"replaced the note: {printable(before.text)}", err=True)
+        typer.echo(f"replaced the note: {storable_name(before.text)}", err=True)
     if gone := [tag for tag in before.tags if tag not in notes.tags]:
         typer.echo(f"removed the tags: {one_line(' '.join(gone))}", err=True)
     typer.echo(notes.model_dump_json(indent=1))

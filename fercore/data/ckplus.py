@@ -20,8 +20,8 @@ from fercore.data.intake.members import Member, walk
 from fercore.data.report import AddReport, DatasetStatus, OnProgress
 from fercore.data.splits import Splits
 from fercore.errors import UserError
-from fercore.files import printable
 from fercore.image_decoding import IMAGE_SUFFIXES
+from fercore.names import storable_name
 
 NAME = "ckplus"
 CLASS_NAMES = labels.CKPLUS
@@ -102,7 +102,7 @@ def _sample(member: Member) -> pool.Sample:
     emotion = labels.canonical(folder)
     if emotion not in CLASS_NAMES:
         raise UserError(
-            f"{member.where} lies in the folder {printable(folder)!r}, expected one folder "
+            f"{member.where} lies in the folder {storable_name(folder)!r}, expected one folder "
             f"for each of: {', '.join(CLASS_NAMES)}"
         )
     if len(member.stem.split("_")) != 3:

@@ -26,8 +26,8 @@ from fercore.data.layout import role_of
 from fercore.data.report import AddReport, DatasetStatus, OnProgress
 from fercore.data.splits import ROLES, Split, Splits, fingerprint
 from fercore.errors import UserError
-from fercore.files import printable
 from fercore.image_decoding import IMAGE_SUFFIXES
+from fercore.names import storable_name
 
 NAME = "fer2013"
 CLASS_NAMES = labels.FER2013
@@ -199,7 +199,7 @@ def _read(path: Path, samples: Mapping[str, _Samples], log: IntakeLog) -> bool:
             log.pass_over(member)
     if log.read + log.bad == before:
         raise UserError(
-            f"{printable(path.name)} holds no image of FER2013; expected fer2013.csv, "
+            f"{storable_name(path.name)} holds no image of FER2013; expected fer2013.csv, "
             "icml_face_data.csv, or folders such as train/happy and test/happy with 48x48 images"
         )
     return anonymous
@@ -230,7 +230,7 @@ def _keep_row(row: Row, samples: Mapping[str, _Samples], where: str) -> None:
     if role is None:
         raise UserError(
             f"{where}, data row {row.number} (from 0): received the usage "
-            f"{printable(row.usage[:40])!r}, expected {', '.join(TITLES.values())}"
+            f"{storable_name(row.usage[:40])!r}, expected {', '.join(TITLES.values())}"
         )
     part = samples[role]
     part.images.append(np.frombuffer(row.pixels, np.uint8).reshape(SIZE))
@@ -242,9 +242,10 @@ def _read_image(member: Member, samples: Mapping[str, _Samples]) -> bool:
     folders = [folder.lower() for folder in member.folders]
     emotion = labels.canonical(folders[-1]) if folders else ""
     if emotion not in CLASS_NAMES:
+        folder = storable_name(folders[-1]) if folders else "."
         raise UserError(
-            f"{member.where} lies in the folder {printable(folders[-1]) if folders else '.'!r}, "
-            f"expected one folder for each of: {', '.join(CLASS_NAMES)}"
+            f"{member.where} lies in the folder {folder!r}, expected one folder for each of: "
+            f"{', '.join(CLASS_NAMES)}"
         )
     role = _ROLE_OF_NAME.get(member.stem.partition("_")[0].lower())
     named = role is not None
@@ -261,7 +262,7 @@ def _read_image(member: Member, samples: Mapping[str, _Samples]) -> bool:
     part.images.append(image)
     part.labels.append(CLASS_NAMES.index(emotion))
     # Names that tell nothing repeat from folder to folder.
-    stem = printable(member.stem)
+    stem = storable_name(member.stem)
     part.ids.append(stem if named else f"{TITLES[role]}_{emotion}_{stem}")
     return not named
 
@@ -313,7 +314,7 @@ def _sources(
         if holds:
             kept.append(source.model_copy(update={"holds": holds}))
     added = [
-        store.Source(name=printable(path.name), sha256=digest, gave=roles, holds=roles)
+        store.Source(name=storable_name(path.name), sha256=digest, gave=roles, holds=roles)
         for path, digest in digests.items()
         for roles in [tuple(role for role in ROLES if role in gave[path])]
     ]

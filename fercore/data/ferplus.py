@@ -21,7 +21,7 @@ from fercore.data.intake.tables import VOTES, Table, filled_rows, is_votes, open
 from fercore.data.report import AddReport, DatasetStatus, OnProgress
 from fercore.data.splits import ROLES, Split, Splits
 from fercore.errors import UserError
-from fercore.files import printable
+from fercore.names import storable_name
 
 NAME = "ferplus"
 CLASS_NAMES = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt")
@@ -80,7 +80,7 @@ def add(
             if not (member.has_suffix(TABLES) and _read_votes(member, votes, log)):
                 log.pass_over(member)
     if not log.read + log.bad:
-        given = ", ".join(printable(path.name) for path in paths)
+        given = ", ".join(storable_name(path.name) for path in paths)
         raise UserError(
             f"{given}: no votes of FER+ found; expected fer2013new.csv, with the columns Usage, "
             f"{', '.join(VOTES)}"
@@ -95,7 +95,7 @@ def add(
         CLASS_NAMES,
         parts,
         tuple(
-            store.Source(name=printable(path.name), sha256=digest, gave=ROLES, holds=ROLES)
+            store.Source(name=storable_name(path.name), sha256=digest, gave=ROLES, holds=ROLES)
             for path, digest in digests.items()
         ),
         held_out=source.held_out,

@@ -22,7 +22,7 @@ from fercore.data.intake.intake_log import IntakeLog
 from fercore.data.pool import Sample
 from fercore.data.splits import POOL
 from fercore.errors import UserError
-from fercore.files import printable
+from fercore.names import storable_name
 
 _MAX_CLASS_NAME = 64
 _ROLE_NAMES = {
@@ -173,7 +173,7 @@ def class_name(folder: str) -> str:
     Raises:
         UserError: if it is too long.
     """
-    name = labels.canonical(unicodedata.normalize("NFC", printable(folder)))
+    name = labels.canonical(unicodedata.normalize("NFC", storable_name(folder)))
     name = unicodedata.normalize("NFC", name)
     if len(name) > _MAX_CLASS_NAME:
         raise UserError(
@@ -206,7 +206,7 @@ def _ids(placed: Sequence[tuple[Found, str, str]]) -> list[str]:
 
 
 def _stored(path: PurePosixPath) -> str:
-    return unicodedata.normalize("NFC", printable(str(path)))
+    return unicodedata.normalize("NFC", storable_name(str(path)))
 
 
 def _is_normal(path: PurePosixPath) -> bool:

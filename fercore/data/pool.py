@@ -18,7 +18,7 @@ from fercore.data.intake.members import sha256
 from fercore.data.report import AddReport, DatasetStatus
 from fercore.data.splits import POOL, ROLES, DatasetVersion, Split, Splits
 from fercore.errors import UserError
-from fercore.files import printable
+from fercore.names import storable_name
 
 Groups = Callable[[NDArray[np.str_]], Mapping[str, NDArray[np.str_]]]
 
@@ -78,14 +78,14 @@ def add(
         return _report(installed, False, ("already installed, unchanged",))
     samples = sorted(
         (
-            Sample(image, printable(label), _bounded(printable(name)), role)
+            Sample(image, storable_name(label), _bounded(storable_name(name)), role)
             for image, label, name, role in read()
         ),
         key=lambda sample: sample.id,
     )
     notes = log.notes()
     if not samples:
-        given = ", ".join(printable(path.name) for path in paths)
+        given = ", ".join(storable_name(path.name) for path in paths)
         raise UserError(f"{given}: no image of {name} found{_but(notes)}")
     names = class_names or tuple(sorted({sample.label for sample in samples}))
     _check_number(names)
@@ -100,7 +100,7 @@ def add(
     roles = tuple(role for role in (*ROLES, POOL) if role in parts)
     parts = {role: parts[role] for role in roles}
     sources = tuple(
-        store.Source(name=printable(path.name), sha256=digest, gave=roles, holds=roles)
+        store.Source(name=storable_name(path.name), sha256=digest, gave=roles, holds=roles)
         for path, digest in digests.items()
     )
     found = store.write(root, name, names, parts, sources, held_out=held_out, audit=audit(parts))

@@ -12,7 +12,7 @@ import pytest
 
 from fercore.cli import escape_unprintable, main
 from fercore.cli.options import called_command, plain_table, print_table
-from fercore.files import printable
+from fercore.names import storable_name
 from tests.hostile import datasets
 from tests.photos import film
 
@@ -75,7 +75,7 @@ def test_commands_go_on_whatever_files_are_called(tmp_path: Path, odd: Path, enc
         if more == ("--json",):
             assert len(json.loads(done.stdout)) == 3 * len(datasets.bad_names())
     rows = list(csv.DictReader(io.StringIO(table.read_text("utf-8"), newline="")))
-    names = {printable(name) for name in datasets.bad_names()}
+    names = {storable_name(name) for name in datasets.bad_names()}
     assert {row["file"].rpartition("/")[2] for row in rows} == names
     assert "caf\\udce9" in rows[0]["file"]
 
@@ -141,6 +141,6 @@ def test_the_command_that_a_run_records_can_be_stored(monkeypatch: pytest.Monkey
     ],
 )
 def test_names_are_written_so_that_they_can_be_stored(name: str, shown: str):
-    assert printable(name) == shown
-    assert printable(shown) == shown
+    assert storable_name(name) == shown
+    assert storable_name(shown) == shown
     shown.encode()

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from fercore.data.intake.members import Member
 from fercore.data.report import OnProgress
 from fercore.errors import UserError
-from fercore.files import printable
+from fercore.names import storable_name
 
 _MAX_NAMED = 10
 
@@ -93,7 +93,7 @@ class IntakeLog:
 def describe_passed_over(suffixes: Counter[str]) -> str:
     """One line on files that are not read, by suffix; the most frequent ones are named."""
     named = [
-        f"{count:,} {printable(suffix)[:12] or 'without a suffix'}"
+        f"{count:,} {storable_name(suffix)[:12] or 'without a suffix'}"
         for suffix, count in suffixes.most_common(_MAX_NAMED)
     ]
     more = len(suffixes) - len(named)

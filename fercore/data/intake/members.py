@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from fercore.errors import UserError
-from fercore.files import printable
+from fercore.names import storable_name
 
 TABLES = (".csv",)
 ZIPS = (".zip",)
@@ -121,13 +121,13 @@ def walk(path: Path) -> Iterator[Member]:
     elif not os.path.exists(path):
         raise _absent(path)
     elif _ends_in(path.name, TABLES):
-        yield Member(path.name, printable(path.name), lambda: path.open("rb"))
+        yield Member(path.name, storable_name(path.name), lambda: path.open("rb"))
     elif _ends_in(path.name, ZIPS):
         yield from _walk_zip(path)
     elif _ends_in(path.name, TARS):
         yield from _walk_tar(path)
     else:
-        raise UserError(f"received {printable(path.name)}, expected {EXPECTED}")
+        raise UserError(f"received {storable_name(path.name)}, expected {EXPECTED}")
 
 
 def sha256(path: Path) -> str:
@@ -138,7 +138,7 @@ def sha256(path: Path) -> str:
     """
     if not os.path.exists(path):
         raise _absent(path)
-    with readable(printable(path.name)):
+    with readable(storable_name(path.name)):
         if not path.is_dir():
             with path.open("rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -155,14 +155,14 @@ def _walk_folder(folder: Path) -> Iterator[Member]:
         if _ends_in(file.name, ZIPS + TARS):
             yield from walk(file)
         else:
-            where = printable(name)
+            where = storable_name(name)
             yield Member(name, where, lambda file=file: file.open("rb"))  # type: ignore[misc]
 
 
 def _visible_files(folder: Path) -> Iterator[tuple[Path, str]]:
     """Files and their names, which begin with the folder's own, in a fixed order."""
     base = folder.resolve()
-    with readable(printable(folder.name)):
+    with readable(storable_name(folder.name)):
         for parent, subfolders, files in os.walk(base):
             subfolders[:] = sorted(name for name in subfolders if _is_visible(name))
             for file in (Path(parent, name) for name in sorted(files) if _is_visible(name)):
@@ -171,7 +171,7 @@ def _visible_files(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _walk_zip(path: Path) -> Iterator[Member]:
-    name = printable(path.name)
+    name = storable_name(path.name)
     with readable(name):
         with path.open("rb") as stream:
             check_catalogue(stream, name)
@@ -186,13 +186,13 @@ def _walk_zip(path: Path) -> Iterator[Member]:
                 if not info.is_dir() and not is_link and _is_visible(inner):
                     yield Member(
                         _inner_name(path, inner),
-                        f"{name}: {printable(info.filename)}",
+                        f"{name}: {storable_name(info.filename)}",
                         lambda info=info: archive.open(info),  # type: ignore[misc]
                     )
 
 
 def _walk_tar(path: Path) -> Iterator[Member]:
-    name = printable(path.name)
+    name = storable_name(path.name)
     with (
         readable(name),
         path.open("rb") as raw,
@@ -207,7 +207,7 @@ def _walk_tar(path: Path) -> Iterator[Member]:
                 if stream is not None:
                     yield Member(
                         _inner_name(path, info.name),
-                        f"{name}: {printable(info.name)}",
+                        f"{name}: {storable_name(info.name)}",
                         lambda stream=stream: stream,  # type: ignore[misc]
                     )
 
@@ -305,7 +305,7 @@ def check_catalogue(stream: IO[bytes], name: str, limit: int = _MAX_CATALOGUE) -
 
 
 def _absent(path: Path) -> UserError:
-    shown = printable(str(path))
+    shown = storable_name(str(path))
     shown = shown if len(shown) <= 200 else f"...{shown[-200:]}"
     return UserError(f"received {shown}, which does not exist; expected {EXPECTED}")
 
