@@ -154,9 +154,9 @@ def _opened(content: bytes) -> Iterator["Image.Image"]:
 
     formats = _FORMATS
     if content[4:8] == b"ftyp":
-        import pillow_heif
+        import pi_heif
 
-        pillow_heif.register_heif_opener()
+        pi_heif.register_heif_opener()
         formats = ("AVIF", "HEIF")
     with Image.open(io.BytesIO(content), formats=formats) as image:
         yield image

@@ -25,7 +25,7 @@ NOT_NEEDED = {
     "aiortc",
     "av",
     "cleanlab",
-    "pillow-heif",
+    "pi-heif",
     "plotly",
     "streamlit",
     "streamlit-webrtc",
