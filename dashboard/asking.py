@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dashboard import cached, facts, formats, linked, pieces, theme
 from fercore import faces
-from fercore.recreate import missing_network
+from fercore.recreate import has_network, missing_network
 from fercore.roots import data_root
 from fercore.runs import Run
 
@@ -21,7 +21,7 @@ NO_NETWORK = (
 
 def networks(runs: Sequence[Run]) -> dict[str, Run]:
     """The runs that can be asked, by id: finished, with a network, the one to use first."""
-    found = [run for run in runs if run.results and run.onnx_path and run.config]
+    found = [run for run in runs if has_network(run)]
     real = [run for run in found if not facts.is_synthetic(run)]
     chosen = facts.chosen(real)
     first = [chosen] if chosen else []
@@ -36,7 +36,7 @@ def explain_missing(key: str) -> None:
     """
     for run_id in linked.requested(key):
         run = cached.find_run(run_id)
-        if run is not None and not (run.results and run.onnx_path):
+        if run is not None and not has_network(run):
             st.info(formats.markdown(missing_network(run)), icon=":material/hub:")
 
 

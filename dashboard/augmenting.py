@@ -10,7 +10,8 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import cached, charts, facts, formats, gallery, linked, pieces, theme
+from dashboard import cached, charts, facts, formats, linked, pieces, theme
+from dashboard.addresses import png_address
 from fercore.config import AugmentationConfig, ExperimentConfig, list_configs, load_config
 from fercore.data.splits import POOL, Split, Splits
 from fercore.partition import fit_images
@@ -284,7 +285,7 @@ def _set(policy: AugmentationConfig) -> None:
 def _triple(pictures: Sequence[NDArray[np.uint8]], text: str, said: Sequence[str] | None) -> str:
     titles = ("original", "augmented", "difference")
     images = "".join(
-        f'<img src="{gallery.png_address(picture)}" alt="{title}: {html.escape(text)}" '
+        f'<img src="{png_address(picture)}" alt="{title}: {html.escape(text)}" '
         'style="width:32%;aspect-ratio:1;border-radius:.35rem">'
         for picture, title in zip(pictures, titles, strict=True)
     )

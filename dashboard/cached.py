@@ -3,9 +3,9 @@
 import gc
 import importlib.util
 import sys
-import zipfile
-import zlib
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,29 +13,47 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import facts, judged
+from dashboard import facts, judged, shared_images
+from dashboard.addresses import jpeg_address
 from dashboard.judged import Judged, Pair
+from dashboard.shared_images import Evaluations
 from dashboard.shelf import Shelf, Signature, signature_of
+from fercore import ablations, goals, metrics, papers
 from fercore.config import AugmentationConfig
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.faces import FaceFinder, Kind, load_finder, whole, yunet_file
 from fercore.gradcam import GradCam
 from fercore.labels import index_of
-from fercore.metrics import PairedDifference
+from fercore.metrics import PairedDifference, Reliability
+from fercore.metrics.checks import Probabilities
 from fercore.onnx_session import OnnxNetwork
 from fercore.predict import Network
 from fercore.records import Layer, LogRow
+from fercore.recreate import has_network
 from fercore.roots import data_root, runs_root
 from fercore.runs import Predictions, Run, read_log
 
 if TYPE_CHECKING:
     from fercore.preview import Preview
 
+_MOST_DELTAS = 4096
+_DELTAS_LOCK = threading.Lock()
+
 
 def list_runs() -> list[Run]:
     """Every run under the runs root, newest first."""
     return _shelf(runs_root()).all()
+
+
+def refreshed_runs() -> list[Run]:
+    """Every run, for a part of a page that refreshes by itself: quicker than `list_runs`."""
+    return _shelf(runs_root()).all(quick=True)
+
+
+def known_runs() -> tuple[Run, ...]:
+    """Every run as the last `list_runs` found it: nothing is looked for on the disk."""
+    return _shelf(runs_root()).known()
 
 
 def find_run(run_id: str) -> Run | None:
@@ -54,9 +72,28 @@ def layers(run: Run) -> list[Layer]:
 
 
 def labels(runs: Sequence[Run]) -> dict[str, str]:
-    """A short label for each run by its id, unique among all runs: the same on every page."""
-    known = facts.labels(list_runs())
+    """A short label for each run by its id, unique among all runs: the same on every page.
+
+    All runs are those that the page has listed before: nothing is read from the disk.
+    """
+    known = _labels(known_runs())
     return {run.id: known.get(run.id, run.id) for run in runs}
+
+
+def paper_rows(runs: Sequence[Run]) -> tuple[papers.Comparison, ...]:
+    """Every published figure beside ours, computed anew when one of the runs behind it changes."""
+    return _paper_rows(_finished(runs, _paper_experiments()))
+
+
+def goal_standings(runs: Sequence[Run]) -> tuple[goals.Standing, ...]:
+    """Every goal beside what our runs give, computed anew when one of these runs changes."""
+    return _goal_standings(_finished(runs, _goal_experiments(goals.goals())))
+
+
+def ablation_lines(study: ablations.Study, runs: Sequence[Run]) -> tuple[ablations.Line, ...]:
+    """The results of a study, computed anew when one of its runs changes."""
+    text = study.model_dump_json(by_alias=True)
+    return _ablation_lines(text, _finished(runs, _study_experiments(text)))
 
 
 def predictions(run: Run, split: str) -> Predictions | None:
@@ -66,8 +103,6 @@ def predictions(run: Run, split: str) -> Predictions | None:
 
 def judged_samples(run: Run, split: str, also_dropped: tuple[str, ...] = ()) -> Judged | None:
     """What the run said of the samples of one evaluation; `None` where that is not stored.
-
-    Which test images repeat is not stored with the predictions: `"test_unique"` gives all.
 
     Args:
         run: any.
@@ -80,14 +115,61 @@ def judged_samples(run: Run, split: str, also_dropped: tuple[str, ...] = ()) -> 
     return _judged(run, run.path, split, tuple(sorted(set(left_out))), _stamp(run))
 
 
-def paired(baseline: Run, other: Run, split: str) -> Pair | None:
-    """How another run differs from the baseline; `None` if they have judged nothing in common."""
-    return _paired(baseline, other, split, _pair_key(baseline, other))
+@lru_cache(maxsize=256)
+def reliability(samples: Judged, temperature: float | None = None) -> Reliability:
+    """Accuracy against confidence, at a temperature if one is given."""
+    probabilities = _at(samples, temperature)
+    return metrics.reliability(probabilities, samples.labels, groups=samples.groups)
 
 
-def accuracy_delta(baseline: Run, other: Run) -> PairedDifference | None:
-    """The other's test accuracy less the baseline's, on the samples that both have judged."""
-    return _accuracy_delta(baseline, other, _pair_key(baseline, other))
+# Samples are compared by identity: those of a run that was read anew have no entry yet.
+@lru_cache(maxsize=256)
+def calibration_error(samples: Judged, temperature: float | None = None) -> float:
+    """The expected calibration error, at a temperature if one is given."""
+    return metrics.expected_calibration_error(_at(samples, temperature), samples.labels)
+
+
+def temperature(run: Run) -> float | None:
+    """The run's own temperature, fitted on its validation split; `None` where there is none."""
+    return run.results.temperature if run.results else None
+
+
+def evaluate_together(runs: Sequence[Run], split: str) -> Evaluations:
+    """The figures of several runs on one split, on the same images wherever they share any."""
+    return _evaluate_together(runs, split, _files_of(runs))
+
+
+def paired(runs: Sequence[Run], split: str, baseline: str, other: str) -> Pair | None:
+    """How a run differs from the baseline on the images that the runs of a view share.
+
+    Args:
+        runs: of the view.
+        split: in view.
+        baseline: a run's id.
+        other: another run's id.
+
+    Returns:
+        The difference; `None` if the two have no image in common.
+    """
+    return _paired(evaluate_together(runs, split), split, baseline, other, _files_of(runs))
+
+
+def accuracy_deltas(baseline: Run, others: Sequence[Run]) -> dict[str, PairedDifference | None]:
+    """Each run's test accuracy less the baseline's, on the samples that both have judged, by id."""
+    # One entry of Streamlit's cache for each baseline: a thousand would take half a second to find.
+    known = _deltas_from(baseline.path, _stamp(baseline))
+    found = {}
+    for run in others:
+        key = (run.path, _stamp(run))
+        try:
+            found[run.id] = known[key]
+        except KeyError:
+            found[run.id] = delta = _accuracy_delta(baseline, run)
+            with _DELTAS_LOCK:
+                known[key] = delta
+                while len(known) > _MOST_DELTAS:
+                    del known[next(iter(known))]
+    return found
 
 
 def images(dataset: str) -> "Images | None":
@@ -189,7 +271,7 @@ def runs_on(splits: Splits) -> dict[str, Run]:
         run.id: run
         for run in list_runs()
         if run.results
-        and run.onnx_path
+        and has_network(run)
         and run.config
         and run.config.dataset == splits.name
         and tuple(run.results.class_names) == splits.class_names
@@ -211,6 +293,14 @@ def embedded(
     assert found is not None
     stamp = signature_of(run.path, "model.onnx")
     return _embedded(found.splits[role].images, run.path, stamp, found.fingerprint, role, method)
+
+
+def thumbnails(dataset: str, role: str, places: NDArray[np.intp]) -> list[str]:
+    """Images of one part of an installed dataset as the addresses of small JPEGs."""
+    found = images(dataset)
+    assert found is not None
+    part = found.splits[role]
+    return list(_thumbnails(part.images, places, places.tobytes(), found.fingerprint, role))
 
 
 class Images(Mapping[str, Any]):
@@ -242,6 +332,55 @@ class Images(Mapping[str, Any]):
         return len(self._places)
 
 
+# Which experiments a table is of, does not change while the server runs.
+@cache
+def _paper_experiments() -> tuple[str, ...]:
+    return papers.experiments()
+
+
+@lru_cache(maxsize=4)
+def _goal_experiments(wanted: tuple[goals.Goal, ...]) -> tuple[str, ...]:
+    return goals.experiments(wanted)
+
+
+@lru_cache(maxsize=32)
+def _study_experiments(text: str) -> tuple[str, ...]:
+    study = ablations.Study.model_validate_json(text)
+    return tuple(ablations.overrides(study, change)["name"] for change in study.changes)
+
+
+def _finished(runs: Sequence[Run], names: Sequence[str]) -> tuple[Run, ...]:
+    """The runs of these experiments that have results, and combined ones."""
+    wanted = frozenset(names)
+    return tuple(
+        run
+        for run in runs
+        if run.results and run.config and (run.origin == "combined" or run.config.name in wanted)
+    )
+
+
+# A run is compared by identity and is another object once its files have changed: runs are the key
+# of what is computed from them. The results are frozen, so that all visitors share them.
+@lru_cache(maxsize=2)
+def _paper_rows(runs: tuple[Run, ...]) -> tuple[papers.Comparison, ...]:
+    return papers.compare(runs)
+
+
+@lru_cache(maxsize=2)
+def _goal_standings(runs: tuple[Run, ...]) -> tuple[goals.Standing, ...]:
+    return goals.compare(runs)
+
+
+@lru_cache(maxsize=16)
+def _ablation_lines(study: str, runs: tuple[Run, ...]) -> tuple[ablations.Line, ...]:
+    return ablations.compare(ablations.Study.model_validate_json(study), runs)
+
+
+@lru_cache(maxsize=4)
+def _labels(runs: tuple[Run, ...]) -> dict[str, str]:
+    return facts.labels(runs)
+
+
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _shelf(root: Path) -> Shelf:
     return Shelf(root)
@@ -260,10 +399,7 @@ def _layers(_run: Run, path: Path, signature: Signature) -> list[Layer]:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _predictions(_run: Run, path: Path, split: str, signature: Signature) -> Predictions | None:
-    try:
-        return _run.predictions(split)
-    except (zipfile.BadZipFile, zlib.error):
-        return None
+    return _run.predictions(split)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -276,18 +412,46 @@ def _judged(
         dropped = [index_of(name, names) for name in left_out]
     except UserError:
         return None
-    return judged.judge(found, dropped) if found else None
+    if found is None:
+        return None
+    if split == "test_unique":
+        if found.unique is None:
+            return None
+        found = found.take(found.unique)
+    return judged.judge(found, dropped, gives_probabilities=_run.gives_probabilities)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _evaluate_together(_runs: Sequence[Run], split: str, key: str) -> Evaluations:
+    def load(run: Run, also_dropped: tuple[str, ...]) -> Judged | None:
+        return judged_samples(run, split, also_dropped)
+
+    return shared_images.evaluate_together(_runs, split, load)
+
+
+def _at(found: Judged, temperature: float | None) -> Probabilities:
+    if temperature is None:
+        return found.probabilities
+    return metrics.apply_temperature(found.probabilities, temperature)
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
-def _paired(_baseline: Run, _other: Run, split: str, key: object) -> Pair | None:
-    found = _on_common_classes(_baseline, _other, split)
+def _paired(
+    _evaluations: Evaluations, split: str, baseline: str, other: str, key: str
+) -> Pair | None:
+    found = _evaluations.pair(baseline, other)
     return judged.compare(*found) if found else None
 
 
-@st.cache_resource(max_entries=4096, show_spinner=False)
-def _accuracy_delta(_baseline: Run, _other: Run, key: object) -> PairedDifference | None:
-    found = _on_common_classes(_baseline, _other, "test")
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _deltas_from(
+    path: Path, signature: Signature
+) -> dict[tuple[Path, Signature], PairedDifference | None]:
+    return {}
+
+
+def _accuracy_delta(baseline: Run, other: Run) -> PairedDifference | None:
+    found = _on_common_classes(baseline, other, "test")
     both = judged.both(*found) if found else None
     return both.difference(found[0].probabilities.shape[1]) if found and both else None
 
@@ -369,6 +533,13 @@ def _inspected(_splits: Splits, fingerprint: str, dataset: str, what: str, role:
     raise ValueError(what)
 
 
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _thumbnails(
+    _images: NDArray[np.uint8], _places: NDArray[np.intp], key: bytes, fingerprint: str, role: str
+) -> tuple[str, ...]:
+    return tuple(jpeg_address(_images[place]) for place in _places)
+
+
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _answers(
     _run: Run,
@@ -415,15 +586,23 @@ def _embedded(
 
 def _on_common_classes(first: Run, second: Run, split: str) -> tuple[Judged, Judged] | None:
     names = [run.results.class_names if run.results else [] for run in (first, second)]
-    if names[0] != names[1]:
+    if names[0] != names[1] or first.original_dataset != second.original_dataset:
         return None
     left_out = (*facts.dropped_classes(first), *facts.dropped_classes(second))
     a, b = (judged_samples(run, split, left_out) for run in (first, second))
     return (a, b) if a and b else None
 
 
-def _pair_key(first: Run, second: Run) -> object:
-    return (first.path, _stamp(first), second.path, _stamp(second))
+def _pair_key(first: Run, second: Run) -> str:
+    # One text: Streamlit takes a millisecond to digest the same as tuples of tuples.
+    return repr((str(first.path), _stamp(first), str(second.path), _stamp(second)))
+
+
+def _files_of(runs: Sequence[Run]) -> str:
+    """What changes where a figure of one of the runs can."""
+    files = ("config.json", "environment.json", "results.json", "predictions.npz")
+    # One text, as in `_pair_key`.
+    return repr([(str(run.path), signature_of(run.path, *files)) for run in runs])
 
 
 def _stamp(run: Run) -> Signature:

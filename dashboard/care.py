@@ -1,16 +1,19 @@
 """Notes, tags, pins, the archive and deletion, from the Runs page."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
 from dashboard import formats
 from fercore import curation
 from fercore.errors import UserError
+from fercore.records import Notes
 from fercore.roots import runs_root
 from fercore.runs import Run
 
 _DELETED = "deleted_runs"
+_NEWER = "newer_notes"  # by run id: what someone else wrote while a note was edited here
 
 
 def buttons(runs: Sequence[Run]) -> None:
@@ -21,6 +24,7 @@ def buttons(runs: Sequence[Run]) -> None:
         what = formats.markdown(runs[0].id) if len(runs) == 1 else f"{len(runs)} runs"
         st.caption(what)
         if st.button("Note and tags", icon=":material/sell:", width="stretch"):
+            st.session_state.pop(_NEWER, None)
             _edit(runs)
         pinned = all(run.notes.pinned for run in runs)
         st.button(
@@ -81,9 +85,17 @@ def _edit(runs: Sequence[Run]) -> None:
     first = runs[0].notes
     alone = len(runs) == 1
     st.caption(formats.markdown(", ".join(run.id for run in runs)))
+    newer: dict[str, Notes] = st.session_state.get(_NEWER, {})
+    if alone and runs[0].id in newer:
+        st.warning(
+            "Someone else changed this note while you edited it, and yours was not saved. The note "
+            "now reads as below. Copy what you need into yours; Save replaces it.",
+            icon=":material/sync_problem:",
+        )
+        st.code(newer[runs[0].id].text or "(empty)", language=None, wrap_lines=True)
     with st.form("notes", border=False):
         text = st.text_area(
-            "Note" if alone else "Note (empty leaves each as it is)",
+            "Note" if alone else "Paragraph to add to each note",
             first.text if alone else "",
             max_chars=10_000,
         )
@@ -92,15 +104,24 @@ def _edit(runs: Sequence[Run]) -> None:
             " ".join(first.tags) if alone else "",
             help="Words, parted by spaces or commas.",
         )
-        if st.form_submit_button("Save", type="primary"):
-            for run in runs:
-                wanted = curation.parse_tags(tags)
-                if alone:
-                    _annotate([run], text=text, tags=wanted)
-                    continue
-                changes: dict[str, object] = {"text": text} if text else {}
-                _annotate([run], tags=(*run.notes.tags, *wanted), **changes)
-            st.rerun()
+        saved = st.form_submit_button("Save", type="primary")
+    if not saved:
+        return
+    wanted = curation.parse_tags(tags)
+    if not alone:
+        _annotate(runs, base=Notes(), add_text=text, tags=wanted)
+        st.rerun()
+    # The tags that the form began with, the text that was seen last.
+    base = newer.get(runs[0].id, first).model_copy(update={"tags": first.tags})
+    try:
+        curation.annotate(runs[0], base, text=text, tags=wanted)
+    except curation.NoteConflictError as error:
+        st.session_state[_NEWER] = {runs[0].id: error.newer}
+        st.rerun(scope="fragment")
+    except UserError as error:  # the dialog stays open, with the text in it
+        st.error(formats.markdown(str(error)), icon=":material/error:")
+    else:
+        st.rerun()
 
 
 @st.dialog("Delete runs")
@@ -123,7 +144,7 @@ def _confirm(runs: Sequence[Run]) -> None:
             st.rerun()
 
 
-def _annotate(runs: Sequence[Run], **changes: object) -> None:
+def _annotate(runs: Sequence[Run], **changes: Any) -> None:
     for run in runs:
         try:
             curation.annotate(run, **changes)

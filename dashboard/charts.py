@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from dashboard.figure import GREY, LOW, figure_of, layout
+from dashboard.figure import GREY, LOW, figure_of, kept, layout
 from dashboard.theme import faded
 from fercore.metrics import Reliability, accuracy_interval, clustered_interval, predictive_value
 from fercore.records import SplitResult
@@ -29,6 +29,7 @@ class Cost:
     result: SplitResult
 
 
+@kept
 def accuracy_forest(
     results: Sequence[tuple[str, str, SplitResult]], published: float | None = None
 ) -> go.Figure:
@@ -66,6 +67,7 @@ def accuracy_forest(
     return figure
 
 
+@kept
 def cost_scatter(costs: Sequence[Cost], title: str) -> go.Figure:
     """Accuracy against a cost; a line joins the runs that no other beats on both.
 
@@ -110,6 +112,7 @@ def cost_scatter(costs: Sequence[Cost], title: str) -> go.Figure:
     return figure
 
 
+@kept
 def recall_bars(results: Sequence[tuple[str, str, SplitResult]]) -> go.Figure:
     """Recall of each class with its 95% interval; one bar in each group for each run."""
     figure = figure_of(height=380, hovermode="closest", barmode="group", bargap=0.22)
@@ -122,6 +125,7 @@ def recall_bars(results: Sequence[tuple[str, str, SplitResult]]) -> go.Figure:
     return figure
 
 
+@kept
 def class_recall(result: SplitResult, colors: Mapping[str, str]) -> go.Figure:
     """Recall of each class of one run, in the colours of the classes."""
     figure = figure_of(height=330, hovermode="closest", bargap=0.35)
@@ -132,6 +136,7 @@ def class_recall(result: SplitResult, colors: Mapping[str, str]) -> go.Figure:
     return figure
 
 
+@kept
 def trust_curves(
     rates: Sequence[tuple[str, float, float]], colors: Mapping[str, str], chosen: float
 ) -> go.Figure:
@@ -166,6 +171,7 @@ def trust_curves(
     return figure
 
 
+@kept
 def strength_curve(
     values: Sequence[float],
     right: Sequence[NDArray[np.bool_]],
@@ -211,6 +217,7 @@ def strength_curve(
     return figure
 
 
+@kept
 def before_and_after(
     before: Sequence[int],
     after: Sequence[int],
@@ -233,6 +240,7 @@ def before_and_after(
     return figure
 
 
+@kept
 def class_counts(
     counts: Mapping[str, Sequence[int]], class_names: Sequence[str], colors: Mapping[str, str]
 ) -> go.Figure:
@@ -251,6 +259,7 @@ def class_counts(
     return figure
 
 
+@kept
 def spread(
     values: Mapping[str, NDArray[np.floating]], colors: Mapping[str, str], title: str
 ) -> go.Figure:
@@ -282,6 +291,7 @@ def spread(
     return figure
 
 
+@kept
 def class_distribution(
     result: SplitResult, class_names: Sequence[str], colors: Mapping[str, str]
 ) -> go.Figure:
@@ -305,6 +315,7 @@ def class_distribution(
     return figure
 
 
+@kept
 def reliability_diagram(points: Reliability, color: str, muted: str) -> go.Figure:
     """Accuracy against confidence by bin, and how many samples each bin holds."""
     figure = make_subplots(

@@ -68,6 +68,9 @@ def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
         "No repeats": percent(
             "No repeats", "Accuracy without the test images that also stand in training."
         ),
+        "Validation": percent(
+            "Validation", "Accuracy on the validation split: choose a run by this one."
+        ),
         "Macro-F1": percent("Macro-F1", "Mean F1 over the classes scored."),
         "Worst class": config.TextColumn("Worst class"),
         "Worst recall": percent("Its recall"),

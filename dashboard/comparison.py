@@ -17,24 +17,41 @@ from dashboard import (
     tables,
     theme,
 )
+from dashboard.shared_images import Evaluations
 from fercore.records import Layer, SplitResult
 from fercore.runs import Run
 
 
 @dataclass(frozen=True)
 class Compared:
-    """The runs side by side, their labels and colours by run id, and the split in view."""
+    """The runs side by side, their labels and colours by run id, and the split in view.
+
+    Every figure of the view is one of `evaluations`, so that all are on the same images.
+    """
 
     runs: Sequence[Run]
     labels: dict[str, str]
     colors: dict[str, str]
     split: str
     split_title: str
+    evaluations: Evaluations
 
     @property
     def evaluated(self) -> list[tuple[Run, SplitResult]]:
-        """The runs that have figures on the split."""
-        return [(run, r) for run in self.runs if (r := facts.result_of(run, self.split))]
+        """The runs that have figures on the images in view."""
+        results = self.evaluations.results
+        return [(run, results[run.id]) for run in self.runs if run.id in results]
+
+    @property
+    def images(self) -> str:
+        """What the images in view are; by run where the runs do not share them."""
+        sets = self.evaluations.image_sets
+        if len(sets) == 1:
+            return sets[0].text
+        return "; ".join(
+            f"{', '.join(self.labels[run_id] for run_id in own.run_ids)}: {own.text}"
+            for own in sets
+        )
 
     @property
     def drawn(self) -> list[tuple[str, str, SplitResult]]:
@@ -48,7 +65,8 @@ def compared(runs: Sequence[Run]) -> Compared:
     split = linked.choice("Evaluated on", titles, key="split")
     ids = [run.id for run in runs]
     colors = theme.run_colors(ids, pieces.mode())
-    return Compared(runs, cached.labels(runs), colors, split, titles[split])
+    evaluations = cached.evaluate_together(runs, split)
+    return Compared(runs, cached.labels(runs), colors, split, titles[split], evaluations)
 
 
 def caution_texts(view: Compared) -> list[str]:
@@ -61,21 +79,24 @@ def caution_texts(view: Compared) -> list[str]:
     if len(datasets) > 1:
         found.append(f"Different datasets ({', '.join(datasets)}): do not rank these figures.")
     elif not all(config.protocol.tests_like(configs[0].protocol) for config in configs):
-        found.append(
-            "The same dataset, divided in different ways: these are not the same test images."
-        )
+        text = "The same dataset, divided in different ways: these are not the same test images."
+        if len(view.evaluations.image_sets) == 1:
+            text += " The figures are on the images that all of the runs were evaluated on."
+        found.append(text)
     elif len({run.environment.dataset_fingerprint for run in runs if run.environment}) > 1:
         found.append("The same dataset by name, but not the same images: the fingerprints differ.")
-    scored = {facts.scored_classes(run, view.split) for run, _ in view.evaluated}
-    if len(scored) > 1 and len(datasets) == 1:
-        sizes = " and ".join(str(size) for size in sorted({len(names) for names in scored}))
+    dropped = {facts.dropped_classes(run) for run, _ in view.evaluated}
+    if len(dropped) > 1 and len(datasets) == 1 and view.split != "test_all":
+        names = ", ".join(dict.fromkeys(name for names in dropped for name in names))
         found.append(
-            f"These runs are scored on different numbers of classes here ({sizes}): choose "
-            f"“{facts.split_titles(runs).get('test_all', facts.SPLITS['test_all'])}” above, "
-            "which counts every test image."
+            f"Not all of these runs have the same classes: the figures are on the images without "
+            f"{names}. Choose “"
+            f"{facts.split_titles(runs).get('test_all', facts.SPLITS['test_all'])}” above to count "
+            "every test image."
         )
     if faulty := [view.labels[run.id] for run in runs if facts.leaks(run)]:
         found.append(f"{', '.join(faulty)}: {facts.LEAKS[0].lower()}{facts.LEAKS[1:]}")
+    found += [f"{view.labels[run.id]}: {warning}." for run in runs for warning in run.warnings]
     return found
 
 
@@ -89,13 +110,25 @@ def cautions(view: Compared) -> None:
         st.caption(
             f"Without figures on {view.split_title}: {formats.markdown(', '.join(missing))}."
         )
+    if left_out := [view.labels[run_id] for run_id in view.evaluations.left_out]:
+        st.caption(
+            f"Left out, for their predictions on these images are not stored: "
+            f"{formats.markdown(', '.join(left_out))}."
+        )
+
+
+def say_images(view: Compared) -> None:
+    """Name the images that every figure of the view is on."""
+    if view.evaluated:
+        st.caption(f"All figures of this view are on {formats.markdown(view.images)}.")
 
 
 def headline(view: Compared) -> None:
     """The figures with their intervals, as a table and as a chart."""
     st.subheader(f"Figures on {view.split_title}", anchor=False)
+    say_images(view)
     st.dataframe(
-        tables.headline_table(view.runs, view.labels, view.colors, view.split),
+        tables.headline_table(view.runs, view.labels, view.colors, view.evaluations.results),
         hide_index=True,
         column_config=columns.figures(),
         placeholder=formats.DASH,
@@ -118,13 +151,15 @@ def training(view: Compared) -> None:
     )
     if grouped:
         leaders = {
-            first.id: facts.title(first) if others else view.labels[first.id]
+            first.id: f"{facts.title(first)} ({len(others) + 1} runs)"
+            if others
+            else view.labels[first.id]
             for first, *others in groups
         }
         pieces.legend(leaders, view.colors)
     else:
         pieces.legend(view.labels, view.colors)
-    running = any(run.state == "running" for run in view.runs)
+    running = any(run.is_active for run in view.runs)
     known = [(run.id, run.state) for run in view.runs]
 
     @st.fragment(run_every=pieces.REFRESH_SECONDS if running else None)

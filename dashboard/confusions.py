@@ -11,7 +11,6 @@ from dashboard.comparison import Compared
 from dashboard.gallery import Face
 from dashboard.judged import Judged, Outcome
 from dashboard.theme import swatch
-from fercore.metrics import apply_temperature, expected_calibration_error
 from fercore.runs import Run
 
 ANY = "any class"
@@ -71,9 +70,9 @@ def faces(view: Compared) -> None:
         true = linked.pick("True class", options, key="true", implied=True, width=150)
         said = linked.pick("Predicted class", options, key="said", implied=True, width=150)
         outcome = linked.choice("Show", _OUTCOMES, key="show", disabled=bool(true and said))
-    found = cached.judged_samples(run, view.split)
+    found = view.evaluations.samples.get(run.id)
     if found is None:
-        st.caption("No predictions are stored for this evaluation.")
+        st.caption("No predictions are stored for this evaluation, or they cannot be read.")
         return
     assert outcome in get_args(Outcome)
     places = judged.chosen(
@@ -87,20 +86,14 @@ def faces(view: Compared) -> None:
     st.caption(
         f"{formats.markdown(view.labels[run.id])}: {kind}{formats.markdown(what)}: "
         f"{len(places):,} of {len(found):,} images, the most confident first."
-        + _repeats(view.split)
     )
-    gallery.show(
-        run,
-        [
-            Face(
-                str(found.ids[place]),
-                names[found.labels[place]],
-                {"predicted": (names[found.predicted[place]], float(found.confidence[place]))},
-            )
-            for place in places
-        ],
-        key="faces",
-    )
+
+    def face(number: int) -> Face:
+        place = places[number]
+        predicted = (names[found.predicted[place]], float(found.confidence[place]))
+        return Face(str(found.ids[place]), names[found.labels[place]], {"predicted": predicted})
+
+    gallery.show(run, len(places), face, key="faces")
 
 
 def quality(view: Compared) -> None:
@@ -108,22 +101,18 @@ def quality(view: Compared) -> None:
     st.subheader("Confidence", anchor=False)
     rows = []
     for run, result in view.evaluated:
-        found = cached.judged_samples(run, view.split)
-        temperature = run.results.temperature if run.results else None
-        after = None
-        # Predictions are stored with the repeats, so that what they give is of other images.
-        if found and temperature and view.split != "test_unique":
-            cooled = apply_temperature(found.probabilities, temperature)
-            after = 100 * expected_calibration_error(cooled, found.labels)
+        found = view.evaluations.samples.get(run.id)
+        temperature = cached.temperature(run)
+        after = cached.calibration_error(found, temperature) if found and temperature else None
         rows.append(
             {
                 "Color": swatch(view.colors[run.id]),
                 "Run": view.labels[run.id],
                 "Accuracy": 100 * result.accuracy,
-                "Top-2": 100 * result.top2,
-                "ECE": 100 * result.ece,
-                "ECE after": after,
-                "Temperature": temperature,
+                "Top-2": None if result.top2 is None else 100 * result.top2,
+                "ECE": None if result.ece is None else 100 * result.ece,
+                "ECE after": None if after is None else 100 * after,
+                "Temperature": run.results.temperature if run.results else None,
                 "NLL": result.nll,
             }
         )
@@ -139,7 +128,7 @@ def quality(view: Compared) -> None:
         },
         placeholder=formats.DASH,
     )
-    if view.split == "test_unique":
+    if view.split == "test_unique" and not view.evaluations.samples:
         st.caption(f"No diagrams and no scaled ECE of this split: {facts.REPEATS_UNKNOWN}.")
         return
     scaled = linked.toggle("After temperature scaling", key="scaled")
@@ -147,7 +136,8 @@ def quality(view: Compared) -> None:
         for run, _ in view.evaluated:
             with st.container(gap="xsmall"):
                 pieces.legend({run.id: view.labels[run.id]}, view.colors)
-                pieces.reliability(run, view.split, view.colors[run.id], scaled)
+                samples = view.evaluations.samples.get(run.id)
+                pieces.reliability(run, samples, view.colors[run.id], scaled)
 
 
 def pair(view: Compared, shown: matrix.Scale) -> None:
@@ -166,8 +156,8 @@ def pair(view: Compared, shown: matrix.Scale) -> None:
         return
     first, second = runs[a], runs[b]
     names = first.results.class_names if first.results else []
-    results = [facts.result_of(run, view.split) for run in (first, second)]
-    if results[0] is None or results[1] is None or not _same_classes(first, second):
+    results = [view.evaluations.results[run.id] for run in (first, second)]
+    if not _same_classes(first, second):
         st.caption("They know different classes: nothing can be paired.")
         return
     difference_column, faces_column = st.columns([2, 3], gap="medium")
@@ -184,13 +174,12 @@ def pair(view: Compared, shown: matrix.Scale) -> None:
 
 
 def _disagreement(view: Compared, first: Run, second: Run, names: list[str]) -> None:
-    left_out = (*facts.dropped_classes(first), *facts.dropped_classes(second))
-    found = [cached.judged_samples(run, view.split, left_out) for run in (first, second)]
-    one, other = found
-    shared = judged.both(one, other) if one and other else None
-    if one is None or other is None or shared is None:
-        st.caption("They have judged no samples in common.")
+    found = view.evaluations.pair(first.id, second.id)
+    shared = judged.both(*found) if found else None
+    if found is None or shared is None:
+        st.caption("They have no image in common that predictions are stored of.")
         return
+    one, other = found
     test = shared.test()
     first_right, second_right = (said == shared.labels for said in (shared.first, shared.second))
     groups = {
@@ -199,10 +188,11 @@ def _disagreement(view: Compared, first: Run, second: Run, names: list[str]) -> 
         "neither": ~first_right & ~second_right,
     }
     told = "" if test.p < judged.SURE else ", which does not tell them apart"
+    if len(view.evaluated) > 2:
+        told += " (one test; not corrected for the other pairs)"
     st.markdown(
         f"On {len(shared.labels):,} images: only the first is right on **{test.only_a:,}**, only "
         f"the second on **{test.only_b:,}**; McNemar's p = **{test.p:.3g}**{told}."
-        f"{_repeats(view.split)}"
     )
     titles = {key: f"{title} ({groups[key].sum():,})" for key, title in _SPLITS.items()}
     group = linked.choice("Faces", titles, key="split_by")
@@ -210,21 +200,17 @@ def _disagreement(view: Compared, first: Run, second: Run, names: list[str]) -> 
     by = one if group == "first" else other
     rows = (shared.places if group == "first" else shared.others)[places]
     ordered = places[(-by.confidence[rows]).argsort(kind="stable")]
-    gallery.show(
-        first,
-        [
-            Face(
-                str(one.ids[shared.places[place]]),
-                names[shared.labels[place]],
-                {
-                    "first": _said(one, int(shared.places[place]), names),
-                    "second": _said(other, int(shared.others[place]), names),
-                },
-            )
-            for place in ordered
-        ],
-        key="pair_faces",
-    )
+
+    def face(number: int) -> Face:
+        place = ordered[number]
+        first_place, second_place = int(shared.places[place]), int(shared.others[place])
+        said = {
+            "first": _said(one, first_place, names),
+            "second": _said(other, second_place, names),
+        }
+        return Face(str(one.ids[first_place]), names[shared.labels[place]], said)
+
+    gallery.show(first, len(ordered), face, key="pair_faces")
 
 
 def _said(found: Judged, place: int, names: list[str]) -> tuple[str, float]:
@@ -253,7 +239,3 @@ def _same_classes(first: Run, second: Run) -> bool:
     return bool(
         first.results and second.results and first.results.class_names == second.results.class_names
     )
-
-
-def _repeats(split: str) -> str:
-    return f" {facts.REPEATS_AMONG_THEM}" if split == "test_unique" else ""

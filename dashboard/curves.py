@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
-from dashboard.figure import GREY, figure_of
+from dashboard.figure import GREY, figure_of, kept
 from dashboard.theme import faded
 from fercore.records import LogRow
 
@@ -37,7 +37,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Band:
-    """The logs of one experiment's seeds, drawn as their mean within their range."""
+    """The logs of one experiment's seeds, drawn as their mean within their range.
+
+    Both cover the epochs that all seeds have, so that the mean does not jump where one seed ends.
+    """
 
     label: str
     color: str
@@ -60,6 +63,7 @@ def smoothed(values: Sequence[float], weight: float) -> list[float]:
     return averaged
 
 
+@kept
 def training_curves(
     curves: Sequence[Curve],
     metric: Metric,
@@ -156,18 +160,19 @@ def _add_line(
 def _add_band(figure: go.Figure, band: Band, metric: Metric, smoothing: float) -> None:
     values: dict[str, dict[int, list[float]]] = {}
     dashes: dict[str, str] = {}
-    for rows in band.seeds:
+    seeds = [rows for rows in band.seeds if rows]
+    for rows in seeds:
         for name, dash, line in _lines(rows, metric):
             dashes[name] = dash
             for row, value in zip(rows, smoothed(line, smoothing), strict=True):
                 values.setdefault(name, {}).setdefault(row.epoch, []).append(value)
     for name, by_epoch in values.items():
-        epochs = sorted(by_epoch)
-        # Where seeds have stopped early, the rest speak for them, as long as there are two.
-        several = [epoch for epoch in epochs if len(by_epoch[epoch]) > 1]
+        epochs = [epoch for epoch in sorted(by_epoch) if len(by_epoch[epoch]) == len(seeds)]
+        if not epochs:
+            continue
         figure.add_scatter(
-            x=[*several, *reversed(several)],
-            y=[max(by_epoch[e]) for e in several] + [min(by_epoch[e]) for e in reversed(several)],
+            x=[*epochs, *reversed(epochs)],
+            y=[max(by_epoch[e]) for e in epochs] + [min(by_epoch[e]) for e in reversed(epochs)],
             fill="toself",
             fillcolor=faded(band.color, 0.18),
             mode="none",

@@ -1,5 +1,6 @@
 """The sections of the Data page: what there is to learn from, and what is wrong with it."""
 
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +9,12 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from dashboard import asking, cached, charts, formats, gallery, linked, pieces, theme
 from dashboard.gallery import Face
 from fercore import metrics
-from fercore.data import add, list_datasets, list_own, status
+from fercore.data import add, has_previous, list_datasets, list_own, status, undo
 from fercore.data.inspection import Group, Sample
 from fercore.data.splits import POOL, ROLES, Split, Splits
 from fercore.errors import UserError
@@ -20,8 +22,9 @@ from fercore.roots import data_root
 from fercore.runs import Run
 
 _UPLOAD_MB = 512
+_MAX_NAME = 60  # characters of an uploaded file's name, at 4 bytes each
 _SHOWN = 1500
-_ADDED = "added dataset"
+_ADDED, _ASKED = "added dataset", "asked to replace"
 _FLAWS = {
     "conflicts": "Equal images, different labels",
     "across": "Equal images in two parts",
@@ -113,8 +116,12 @@ def faces(splits: Splits) -> None:
     if label:
         places = np.flatnonzero(part.labels == splits.class_names.index(label))
     st.caption(f"{len(places):,} images of {formats.markdown(splits.title(role))}.")
-    shown = [Face(str(part.ids[p]), splits.class_names[part.labels[p]], {}) for p in places]
-    gallery.show_of(splits.name, shown, "page")
+
+    def face(number: int) -> Face:
+        place = places[number]
+        return Face(str(part.ids[place]), splits.class_names[part.labels[place]], {})
+
+    gallery.show_of(splits.name, len(places), face, "page")
     st.markdown("**The mean face of each class**")
     means = cached.inspected(splits.name, "mean", role)
     present = set(part.labels.tolist())
@@ -233,7 +240,7 @@ def _scatter(splits: Splits, role: str, run: Run, placed: np.ndarray, by: str) -
             "predicted": values["said"],
             "confidence": [f"{probabilities[p].max():.0%}" for p in some],
             # Vega shows a field of this name as a picture.
-            "image": [gallery.jpeg_address(part.images[p]) for p in some],
+            "image": cached.thumbnails(splits.name, role, some),
         }
     )
     axis = alt.Axis(labels=False, ticks=False, grid=False, title=None, domain=False)
@@ -283,28 +290,109 @@ def _adding() -> None:
         key="add-files",
         help="They are converted into one file under the data root, and nothing else is kept.",
     )
+    skip_bad = st.checkbox("Leave out files that cannot be used", key="add-skip-bad")
     st.caption("The same from the command line, for files of any size:")
     st.code(f"fercore data add {name} PATH", language="bash")
-    if not files or not st.button("Add", type="primary", icon=":material/add:"):
+    asked = (name, *(file.file_id for file in files or []))
+    if files and st.button("Add", type="primary", icon=":material/add:"):
+        if not status(name, data_root()).counts:
+            _add(name, files, skip_bad)
+        else:
+            st.session_state[_ASKED] = asked
+    if files and st.session_state.get(_ASKED) == asked:
+        _confirm_replacing(name, files, skip_bad)
+    _undoing()
+
+
+def _confirm_replacing(name: str, files: Sequence[UploadedFile], skip_bad: bool) -> None:
+    """Ask before an installed dataset is replaced, and add the files if the reader agrees."""
+    text = (
+        f"{formats.markdown(name)} is installed: {_total(name):,} images. The parts that these "
+        "files hold are replaced for everyone who uses this data root. The current version is "
+        "kept, and can be restored here."
+    )
+    if has_previous(name, data_root()):
+        text += " The version before the current one is deleted."
+    st.warning(text, icon=":material/sync:")
+    with st.container(horizontal=True):
+        if st.button("Replace", type="primary", key="add-replace"):
+            del st.session_state[_ASKED]
+            _add(name, files, skip_bad)
+        if st.button("Cancel", key="add-cancel"):
+            del st.session_state[_ASKED]
+            st.rerun()
+
+
+def _undoing() -> None:
+    """A button for each dataset whose last replacement can be undone."""
+    root = data_root()
+    names = [n for n in (*list_datasets(), *list_own(root)) if has_previous(n, root)]
+    if not names:
         return
+    st.caption("Restore the version that the last change replaced:")
+    with st.container(horizontal=True):
+        for name in names:
+            st.button(
+                f"Undo: {name}",
+                icon=":material/undo:",
+                key=f"undo-{name}",
+                on_click=_undo,
+                args=(name,),
+            )
+
+
+def _undo(name: str) -> None:
+    try:
+        undo(name, data_root())
+    except UserError as error:
+        st.toast(formats.markdown(str(error)), icon=":material/error:")
+        return
+    st.session_state[_ADDED] = [f"{name} is the previous version again: {_total(name):,} images."]
+
+
+def _total(name: str) -> int:
+    return sum(sum(classes.values()) for classes in status(name, data_root()).counts.values())
+
+
+def _add(name: str, files: Sequence[UploadedFile], skip_bad: bool) -> None:
     bar = st.progress(0.0, text="Reading")
-    with tempfile.TemporaryDirectory(prefix="fercore-") as folder:
-        paths = []
-        for file in files:
-            path = Path(folder) / Path(file.name).name
-            path.write_bytes(file.getbuffer())
-            paths.append(path)
 
-        def on_progress(done: int, total: int | None) -> None:
-            bar.progress(min(1.0, done / (total or 36_000)), text=f"Reading: {done:,} images")
+    def on_progress(done: int, total: int | None) -> None:
+        bar.progress(min(1.0, done / (total or 36_000)), text=f"Reading: {done:,} images")
 
-        try:
-            report = add(name, paths, data_root(), on_progress)
-        except UserError as error:
-            bar.empty()
-            st.error(formats.markdown(str(error)), icon=":material/error:")
-            return
-    total = sum(sum(classes.values()) for classes in report.counts.values())
-    st.session_state[_ADDED] = [f"{total:,} images of {name} are ready.", *report.notes]
+    try:
+        with tempfile.TemporaryDirectory(prefix="fercore-") as folder:
+            paths = store_uploads(files, Path(folder))
+            report = add(name, paths, data_root(), on_progress, skip_bad=skip_bad)
+    except (UserError, OSError) as error:
+        bar.empty()
+        st.error(formats.markdown(str(error)), icon=":material/error:")
+        return
+    st.session_state[_ADDED] = [f"{_total(name):,} images of {name} are ready.", *report.notes]
     linked.assign({"dataset": name})
     st.rerun()
+
+
+def store_uploads(files: Sequence[UploadedFile], folder: Path) -> list[Path]:
+    """Write uploaded files, each into a folder of its own: two may have one name.
+
+    Names are shortened, and characters that file systems refuse are replaced.
+    """
+    paths = []
+    for number, file in enumerate(files):
+        path = folder / str(number) / _file_name(file.name)
+        path.parent.mkdir()
+        path.write_bytes(file.getbuffer())
+        paths.append(path)
+    return paths
+
+
+def _file_name(name: str) -> str:
+    last = name.replace("\\", "/").rpartition("/")[2]
+    safe = re.sub(r"[^\w.()+ -]", "_", last).lstrip(".")
+    stem, dot, endings = safe.partition(".")
+    if len(safe) <= _MAX_NAME:
+        return safe or "upload"
+    # The ending tells the kind of file.
+    ending = (dot + endings)[-12:] if dot else ""
+    return f"{stem[: _MAX_NAME - len(ending)]}{ending}"

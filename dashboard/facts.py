@@ -7,12 +7,22 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from dashboard import formats
 from fercore import papers, schedule
 from fercore.config import CombinedConfig
-from fercore.records import UNGROUPED, ClassResult, Latency, LogRow, SplitResult, grouping
-from fercore.runs import Run
+from fercore.records import (
+    MAX_EPOCHS,
+    UNGROUPED,
+    ClassResult,
+    Latency,
+    LogRow,
+    SplitResult,
+    grouping,
+)
+from fercore.runs import Run, newest_of_each_seed
 
 # The splits in the order in which a page offers them, with a name for data that has none.
 SPLITS = {
@@ -22,6 +32,7 @@ SPLITS = {
     "validation": "Validation",
 }
 RESUMABLE = ("interrupted", "stalled", "failed")
+HALTED = (*RESUMABLE, "diverged")
 LEAKS = (
     "A published protocol, faults included: images or people of the test stand in the training, or "
     "choose the checkpoint."
@@ -29,7 +40,7 @@ LEAKS = (
 # Of a 95% interval.
 _NORMAL_QUANTILE = 1.96
 REPEATS_UNKNOWN = "predictions do not say which images repeat"
-REPEATS_AMONG_THEM = f"The repeats are among them: {REPEATS_UNKNOWN}."
+NO_PROBABILITIES = "predicted classes were imported without probabilities"
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,20 @@ class AgainstPaper:
     inside: bool
     paper_n: int | None = None
     interval: tuple[float, float] | None = None
+
+
+class Best(NamedTuple):
+    """The run that was chosen on the validation split.
+
+    Attributes:
+        run: the run.
+        test: its figure without the test images that also stand in training.
+        validation: the figure that it was chosen by.
+    """
+
+    run: Run
+    test: SplitResult
+    validation: SplitResult
 
 
 def result_of(run: Run, split: str) -> SplitResult | None:
@@ -145,8 +170,26 @@ def cautions(run: Run) -> list[str]:
         found.append("What an imported network was trained on is not known.")
     if leaks(run):
         found.append(LEAKS)
+    found += _ancestry(run)
     if text := partial(run):
         found.append(text)
+    return found
+
+
+def _ancestry(run: Run) -> list[str]:
+    """What is known of tested images in the training of runs that this one learned from."""
+    found = []
+    for ancestor in run.environment.ancestors if run.environment else ():
+        if ancestor.tested_images_seen is None:
+            found.append(
+                f"Whether {ancestor.run}, which this run learned from, was trained on tested "
+                f"images is not known: {ancestor.dataset or 'its dataset'} could not be compared."
+            )
+        elif ancestor.tested_images_seen:
+            found.append(
+                f"{ancestor.run}, which this run learned from, was trained on "
+                f"{ancestor.tested_images_seen:,} of the tested images ({ancestor.dataset})."
+            )
     return found
 
 
@@ -166,9 +209,24 @@ def partial(run: Run) -> str:
     )
 
 
-def best(runs: Sequence[Run]) -> tuple[Run, SplitResult] | None:
-    """The run with the best honest figure on the dataset that most experiments are of."""
-    return max(_comparable(runs), key=lambda entry: entry[1].accuracy, default=None)
+def best(runs: Sequence[Run]) -> Best | None:
+    """Return the run with the highest validation accuracy, and its figures.
+
+    The test split chooses nothing: the maximum of several test accuracies would be too high. The
+    runs that are compared share one dataset and one division of it, see `_comparable`. Of equally
+    accurate ones that with the lower cross-entropy is taken, then the newest.
+    """
+    validated = [
+        Best(run, test, validation)
+        for run, test in _comparable(runs)
+        if (validation := result_of(run, "validation"))
+    ]
+
+    def rank(own: Best) -> tuple[float, float]:
+        nll = own.validation.nll
+        return own.validation.accuracy, -math.inf if nll is None else -nll
+
+    return max(validated, key=rank, default=None)
 
 
 def chosen(runs: Sequence[Run]) -> Run | None:
@@ -197,19 +255,21 @@ def chosen(runs: Sequence[Run]) -> Run | None:
 
 
 def _comparable(runs: Sequence[Run]) -> list[tuple[Run, SplitResult]]:
-    """Runs with an honest figure, on one dataset.
+    """Runs with an honest figure, on one version of one dataset, divided in one way.
 
-    Figures on different datasets are not to be ranked; where as many experiments are of two, the
-    one that comes first in the list counts.
+    Figures on different images are not to be ranked. The division that most experiments have
+    counts; of two that as many have, the one that comes first in the list.
     """
     judged: dict[str, list[tuple[Run, SplitResult]]] = {}
     experiments: dict[str, set[str]] = {}
     for run in runs:
         result = honest_result(run)
         if result and run.config:
-            judged.setdefault(run.config.dataset, []).append((run, result))
-            experiments.setdefault(run.config.dataset, set()).add(run.config.name)
-    main = max(judged, key=lambda dataset: len(experiments[dataset]), default="")
+            division = run.config.protocol.model_dump(mode="json", exclude={"leave_out", "exclude"})
+            images = json.dumps([run.original_dataset, division])
+            judged.setdefault(images, []).append((run, result))
+            experiments.setdefault(images, set()).add(run.config.name)
+    main = max(judged, key=lambda images: len(experiments[images]), default="")
     return judged.get(main, [])
 
 
@@ -228,7 +288,9 @@ def rates(result: SplitResult) -> list[tuple[str, float, float]]:
         others = result.n - entry.support
         if entry.support and others:
             alarms = sum(row[place] for row in result.confusion) - result.confusion[place][place]
-            found.append((entry.name, entry.recall or 0.0, 1 - alarms / others))
+            # The counts of another project's file may contradict each other.
+            specificity = min(max(1 - alarms / others, 0.0), 1.0)
+            found.append((entry.name, min(max(entry.recall or 0.0, 0.0), 1.0), specificity))
     return found
 
 
@@ -247,12 +309,22 @@ def labels(runs: Sequence[Run]) -> dict[str, str]:
 def by_recipe(runs: Sequence[Run]) -> list[list[Run]]:
     """The runs of one experiment together, whatever their seed and fold, in order.
 
-    One that was not trained to its end stands alone: its figures are of another training.
+    They share the version of the dataset and the images left out of training. Of each seed and
+    fold the newest run counts. Alone stand the earlier runs of a seed and those that were not
+    trained to their end: their figures are no further seed.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(_recipe(run), []).append(run)
-    return list(groups.values())
+    found: list[list[Run]] = []
+    for group in groups.values():
+        if len(group) == 1:
+            found.append(group)
+            continue
+        counted = {run.id for run in newest_of_each_seed(group).values()}
+        found.append([run for run in group if run.id in counted])
+        found += [[run] for run in group if run.id not in counted]
+    return found
 
 
 def checkpoint(run: Run) -> int | None:
@@ -292,13 +364,17 @@ def protocol_words(run: Run, *, fold: bool = False) -> str | None:
 
 
 def split_titles(runs: Sequence[Run]) -> dict[str, str]:
-    """The splits that any of the runs was evaluated on, with what their dataset calls them."""
+    """The splits that any of the runs was evaluated on, with what their dataset calls them.
+
+    Each title and each evaluation is listed once, see `Results.distinct_splits`.
+    """
     titles: dict[str, str] = {}
+    distinct = [run.results.distinct_splits for run in runs if run.results]
     for split, fallback in SPLITS.items():
-        results = [run.results.splits.get(split) for run in runs if run.results]
-        found = {result.title for result in results if result}
+        found = {splits[split].title for splits in distinct if split in splits}
         if found:
-            titles[split] = found.pop() if len(found) == 1 else fallback
+            title = found.pop() if len(found) == 1 else fallback
+            titles[split] = fallback if title in titles.values() else title
     return titles
 
 
@@ -354,8 +430,10 @@ def seconds_left(run: Run, log: Sequence[LogRow]) -> float | None:
     if run.state != "running" or run.status is None or not log:
         return None
     status = run.status
+    if max(status.epochs, status.epoch) > MAX_EPOCHS:
+        return None
     costs = [1.0] * max(status.epochs, log[-1].epoch)
-    if run.experiment and (layers := run.layers()):
+    if run.experiment and (layers := run.layers()) and any(layers[0].output_shape[:1]):
         config = run.experiment.model_copy(update={"epochs": len(costs)})
         costs = schedule.epoch_costs(config, layers[0].output_shape[0])
     each = statistics.median(
@@ -381,30 +459,35 @@ def stopped_early(run: Run) -> bool:
     A run that was judged after Ctrl-C is one, and so is one whose resumption died beside the
     results that it had; one whose loss was no number is not: it would end so again.
     """
-    if run.experiment is None or run.state == "running":
+    if run.experiment is None or run.is_active or run.state == "diverged":
         return False
     if run.results is not None:
-        return not run.ended and run.results.stopped_by != "not a number"
+        return not run.ended
     return run.state in RESUMABLE
 
 
 def resume_command(run: Run) -> str | None:
     """What makes a run that stopped before its end go on; `None` if nothing here does."""
-    if not stopped_early(run) or not run.last_path.is_file():
+    if not stopped_early(run) or not run.can_resume:
         return None
     return f"fercore train --resume {run.id}"
 
 
 def silent_for(run: Run) -> float | None:
-    """Seconds since the run last said anything."""
-    return time.time() - run.status.heartbeat if run.status else None
+    """Seconds since the run last said anything; `None` if that is not known."""
+    if run.status is None or run.status.heartbeat <= 0:
+        return None
+    return max(0.0, time.time() - run.status.heartbeat)
 
 
+# Runs are compared by identity: one that was read anew has no entry yet.
+@lru_cache(maxsize=4096)
 def _recipe(run: Run) -> str:
-    if run.experiment is None or not run.ended:
+    known = run.environment
+    if run.experiment is None or not run.ended or known is None:
         return run.id
-    excluded = run.environment.excluded_sha256 if run.environment else None
-    return json.dumps([run.experiment.recipe(), excluded])
+    images = (known.dataset_fingerprint, known.source_fingerprint, known.excluded_sha256)
+    return json.dumps([run.experiment.recipe(), images])
 
 
 def _short(run: Run) -> str:

@@ -1,8 +1,7 @@
 """Faces behind a figure, drawn from the user's own dataset."""
 
-import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import cached, columns, formats, linked, pieces, theme
+from dashboard.addresses import png_address
 from fercore.data.splits import COPY_MARK
 from fercore.runs import Run
 
@@ -29,7 +29,7 @@ class Face:
     Attributes:
         id: of the sample.
         true: its class.
-        said: by run label: the predicted class and its probability.
+        said: by run label: the predicted class and its probability; NaN where it is not known.
     """
 
     id: str
@@ -37,20 +37,19 @@ class Face:
     said: dict[str, tuple[str, float]]
 
 
-def show(run: Run, faces: Sequence[Face], key: str) -> None:
-    """A page of faces, or their ids and how to add the dataset if it is not installed.
+def show(run: Run, count: int, face: Callable[[int], Face], key: str) -> None:
+    """Show a page of faces, or their ids and how to add the dataset if it is not installed.
 
     Args:
         run: whose dataset they are of.
-        faces: in order.
+        count: how many faces there are.
+        face: makes the face at a position, from 0; called for those on the page alone.
         key: of the page's number in the address.
     """
-    if not faces:
+    if not count:
         st.caption("None.")
         return
-    pages = -(-len(faces) // PAGE)
-    number = linked.page(pages, key) if pages > 1 else 1
-    shown = faces[(number - 1) * PAGE : number * PAGE]
+    shown = _page(count, face, key)
     dataset = run.config.dataset if run.config else ""
     found = cached.images(dataset) if dataset else None
     if found is None:
@@ -65,13 +64,12 @@ def show(run: Run, faces: Sequence[Face], key: str) -> None:
     _grid(shown, found)
 
 
-def show_of(dataset: str, faces: Sequence[Face], key: str) -> None:
-    """A page of faces of an installed dataset."""
-    pages = max(1, -(-len(faces) // PAGE))
-    number = linked.page(pages, key) if pages > 1 else 1
+def show_of(dataset: str, count: int, face: Callable[[int], Face], key: str) -> None:
+    """Show a page of faces of an installed dataset; the arguments are those of `show`."""
+    shown = _page(count, face, key)
     found = cached.images(dataset)
     if found is not None:
-        _grid(faces[(number - 1) * PAGE : number * PAGE], found)
+        _grid(shown, found)
 
 
 def pictures(entries: Sequence[tuple[NDArray[np.uint8], str]], note: str = "") -> None:
@@ -90,22 +88,10 @@ def pictures(entries: Sequence[tuple[NDArray[np.uint8], str]], note: str = "") -
     )
 
 
-def jpeg_address(image: NDArray[np.uint8], quality: int = 60) -> str:
-    """An image as the address of a JPEG; by default a small one."""
-    import cv2
-
-    done, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert done
-    return "data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode()
-
-
-def png_address(image: NDArray[np.uint8]) -> str:
-    """A grey image as the address of a PNG."""
-    import cv2
-
-    done, content = cv2.imencode(".png", image)
-    assert done
-    return "data:image/png;base64," + base64.b64encode(content.tobytes()).decode()
+def _page(count: int, face: Callable[[int], Face], key: str) -> list[Face]:
+    pages = -(-count // PAGE)
+    number = linked.page(pages, key) if pages > 1 else 1
+    return [face(place) for place in range((number - 1) * PAGE, min(number * PAGE, count))]
 
 
 def _grid(faces: Sequence[Face], found: cached.Images) -> None:
@@ -129,7 +115,8 @@ def figure(face: Face, found: cached.Images) -> str:
         'border-radius:.4rem;opacity:.5"></div>'
     )
     lines = [_line(face.true, colors[face.true], "true")] + [
-        _line(name, colors[name], f"{share:.0%}") for name, share in face.said.values()
+        _line(name, colors[name], "" if np.isnan(share) else f"{share:.0%}")
+        for name, share in face.said.values()
     ]
     return f'<figure style="margin:0">{picture}{"".join(lines)}</figure>'
 
@@ -154,7 +141,8 @@ def _without_images(dataset: str, faces: Sequence[Face]) -> None:
     for face in faces:
         row: dict[str, Any] = {"Sample": face.id, "True": face.true}
         for label, (name, share) in face.said.items():
-            row |= {label: name, f"{label}, confidence": 100 * share}
+            known = None if np.isnan(share) else 100 * share
+            row |= {label: name, f"{label}, confidence": known}
         rows.append(row)
     config = {name: columns.percent(name) for name in rows[0] if str(name).endswith(", confidence")}
     st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=config)

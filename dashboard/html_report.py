@@ -110,7 +110,8 @@ def table(frame: pd.DataFrame) -> str:
 def charts(figures: Iterable[go.Figure]) -> str:
     """Figures side by side, as many as fit."""
     drawn = []
-    for figure in figures:
+    for shared in figures:
+        figure = go.Figure(shared)  # a copy: pages show the same figure
         figure.update_layout(
             template="plotly_white", font={"family": "system-ui, sans-serif", "color": "#1b2530"}
         )

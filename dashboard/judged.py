@@ -1,7 +1,7 @@
 """Which samples a run got right and wrong: pure functions on stored predictions, no Streamlit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,7 +27,7 @@ class Judged:
         labels: `(n,)` int64.
         probabilities: `(n, k)` float32.
         predicted: `(n,)` int64.
-        confidence: `(n,)` float32, of the predicted class.
+        confidence: `(n,)` float32, of the predicted class; NaN where it is not known.
         groups: `(n,)` unicode, see `fercore.runs.Predictions`; `None` where there are none.
         group_kind: of them.
     """
@@ -42,6 +42,14 @@ class Judged:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, places: NDArray[np.intp]) -> "Judged":
+        """Return the samples at these positions, in their order."""
+        values = {own.name: getattr(self, own.name) for own in fields(self)}
+        taken: dict[str, Any] = {
+            name: own[places] for name, own in values.items() if isinstance(own, np.ndarray)
+        }
+        return replace(self, **taken)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,15 +113,16 @@ class Pair:
     test: McNemar
     grouping: str = ""
 
-    @property
-    def verdict(self) -> str:
-        """Which of the two the test prefers, if it does."""
-        if self.test.p >= SURE:
+    def verdict(self, p: float) -> str:
+        """Return which of the two is better, if the test tells; `p` may be a corrected one."""
+        if p >= SURE:
             return "not told apart"
         return "better" if self.accuracy.difference > 0 else "worse"
 
 
-def judge(predictions: Predictions, dropped: Sequence[int] = ()) -> Judged | None:
+def judge(
+    predictions: Predictions, dropped: Sequence[int] = (), *, gives_probabilities: bool = True
+) -> Judged | None:
     """The samples of the classes that count; `None` if none is left or the file is not sound."""
     keep = ~np.isin(predictions.labels, list(dropped))
     labels = predictions.labels[keep].astype(np.int64)
@@ -123,6 +132,8 @@ def judge(predictions: Predictions, dropped: Sequence[int] = ()) -> Judged | Non
         return None
     predicted = probabilities.argmax(axis=1)
     confidence = probabilities[np.arange(len(labels)), predicted]
+    if not gives_probabilities:
+        confidence = np.full_like(confidence, np.nan)
     groups = None if predictions.groups is None else predictions.groups[keep]
     return Judged(
         predictions.ids[keep],

@@ -17,6 +17,8 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 _ValueT = TypeVar("_ValueT")
 _PAGE, _GIVEN = "linked:page", "linked:given"
+# Stands for the value of a widget that no longer exists.
+_GONE = object()
 
 
 @dataclass
@@ -294,8 +296,9 @@ def _sync(key: str, default: Any, parse: Callable[[list[str]], _ValueT]) -> tupl
     given = _given().take(key)
     if key not in st.session_state:
         return parse(st.query_params.get_all(key)), False
-    value = parse(_encode(st.session_state[key], default) if given is None else given)
-    if changed := value != st.session_state[key]:
+    current = st.session_state.get(key)
+    value = parse(_encode(current, default) if given is None else given)
+    if changed := value != current:
         st.session_state[key] = value
     if given is None:
         _write(key, _encode(value, default))
@@ -303,9 +306,15 @@ def _sync(key: str, default: Any, parse: Callable[[list[str]], _ValueT]) -> tupl
 
 
 def _publish(key: str, default: Any) -> None:
-    """Write a widget's new value to the address, before the page runs with it."""
+    """Write a widget's new value to the address, before the page runs with it.
+
+    On a page that was left meanwhile, the widget and its value are gone: nothing is written.
+    """
+    value = st.session_state.get(key, _GONE)
+    if value is _GONE:
+        return
     publish(key)
-    _write(key, _encode(st.session_state[key], default))
+    _write(key, _encode(value, default))
 
 
 def _write(key: str, encoded: list[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from dashboard import theme
-from dashboard.figure import CLEAR, LOW, figure_of
+from dashboard.figure import CLEAR, LOW, figure_of, kept
 from fercore.records import SplitResult
 
 Scale = Literal["share", "counts"]
@@ -23,6 +23,7 @@ _CATEGORICAL: dict[str, Any] = {
 }
 
 
+@kept
 def confusion(
     result: SplitResult,
     class_names: Sequence[str],
@@ -59,6 +60,7 @@ def confusion(
     return _drawn(cells, class_names, ramp, (0.0, top), mode, chosen)
 
 
+@kept
 def difference(
     result: SplitResult,
     less: SplitResult,
@@ -98,6 +100,7 @@ def strongest(results: Sequence[SplitResult], scale: Scale) -> float:
     return float(max((cell for r in results for row in r.confusion for cell in row), default=1))
 
 
+@kept
 def color_scale(scale: Scale, top: float, mode: theme.Mode) -> go.Figure:
     """The bar that says what the colours of `confusion` mean."""
     steps = [top * step / 60 for step in range(61)]

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import columns, formats
+from dashboard import cached, columns, formats
 from fercore import ablations, goals
 from fercore.ablations import Line, Study
 from fercore.goals import Reached, Standing
@@ -25,7 +25,7 @@ def section(runs: Sequence[Run]) -> None:
         "PublicTest. Every figure is of PrivateTest, and a goal is reached by the mean over at "
         f"least {goals.SEEDS} seeds, or by one ensemble of them."
     )
-    standings = goals.compare(runs)
+    standings = cached.goal_standings(runs)
     st.dataframe(
         goal_table(standings),
         hide_index=True,
@@ -41,7 +41,7 @@ def section(runs: Sequence[Run]) -> None:
         )
         st.code("fercore goals --train", language="bash")
     for study in ablations.studies():
-        _study_section(study, ablations.compare(study, runs))
+        _study_section(study, cached.ablation_lines(study, runs))
 
 
 def _study_section(study: Study, lines: Sequence[Line]) -> None:
@@ -62,7 +62,7 @@ def _study_section(study: Study, lines: Sequence[Line]) -> None:
 
 def exported(runs: Sequence[Run]) -> pd.DataFrame:
     """The goals, as they are shown."""
-    return goal_table(goals.compare(runs))
+    return goal_table(cached.goal_standings(runs))
 
 
 def goal_table(standings: Sequence[Standing]) -> pd.DataFrame:

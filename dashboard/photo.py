@@ -2,6 +2,7 @@
 
 import hashlib
 import html
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,21 +11,26 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
-from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from dashboard import asking, cached, columns, exports, formats, linked
-from dashboard.gallery import jpeg_address, png_address
+from dashboard import asking, cached, columns, exports, formats, linked, uploads
+from dashboard.addresses import jpeg_address, png_address
+from dashboard.uploads import Given, Listing
 from fercore import faces
 from fercore.errors import UserError
 from fercore.explain import occlusion
-from fercore.photos import MAX_ARCHIVE_BYTES, SUFFIXES, decode_photo, photos_in_zip
+from fercore.image_decoding import IMAGE_SUFFIXES
+from fercore.photos import decode_photo
 from fercore.predict import Prediction, Predictor
 from fercore.runs import Run
 
 MAX_NETWORKS = 4
 _FACES_A_PAGE = 12
-_READ, _KEPT, _MAPS = "photo:read", "photo:kept", "photo:maps"
+_LISTED, _KEPT, _MAPS = "photo:listed", "photo:kept", "photo:maps"
+_UNREADABLE, _PICTURES, _TABLE = "photo:unreadable", "photo:pictures", "photo:table"
 _MOST_KEPT = 600
+_MOST_PICTURES = 40  # of some 150 kB each
+# One image is decoded at a time, for all visitors together: it takes up to 300 MB.
+_ONE_IMAGE = threading.Lock()
 _SHOWN_SIDE, _CROWD = 1100, 30
 # Blue, green, red: what speaks for the class, and against it.
 _FOR, _AGAINST = np.array([30.0, 90.0, 240.0]), np.array([220.0, 120.0, 20.0])
@@ -39,18 +45,18 @@ SHOTS = "photo:shots"
 
 
 @dataclass(frozen=True)
-class Given:
-    """One photo that was handed in; in memory alone.
+class Picture:
+    """A photo as the page shows it: reduced, as the address of a JPEG.
 
     Attributes:
-        name: of the file.
-        content: as it came.
-        digest: of the content.
+        address: a data URL.
+        width: in pixels, of the decoded photo, which the boxes are in.
+        height: likewise.
     """
 
-    name: str
-    content: bytes
-    digest: str
+    address: str
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
@@ -107,40 +113,49 @@ def controls(runs: Mapping[str, Run]) -> View:
 
 
 def photos() -> list[Given]:
-    """What the reader has handed in; files that cannot be read are said so."""
-    suffixes = [suffix.removeprefix(".") for suffix in (*SUFFIXES, ".zip")]
+    """What the visitor has handed in; files that are not read are named with the reason."""
+    suffixes = [suffix.removeprefix(".") for suffix in (*IMAGE_SUFFIXES, ".zip")]
     files = st.file_uploader(
         "Photos, or a ZIP of them",
         type=suffixes,
         accept_multiple_files=True,
         key="photos",
-        max_upload_size=MAX_ARCHIVE_BYTES >> 20,
+        max_upload_size=uploads.MAX_FILE_BYTES >> 20,
         help="They stay in this machine's memory: nothing is stored, nothing is sent on.",
     )
-    # An archive is not inflated again at every click; what is taken away is forgotten.
-    known: dict[str, list[Given] | str] = st.session_state.get(_READ, {})
-    read = {file.file_id: known.get(file.file_id) or _read(file) for file in files or []}
-    st.session_state[_READ] = read
-    given: list[Given] = []
-    for found in read.values():
-        if isinstance(found, str):
-            st.error(formats.markdown(found), icon=":material/folder_zip:")
-        else:
-            given += found
-    given += [_given(name, content) for name, content in st.session_state.get(SHOTS, [])]
+    st.caption(uploads.LIMITS)
+    # A file is listed once; what is taken away is forgotten.
+    known: dict[str, Listing] = st.session_state.get(_LISTED, {})
+    listed = {
+        file.file_id: known.get(file.file_id) or uploads.listing(file) for file in files or []
+    }
+    st.session_state[_LISTED] = listed
+    given, refused = uploads.within_limits([(file, listed[file.file_id]) for file in files or []])
+    _say_not_read(refused)
+    given += [uploads.given(name, content) for name, content in st.session_state.get(SHOTS, [])]
     if linked.toggle("Take one with the camera", key="camera"):
         taken = st.camera_input("Camera", label_visibility="collapsed")
         if taken:
-            given.append(_given("camera.jpg", taken.getvalue()))
+            given.append(uploads.given("camera.jpg", taken.getvalue()))
     return given
 
 
 def judge(given: Sequence[Given], view: View) -> dict[str, list[Prediction]]:
-    """What the networks say of every photo, by digest; those that cannot be read are said so."""
+    """Return what the networks predict for every photo, by digest.
+
+    Photos that are not read are named with the reason, and not tried again.
+    """
     kept: dict[tuple[Any, ...], list[Prediction]] = st.session_state.setdefault(_KEPT, {})
+    unreadable: dict[str, str] = st.session_state.setdefault(_UNREADABLE, {})
     setting = (tuple(map(cached.network_stamp, view.runs.values())), view.finder, view.whole)
-    missing = [photo for photo in given if (photo.digest, *setting) not in kept]
-    if missing:
+    found = {
+        photo.digest: kept[photo.digest, *setting]
+        for photo in given
+        if (photo.digest, *setting) in kept
+    }
+    count = sum(map(len, found.values()))
+    missing = [p for p in given if p.digest not in found and p.digest not in unreadable]
+    if missing and count < uploads.MAX_FACES:
         try:
             predictor = _predictor(view)
         except UserError as error:
@@ -148,38 +163,49 @@ def judge(given: Sequence[Given], view: View) -> dict[str, list[Prediction]]:
             return {}
         bar = st.progress(0.0, "Looking for faces") if len(missing) > 3 else None
         for number, photo in enumerate(missing):
+            if count >= uploads.MAX_FACES:
+                break
             try:
-                image = decode_photo(photo.content, photo.name)
+                with _ONE_IMAGE:
+                    image = _decoded(photo)
+                    whole = [faces.whole(image)] if view.whole else None
+                    found[photo.digest] = predictor.predict(image, whole)
+                    _keep_picture(photo, image)
+                    del image
             except UserError as error:
-                st.error(formats.markdown(str(error)), icon=":material/broken_image:")
+                unreadable[photo.digest] = str(error)
                 continue
-            whole = [faces.whole(image)] if view.whole else None
-            kept[photo.digest, *setting] = predictor.predict(image, whole)
+            count += len(found[photo.digest])
             if bar:
                 bar.progress((number + 1) / len(missing), formats.markdown(photo.name))
         if bar:
             bar.empty()
         for photo in given:
-            if (photo.digest, *setting) in kept:  # the last to go are those that are shown
-                kept[photo.digest, *setting] = kept.pop((photo.digest, *setting))
-        while len(kept) > max(_MOST_KEPT, len(given)):
-            del kept[next(iter(kept))]
-    return {
-        photo.digest: kept[photo.digest, *setting]
-        for photo in given
-        if (photo.digest, *setting) in kept
-    }
+            if photo.digest in found:  # the last to go are those that are shown
+                kept.pop((photo.digest, *setting), None)
+                kept[photo.digest, *setting] = found[photo.digest]
+        _shorten(kept, max(_MOST_KEPT, len(given)))
+        _shorten(unreadable, max(_MOST_KEPT, len(given)))
+    _say_not_read(
+        [
+            unreadable.get(photo.digest)
+            or f"{photo.name} is one too many: expected {uploads.MAX_FACES:,} faces at most"
+            for photo in given
+            if photo.digest not in found
+        ]
+    )
+    return {photo.digest: found[photo.digest] for photo in given if photo.digest in found}
 
 
 def show(photo: Given, said: Sequence[Prediction], view: View) -> None:
     """One photo with its boxes, beside what was said of each face."""
-    image = decode_photo(photo.content, photo.name)
+    picture = _picture(photo)
     pages = -(-len(said) // _FACES_A_PAGE)
     left, right = st.columns([1, 1], gap="medium")
     with left:
-        st.html(_boxed(image, said, photo.name))
+        st.html(_boxed(picture, said, photo.name))
         st.caption(
-            f"{formats.markdown(photo.name)}, {image.shape[1]} × {image.shape[0]}: "
+            f"{formats.markdown(photo.name)}, {picture.width} × {picture.height}: "
             + (f"{len(said)} faces" if len(said) != 1 else "1 face")
         )
     with right:
@@ -230,7 +256,7 @@ def everything(
     given: Sequence[Given], said: Mapping[str, Sequence[Prediction]], view: View
 ) -> None:
     """Every face of every photo as a table, and as a file."""
-    found = table(given, said, view)
+    found = _kept_table(given, said, view)
     if found.empty:
         return
     st.subheader("All faces", anchor=False)
@@ -264,19 +290,59 @@ def nothing_yet() -> None:
     )
 
 
-def _read(file: UploadedFile) -> list[Given] | str:
-    """The photos of a file; of an archive that cannot be read, why."""
-    content = file.getvalue()
-    if not file.name.lower().endswith(".zip"):
-        return [_given(file.name, content)]
-    try:
-        return [_given(name, data) for name, data in photos_in_zip(content, file.name)]
-    except UserError as error:
-        return str(error)
+def _decoded(photo: Given) -> NDArray[np.uint8]:
+    """Read and decode a photo; the one place of this page that does."""
+    return decode_photo(photo.read(), photo.name, max_pixels=uploads.MAX_PIXELS, reduce_jpeg=True)
 
 
-def _given(name: str, content: bytes) -> Given:
-    return Given(name, content, hashlib.sha256(content).hexdigest())
+def _picture(photo: Given) -> Picture:
+    pictures: dict[str, Picture] = st.session_state.setdefault(_PICTURES, {})
+    if photo.digest not in pictures:
+        with _ONE_IMAGE:
+            _keep_picture(photo, _decoded(photo))
+    return pictures[photo.digest]
+
+
+def _keep_picture(photo: Given, image: NDArray[np.uint8]) -> None:
+    import cv2
+
+    pictures: dict[str, Picture] = st.session_state.setdefault(_PICTURES, {})
+    height, width = image.shape[:2]
+    scale = max(1.0, max(height, width) / _SHOWN_SIDE)
+    size = (max(1, round(width / scale)), max(1, round(height / scale)))
+    reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    address = jpeg_address(np.asarray(reduced), quality=88)
+    pictures[photo.digest] = Picture(address, width, height)
+    _shorten(pictures, _MOST_PICTURES)
+
+
+def _kept_table(
+    given: Sequence[Given], said: Mapping[str, Sequence[Prediction]], view: View
+) -> pd.DataFrame:
+    """Return the table of all faces, made anew when photos or settings change."""
+    networks = tuple(map(cached.network_stamp, view.runs.values()))
+    digests = tuple(photo.digest for photo in given)
+    key = (digests, networks, view.finder, view.whole, view.least)
+    last: tuple[object, pd.DataFrame] | None = st.session_state.get(_TABLE)
+    if last is None or last[0] != key:
+        last = st.session_state[_TABLE] = (key, table(given, said, view))
+    return last[1]
+
+
+def _say_not_read(reasons: Sequence[str]) -> None:
+    if not reasons:
+        return
+    lines = [f"- {formats.markdown(reason)}" for reason in reasons]
+    # A long list scrolls.
+    with st.container(height=260 if len(lines) > 8 else "content", border=False):
+        title = f"Not read ({len(lines)}):\n" if len(lines) > 1 else ""
+        text = title + "\n".join(lines) if title else lines[0].removeprefix("- ")
+        st.error(text, icon=":material/broken_image:")
+
+
+def _shorten(kept: dict[Any, Any], most: int) -> None:
+    while len(kept) > most:
+        del kept[next(iter(kept))]
 
 
 def _predictor(view: View) -> Predictor:
@@ -284,13 +350,8 @@ def _predictor(view: View) -> Predictor:
     return Predictor(loaded, cached.finder(view.finder))
 
 
-def _boxed(image: NDArray[np.uint8], said: Sequence[Prediction], name: str) -> str:
-    import cv2
-
-    height, width = image.shape[:2]
-    scale = max(1.0, max(height, width) / _SHOWN_SIDE)
-    size = (max(1, round(width / scale)), max(1, round(height / scale)))
-    reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+def _boxed(picture: Picture, said: Sequence[Prediction], name: str) -> str:
+    width, height = picture.width, picture.height
     # In a crowd the numbers would hide the faces.
     letters = 0.75 if len(said) <= _CROWD else 0.5
     boxes = "".join(
@@ -305,11 +366,10 @@ def _boxed(image: NDArray[np.uint8], said: Sequence[Prediction], name: str) -> s
         for number, entry in enumerate(said, start=1)
     )
     alt = html.escape(f"{name} with {len(said)} faces boxed")
-    address = jpeg_address(np.asarray(reduced), quality=88)
-    picture = f'<img src="{address}" alt="{alt}" style="width:100%;display:block">'
+    shown = f'<img src="{picture.address}" alt="{alt}" style="width:100%;display:block">'
     return (
         '<div class="photo" style="position:relative;overflow:hidden;border-radius:.5rem">'
-        f"{picture}{boxes}</div>"
+        f"{shown}{boxes}</div>"
     )
 
 
@@ -380,6 +440,5 @@ def _rests_on(view: View, crop: NDArray[np.uint8], class_index: int) -> NDArray[
             kept[key] = cached.grad_cam(run)(crop, class_index)
         else:
             kept[key] = occlusion(cached.network(run), crop, class_index)
-        while len(kept) > _MOST_KEPT:
-            del kept[next(iter(kept))]
+        _shorten(kept, _MOST_KEPT)
     return kept[key]

@@ -8,8 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import cached, charts, curves, facts, formats, linked, theme
-from fercore import metrics
-from fercore.metrics.checks import Probabilities
+from dashboard.judged import Judged
 from fercore.records import LogRow
 from fercore.roots import runs_root
 from fercore.runs import Run
@@ -50,7 +49,7 @@ def pick_runs(readable: Mapping[str, Run]) -> list[str]:
         placeholder="Choose up to eight runs",
     )
     # What this page cannot show, such as a run that still trains, stays picked for the others.
-    elsewhere = {run.id for run in cached.list_runs()} - set(readable)
+    elsewhere = {run.id for run in cached.known_runs()} - set(readable)
     choose([*picked, *(run_id for run_id in chosen() if run_id in elsewhere)])
     return picked
 
@@ -68,7 +67,8 @@ def plot(
     """
 
     def clicked() -> None:
-        points = st.session_state[key]["selection"]["points"]
+        event = st.session_state.get(key)
+        points = event["selection"]["points"] if event else []
         if on_click and points:
             on_click(points[0]["customdata"])
 
@@ -196,7 +196,8 @@ def training_curves(
     bands: Sequence[curves.Band] = (),
 ) -> None:
     """The curves, as many side by side as fit: of the runs, single ones as lines."""
-    if not any(line.rows for line in lines) and not bands:
+    logs = [*(line.rows for line in lines), *(log for band in bands for log in band.seeds)]
+    if not any(logs):
         st.info("No whole epoch has been logged yet.", icon=":material/hourglass_empty:")
         return
     if not view.metrics:
@@ -216,7 +217,12 @@ def training_curves(
     st.caption(
         "Solid: validation. Dotted: training, as trained on (augmented, weighted, with dropout). "
         "Diamond: the epoch whose weights were kept."
-        + (" Band: from the lowest to the highest seed, around their mean." if bands else "")
+        + (
+            " Band: from the lowest to the highest seed, around their mean, up to the last epoch "
+            "that all of them have."
+            if bands
+            else ""
+        )
         + (" With bands, everything is over epochs." if bands and view.x == "time" else "")
     )
     if "loss" in view.metrics and (added := facts.loss_adds(runs)):
@@ -226,17 +232,15 @@ def training_curves(
         )
 
 
-def reliability(run: Run, split: str, color: str, scaled: bool) -> None:
-    """Accuracy against confidence; at the run's own temperature if `scaled`."""
-    judged = cached.judged_samples(run, split)
-    if judged is None:
-        st.caption("No predictions are stored for this evaluation.")
+def reliability(run: Run, judged: Judged | None, color: str, scaled: bool) -> None:
+    """Accuracy against confidence on these samples; at the run's own temperature if `scaled`."""
+    if not run.gives_probabilities:
+        st.caption(f"No calibration: {facts.NO_PROBABILITIES}.")
         return
-    temperature = run.results.temperature if scaled and run.results else None
-    probabilities: Probabilities = judged.probabilities
-    if temperature is not None:
-        probabilities = metrics.apply_temperature(probabilities, temperature)
-    points = metrics.reliability(probabilities, judged.labels, groups=judged.groups)
+    if judged is None:
+        st.caption("No predictions are stored for this evaluation, or they cannot be read.")
+        return
+    points = cached.reliability(judged, cached.temperature(run) if scaled else None)
     figure = charts.reliability_diagram(points, color, theme.MUTED[mode()])
     plot(figure, f"reliability-{run.id}", "Accuracy against confidence")
     if run.experiment and run.experiment.loss == "l2_svm":
@@ -252,6 +256,8 @@ def eta(run: Run, log: Sequence[LogRow]) -> str:
     if status is None:
         return ""
     parts = [f"epoch {status.epoch} of {status.epochs}"]
+    if run.state == "starting":
+        return f"starting: {parts[0]}"
     if status.steps and status.epoch < status.epochs:
         parts.append(f"step {status.step:,} of {status.steps:,}")
     left = facts.seconds_left(run, log)

@@ -20,8 +20,7 @@ from dashboard import (
 from dashboard.gallery import Face
 from dashboard.judged import chosen
 from fercore.config import Combination, CombinedConfig
-from fercore.metrics import apply_temperature, expected_calibration_error
-from fercore.recreate import missing_network
+from fercore.recreate import has_network, missing_network
 from fercore.runs import Run
 
 # Shares of faces that show an emotion; the first is the default.
@@ -33,12 +32,14 @@ def header(run: Run) -> None:
     st.title(formats.markdown(facts.title(run)), anchor=False)
     pieces.badges(run)
     command = facts.resume_command(run)
-    failed = run.status is not None and run.status.state == "failed"
+    failed = run.status is not None and run.status.state in {"failed", "diverged"}
     said = run.status.message if run.status and failed else ""
     if run.problem:
         st.warning(formats.markdown(run.problem), icon=":material/help:")
     elif said:
         st.warning(formats.markdown(said), icon=":material/error:")
+    for warning in run.warnings:
+        st.warning(formats.markdown(warning), icon=":material/broken_image:")
     if not facts.stopped_early(run):
         return
     silent = facts.silent_for(run)
@@ -48,7 +49,8 @@ def header(run: Run) -> None:
         f"Stopped after epoch {epoch}{last}." if epoch else f"Stopped in its first epoch{last}."
     )
     if command:
-        st.markdown(f"{stopped} To go on from there:")
+        how = "train it from the start" if run.has_no_progress else "go on from there"
+        st.markdown(f"{stopped} To {how}:")
         st.code(command, language="bash")
     else:
         st.markdown(f"{stopped} There is no checkpoint of it here to go on from: train it anew.")
@@ -60,12 +62,12 @@ def training(run: Run) -> None:
     curves = pieces.curve_controls(("accuracy", "loss", "learning_rate"))
     color = theme.RUN_COLORS[pieces.mode()][0]
 
-    @st.fragment(run_every=pieces.REFRESH_SECONDS if run.state == "running" else None)
+    @st.fragment(run_every=pieces.REFRESH_SECONDS if run.is_active else None)
     def drawn() -> None:
         now = cached.find_run(run.id) or run
         if now.state != run.state:
             st.rerun()
-        if now.state == "running":
+        if now.is_active:
             st.progress(facts.progress(now), text=pieces.eta(now, cached.log(now)))
         pieces.training_curves([now], [pieces.curve_of(now, "", color)], curves)
 
@@ -205,20 +207,14 @@ def mistakes(run: Run) -> None:
         return
     st.subheader("Worst mistakes", anchor=False)
     names = run.results.class_names
-    gallery.show(
-        run,
-        [
-            Face(
-                str(judged.ids[place]),
-                names[judged.labels[place]],
-                {"predicted": (names[judged.predicted[place]], float(judged.confidence[place]))},
-            )
-            for place in chosen(judged, None, None)
-        ],
-        key="faces",
-    )
-    if _split(run) == "test_unique":
-        st.caption(facts.REPEATS_AMONG_THEM)
+    places = chosen(judged, None, None)
+
+    def face(number: int) -> Face:
+        place = places[number]
+        predicted = (names[judged.predicted[place]], float(judged.confidence[place]))
+        return Face(str(judged.ids[place]), names[judged.labels[place]], {"predicted": predicted})
+
+    gallery.show(run, len(places), face, key="faces")
     st.page_link(
         pieces.CONFUSION_PAGE,
         label="All faces, cell by cell",
@@ -254,7 +250,7 @@ _VIEWS = {
 
 
 def _network(run: Run) -> None:
-    if run.results and run.onnx_path is None:
+    if run.results and not has_network(run):
         st.info(formats.markdown(missing_network(run)), icon=":material/hub:")
     layers = cached.layers(run)
     if not layers:
@@ -301,27 +297,29 @@ def _provenance(run: Run) -> None:
 
 def _calibration(run: Run, split: str) -> None:
     judged = cached.judged_samples(run, split)
-    if judged is None or split == "test_unique":
+    if judged is None:
+        unknown = split == "test_unique" and cached.judged_samples(run, "test") is not None
         st.caption(
             f"Not known for this split: {facts.REPEATS_UNKNOWN}."
-            if split == "test_unique"
-            else "No predictions are stored for this split."
+            if unknown
+            else "No predictions are stored for this split, or they cannot be read."
         )
+        return
+    if not run.gives_probabilities:
+        st.caption(f"No calibration: {facts.NO_PROBABILITIES}.")
         return
     temperature = run.results.temperature if run.results else None
     scaled = linked.toggle("After temperature scaling", key="scaled")
     if temperature is not None:
-        after = apply_temperature(judged.probabilities, temperature)
-        before_ece, after_ece = (
-            formats.percent(expected_calibration_error(p, judged.labels))
-            for p in (judged.probabilities, after)
-        )
-        title = facts.split_titles([run]).get("validation", "validation")
+        before_ece = formats.percent(cached.calibration_error(judged))
+        after_ece = formats.percent(cached.calibration_error(judged, temperature))
+        fitted = facts.result_of(run, "validation")
+        title = fitted.title if fitted else "validation"
         st.caption(
             f"ECE {before_ece}, {after_ece} at the temperature {temperature:.2f}, "
             f"fitted on {formats.markdown(title)}."
         )
-    pieces.reliability(run, split, theme.RUN_COLORS[pieces.mode()][0], scaled)
+    pieces.reliability(run, judged, theme.RUN_COLORS[pieces.mode()][0], scaled)
 
 
 def _tile(label: str, value: str, below: str) -> None:

@@ -5,6 +5,7 @@ the address is read before.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from dashboard import cached, charts, curves, facts, html_report, matrix, tables, theme, versus
@@ -19,7 +20,7 @@ METRICS: tuple[curves.Metric, ...] = ("accuracy", "loss")
 def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
     """What writes the comparison that is on the page."""
     colors = theme.run_colors([run.id for run in view.runs], "light")
-    light = Compared(view.runs, view.labels, colors, view.split, view.split_title)
+    light = replace(view, colors=colors)
     lines = [
         curves.Curve(light.labels[run.id], colors[run.id], cached.log(run), facts.checkpoint(run))
         for run in light.runs
@@ -38,8 +39,13 @@ def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
             Section(
                 f"Figures on {light.split_title}",
                 [
+                    html_report.note(f"All figures of this view are on {light.images}.")
+                    if drawn
+                    else "",
                     html_report.table(
-                        tables.headline_table(light.runs, light.labels, colors, light.split)
+                        tables.headline_table(
+                            light.runs, light.labels, colors, light.evaluations.results
+                        )
                     ),
                     legend,
                     html_report.charts([charts.accuracy_forest(drawn)] if drawn else []),
@@ -47,7 +53,7 @@ def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
             ),
             Section(
                 f"Against {light.labels[baseline.id]}" if baseline else "",
-                [html_report.table(against), html_report.note(versus.explanation(light.split))]
+                [html_report.table(against), html_report.note(versus.explanation(light))]
                 if against is not None
                 else [],
             ),
@@ -84,7 +90,7 @@ def of_run(run: Run, split: str) -> Callable[[], str]:
     color = theme.RUN_COLORS["light"][0]
     log, layers = cached.log(run), cached.layers(run)
     result = facts.result_of(run, split)
-    judged = cached.judged_samples(run, split) if split != "test_unique" else None
+    judged = cached.judged_samples(run, split)
     names = run.results.class_names if run.results else []
 
     def write() -> str:
@@ -97,7 +103,7 @@ def of_run(run: Run, split: str) -> Callable[[], str]:
                 charts.class_recall(result, colors),
                 charts.class_distribution(result, names, colors),
             ]
-        if judged:
+        if judged and run.gives_probabilities:
             points = reliability(judged.probabilities, judged.labels, groups=judged.groups)
             shown.append(charts.reliability_diagram(points, color, theme.MUTED["light"]))
         command = run.environment.command if run.environment else ""

@@ -26,24 +26,26 @@ _VISIT = "runs page visit"
 
 
 def tiles(runs: Sequence[Run]) -> None:
-    """The best honest figure, and how many runs there are of which kind."""
+    """The test figure of the best run on validation, and how many runs there are of which kind."""
     real = [run for run in runs if not facts.is_synthetic(run) and run.state != "broken"]
     best = facts.best(real)
     finished = sum(run.state == "finished" for run in real)
-    running = [run for run in runs if run.state == "running"]
-    halted = [run for run in runs if run.state in facts.RESUMABLE]
+    running = [run for run in runs if run.is_active]
+    halted = [run for run in runs if run.state in facts.HALTED]
     with st.grid(4, min_column_width=230, gap="small"):
         if best:
-            run, result = best
-            label, value = "Best accuracy without repeats", formats.percent(result.accuracy)
+            run, result, validation = best
+            label = f"Best run, chosen on {formats.markdown(validation.title)}"
+            value = formats.percent(result.accuracy)
             dataset = run.config.dataset if run.config else ""
             below = (
-                f"{formats.markdown(dataset)}, "
+                f"{formats.markdown(result.title)} of {formats.markdown(dataset)}, "
                 f"{formats.interval(result.accuracy_low, result.accuracy_high)}, "
-                f"{facts.sample_size(run, result)} · {formats.markdown(facts.title(run))}"
+                f"{facts.sample_size(run, result)} · {formats.markdown(facts.title(run))}, "
+                f"{formats.percent(validation.accuracy)} of {formats.markdown(validation.title)}"
             )
         else:
-            label, value = "Best accuracy without repeats", formats.DASH
+            label, value = "Best run, chosen on validation", formats.DASH
             below = "no finished run on all classes of a real dataset"
         _tile(label, value, below)
         _tile("Runs on real faces", str(len(real)), f"{finished} finished")
@@ -55,7 +57,7 @@ def tiles(runs: Sequence[Run]) -> None:
         _tile(
             "Stopped before the end",
             str(len(halted)),
-            "interrupted, stalled or failed" if halted else "none",
+            "interrupted, stalled, failed or diverged" if halted else "none",
         )
 
 
@@ -65,11 +67,11 @@ def live(runs: Sequence[Run]) -> None:
 
     @st.fragment(run_every=pieces.REFRESH_SECONDS)
     def watch() -> None:
-        runs = just_read.pop() if just_read else cached.list_runs()
+        runs = just_read.pop() if just_read else cached.refreshed_runs()
         if _stamp(runs) != known:
             st.rerun()
         for run in runs:
-            if run.state == "running":
+            if run.is_active:
                 _live_card(run)
 
     watch()
@@ -121,7 +123,10 @@ def controls(runs: Sequence[Run]) -> Listing:
         chosen = linked.pick("Baseline", options, key="baseline", implied=True, width=300)
         reverse = linked.toggle("Reverse", key="reverse")
         grouped = linked.toggle(
-            "Group seeds", key="group", help="One row an experiment: mean and spread of its runs."
+            "Group seeds",
+            key="group",
+            help="One row per experiment: mean and spread over its seeds and folds. Of a seed that "
+            "was trained again the newest run counts; earlier ones have rows of their own.",
         )
         hidden = not (archived and linked.toggle("Archived too", key="archived"))
     shown = tables.select_runs(runs, text, dataset, states)
@@ -220,7 +225,7 @@ def _deltas(runs: Sequence[Run], baseline: Run | None) -> dict[str, PairedDiffer
         if run.id != baseline.id and run.results and run.config and run.config.dataset == dataset
     ]
     with st.spinner(f"Pairing {len(comparable):,} runs with the baseline"):
-        return {run.id: cached.accuracy_delta(baseline, run) for run in comparable}
+        return cached.accuracy_deltas(baseline, comparable)
 
 
 def _advice(picked: int) -> str:
@@ -234,10 +239,10 @@ def _advice(picked: int) -> str:
 
 
 def _open_row(key: str) -> None:
-    ids = st.session_state[key.removesuffix("open") + "ids"]
-    row = st.session_state[key].row
-    if row < len(ids):
-        st.switch_page(pieces.RUN_PAGE, query_params={"run": ids[row]})
+    ids = st.session_state.get(key.removesuffix("open") + "ids", [])
+    event = st.session_state.get(key)
+    if event is not None and event.row < len(ids):
+        st.switch_page(pieces.RUN_PAGE, query_params={"run": ids[event.row]})
 
 
 def _stamp(runs: Sequence[Run]) -> list[tuple[str, str]]:

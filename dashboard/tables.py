@@ -13,6 +13,7 @@ import pandas as pd
 from dashboard import facts, formats
 from dashboard.theme import swatch
 from fercore.metrics import PairedDifference, predictive_value
+from fercore.provenance import session_summary
 from fercore.records import ClassResult, Environment, Layer, SplitResult, grouping
 from fercore.runs import Run, started
 
@@ -40,6 +41,9 @@ SORTS: dict[str, Sort] = {
     "accuracy": Sort("Accuracy", lambda run, _: _accuracy(_test(run))),
     "unique": Sort(
         "Accuracy without repeats", lambda run, _: _accuracy(facts.result_of(run, "test_unique"))
+    ),
+    "validation": Sort(
+        "Validation accuracy", lambda run, _: _accuracy(facts.result_of(run, "validation"))
     ),
     "delta": Sort(
         "Difference from the baseline",
@@ -121,12 +125,16 @@ def problems_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def headline_table(
-    runs: Sequence[Run], labels: Mapping[str, str], colors: Mapping[str, str], split: str
+    runs: Sequence[Run],
+    labels: Mapping[str, str],
+    colors: Mapping[str, str],
+    results: Mapping[str, SplitResult],
 ) -> pd.DataFrame:
-    """One row a run: its figures on one split beside its costs."""
+    """One row a run: its figures, by run id, beside its costs."""
     table = pd.DataFrame(
         [
-            {"Color": swatch(colors[run.id]), "Run": labels[run.id]} | _headline_row(run, split)
+            {"Color": swatch(colors[run.id]), "Run": labels[run.id]}
+            | _headline_row(run, results.get(run.id))
             for run in runs
         ]
     )
@@ -280,13 +288,16 @@ def provenance_table(run: Run) -> pd.DataFrame:
             "Commit": environment.commit or "outside git",
             "Dataset fingerprint": environment.dataset_fingerprint,
             **_exclusion(run, environment),
-            "Device": environment.device,
+            **_ancestors(environment),
+            "Device": ", ".join(environment.devices),
             "Processor cores": str(environment.cores),
             "Precision": environment.precision,
             "Keras backend": environment.backend if run.experiment else f"none: {run.origin}",
             "Python": environment.python,
             "Platform": environment.platform,
         }
+        if sessions := session_summary(environment):
+            rows["Sessions"] = sessions
     if results:
         chosen = results.selection
         rows["Finished"] = results.finished
@@ -325,6 +336,15 @@ def _exclusion(run: Run, environment: Environment) -> dict[str, str]:
         f"SHA-256 {environment.excluded_sha256}"
     )
     return {"Excluded from training": text}
+
+
+def _ancestors(environment: Environment) -> dict[str, str]:
+    parts = []
+    for ancestor in environment.ancestors:
+        seen = ancestor.tested_images_seen
+        count = "not known" if seen is None else f"{seen:,}"
+        parts.append(f"{ancestor.run} on {ancestor.dataset or 'unknown data'} ({count})")
+    return {"Learned from (tested images seen)": "; ".join(parts)} if parts else {}
 
 
 def counts_table(run: Run) -> pd.DataFrame:
@@ -388,6 +408,7 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
         "Groups": (first.grouping(test) or None) if test and not (several and folds) else None,
         "All classes": mean(lambda run: _percent(_accuracy(facts.all_classes_result(run)))),
         "No repeats": mean(lambda run: _percent(_accuracy(facts.result_of(run, "test_unique")))),
+        "Validation": mean(lambda run: _percent(_accuracy(facts.result_of(run, "validation")))),
         "Macro-F1": mean(lambda run: _percent(r.macro_f1 if (r := _test(run)) else None)),
         "Worst class": worst.name if worst else None,
         "Worst recall": _percent(worst.recall if worst else None),
@@ -397,7 +418,7 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
         "model.onnx": None if bytes_ is None else round(bytes_),
         "Face ms": mean(lambda run: facts.latency(run).face_ms if run.latency else None),
         "Training time": mean(lambda run: run.results.train_seconds if run.results else None),
-        "Device": environment.device if environment else None,
+        "Device": ", ".join(environment.devices) if environment else None,
         "Started": datetime.fromtimestamp(begun, UTC) if begun else None,
         "Tags": _tags(runs) or None,
         "Note": _note(first),
@@ -410,12 +431,12 @@ def _class_groups(entry: ClassResult, result: SplitResult) -> str | None:
     return grouping(entry.groups, result.group_kind or "group")
 
 
-def _headline_row(run: Run, split: str) -> dict[str, Any]:
-    result, results = facts.result_of(run, split), run.results
+def _headline_row(run: Run, result: SplitResult | None) -> dict[str, Any]:
+    results = run.results
     return (_figures(run, result) if result else dict.fromkeys(_FIGURES)) | {
         "Checkpoint": results.selection.epoch if results and results.selection else None,
         "Parameters": results.parameters if results else None,
-        "Device": run.environment.device if run.environment else None,
+        "Device": ", ".join(run.environment.devices) if run.environment else None,
     }
 
 
@@ -457,8 +478,9 @@ def _epochs(run: Run) -> str:
 
 
 def _note(run: Run) -> str | None:
-    said = run.status.message if run.status and run.state in {"failed", "interrupted"} else ""
-    parts = [" ".join(text.split()) for text in (run.problem or said, run.notes.text)]
+    said = run.status.message if run.status and run.state in facts.HALTED else ""
+    texts = (run.problem or said, *run.warnings, run.notes.text)
+    parts = [" ".join(text.split()) for text in texts]
     return " · ".join(filter(None, parts)) or None
 
 
@@ -477,16 +499,17 @@ def _searched(run: Run) -> str:
     config, environment = run.config, run.environment
     parts = [run.id, run.state, facts.title(run), run.notes.text, *_tags([run])]
     parts += [config.dataset, config.model] if config else []
-    parts += [environment.device] if environment else []
+    parts += environment.devices if environment else []
     return " ".join(parts).lower()
 
 
-def _described(run: Run) -> dict[str, str]:
+@lru_cache(maxsize=64)
+def _described(run: Run) -> Mapping[str, str]:
     fields = _flat(run.config.model_dump(mode="json", exclude=set(_NAMES))) if run.config else {}
     environment = run.environment
     if environment:
         fields |= {
-            "ran on: device": environment.device,
+            "ran on: device": ", ".join(environment.devices),
             "ran on: precision": environment.precision,
             "ran on: backend": environment.backend,
             "ran on: commit": environment.commit,

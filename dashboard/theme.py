@@ -83,13 +83,24 @@ class StateLook:
 
 # The hexadecimal values fill badges under white text, in both themes.
 STATES: dict[ShownState, StateLook] = {
+    "starting": StateLook(
+        "blue", "#2468b0", ":material/hourglass_top:", "loading before the first epoch"
+    ),
     "running": StateLook("blue", "#2468b0", ":material/play_circle:", "training now"),
     "finished": StateLook("green", "#22804f", ":material/check_circle:", "has its results"),
     "stalled": StateLook(
-        "orange", "#ad5d17", ":material/hourglass_disabled:", "no sign of life for 30 seconds"
+        "orange",
+        "#ad5d17",
+        ":material/hourglass_disabled:",
+        "no sign of life from its machine for 2 minutes",
     ),
-    "interrupted": StateLook("yellow", "#8a6d14", ":material/pause_circle:", "stopped by hand"),
+    "interrupted": StateLook(
+        "yellow", "#8a6d14", ":material/pause_circle:", "stopped or killed before its end"
+    ),
     "failed": StateLook("red", "#b83a30", ":material/error:", "ended by an error"),
+    "diverged": StateLook(
+        "red", "#b83a30", ":material/trending_up:", "ended when its loss or outputs became NaN"
+    ),
     "broken": StateLook("gray", "#66717d", ":material/help:", "cannot be read"),
 }
 

@@ -1,14 +1,15 @@
-"""Runs against a baseline, on the samples that both have judged."""
+"""Runs against a baseline, on the images that the runs of the view share."""
 
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from dashboard import cached, columns, formats, linked
+from dashboard import cached, columns, facts, formats, linked
 from dashboard.comparison import Compared
 from dashboard.judged import Pair
 from dashboard.theme import swatch
+from fercore.metrics import holm
 from fercore.records import UNGROUPED
 from fercore.runs import Run
 
@@ -29,41 +30,50 @@ def section(view: Compared) -> Run | None:
         placeholder=formats.DASH,
         alt="Differences from the baseline",
     )
-    st.caption(explanation(view.split))
+    st.caption(explanation(view))
     return baseline
 
 
 def table(view: Compared, baseline: Run) -> pd.DataFrame:
-    """One row for each run but the baseline."""
+    """One row for each run but the baseline; p-values are corrected for the number of rows."""
+    pairs = {
+        run.id: cached.paired(view.runs, view.split, baseline.id, run.id)
+        for run, _ in view.evaluated
+        if run.id != baseline.id
+    }
+    tested = {run_id: pair.test.p for run_id, pair in pairs.items() if pair}
+    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
+    unknown = {run.id for run in view.runs if run.groups_unknown}
     rows = []
-    for run, _ in view.evaluated:
-        if run.id != baseline.id:
-            pair = cached.paired(baseline, run, view.split)
-            names = {"Color": swatch(view.colors[run.id]), "Run": view.labels[run.id]}
-            unknown = run.groups_unknown or baseline.groups_unknown
-            rows.append(names | _row(pair, UNGROUPED if unknown else None))
+    for run_id, pair in pairs.items():
+        ungrouped = UNGROUPED if unknown & {run_id, baseline.id} else None
+        names = {"Color": swatch(view.colors[run_id]), "Run": view.labels[run_id]}
+        rows.append(names | _row(pair, corrected.get(run_id, 1.0), ungrouped))
     found = pd.DataFrame(rows)
     # Where each image stands for itself in every run, there is nothing to say.
     empty = "Groups" in found and found["Groups"].isna().all()
     return found.drop(columns="Groups") if empty else found
 
 
-def explanation(split: str) -> str:
+def explanation(view: Compared) -> str:
     """What the columns mean."""
-    which = "" if split == "test_all" else ", without the classes that either leaves out"
-    repeats = "Which images repeat is not stored with the predictions: they count here. "
-    return (
-        (repeats if split == "test_unique" else "")
-        + f"On the samples that both have judged{which}. "
-        "Differences in points with 95 % intervals from 10,000 paired bootstrap draws; p is "
-        "McNemar's, exact and two-sided. Where images come in groups, such as those of one "
-        "subject, whole groups are drawn, and the test is that of the signs of their net "
-        "differences. With many runs, one in twenty such tests at 0.05 finds a "
-        "difference where there is none."
+    text = (
+        "Differences in points, with 95 % intervals from 10,000 paired bootstrap draws. p is that "
+        "of McNemar's test, exact and two-sided; where images come in groups, such as those of one "
+        "subject, whole groups are drawn, and p is of the signs of their net differences"
     )
+    tests = len(view.evaluated) - 1
+    if tests > 1:
+        text += (
+            f", corrected for {tests} tests against one baseline by Holm's method; the intervals "
+            "are not corrected"
+        )
+    if view.split == "test_unique" and len(view.evaluations.samples) < len(view.evaluated):
+        text += f". Without a test where the {facts.REPEATS_UNKNOWN}"
+    return f"{text}."
 
 
-def _row(pair: Pair | None, ungrouped: str | None) -> dict[str, object]:
+def _row(pair: Pair | None, p: float, ungrouped: str | None) -> dict[str, object]:
     if pair is None:
         return dict.fromkeys(
             (
@@ -77,12 +87,12 @@ def _row(pair: Pair | None, ungrouped: str | None) -> dict[str, object]:
                 "n",
                 "Groups",
             )
-        ) | {"Verdict": "no samples in common"}
+        ) | {"Verdict": "no images in common"}
     return {
-        "Verdict": pair.verdict,
+        "Verdict": pair.verdict(p),
         "Accuracy": 100 * pair.accuracy.difference,
         "Interval": formats.delta_interval(pair.accuracy),
-        "p": pair.test.p,
+        "p": p,
         "Only this": pair.test.only_b,
         "Only baseline": pair.test.only_a,
         "UAR": 100 * pair.uar.difference,
@@ -97,10 +107,12 @@ def _columns() -> dict[str, Any]:
     return {
         "Color": config.ImageColumn("", width=36, pinned=True),
         "Run": config.TextColumn("Run", pinned=True),
-        "Verdict": config.TextColumn("Verdict", help="By McNemar's test at 0.05."),
+        "Verdict": config.TextColumn("Verdict", help="By McNemar's test at 0.05, p corrected."),
         "Accuracy": config.NumberColumn("Accuracy", format="%+.2f", help="Points."),
         "Interval": config.TextColumn("95 % interval"),
-        "p": config.NumberColumn("p", format="%.3g", help="McNemar's test, exact."),
+        "p": config.NumberColumn(
+            "p, corrected", format="%.3g", help="McNemar's test, corrected by Holm's method."
+        ),
         "Only this": config.NumberColumn("Only this is right", format="localized"),
         "Only baseline": config.NumberColumn("Only the baseline is", format="localized"),
         "UAR": config.NumberColumn("UAR", format="%+.2f", help="Points."),

@@ -191,8 +191,16 @@ def with_teachers(study: Study, wanted: Sequence[Change]) -> list[Change]:
 
 
 def runs_of(study: Study, change: Change, runs: Sequence[Run]) -> dict[int, Run]:
-    """Return the finished runs of a change's experiment by seed, the newest of each."""
-    found = {own.seed: run for own, run in trained(config_of(study, change), runs)}
+    """Return the finished runs of a change's experiment by seed, the newest of each.
+
+    Where the experiment has folds, these are runs of the fold that the config names.
+    """
+    config = config_of(study, change)
+    found = {
+        own.seed: run
+        for own, run in trained(config, runs)
+        if own.protocol.division == config.protocol.division
+    }
     return dict(sorted(found.items()))
 
 
@@ -261,6 +269,8 @@ def _difference(
 ) -> metrics.PairedDifference | None:
     gains, samples, groups = [], [], []
     for seed in sorted(reference.keys() & found.keys()):
+        if reference[seed].original_dataset != found[seed].original_dataset:
+            return None  # ids of two versions of a dataset may name different images
         before, after = _right(reference[seed]), _right(found[seed])
         if before is None or after is None:
             return None

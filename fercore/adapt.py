@@ -4,74 +4,57 @@ The preprocessing that the network wants becomes part of its graph, and so does 
 classes: whatever runs a `model.onnx` of this package runs the result.
 """
 
-import functools
 import itertools
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fercore.errors import UserError
-from fercore.labels import canonical
+from fercore.labels import match_class
+from fercore.network_inputs import Interface, Layout, interfaces_of
+from fercore.network_labels import names_in_metadata
 from fercore.records import Layer
 
-Layout = Literal["nhwc", "nchw"]
-
-# What grey levels from 0 to 255 are usually turned into: mean and standard deviation.
-RANGES: dict[str, tuple[float, float]] = {
-    "0-255": (0.0, 1.0),
-    "0-1": (0.0, 255.0),
-    "-1-1": (127.5, 127.5),
-}
 _OPSET = 13
 _SHAPELESS = {"Constant", "Shape", "Gather", "Unsqueeze", "Identity", "Cast"}
-
-
-@dataclass(frozen=True)
-class Interface:
-    """What a foreign network takes and gives.
-
-    Attributes:
-        layout: channels last or first.
-        channels: 1, or 3 for the same grey level three times.
-        size: `(height, width)` in pixels.
-        mean: subtracted from grey levels of 0 to 255, one value a channel or one for all.
-        std: what is left is divided by it.
-        output: `"probabilities"`, or `"logits"`, which a softmax follows.
-    """
-
-    layout: Layout
-    channels: Literal[1, 3]
-    size: tuple[int, int]
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-    output: Literal["probabilities", "logits"] = "probabilities"
 
 
 class ForeignNetwork:
     """An ONNX classifier from elsewhere, read and looked at.
 
+    Loading a file of unknown origin may take any time and memory: `fercore.foreign` does it in
+    another process, under limits.
+
     Args:
         path: the file; weights in files beside it are read as well.
         layout: where the shape of the input leaves it open.
         size: `(height, width)`, where the input leaves it open.
+        channels: likewise.
 
     Attributes:
-        interface: as far as the file tells: its range and output are not known yet.
+        interfaces: every reading of its input that its shape allows; range and output are not
+            known yet.
+        interface: the first of them.
+        size_is_open: whether the file leaves the size open and none was given.
+        batch: images that it takes at once; `None` for any number.
         opset: ONNX operator set that it is brought to, if it was older.
-        num_outputs: width of its output; `None` where the file leaves it open.
-        class_names: where its metadata name them as our own exports do, else empty.
+        class_names: where its metadata name them, else empty.
 
     Raises:
         UserError: if it is no ONNX file, or not a classifier of single images.
     """
 
     def __init__(
-        self, path: Path, layout: Layout | None = None, size: tuple[int, int] | None = None
+        self,
+        path: Path,
+        layout: Layout | None = None,
+        size: tuple[int, int] | None = None,
+        channels: int | None = None,
     ):
         import onnx
 
@@ -91,12 +74,33 @@ class ForeignNetwork:
         if len(inputs) != 1:
             raise UserError(f"{path.name} takes {len(inputs)} inputs, expected one: an image")
         self._input = inputs[0]
-        self._output = graph.output[0]
-        self.interface = _interface(_shape(self._input), path.name, layout, size)
-        width = _shape(self._output)[-1:]
-        self.num_outputs = width[0] if width else None
-        props = {entry.key: entry.value for entry in self._model.metadata_props}
-        self.class_names = tuple(filter(None, props.get("class_names", "").split(",")))
+        shape = _shape(self._input)
+        self.batch = shape[0] if shape else None
+        self.interfaces, self.size_is_open = interfaces_of(shape, path.name, layout, size, channels)
+        self.interface = self.interfaces[0]
+        self.class_names = names_in_metadata(self._model)
+        self._inner = onnx.compose.add_prefix(self._model, "foreign/")
+
+    @property
+    def takes_integers(self) -> bool:
+        """Whether the input is of whole numbers: grey levels as they are."""
+        from onnx import TensorProto
+
+        floats = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
+        return self._input.type.tensor_type.elem_type not in floats
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of its outputs."""
+        return [entry.name for entry in self._model.graph.output]
+
+    def probe(self, interface: Interface, image_shape: tuple[int, int]) -> bytes:
+        """The network behind our preprocessing, with its own outputs as they are."""
+        outputs = list(self._inner.graph.output)
+        content: bytes = self._assemble(
+            interface, image_shape, _Steps("after"), outputs
+        ).SerializeToString()
+        return content
 
     def adapted(
         self,
@@ -118,79 +122,82 @@ class ForeignNetwork:
             The content of a file that takes `pixels`, `(batch, height, width, 1)` float32 from 0
             to 255, and returns `probabilities`, `(batch, classes)` float32.
         """
-        import onnx
-        from onnx import TensorProto, helper, numpy_helper
+        from onnx import TensorProto, helper
 
-        inner = onnx.compose.add_prefix(self._model, "foreign/")
-        graph = inner.graph
+        name = interface.output_name or self._model.graph.output[0].name
+        steps = _Steps("after")
+        value = steps.add("Cast", f"foreign/{name}", to=TensorProto.FLOAT)
+        shape = steps.constant("scores_shape", np.array([-1, len(own_names)], np.int64))
+        value = steps.add("Reshape", value, shape)
+        if interface.output == "logits":
+            value = steps.add("Softmax", value, axis=1)
+        elif interface.output != "raw":
+            positive = steps.add("Relu", value)
+            value = steps.normalize(positive, np.ones(len(own_names)), "own_epsilon")
+        if tuple(own_names) != tuple(class_names):
+            matched = [match_class(own, class_names) for own in own_names]
+            chosen = [[own == name for name in class_names] for own in matched]
+            order = steps.constant("our_order", np.array(chosen, np.float32))
+            known = np.array([name in matched for name in class_names], float)
+            value = steps.normalize(steps.add("MatMul", value, order), known, "epsilon")
+        steps.add("Identity", value, output="probabilities")
+        output = helper.make_tensor_value_info(
+            "probabilities", TensorProto.FLOAT, [self.batch or "batch", len(class_names)]
+        )
+        model = self._assemble(interface, image_shape, steps, [output])
+        helper.set_model_props(model, {"class_names": json.dumps(list(class_names))})
+        content: bytes = model.SerializeToString()
+        return content
+
+    def _assemble(
+        self,
+        interface: Interface,
+        image_shape: tuple[int, int],
+        after: "_Steps",
+        outputs: Sequence[Any],
+    ) -> Any:
+        """Put our preprocessing before the network, and steps after it."""
+        from onnx import TensorProto, helper
+
+        graph = self._inner.graph
         source = next(e for e in graph.input if e.name == f"foreign/{self._input.name}")
-        sink = next(e for e in graph.output if e.name == f"foreign/{self._output.name}")
-        batch = _shape(self._input)[0] or "batch"
-        before: list[Any] = []
-        after: list[Any] = []
-        constants: list[Any] = []
-        numbers = itertools.count()
-
-        def constant(name: str, value: Any) -> str:
-            constants.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
-            return name
-
-        def add(nodes: list[Any], kind: str, *inputs: str, **attributes: Any) -> str:
-            name = f"{kind.lower()}_{next(numbers)}"
-            nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
-            return name
-
-        enter = functools.partial(add, before)
-        value = enter("Transpose", "pixels", perm=[0, 3, 1, 2])
+        before = _Steps("before")
+        value = before.add("Transpose", "pixels", perm=[0, 3, 1, 2])
         if interface.size != image_shape:
             # What is rounded down times the side must not fall short of the size: it is floored.
             ratios = (n / m for n, m in zip(interface.size, image_shape, strict=True))
             scales = [1, 1, *(np.nextafter(np.float32(ratio), np.float32(9e9)) for ratio in ratios)]
-            value = enter("Resize", value, "", constant("scales", scales), mode="linear")
+            constant = before.constant("scales", np.array(scales, np.float32))
+            value = before.add("Resize", value, "", constant, mode="linear")
         if interface.channels == 3:
-            value = enter("Concat", value, value, value, axis=1)
+            value = before.add("Concat", value, value, value, axis=1)
         for kind, values in (("Sub", interface.mean), ("Div", interface.std)):
-            shaped = np.reshape(values, (1, -1, 1, 1))
-            value = enter(kind, value, constant(kind.lower(), shaped))
+            shaped = np.reshape(np.array(values, np.float32), (1, -1, 1, 1))
+            value = before.add(kind, value, before.constant(kind.lower(), shaped))
         if interface.layout == "nhwc":
-            value = enter("Transpose", value, perm=[0, 2, 3, 1])
-        element = source.type.tensor_type.elem_type
-        before.append(helper.make_node("Cast", [value], [source.name], to=element))
-
-        leave = functools.partial(add, after)
-        value = leave("Cast", sink.name, to=TensorProto.FLOAT)
-        value = leave("Flatten", value, axis=1)
-        if interface.output == "logits":
-            value = leave("Softmax", value, axis=1)
-        if tuple(map(canonical, own_names)) != tuple(class_names):
-            chosen = np.array(
-                [[float(canonical(own) == name) for name in class_names] for own in own_names]
+            value = before.add("Transpose", value, perm=[0, 2, 3, 1])
+        if interface.axes != 4:
+            flat = [interface.channels * interface.size[0] * interface.size[1]]
+            shape = [-1, *(flat if interface.axes == 2 else interface.size)]
+            value = before.add(
+                "Reshape", value, before.constant("input_shape", np.array(shape, np.int64))
             )
-            value = leave("MatMul", value, constant("our_order", chosen))
-            everything = constant("ones", np.ones((len(class_names), len(class_names))))
-            total = leave("MatMul", value, everything)
-            value = leave("Div", value, leave("Add", total, constant("epsilon", [1e-12])))
-        after.append(helper.make_node("Identity", [value], ["probabilities"]))
+        before.add("Cast", value, output=source.name, to=source.type.tensor_type.elem_type)
+        pixels = [self.batch or "batch", *image_shape, 1]
         wrapped = helper.make_graph(
-            [*before, *graph.node, *after],
+            [*before.nodes, *graph.node, *after.nodes],
             "adapted",
-            [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [batch, *image_shape, 1])],
-            [
-                helper.make_tensor_value_info(
-                    "probabilities", TensorProto.FLOAT, [batch, len(class_names)]
-                )
-            ],
-            [*graph.initializer, *constants],
+            [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, pixels)],
+            list(outputs),
+            [*graph.initializer, *before.constants, *after.constants],
+            sparse_initializer=list(graph.sparse_initializer),
         )
-        model = helper.make_model(
+        return helper.make_model(
             wrapped,
-            opset_imports=list(inner.opset_import),
-            functions=list(inner.functions),
-            ir_version=max(8, inner.ir_version),
+            opset_imports=list(self._inner.opset_import),
+            functions=list(self._inner.functions),
+            ir_version=max(8, self._inner.ir_version),
         )
-        helper.set_model_props(model, {"class_names": ",".join(class_names)})
-        content: bytes = model.SerializeToString()
-        return content
 
     def layers(self) -> list[Layer]:
         """The nodes that compute, each with the weights that it is the first to use."""
@@ -227,15 +234,33 @@ class ForeignNetwork:
         return rows
 
 
-def ranged(interface: Interface, name: str) -> Interface:
-    """The interface with one of `RANGES`."""
-    mean, std = RANGES[name]
-    return replace(interface, mean=(mean,), std=(std,))
+class _Steps:
+    """Nodes of a graph, one after another, and their constants."""
 
+    def __init__(self, name: str):
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self._names = (f"{name}_{number}" for number in itertools.count())
 
-def looks_like_probabilities(outputs: NDArray[np.floating]) -> bool:
-    """Whether `(n, k)` outputs sum to 1 and none is negative."""
-    return bool(outputs.min() >= -1e-4 and np.all(np.abs(outputs.sum(axis=1) - 1) < 1e-2))
+    def constant(self, name: str, value: NDArray[Any]) -> str:
+        from onnx import numpy_helper
+
+        self.constants.append(numpy_helper.from_array(value, name))
+        return name
+
+    def add(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        from onnx import helper
+
+        name = output or next(self._names)
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def normalize(self, value: str, known: NDArray[np.float64], name: str) -> str:
+        """Divide rows by their sum; where that is 0, all `known` columns get the same."""
+        epsilon = self.constant(name, np.float32(1e-12) * known.astype(np.float32)[None])
+        value = self.add("Add", value, epsilon)
+        axes = self.constant(f"{name}_axes", np.array([1], np.int64))
+        return self.add("Div", value, self.add("ReduceSum", value, axes, keepdims=1))
 
 
 def _modern(model: Any, name: str) -> Any:
@@ -261,33 +286,6 @@ def _opset(model: Any) -> int:
 def _shape(value: Any) -> list[int | None]:
     dims = value.type.tensor_type.shape.dim
     return [dim.dim_value if dim.dim_value > 0 else None for dim in dims]
-
-
-def _interface(
-    shape: list[int | None], name: str, layout: Layout | None, size: tuple[int, int] | None
-) -> Interface:
-    if len(shape) != 4:
-        raise UserError(
-            f"{name} takes an input of {len(shape)} axes, expected four: batch, height, width and "
-            "channels in any order"
-        )
-    possible: dict[Layout, int | None] = {"nchw": shape[1], "nhwc": shape[3]}
-    found = [key for key, channels in possible.items() if channels in {1, 3}]
-    if layout is None:
-        if len(found) != 1:
-            raise UserError(
-                f"the input of {name}, {shape}, does not tell where its channels are; expected "
-                "--layout nchw or --layout nhwc"
-            )
-        layout = found[0]
-    channels = possible[layout]
-    if channels not in {1, 3}:
-        raise UserError(f"{name} takes {channels} channels as {layout}, expected 1 or 3")
-    spatial = shape[2:] if layout == "nchw" else shape[1:3]
-    height, width = (fixed or given for fixed, given in zip(spatial, size or (0, 0), strict=True))
-    if not height or not width:
-        raise UserError(f"{name} takes images of any size; expected --size, such as --size 48")
-    return Interface(layout, 1 if channels == 1 else 3, (height, width))
 
 
 def _detail(node: Any) -> str:

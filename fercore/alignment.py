@@ -148,23 +148,24 @@ def align_dataset(
         parts[role] = Split(images, part.labels, part.ids)
         shares[role] = round(float(found.mean()), 4)
         done += len(part)
-    manifest = store.write(
-        root,
-        name,
-        splits.class_names,
-        parts,
-        (),
-        held_out=splits.held_out,
-        audit=audit(parts),
-        derived_from=store.Derivation(
-            dataset=source,
-            fingerprint=splits.fingerprint,
-            titles=dict(splits.titles),
-            detector=detector.kind,
-            detector_sha256=detector_sha256,
-            faces_found=shares,
-        ),
-    )
+    with store.changing(root, name):
+        manifest = store.write(
+            root,
+            name,
+            splits.class_names,
+            parts,
+            (),
+            held_out=splits.held_out,
+            audit=audit(parts),
+            derived_from=store.Derivation(
+                dataset=source,
+                fingerprint=splits.fingerprint,
+                titles=dict(splits.titles),
+                detector=detector.kind,
+                detector_sha256=detector_sha256,
+                faces_found=shares,
+            ),
+        )
     return AddReport(
         dataset=name,
         changed=True,

@@ -74,8 +74,12 @@ class Device:
         """Whether a run was trained on such a device."""
         found = run.environment
         return found is not None and (
-            found.device in self.names
+            # One that was resumed on another machine has epochs of both.
+            all(device in self.names for device in found.devices)
             and (found.backend, found.cores) == (self.backend, self.cores)
+            and all(
+                (own.backend, own.cores) == (self.backend, self.cores) for own in found.sessions
+            )
         )
 
 
@@ -305,7 +309,7 @@ def _overhead(run: Run) -> float | None:
         return None
     try:
         finished = datetime.fromisoformat(results.finished).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return None
     beside = finished - started(run) - results.train_seconds
     return min(max(beside, 0.0), max(60.0, results.train_seconds / 10))

@@ -4,6 +4,8 @@ The members are joined in one graph of ONNX, which averages their probabilities:
 compared and run live is then a `model.onnx` like any other.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -121,7 +123,11 @@ def combine(
         temperature=temperature_of(protocol, predictions),
         onnx=None
         if content is None
-        else Onnx(bytes=len(content), opset=max(r.onnx.opset for r in members if r.onnx)),
+        else Onnx(
+            bytes=len(content),
+            opset=max(r.onnx.opset for r in members if r.onnx),
+            sha256=hashlib.sha256(content).hexdigest(),
+        ),
     )
     environment = describe(
         command,
@@ -275,7 +281,7 @@ def joined(
         functions=functions,
         ir_version=max(model.ir_version for model in models),
     )
-    helper.set_model_props(whole, {"class_names": ",".join(class_names)})
+    helper.set_model_props(whole, {"class_names": json.dumps(list(class_names))})
     onnx.checker.check_model(whole)
     content: bytes = whole.SerializeToString()
     return content

@@ -4,7 +4,6 @@ An experiment is one TOML file in `fercore/configs/`. Its comment header says wh
 and which command runs it; its fields are those of `ExperimentConfig`.
 """
 
-import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fercore import bounded_json
 from fercore.errors import UserError
+from fercore.files import read_regular
 
+_MAX_BYTES = 1 << 20
 # What may differ between two runs of one experiment.
 _NOT_RECIPE = {"seed", "precision", "steps_per_execution", "devices", "title", "published"}
 _NOT_RECIPE_PROTOCOL = ("fold", "split_seed")
@@ -84,7 +86,8 @@ class ProtocolConfig(_Frozen):
             validation split is evaluated, but nothing is chosen on it.
         select_on: `"test"` lets the tested images choose the checkpoint and steer the schedule.
         copies: where `augmentation.mode` makes copies: of training images, `"after_split"`, or
-            `"before_split"`, of all images, so that copies of one face land on both sides.
+            `"before_split"`, of all images, so that copies of one face land on both sides; an
+            official split has no place for these.
         leave_out: training images that are left out: `"constant"` ones of one grey level,
             `"conflicts"`, equal ones of different labels, and `"repeats"`, equal ones but the
             first. What is judged stays whole.
@@ -147,6 +150,12 @@ class ProtocolConfig(_Frozen):
     def by_folds(self) -> bool:
         """Whether the test split is one of several folds."""
         return self.split == "subjects" or self.test == "train_fold"
+
+    @property
+    def division(self) -> tuple[int, int]:
+        """The seed of the division and the tested fold; 0 where it makes no difference."""
+        drawn = self.split != "official" or self.by_folds
+        return (self.split_seed if drawn else 0, self.fold if self.by_folds else 0)
 
     @property
     def selects_on_test_samples(self) -> bool:
@@ -397,7 +406,9 @@ class ImportSource(_Frozen):
         size: pixels, height and width, that the network takes.
         mean: subtracted from the grey levels (0 to 255), one value a channel or one for all.
         std: what is left is divided by it, likewise.
-        output: whether the network gives probabilities, or logits that a softmax follows.
+        output: how the scores were read, see `fercore.scores.Scale`; `"labels"` are predicted
+            classes without probabilities.
+        output_name: of the network's output, where it has several.
     """
 
     kind: Literal["predictions", "onnx"]
@@ -409,7 +420,10 @@ class ImportSource(_Frozen):
     size: tuple[int, int] | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    output: Literal["probabilities", "logits"] | None = None
+    output: Literal["probabilities", "percent", "sigmoid", "votes", "labels", "logits"] | None = (
+        None
+    )
+    output_name: str | None = None
 
 
 class ImportedConfig(RunConfig):
@@ -652,7 +666,7 @@ def _read(name_or_path: str | Path) -> dict[str, Any]:
     path = Path(text)
     if path.suffix in {".toml", ".json"}:
         try:
-            content = path.read_bytes()
+            content = read_regular(path, _MAX_BYTES)
         except OSError as error:
             raise UserError(
                 f"received the config {text!r}, which cannot be read ({error.strerror}); "
@@ -667,10 +681,10 @@ def _read(name_or_path: str | Path) -> dict[str, Any]:
         )
     try:
         if path.suffix == ".json":
-            fields = json.loads(content)
+            fields = bounded_json.parse(content)
         else:
             fields = tomllib.loads(content.decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{text} is not valid {path.suffix[1:].upper() or 'TOML'}: {error}"
         ) from None

@@ -6,7 +6,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fercore.damage import MAX_NETWORK_BYTES
 from fercore.errors import UserError
+from fercore.files import read_regular
 from fercore.onnx_session import filled
 
 Method = Literal["pca", "tsne"]
@@ -30,7 +32,7 @@ def penultimate(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     import onnxruntime
 
     try:
-        model = onnx.load(path)
+        model = onnx.load_from_string(read_regular(path, MAX_NETWORK_BYTES))
     except Exception as error:  # protobuf raises classes of its own
         raise UserError(f"{path} cannot be read as an ONNX network: {error}") from None
     # The matrices that put an imported network's classes in our order are no layer of it.

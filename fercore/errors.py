@@ -8,3 +8,7 @@ class UserError(ValueError):
     line prints it after `fercore: error:` and exits with status 2; a dashboard page shows it in
     place. Everything else that is raised is a defect of this package.
     """
+
+
+class DivergedError(UserError):
+    """The loss of a training or the outputs of its network are no longer finite numbers."""

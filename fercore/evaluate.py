@@ -84,6 +84,11 @@ def split_result(
     )
 
 
+def without_calibration(result: SplitResult) -> SplitResult:
+    """Return the figures that predicted classes alone give, without probabilities."""
+    return result.model_copy(update={"nll": None, "ece": None, "top2": None})
+
+
 def temperature_of(protocol: Protocol, predictions: Mapping[str, Predictions]) -> float | None:
     """The temperature that fits the validation split; `None` where that was not predicted."""
     found, view = predictions.get("validation"), protocol.views.get("validation")
@@ -156,15 +161,22 @@ def predictions_of(
         protocol: whose splits were predicted.
         probabilities: `(n, k)` by role.
     """
-    return {
-        role: Predictions(
-            protocol.judged[role].ids,
-            protocol.judged[role].labels,
+    test = protocol.judged["test"]
+    view = protocol.views.get("test_unique")
+    unique = np.zeros(len(test), bool) if view is None else view.keep
+    predictions = {}
+    for role, found in probabilities.items():
+        split = protocol.judged[role]
+        groups, kind = split.units() or (None, "")
+        predictions[role] = Predictions(
+            split.ids,
+            split.labels,
             _as_stored(found),
-            *(protocol.judged[role].units() or ()),
+            groups,
+            kind,
+            unique if role == "test" else None,
         )
-        for role, found in probabilities.items()
-    }
+    return predictions
 
 
 def _among(probabilities: NDArray[np.float32], places: Sequence[int]) -> NDArray[np.float32]:

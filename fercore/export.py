@@ -5,7 +5,9 @@ and returns `probabilities`, `(batch, classes)` float32. Its metadata hold the c
 """
 
 import contextlib
+import hashlib
 import io
+import json
 import logging
 import tempfile
 import warnings
@@ -83,7 +85,12 @@ def export_run(
         file.write(content)
     weights: Literal["float16", "float32"] = "float16" if b"__half" in content else "float32"
     return Onnx(
-        bytes=len(content), weights=weights, opset=opset, max_difference=difference, n=len(images)
+        bytes=len(content),
+        weights=weights,
+        opset=opset,
+        max_difference=difference,
+        n=len(images),
+        sha256=hashlib.sha256(content).hexdigest(),
     )
 
 
@@ -139,7 +146,7 @@ def export_onnx(network: keras.Model, class_names: Sequence[str]) -> tuple[int, 
         model = onnx.load(file)
     _rename_ends(model)
     _store_in_half(model)
-    onnx.helper.set_model_props(model, {"class_names": ",".join(class_names)})
+    onnx.helper.set_model_props(model, {"class_names": json.dumps(list(class_names))})
     onnx.checker.check_model(model, full_check=True)
     opset = max(entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"})
     return opset, model.SerializeToString()

@@ -1,39 +1,35 @@
-"""Runs from elsewhere: predictions in a table, or an ONNX classifier, judged here like our own."""
+"""Make runs from other projects' work: predictions in a table, or an ONNX classifier."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from fercore import machine
-from fercore.adapt import (
-    RANGES,
-    ForeignNetwork,
-    Interface,
-    Layout,
-    looks_like_probabilities,
-    ranged,
-)
 from fercore.config import ImportedConfig, ImportSource, RunConfig
-from fercore.data.splits import Split, Splits
+from fercore.data.splits import ROLES, Splits
 from fercore.errors import UserError
-from fercore.evaluate import judge, predictions_of, temperature_of
-from fercore.labels import canonical
-from fercore.onnx_session import OnnxNetwork
+from fercore.evaluate import judge, predictions_of, temperature_of, without_calibration
+from fercore.import_worker import read_outcome, write_task
+from fercore.isolated import run_isolated
+from fercore.network_import import Outcome, Task
+from fercore.network_inputs import RANGES, Layout
+from fercore.partition import divide
+from fercore.prediction_tables import Part, read_table
 from fercore.protocol import Protocol, plan
 from fercore.provenance import describe, now
 from fercore.recorder import write_whole
-from fercore.records import Onnx, Results
+from fercore.records import Layer, Onnx, Results
 from fercore.runs import Predictions
+from fercore.scores import Scale
 
-IDS = ("id", "sample_id", "sample id", "name")
-LABEL = ("label", "emotion", "true", "truth")
 _SAMPLE = 1000
+# Memory for loading and running a network: the same for all, and by the size of its file.
+_MEMORY_BYTES = 3 << 29
+_MEMORY_PER_BYTE = 8
 
 
 @dataclass(frozen=True)
@@ -43,34 +39,50 @@ class OnnxOptions:
     Attributes:
         class_names: label of each output, in its order.
         layout: of the input.
+        channels: likewise.
         size: `(height, width)` in pixels.
-        grey_range: one of `fercore.adapt.RANGES`; chosen on the validation split if `None`.
+        grey_range: a name in `fercore.network_inputs.RANGES`; chosen on validation if `None`.
         mean: subtracted from the grey levels; with `std` instead of a range.
         std: what is left is divided by it.
-        output: told from the outputs if `None`.
+        output: how the scores are scaled; told from them if `None`.
+        output_name: of the output that holds the scores, where the network has several.
+        seconds: limit from one step of the import to the next: loading, and each batch.
+        memory_bytes: limit for loading and running; by the size of the file if `None`.
     """
 
     class_names: tuple[str, ...] = ()
     layout: Layout | None = None
+    channels: int | None = None
     size: tuple[int, int] | None = None
     grey_range: str | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    output: Literal["probabilities", "logits"] | None = None
+    output: Scale | None = None
+    output_name: str | None = None
+    seconds: float = 60.0
+    memory_bytes: int | None = None
 
 
 def import_predictions(
-    tables: Mapping[str, Path], config: RunConfig, splits: Splits, root: Path, command: str
+    tables: Mapping[str, Path],
+    config: RunConfig,
+    splits: Splits,
+    root: Path,
+    command: str,
+    *,
+    of_run: str | None = None,
+    report: Callable[[str], object] = lambda line: None,
 ) -> Path:
-    """Make a run from class probabilities that another program computed.
+    """Make a run from predictions that another program computed.
 
     Args:
-        tables: CSV files by role, `"test"` and perhaps `"validation"`: a column for each class, and
-            the samples' ids, or their labels in the order of the dataset, or both.
+        tables: by role, `"test"` and perhaps `"validation"`, see `fercore.prediction_tables`.
         config: names, dataset and protocol; the rest is filled in here.
         splits: that dataset.
         root: of the runs.
         command: that makes the run again.
+        of_run: whose rows to read, where the tables hold several runs.
+        report: gets lines that say how the tables were read.
 
     Returns:
         The new run directory.
@@ -78,79 +90,62 @@ def import_predictions(
     Raises:
         UserError: if a table does not fit the split; nothing is written then.
     """
-    imported = _configured(
-        config,
-        ImportSource(
-            kind="predictions",
-            file=tables["test"].name,
-            sha256=_sha256(tables["test"]),
-            class_names=splits.class_names,
-        ),
+    source = ImportSource(
+        kind="predictions",
+        file=tables["test"].name,
+        sha256=_sha256(tables["test"]),
+        class_names=splits.class_names,
     )
-    protocol = plan(imported, splits)
-    found = {
-        role: read_table(path, protocol.judged[role], protocol.class_names, config.drop_classes)
+    protocol = plan(_configured(config, source), splits)
+    # In the order in which the test's columns were read, which the validation's must share.
+    readings = {
+        role: read_table(path, _part(role, config, splits, protocol), of_run)
         for role, path in tables.items()
     }
-    return _write(imported, protocol, splits, predictions_of(protocol, found), root, command)
-
-
-def read_table(
-    path: Path, split: Split, class_names: Sequence[str], dropped: Sequence[str] = ()
-) -> NDArray[np.float32]:
-    """Class probabilities of every sample of a split, in its order.
-
-    Args:
-        path: a CSV file with a header: a column for each class, by name (a leading `p_` or `prob_`
-            is no part of it); `id` and `label` as `import_predictions` has them.
-        split: the samples.
-        class_names: of the dataset.
-        dropped: classes whose column may be absent.
-
-    Returns:
-        `(n, k)` float32, rows summing to 1.
-
-    Raises:
-        UserError: if samples or classes are missing, labels differ, or values are no probabilities.
-    """
-    try:
-        table = pd.read_csv(path, dtype={name: str for name in IDS})
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, UnicodeError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"{path.name} is not a readable CSV file ({reason})") from None
-    table.columns = [str(name).strip().lower() for name in table.columns]
-    ids = next((table[name] for name in IDS if name in table), None)
-    labels = next((table[name] for name in LABEL if name in table), None)
-    if ids is None and labels is None:
+    for role, reading in readings.items():
+        for note in reading.notes:
+            report(f"{tables[role].name}: {note}")
+    kinds = {reading.scale == "labels" for reading in readings.values()}
+    if len(kinds) > 1:
         raise UserError(
-            f"{path.name} has the columns {', '.join(table.columns)}; expected id, or label to "
-            "check the order of its rows by"
+            f"one of {', '.join(path.name for path in tables.values())} holds predicted classes "
+            "alone, the other scores; expected the same of both splits"
         )
-    order = np.arange(len(table)) if ids is None else _places(ids, split, path.name)
-    if len(table) != len(split):
-        raise UserError(f"{path.name} has {len(table):,} rows, the split {len(split):,} samples")
-    # What row holds each sample of the split.
-    rows = np.argsort(order)
-    if labels is not None:
-        said = _label_indices(labels.to_numpy()[rows], class_names, path.name)
-        wrong = np.flatnonzero(said != split.labels)
-        if len(wrong):
-            first = int(wrong[0])
-            raise UserError(
-                f"{path.name}: {len(wrong):,} labels differ from the dataset's, the first that of "
-                f"{split.ids[first]}: received {class_names[said[first]]}, expected "
-                f"{class_names[split.labels[first]]}"
-                + ("; rows in another order need a column id" if ids is None else "")
-            )
-    return _probabilities(table, class_names, dropped, path.name)[rows]
+    found = {role: reading.probabilities for role, reading in readings.items()}
+    source = source.model_copy(update={"output": readings["test"].scale})
+    predictions = predictions_of(protocol, found)
+    return _write(_configured(config, source), protocol, splits, predictions, root, command)
+
+
+def _part(role: str, config: RunConfig, splits: Splits, protocol: Protocol) -> Part:
+    divided = divide(config, splits)
+    names = {part: {part, divided.title(part)} for part in divided}
+    others = {name for part, own in names.items() if part != role for name in own}
+    before = ROLES[: ROLES.index(role)]
+    return Part(
+        split=protocol.judged[role],
+        class_names=protocol.class_names,
+        dropped=config.drop_classes,
+        titles=(role, divided.title(role)),
+        others=tuple(others),
+        first=sum(len(divided[part]) for part in before if part in divided),
+    )
 
 
 def import_onnx(
-    path: Path, options: OnnxOptions, config: RunConfig, splits: Splits, root: Path, command: str
+    path: Path,
+    options: OnnxOptions,
+    config: RunConfig,
+    splits: Splits,
+    root: Path,
+    command: str,
+    *,
+    report: Callable[[str], object] = lambda line: None,
 ) -> tuple[Path, ImportSource, dict[str, float]]:
     """Make a run from an ONNX classifier of another project.
+
+    The file is read and run in a process of its own, under limits of time and memory. What that
+    process checked is what the run stores.
 
     Args:
         path: the network.
@@ -159,6 +154,7 @@ def import_onnx(
         splits: that dataset.
         root: of the runs.
         command: that makes the run again.
+        report: gets lines that say how the network was read.
 
     Returns:
         The new run directory, what was found out about the network, and, where the range of its
@@ -167,167 +163,95 @@ def import_onnx(
     Raises:
         UserError: if the network does not fit; nothing is written then.
     """
-    network = ForeignNetwork(path, options.layout, options.size)
-    names = _output_names(network, options.class_names, splits.class_names, path.name)
-    source = ImportSource(
-        kind="onnx", file=path.name, sha256=_sha256(path), class_names=tuple(names)
-    )
+    source = ImportSource(kind="onnx", file=path.name, sha256=_sha256(path), class_names=())
     protocol = plan(_configured(config, source), splits)
-    judged = protocol.judged
-    shape = (judged["test"].images.shape[1], judged["test"].images.shape[2])
-
-    def loaded(interface: Interface) -> OnnxNetwork:
-        return OnnxNetwork(
-            network.adapted(interface, names, protocol.class_names, shape), threads=0
-        )
-
-    interface, tried = _completed(network, names, options, protocol.validation, shape, loaded)
+    normalizations, note = _normalizations(options)
+    if note:
+        report(note)
+    rng = np.random.default_rng(0)
+    sample = np.sort(rng.permutation(len(protocol.validation))[:_SAMPLE])
+    task = Task(
+        file=path,
+        class_names=tuple(protocol.class_names),
+        labels=options.class_names,
+        layout=options.layout,
+        channels=options.channels,
+        size=options.size,
+        normalizations=normalizations,
+        output_name=options.output_name,
+        scale=options.output,
+        images=protocol.validation.images[sample],
+        truth=protocol.validation.labels[sample],
+        judged={role: split.images for role, split in protocol.judged.items()},
+        validation_title=protocol.views["validation"].title,
+    )
+    outcome = _evaluated_elsewhere(task, options)
+    for line in outcome.notes:
+        report(line)
+    interface = outcome.interface
     source = source.model_copy(
         update={
+            "class_names": outcome.names,
             "layout": interface.layout,
             "channels": interface.channels,
             "size": interface.size,
             "mean": interface.mean,
             "std": interface.std,
             "output": interface.output,
+            "output_name": interface.output_name,
         }
     )
-    content = network.adapted(interface, names, protocol.class_names, shape)
-    session = OnnxNetwork(content, threads=0)
-    found = predictions_of(protocol, {role: session(judged[role].images) for role in judged})
-    written = _write(
-        _configured(config, source), protocol, splits, found, root, command, network, content
-    )
-    return written, source, tried
+    found = predictions_of(protocol, outcome.probabilities)
+    config = _configured(config, source)
+    return _write(config, protocol, splits, found, root, command, outcome), source, outcome.tried
 
 
-def _completed(
-    network: ForeignNetwork,
-    names: Sequence[str],
+def _evaluated_elsewhere(task: Task, options: OnnxOptions) -> Outcome:
+    """Evaluate a network in another process, under limits."""
+    with tempfile.TemporaryDirectory(prefix="fercore-import-") as name:
+        folder = Path(name)
+        write_task(task, folder)
+        memory = options.memory_bytes or _MEMORY_BYTES + _MEMORY_PER_BYTE * _size(task.file)
+        run_isolated("fercore.import_worker", folder, task.file.name, options.seconds, memory)
+        return read_outcome(folder)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a network's file and of the files beside it that may hold its weights."""
+    endings = (".data", "_data", ".bin", ".weights")
+    names = {path.name, *(stem + end for stem in (path.name, path.stem) for end in endings)}
+    files = [path.with_name(name) for name in names]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _normalizations(
     options: OnnxOptions,
-    validation: Split,
-    shape: tuple[int, int],
-    loaded: Any,
-) -> tuple[Interface, dict[str, float]]:
-    interface = network.interface
-    if options.mean or options.std:
-        sizes = {len(values) for values in (options.mean, options.std)}
-        if not sizes <= {1, interface.channels} or 0 in options.std:
-            raise UserError(
-                f"received mean {list(options.mean)} and std {list(options.std)}, expected one "
-                f"value each or {interface.channels}, and no std of 0"
-            )
-        interface = replace(interface, mean=options.mean, std=options.std)
-        candidates = {"": interface}
-    else:
-        ranges = [options.grey_range] if options.grey_range else list(RANGES)
-        candidates = {name: ranged(interface, name) for name in ranges}
-    rng = np.random.default_rng(0)
-    some = np.sort(rng.permutation(len(validation))[:_SAMPLE])
-    images, labels = validation.images[some], validation.labels[some]
-    output = options.output
-    if output is None:
-        # What the network itself gives, in no particular order.
-        raw = replace(next(iter(candidates.values())), output="probabilities")
-        plain = OnnxNetwork(network.adapted(raw, names, [*map(canonical, names)], shape))
-        outputs = plain(images[:32])
-        output = "probabilities" if looks_like_probabilities(outputs) else "logits"
-    candidates = {name: replace(found, output=output) for name, found in candidates.items()}
-    if len(candidates) == 1:
-        return next(iter(candidates.values())), {}
-    tried = {
-        name: float((loaded(found)(images).argmax(axis=1) == labels).mean())
-        for name, found in candidates.items()
-    }
-    return candidates[max(tried, key=lambda name: tried[name])], tried
+) -> tuple[dict[str, tuple[tuple[float, ...], tuple[float, ...]]], str]:
+    """Candidates for mean and standard deviation on grey levels, and how given ones were read.
 
-
-def _output_names(
-    network: ForeignNetwork, given: Sequence[str], class_names: Sequence[str], file: str
-) -> tuple[str, ...]:
-    names = tuple(given) or network.class_names
-    if not names:
-        width = network.num_outputs or "its"
+    Raises:
+        UserError: if mean and standard deviation are not in the same units.
+    """
+    if not options.mean and not options.std:
+        return {
+            name: RANGES[name] for name in ([options.grey_range] if options.grey_range else RANGES)
+        }, ""
+    mean, std = options.mean, options.std
+    scaled = tuple(255 * value for value in mean), tuple(255 * value for value in std)
+    largest, note = max(map(abs, mean)), "mean and std read in units of grey levels of 0 to"
+    if 0 in std or not np.isfinite([*mean, *std]).all():
+        raise UserError(f"received std {list(std)}, mean {list(mean)}: expected no std of 0")
+    if largest == 0 and max(std) <= 1:
+        # Nothing tells the units: both are compared.
+        return {"mean and std on 0-255": (mean, std), "mean and std on 0-1": scaled}, ""
+    if (largest > 1 and max(std) < 1) or (0 < largest < 1 and min(std) > 1):
         raise UserError(
-            f"{file} does not name its classes; expected --labels with {width} names in the order "
-            "of its outputs, such as --labels angry,disgust,fear,happy,sad,surprise,neutral"
+            f"received mean {list(mean)} and std {list(std)}, which are not in the same units; "
+            "expected both for grey levels of 0 to 1, or both for 0 to 255"
         )
-    if network.num_outputs not in {None, len(names)}:
-        raise UserError(f"received {len(names)} labels, {file} has {network.num_outputs} outputs")
-    shared = [name for name in map(canonical, names) if name in class_names]
-    if len(shared) < 2 or len(set(shared)) < len(shared):
-        raise UserError(
-            f"received the labels {', '.join(names)}, expected at least two of the dataset's, each "
-            f"once: {', '.join(class_names)}"
-        )
-    return names
-
-
-def _places(ids: "pd.Series[str]", split: Split, file: str) -> NDArray[np.intp]:
-    known = {name: place for place, name in enumerate(split.ids.tolist())}
-    named = ids.astype(str).str.strip().tolist()
-    unknown = [name for name in named if name not in known]
-    if unknown:
-        raise UserError(
-            f"{file}: {len(unknown):,} ids are not of this split, such as {unknown[0]!r}; its ids "
-            f"look like {split.ids[0]!r}"
-        )
-    if len(set(named)) < len(named):
-        twice = next(name for name in named if named.count(name) > 1)
-        raise UserError(f"{file}: {twice!r} stands more than once")
-    missing = set(known) - set(named)
-    if missing:
-        raise UserError(
-            f"{file} lacks {len(missing):,} of the {len(known):,} samples of this split, such as "
-            f"{min(missing)!r}"
-        )
-    return np.array([known[name] for name in named], dtype=np.intp)
-
-
-def _label_indices(
-    labels: NDArray[Any], class_names: Sequence[str], file: str
-) -> NDArray[np.integer]:
-    indices = []
-    for label in labels:
-        text = canonical(str(label))
-        if text in class_names:
-            indices.append(list(class_names).index(text))
-        elif text.replace(".0", "").isdigit() and float(text) < len(class_names):
-            indices.append(int(float(text)))
-        else:
-            raise UserError(
-                f"{file}: received the label {str(label)!r}, expected one of "
-                f"{', '.join(class_names)}, or its number from 0"
-            )
-    return np.array(indices, dtype=np.intp)
-
-
-def _probabilities(
-    table: pd.DataFrame, class_names: Sequence[str], dropped: Sequence[str], file: str
-) -> NDArray[np.float32]:
-    columns = {canonical(name.removeprefix("prob_").removeprefix("p_")): name for name in table}
-    absent = [name for name in class_names if name not in columns and name not in dropped]
-    if absent:
-        raise UserError(
-            f"{file} has no column for {', '.join(absent)}; expected one for each of "
-            f"{', '.join(class_names)}"
-        )
-    values = np.zeros((len(table), len(class_names)))
-    for place, name in enumerate(class_names):
-        if name in columns:
-            column = pd.to_numeric(table[columns[name]], errors="coerce")
-            values[:, place] = column.to_numpy(dtype=float)
-    wrong = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1)
-    wrong |= np.abs(values.sum(axis=1) - 1) > 0.02
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        shown = ", ".join(f"{value:g}" for value in values[row])
-        raise UserError(
-            f"{file}, line {row + 2}: received {shown}, expected probabilities from 0 to 1 that "
-            "sum to 1"
-        )
-    normal: NDArray[np.float32] = (values / values.sum(axis=1, keepdims=True)).astype(np.float32)
-    return normal
+    if largest <= 1 and max(std) <= 1:
+        return {"mean and std on 0-1": scaled}, f"{note} 1"
+    return {"mean and std on 0-255": (mean, std)}, f"{note} 255"
 
 
 def _configured(config: RunConfig, source: ImportSource) -> ImportedConfig:
@@ -342,21 +266,28 @@ def _write(
     predictions: Mapping[str, Predictions],
     root: Path,
     command: str,
-    network: ForeignNetwork | None = None,
-    content: bytes | None = None,
+    network: Outcome | None = None,
 ) -> Path:
-    layers = network.layers() if network else []
+    layers = [Layer.model_validate(row) for row in network.layers] if network else []
+    hard = config.imported.output == "labels"
     views = {name: view for name, view in protocol.views.items() if view.role in predictions}
     results = Results(
         class_names=list(protocol.class_names),
-        splits=judge(replace(protocol, views=views), predictions),
+        splits={
+            name: without_calibration(result) if hard else result
+            for name, result in judge(replace(protocol, views=views), predictions).items()
+        },
         finished=now(),
-        temperature=temperature_of(protocol, predictions),
+        temperature=None if hard else temperature_of(protocol, predictions),
         parameters=sum(layer.parameters for layer in layers) if layers else None,
         trainable_parameters=sum(layer.trainable for layer in layers) if layers else None,
         onnx=None
-        if content is None
-        else Onnx(bytes=len(content), opset=network.opset if network else 0),
+        if network is None
+        else Onnx(
+            bytes=len(network.content),
+            opset=network.opset,
+            sha256=hashlib.sha256(network.content).hexdigest(),
+        ),
     )
     environment = describe(
         command,
@@ -364,8 +295,9 @@ def _write(
         protocol,
         backend="imported",
         device=machine.cpu_name(),
-        precision="float32" if content else "",
+        precision="float32" if network else "",
     )
+    content = network.content if network else None
     return write_whole(root, config, environment, predictions, results, content, layers)
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from fercore.trainee import forward
+from fercore.trainee import forward, require_finite
 
 TREES = 500
 
@@ -39,12 +39,16 @@ def fit(
 
     features = keras.Model(network.input, network.layers[-1].input)
     forest = RandomForestClassifier(TREES, random_state=seed, n_jobs=-1)
-    forest.fit(forward(features, images, batch_size), labels)
+    inputs = forward(features, images, batch_size)
+    require_finite(inputs, "training")
+    forest.fit(inputs, labels)
     num_classes = network.output.shape[-1]
 
     def probabilities(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         shares = np.zeros((len(images), num_classes), np.float32)
-        shares[:, forest.classes_] = forest.predict_proba(forward(features, images, batch_size))
+        inputs = forward(features, images, batch_size)
+        require_finite(inputs, "evaluated")
+        shares[:, forest.classes_] = forest.predict_proba(inputs)
         return shares
 
     return probabilities

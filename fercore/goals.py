@@ -197,9 +197,15 @@ def runs_of(experiment: str, runs: Sequence[Run]) -> dict[int, Run]:
     """The finished runs of a committed experiment as it stands, by seed, the newest of each.
 
     Of taught networks those that the teachers of the newest have taught: others are another
-    experiment, whose figures no mean is taken with.
+    experiment, whose figures no mean is taken with. Where the experiment has folds, only runs of
+    the fold that its file names count: a mean over seeds is one over the same images.
     """
-    found = trained(load_config(experiment), runs)
+    config = load_config(experiment)
+    found = [
+        (own, run)
+        for own, run in trained(config, runs)
+        if own.protocol.division == config.protocol.division
+    ]
     if not found:
         return {}
     teachers = set(found[-1][0].distillation.teachers)
@@ -293,7 +299,8 @@ def _figures(goal: Goal, experiment: str, runs: Sequence[Run]) -> Reached:
     results = [run.results for run in runs if run.results]
     seconds = [result.train_seconds for result in results if result.train_seconds]
     passes = [_passed(run, goal.accuracy) for run in runs]
-    devices = {run.environment.device for run in runs if run.environment and run.experiment}
+    known = [run.environment for run in runs if run.environment and run.experiment]
+    devices = {device for environment in known for device in environment.devices}
     return Reached(
         experiment=experiment,
         runs=tuple(run.id for run in runs),

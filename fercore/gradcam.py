@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fercore.damage import MAX_NETWORK_BYTES
 from fercore.errors import UserError
+from fercore.files import read_regular
 from fercore.onnx_session import open_session
 
 # What comes after the last feature map and only gathers, moves or shrinks it.
@@ -58,7 +60,9 @@ class GradCam:
         import onnx
 
         try:
-            content = source.read_bytes() if isinstance(source, Path) else source
+            content = (
+                read_regular(source, MAX_NETWORK_BYTES) if isinstance(source, Path) else source
+            )
             model = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
         except Exception as error:  # protobuf and onnx raise classes without a common base
             name = source if isinstance(source, Path) else "the content"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fercore.config import ExperimentConfig, list_configs, load_config
 from fercore.errors import UserError
 from fercore.files import replacing
-from fercore.runs import Predictions, Run, trained
+from fercore.runs import Predictions, Run, newest_of_each_seed, trained
 
 COLUMNS = ("id", "label", "suggested", "self_confidence", "probability_of_suggested")
 
@@ -89,10 +89,7 @@ def runs_of(experiment: str, runs: Sequence[Run]) -> list[Run]:
             f"received --experiment {experiment}, which is not tested on folds of the training "
             'split; expected protocol.test = "train_fold", as in vgg-crossfit'
         )
-    found = {
-        (own.seed, own.protocol.split_seed, own.protocol.fold): run
-        for own, run in trained(config, runs)
-    }
+    found = newest_of_each_seed([run for _, run in trained(config, runs)])
     if not found:
         raise UserError(
             f"received --experiment {experiment}, of which there is no finished run as it stands; "

@@ -134,7 +134,10 @@ def _start_problems(
 
 def _of_another_side(run: Run, config: ExperimentConfig, splits: Splits) -> Iterator[str]:
     side = config.image.size or next(iter(splits.parts.values())).images.shape[1]
-    if (taken := run.layers()[0].output_shape[0]) != side:
+    layers = run.layers()
+    if not layers or not layers[0].output_shape:
+        yield "whose layers.json is missing or cannot be read; see `fercore runs check`"
+    elif (taken := layers[0].output_shape[0]) != side:
         yield f"which takes images of side {taken}, not of {side}; expected image.size = {taken}"
 
 

@@ -65,3 +65,13 @@ def _cpu_info() -> list[str]:
 def has_nvidia_gpu() -> bool:
     """Return whether this machine has an NVIDIA GPU, whether or not a backend can use it."""
     return bool(output("nvidia-smi", "--list-gpus"))
+
+
+def memory_of(pid: int) -> int:
+    """Bytes of memory that a process holds now; 0 if it has ended."""
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0

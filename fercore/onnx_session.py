@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fercore.errors import UserError
+from fercore.files import open_regular
 
 
 class OnnxNetwork:
@@ -22,21 +23,33 @@ class OnnxNetwork:
         num_classes: width of its output.
 
     Raises:
-        UserError: if the file cannot be loaded.
+        UserError: if the file cannot be loaded, or is a network of other inputs or outputs.
     """
 
     def __init__(self, source: Path | bytes, threads: int = 1):
+        name = source if isinstance(source, Path) else "the content"
         try:
+            if isinstance(source, Path):
+                open_regular(source).close()  # to read a FIFO would never end
             self._session = open_session(source, threads)
+        except OSError as error:
+            raise UserError(f"{name} cannot be read: {error.strerror}") from None
         except Exception as error:  # onnxruntime raises classes of its own, without a common base
-            name = source if isinstance(source, Path) else "the content"
-            raise UserError(f"{name} cannot be loaded as an ONNX network: {error}") from None
-        pixels = self._session.get_inputs()[0]
-        self._input = pixels.name
-        self.image_shape: tuple[int, int] = (int(pixels.shape[1]), int(pixels.shape[2]))
+            reason = " ".join(str(error).split())
+            raise UserError(f"{name} cannot be loaded as an ONNX network: {reason}") from None
+        ends = (*self._session.get_inputs()[:1], *self._session.get_outputs()[:1])
+        shapes = [tuple(end.shape) for end in ends]
+        sizes = [size for shape in shapes for size in shape[1:]]
+        if [len(shape) for shape in shapes] != [4, 2] or not all(isinstance(s, int) for s in sizes):
+            raise UserError(
+                f"{name} takes and returns {' and '.join(map(str, shapes)) or 'nothing'}, expected "
+                "(images, height, width, 1) and (images, classes)"
+            )
+        (at_once, height, width, _), (_, self.num_classes) = shapes
+        self._input = ends[0].name
+        self.image_shape: tuple[int, int] = (height, width)
         # A network of another project may take single images alone, or just so many.
-        self._at_once = pixels.shape[0] if isinstance(pixels.shape[0], int) else None
-        self.num_classes = int(self._session.get_outputs()[0].shape[1])
+        self._at_once = at_once if isinstance(at_once, int) else None
 
     def __call__(self, images: NDArray[Any], batch_size: int = 64) -> NDArray[np.float32]:
         """Probabilities of every image.

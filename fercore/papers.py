@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fercore import metrics
 from fercore.config import PublishedFigure, load_config
 from fercore.records import UNGROUPED, ClassResult, SplitResult, grouping
-from fercore.runs import Run, trained
+from fercore.runs import Run, newest_of_each_seed, trained
 
 Metric = Literal["accuracy", "precision", "recall", "f1", "validation accuracy", "train accuracy"]
 Status = Literal["reached", "within", "short", "noted", "missing"]
@@ -273,6 +273,7 @@ def experiments() -> tuple[str, ...]:
     return tuple(sorted(named, key=lambda name: (minutes(name) * len(folds(name)), name)))
 
 
+@cache
 def folds(experiment: str) -> tuple[int, ...]:
     """The folds that an experiment needs a run of; a single 0 where it has none."""
     protocol = load_config(experiment).protocol
@@ -310,11 +311,8 @@ def runs_of(experiment: str, runs: Sequence[Run]) -> tuple[Run, ...]:
 
     A run whose recipe was changed on the command line is not one of them.
     """
-    found = {
-        (own.seed, own.protocol.split_seed, own.protocol.fold): run
-        for own, run in trained(load_config(experiment), runs)
-    }
-    return tuple(found[key] for key in sorted(found))
+    found = trained(load_config(experiment), runs)
+    return tuple(newest_of_each_seed([run for _, run in found]).values())
 
 
 def ours(row: Row, view: str, runs: Sequence[Run]) -> Ours | None:

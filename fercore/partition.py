@@ -29,6 +29,12 @@ def divide(config: RunConfig, splits: Splits) -> Splits:
             a sequence or a subject between two sides.
     """
     protocol = config.protocol
+    if protocol.split == "official" and protocol.copies == "before_split":
+        raise UserError(
+            'received protocol.copies = "before_split" with protocol.split = "official", in which '
+            'no copy of an image has a place; expected protocol.split = "random" or "subjects", or '
+            'protocol.copies = "after_split"'
+        )
     augmentation = AugmentationConfig()
     if isinstance(config, ExperimentConfig):
         augmentation = config.augmentation

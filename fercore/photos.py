@@ -1,118 +1,126 @@
 """Decode photos that anyone may have sent: in memory, whatever they turn out to be."""
 
-import io
-import warnings
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fercore.data.intake.members import readable
+from fercore.data.intake.members import check_catalogue, readable
 from fercore.errors import UserError
+from fercore.image_decoding import (
+    IMAGE_SUFFIXES,
+    MAX_BYTES,
+    MAX_PIXELS,
+    decode_image,
+)
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-MAX_BYTES = 64 << 20
-MAX_PIXELS = 64_000_000
-MAX_SIDE = 32_000  # OpenCV counts places in 16 bits
-MAX_PHOTOS = 500
-MAX_ARCHIVE_BYTES = 256 << 20
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-_EXPECTED = "expected a whole JPEG, PNG, WebP, BMP, GIF or TIFF image"
+_MAX_CATALOGUE = 1_300_000  # bytes of a ZIP's list of files: some 10,000 of them
 
 
-def decode_photo(content: bytes, where: str) -> NDArray[np.uint8]:
-    """Decode a photo as a person would see it: turned as its EXIF data say, the first frame.
+def decode_photo(
+    content: bytes, where: str, *, max_pixels: int = MAX_PIXELS, reduce_jpeg: bool = False
+) -> NDArray[np.uint8]:
+    """Decode a photo as a person would see it, by `fercore.image_decoding.decode_image`.
 
     Args:
         content: the file.
         where: the file in words, for messages.
+        max_pixels: most pixels to accept.
+        reduce_jpeg: decode a larger JPEG at a fraction of its size instead of refusing it.
 
     Returns:
         `(height, width, 3)` uint8, blue, green, red. What is transparent lies on white.
 
     Raises:
-        UserError: if it is no such image, damaged, longer than 64 MB, or larger than 64 million
+        UserError: if it is no such image, damaged, longer than 64 MB, or larger than the limit on
             pixels, as the header states before anything is decoded.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    import cv2
 
-    if len(content) > MAX_BYTES:
-        raise UserError(f"{where} has {len(content):,} bytes, expected {MAX_BYTES:,} at most")
-    try:
-        with warnings.catch_warnings():
-            # Its own bound on pixels, and what is odd in a file's metadata.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise UserError(
-                        f"{where} is {width}x{height} pixels, expected 64 million at most"
-                    )
-                if max(width, height) > MAX_SIDE:
-                    raise UserError(
-                        f"{where} is {width}x{height} pixels, expected {MAX_SIDE:,} a side at most"
-                    )
-                image.load()
-                upright = ImageOps.exif_transpose(image)
-                colours = _eight_bits(upright)
-    except UserError:
-        raise
-    except Image.DecompressionBombError:
-        raise UserError(f"{where} has too many pixels, expected 64 million at most") from None
-    except UnidentifiedImageError:
-        raise UserError(f"cannot decode {where}: {_EXPECTED}") from None
-    except Exception as error:  # Pillow raises whatever the decoder of a damaged file stumbles over
-        reason = " ".join(str(error).split())[:80]
-        raise UserError(f"cannot decode {where}: {_EXPECTED} ({reason})") from None
-    return np.ascontiguousarray(colours[..., ::-1])
+    image = decode_image(content, where, max_pixels=max_pixels, reduce_jpeg=reduce_jpeg)
+    if image.ndim == 2:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR, dst=image), np.uint8)
 
 
-def _eight_bits(image: "object") -> NDArray[np.uint8]:
-    from PIL import Image
+@dataclass(frozen=True)
+class ZipPhoto:
+    """One photo in a ZIP.
 
-    assert isinstance(image, Image.Image)
-    if image.mode.startswith("I") or image.mode == "F":
-        levels: NDArray[np.floating] = np.asarray(image).astype(np.float32)
-        # 16 bits where the values need them, else what they are.
-        levels = levels / 257 if levels.max(initial=0) > 255 else levels
-        grey = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        seen = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
-    return np.asarray(image.convert("RGB"), np.uint8)
+    Attributes:
+        name: without its folders.
+        size: in bytes once inflated. The archive states it, and no more is ever read.
+        entry: position in the archive's list of files.
+    """
+
+    name: str
+    size: int
+    entry: int
 
 
-def photos_in_zip(content: bytes, where: str) -> Iterator[tuple[str, bytes]]:
-    """The image files of a ZIP, by name and content, one at a time; nothing is written.
+class PhotoArchive:
+    """A ZIP of photos: its list is read at once, each photo when it is asked for.
 
-    Hidden files and folders are passed over. A name is only ever read as text.
+    Hidden files and folders are passed over. A name is only ever read as text, and nothing is
+    written.
+
+    Args:
+        stream: the archive; it can be sought.
+        where: the archive in words, for messages.
+
+    Attributes:
+        photos: in the order of the archive.
+        others: names of the files that are no images by their names.
 
     Raises:
-        UserError: if it is no whole ZIP, holds no image or more than 500, or its images are longer
-            than 256 MB once inflated: no more than that is ever read, whatever its lists say.
+        UserError: if it is no complete ZIP, or lists too many files.
     """
-    with readable(where):
-        archive = zipfile.ZipFile(io.BytesIO(content))
-    entries = [entry for entry in archive.infolist() if _is_photo(entry.filename)]
-    if not entries:
-        raise UserError(f"{where} holds no image; {_EXPECTED} in it")
-    if len(entries) > MAX_PHOTOS:
-        raise UserError(f"{where} holds {len(entries):,} images, expected {MAX_PHOTOS} at most")
-    left = MAX_ARCHIVE_BYTES
-    for entry in entries:
-        name = PurePosixPath(entry.filename).name
-        with readable(f"{name} in {where}"), archive.open(entry) as stream:
-            found = stream.read(min(MAX_BYTES, left) + 1)
-        left -= len(found)
-        if left < 0:
+
+    def __init__(self, stream: IO[bytes], where: str):
+        self._where = where
+        with readable(where):
+            check_catalogue(stream, where, _MAX_CATALOGUE)
+            self._archive = zipfile.ZipFile(stream)
+            self._entries = self._archive.infolist()
+        self.photos: list[ZipPhoto] = []
+        self.others: list[str] = []
+        for place, entry in enumerate(self._entries):
+            name = PurePosixPath(entry.filename.replace("\\", "/")).name
+            if entry.is_dir() or _is_hidden(entry.filename):
+                continue
+            if _is_photo(entry.filename):
+                self.photos.append(ZipPhoto(name, entry.file_size, place))
+            else:
+                self.others.append(name)
+
+    def read(self, photo: ZipPhoto) -> bytes:
+        """Inflate one photo.
+
+        Raises:
+            UserError: if it is damaged, encrypted, or longer than 64 MB.
+        """
+        if photo.size > MAX_BYTES:
             raise UserError(
-                f"{where} holds images of more than {MAX_ARCHIVE_BYTES >> 20} MB once inflated; "
-                "expected a smaller one, or several"
+                f"{photo.name} has {photo.size:,} bytes, expected {MAX_BYTES:,} at most"
             )
-        yield name, found
+        where = f"{photo.name} in {self._where}"
+        with readable(where), self._archive.open(self._entries[photo.entry]) as stream:
+            return stream.read(photo.size + 1)
+
+
+def other_files_under(path: Path) -> Counter[str]:
+    """How many files of other kinds a folder and those below it hold, by suffix."""
+    return Counter(
+        found.suffix.lower()
+        for found in path.rglob("*")
+        if found.is_file()
+        and not _is_hidden(str(found.relative_to(path)))
+        and not _is_photo(found.name)
+    )
 
 
 def photos_under(path: Path) -> list[Path]:
@@ -133,6 +141,9 @@ def photos_under(path: Path) -> list[Path]:
 
 
 def _is_photo(name: str) -> bool:
+    return not _is_hidden(name) and name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def _is_hidden(name: str) -> bool:
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in parts)
-    return not hidden and name.lower().endswith(SUFFIXES)
+    return any(part.startswith((".", "__MACOSX")) and part != ".." for part in parts)

@@ -4,6 +4,7 @@ Small files are replaced atomically: written beside, flushed to the disk, rename
 is only ever appended to. `results.json` comes last, so that where it stands the run is complete.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -14,27 +15,46 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 from pydantic import BaseModel
 
+from fercore import locks
 from fercore.config import ExperimentConfig, RunConfig
 from fercore.errors import UserError
 from fercore.files import replacing
 from fercore.records import FILES, Environment, Layer, LogRow, Results, Status
-from fercore.runs import Predictions
+from fercore.runs import (
+    Predictions,
+    claims_activity,
+    gives_signs_of_life,
+    lock_decides,
+    read_run,
+)
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 HEARTBEAT_SECONDS = 5.0
 
 
 class RunWriter:
-    """The writing side of one run directory."""
+    """The writing side of one run directory.
+
+    `create` and `claim` give one that holds the lock of the run. In a `with` statement it writes
+    the heartbeat every few seconds, and gives the lock back at the end; statements may be nested.
+    """
 
     def __init__(self, path: Path):
         self.path = path
         self._status = Status(state="running", heartbeat=time.time(), pid=os.getpid())
-        self._lock = threading.Lock()
+        self._changing = threading.Lock()
+        self._writing = threading.Lock()
+        self._run_lock: BaseFileLock | None = None
+        self._before: bytes | None = None
+        self._beat: tuple[threading.Event, threading.Thread] | None = None
+        self._depth = 0
 
     @classmethod
     def create(cls, root: Path, config: RunConfig) -> "RunWriter":
@@ -46,27 +66,95 @@ class RunWriter:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         fold = f"-f{config.protocol.fold}" if config.protocol.by_folds else ""
         name = f"{config.name}-s{config.seed}{fold}-{stamp}"
+        hidden = None
         try:
             root.mkdir(parents=True, exist_ok=True)
             # Under a hidden name until it holds a config: a reader never meets half a run.
             hidden = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=root))
             writer = cls(hidden)
             writer.write_json("config.json", config.model_dump(mode="json"))
+            path = writer._reserve_name(root, name)
             epochs = config.epochs if isinstance(config, ExperimentConfig) else 0
-            writer.set_status(phase="starting", epochs=epochs)
+            writer.set_status(state="starting", phase="starting", epochs=epochs)
             hidden.chmod(0o755)
-            path = root / name
-            count = 1
-            while path.exists():
-                count += 1
-                path = root / f"{name}-{count}"
             writer.path = hidden.rename(path)
         except OSError as error:
+            if hidden is not None:
+                writer.release()
+                shutil.rmtree(hidden, ignore_errors=True)
             raise UserError(
                 f"cannot make a run directory under {root} ({error.strerror}); "
                 "mend that or name another folder with --runs-root"
             ) from None
         return writer
+
+    @classmethod
+    def claim(cls, path: Path) -> "RunWriter":
+        """Take the lock of an existing run, to go on with it or to change what it consists of.
+
+        Raises:
+            UserError: if another process is at work on it; the message names the process.
+        """
+        writer = cls(path)
+        try:
+            writer._run_lock = locks.take(path)
+        except locks.LockHeldError as holder:
+            raise UserError(f"{path.name} is in use by {holder}; wait for its end") from None
+        status = read_run(path).status
+        if status is None:
+            return writer
+        decided = writer._run_lock is not None and lock_decides(status)
+        if claims_activity(status) and not decided and gives_signs_of_life(path, status):
+            writer.release()
+            raise UserError(
+                f"{path.name} is in use by process {status.pid} on "
+                f"{status.host or 'an unknown machine'}; wait for its end"
+            )
+        writer._status = status
+        return writer
+
+    def _reserve_name(self, root: Path, name: str) -> Path:
+        """Return a free path under the root, whose lock this writer then holds."""
+        for count in itertools.count(1):
+            path = root / (name if count == 1 else f"{name}-{count}")
+            with suppress(locks.LockHeldError):
+                self._run_lock = locks.take(path)
+                if not path.exists():
+                    return path
+                self.release()
+        raise AssertionError  # count() has no end
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._run_lock is not None:
+            self._run_lock.release()
+            self._run_lock = None
+
+    def announce(self, epochs: int) -> None:
+        """Write that the run is starting again; `withdraw` takes that back."""
+        with suppress(OSError):
+            self._before = (self.path / "status.json").read_bytes()
+        self.set_status(state="starting", phase="starting", epochs=epochs, step=0, message="")
+
+    def withdraw(self) -> None:
+        """Restore the status of before `announce`: the run cannot go on now."""
+        if self._before is None:
+            return
+        self._stop_heartbeat()
+        with suppress(OSError), self.replacing("status.json") as file:
+            file.write(self._before)
+
+    def __enter__(self) -> Self:
+        self._depth += 1
+        if self._depth == 1:
+            self._start_heartbeat()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._stop_heartbeat()
+            self.release()
 
     @property
     def checkpoints(self) -> Path:
@@ -77,6 +165,7 @@ class RunWriter:
 
     def discard(self) -> None:
         """Remove the run directory: what was to be in it cannot be written."""
+        self._stop_heartbeat()  # which would write into it meanwhile
         shutil.rmtree(self.path, ignore_errors=True)
 
     def write_record(self, record: BaseModel) -> None:
@@ -109,6 +198,8 @@ class RunWriter:
             if part.groups is not None:
                 arrays[f"{split}_groups"] = part.groups
                 arrays[f"{split}_group_kind"] = np.array(part.group_kind)
+            if part.unique is not None:
+                arrays[f"{split}_unique"] = part.unique
         with self.replacing("predictions.npz") as file:
             np.savez_compressed(file, **arrays)
 
@@ -126,10 +217,20 @@ class RunWriter:
 
     def set_status(self, **changes: Any) -> None:
         """Change fields of the status and write it, with a new heartbeat."""
-        with self._lock:
-            changes["heartbeat"] = time.time()
-            self._status = self._status.model_copy(update=changes)
-            self.write_json("status.json", self._status.model_dump(mode="json"))
+        with self._writing:
+            # A training step changes the status too, and never waits for the disk.
+            with self._changing:
+                self._status = self._status.model_copy(
+                    update={
+                        "pid": os.getpid(),
+                        "host": locks.HOST,
+                        "locked": self._run_lock is not None,
+                        **changes,
+                        "heartbeat": time.time(),
+                    }
+                )
+                status = self._status
+            self.write_json("status.json", status.model_dump(mode="json"))
 
     def try_status(self, **changes: Any) -> None:
         """Like `set_status`, where a full disk must not hide a graver error."""
@@ -138,12 +239,10 @@ class RunWriter:
 
     def note_step(self, step: int, steps: int) -> None:
         """Note how far the epoch is; the next heartbeat writes it."""
-        with self._lock:
+        with self._changing:
             self._status = self._status.model_copy(update={"step": step, "steps": steps})
 
-    @contextmanager
-    def heartbeat(self) -> Iterator[None]:
-        """Write the status every few seconds, from a thread of its own, while the body runs."""
+    def _start_heartbeat(self) -> None:
         done = threading.Event()
 
         def beat() -> None:
@@ -153,17 +252,34 @@ class RunWriter:
 
         thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
         thread.start()
-        try:
-            yield
-        finally:
+        self._beat = done, thread
+
+    def _stop_heartbeat(self) -> None:
+        if self._beat is not None:
+            done, thread = self._beat
             done.set()
             thread.join()
+            self._beat = None
 
     @contextmanager
     def replacing(self, name: str) -> Iterator[IO[bytes]]:
         """A file to write in whole; it takes its name only once it is complete and on the disk."""
         with replacing(self.path / name) as file:
             yield file
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold the lock of a run directory, so that nobody goes on with it while the body runs.
+
+    Raises:
+        UserError: as `RunWriter.claim`.
+    """
+    writer = RunWriter.claim(path)
+    try:
+        yield
+    finally:
+        writer.release()
 
 
 def write_whole(
@@ -192,7 +308,18 @@ def write_whole(
     Raises:
         UserError: if the disk refuses.
     """
-    run = RunWriter.create(root, config)
+    with RunWriter.create(root, config) as run:
+        return _write_all(run, environment, predictions, results, network, layers)
+
+
+def _write_all(
+    run: RunWriter,
+    environment: Environment,
+    predictions: Mapping[str, Predictions],
+    results: Results,
+    network: bytes | None,
+    layers: Sequence[Layer],
+) -> Path:
     try:
         run.write_record(environment)
         run.write_predictions(predictions)

@@ -4,16 +4,20 @@ These models are the one definition of the format. `run_schema()` derives the JS
 package ships as `run.schema.json`.
 """
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 
 from fercore.config import CombinedConfig, ExperimentConfig, ImportedConfig
 
 FORMAT_VERSION = 1
 
-State = Literal["running", "finished", "interrupted", "failed"]
+State = Literal["starting", "running", "finished", "interrupted", "failed", "diverged"]
 Fraction = Field(ge=0, le=1)
+# Bounds far beyond any real run. They keep sums within 64 bits and times within what pandas holds.
+Count = Annotated[int, Field(ge=0, le=10**12)]
+MAX_SECONDS = 1e9
+MAX_EPOCHS = 10**5
 
 
 class _Record(BaseModel):
@@ -24,7 +28,9 @@ class Status(_Record):
     """`status.json`: what the run was doing when it last said so.
 
     Attributes:
-        state: as the run left it; a reader trusts `"running"` only while `heartbeat` is fresh.
+        state: as the run left it; a reader trusts `"starting"` and `"running"` only while the lock
+            of the run is held or, where there is no lock, `status.json` is written every few
+            seconds.
         phase: such as `"training"` or `"evaluating"`.
         message: one line for people; why a run failed or stopped.
         epoch: whole epochs done.
@@ -33,6 +39,8 @@ class Status(_Record):
         steps: steps in an epoch.
         heartbeat: seconds since 1970, UTC.
         pid: of the process that trains.
+        host: name of its machine; empty in runs of earlier versions.
+        locked: whether the process holds the lock of the run, see `fercore.locks`.
     """
 
     state: State
@@ -44,6 +52,48 @@ class Status(_Record):
     steps: int = Field(default=0, ge=0)
     heartbeat: float
     pid: int
+    host: str = ""
+    locked: bool = False
+
+
+class Ancestor(_Record):
+    """A run that a training begins with or learns from, directly or through others.
+
+    Attributes:
+        run: its name.
+        dataset: that it was trained on; empty where it is not known.
+        tested_images_seen: images that this training tests on and that the ancestor was trained on,
+            without those that also stand in this training; null where its dataset is not here.
+    """
+
+    run: str
+    dataset: str = ""
+    tested_images_seen: int | None = Field(default=None, ge=0)
+
+
+class Session(_Record):
+    """One of the processes that trained a run.
+
+    Attributes:
+        started: ISO 8601 with offset, UTC.
+        command: of the process.
+        first_epoch: the first epoch that it trained, from 1.
+        host: name of the machine; empty if it is not known.
+        commit: as in `Environment`, like the other fields.
+    """
+
+    started: str
+    command: str
+    first_epoch: int = Field(ge=1)
+    host: str = ""
+    commit: str
+    python: str
+    platform: str
+    packages: dict[str, str]
+    backend: str
+    device: str
+    cores: int
+    precision: str
 
 
 class Environment(_Record):
@@ -68,6 +118,9 @@ class Environment(_Record):
         excluded_sha256: of the content of that file.
         source_dataset: name of the dataset that this one is derived from; empty if from none.
         source_fingerprint: of that dataset.
+        ancestors: the runs that the training begins with or learns from.
+        sessions: the processes that trained the run, in order. The fields above are those of the
+            first. Empty in runs that were not trained, or by an earlier version.
     """
 
     format_version: int = FORMAT_VERSION
@@ -88,6 +141,13 @@ class Environment(_Record):
     excluded_sha256: str | None = None
     source_dataset: str = ""
     source_fingerprint: str = ""
+    ancestors: tuple[Ancestor, ...] = ()
+    sessions: tuple[Session, ...] = ()
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that trained the run, each once."""
+        return tuple(dict.fromkeys([self.device, *(own.device for own in self.sessions)]))
 
 
 class LogRow(_Record):
@@ -109,16 +169,16 @@ class LogRow(_Record):
         image_size: pixels, height and width of the images; `None` in runs of earlier versions.
     """
 
-    epoch: int = Field(ge=1)
+    epoch: int = Field(ge=1, le=MAX_EPOCHS)
     loss: float
     accuracy: float = Fraction
     val_loss: float
     val_accuracy: float = Fraction
     learning_rate: float = Field(ge=0)
-    seconds: float = Field(ge=0)
-    val_seconds: float = Field(ge=0)
+    seconds: float = Field(ge=0, le=MAX_SECONDS)
+    val_seconds: float = Field(ge=0, le=MAX_SECONDS)
     images_per_second: float = Field(ge=0)
-    elapsed: float = Field(ge=0)
+    elapsed: float = Field(ge=0, le=MAX_SECONDS)
     image_size: int | None = Field(default=None, ge=1)
 
 
@@ -137,9 +197,9 @@ class Layer(_Record):
     name: str
     kind: str
     detail: str = ""
-    output_shape: list[int]
-    parameters: int = Field(ge=0)
-    trainable: int = Field(ge=0)
+    output_shape: Annotated[list[int], FailFast()]
+    parameters: Count
+    trainable: Count
 
 
 # Beside an interval where the groups of dependent images are not stored.
@@ -167,7 +227,7 @@ class ClassResult(_Record):
     """
 
     name: str
-    support: int = Field(ge=0)
+    support: Count
     precision: float | None
     recall: float | None
     recall_low: float | None
@@ -190,7 +250,8 @@ class SplitResult(_Record):
         uar: unweighted average recall over the classes that occur.
         nll: mean negative log-likelihood, nats.
         ece: expected calibration error, 15 equal bins.
-        top2: fraction whose label is among the two most probable classes.
+        top2: fraction whose label is among the two most probable classes; null like `nll` and
+            `ece` where predicted classes were imported without probabilities.
         classes: in the order of `Results.class_names`.
         confusion: counts, rows true, columns predicted.
         groups: independent groups that the samples come in, such as the subjects of the images;
@@ -199,17 +260,17 @@ class SplitResult(_Record):
     """
 
     title: str
-    n: int = Field(ge=1)
+    n: int = Field(ge=1, le=10**12)
     accuracy: float = Fraction
     accuracy_low: float = Fraction
     accuracy_high: float = Fraction
     macro_f1: float = Fraction
     uar: float = Fraction
-    nll: float = Field(ge=0)
-    ece: float = Fraction
-    top2: float = Fraction
-    classes: list[ClassResult]
-    confusion: list[list[int]]
+    nll: float | None = Field(ge=0)
+    ece: float | None = Fraction
+    top2: float | None = Fraction
+    classes: Annotated[list[ClassResult], FailFast()]
+    confusion: Annotated[list[Annotated[list[Count], FailFast()]], FailFast()]
     groups: int | None = Field(default=None, ge=1)
     group_kind: str | None = None
 
@@ -244,8 +305,10 @@ class Onnx(_Record):
         weights: how the large kernels are stored.
         max_difference: largest difference of a probability from Keras's, over `n` samples.
         n: samples compared.
+        sha256: of `model.onnx`, in hexadecimal; null in runs of earlier versions.
 
-    Of an imported or combined network, which was compared with nothing, the last three are null.
+    Of an imported or combined network, which was compared with nothing, `weights`,
+    `max_difference` and `n` are null.
     """
 
     bytes: int = Field(ge=1)
@@ -253,6 +316,7 @@ class Onnx(_Record):
     weights: Literal["float16", "float32"] | None = None
     max_difference: float | None = Field(default=None, ge=0)
     n: int | None = Field(default=None, ge=1)
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
 
 
 class Results(_Record):
@@ -265,7 +329,8 @@ class Results(_Record):
             each an error).
         finished: ISO 8601 with offset, UTC.
         selection: which checkpoint these are the results of.
-        stopped_by: `"epochs"`, `"early stopping"`, `"interrupt"` or `"not a number"`.
+        stopped_by: `"epochs"`, `"early stopping"` or `"interrupt"`. Earlier versions wrote `"not a
+            number"` for a training that diverged, which has no results now.
         epochs_run: whole epochs; 0 if imported.
         parameters: of the network, trained or not.
         trainable_parameters: of them.
@@ -280,28 +345,45 @@ class Results(_Record):
     """
 
     format_version: int = FORMAT_VERSION
-    class_names: list[str]
+    class_names: Annotated[list[str], FailFast()]
     splits: dict[str, SplitResult]
     selection: Selection | None = None
     stopped_by: Literal["epochs", "early stopping", "interrupt", "not a number"] | None = None
     epochs_run: int = Field(default=0, ge=0)
     parameters: int | None = Field(default=None, ge=0)
     trainable_parameters: int | None = Field(default=None, ge=0)
-    train_seconds: float | None = Field(default=None, ge=0)
+    train_seconds: float | None = Field(default=None, ge=0, le=MAX_SECONDS)
     images_per_second: float | None = Field(default=None, ge=0)
     peak_memory_bytes: int | None = Field(default=None, ge=0)
     finished: str
     temperature: float | None = Field(default=None, gt=0)
     onnx: Onnx | None = None
 
+    @property
+    def distinct_splits(self) -> dict[str, SplitResult]:
+        """The evaluations without `"validation"` where it repeats `"test"`.
+
+        It does where a protocol tests on the validation split, or selects on the test split.
+        """
+        repeated = self.splits.get("validation") == self.splits.get("test")
+        return {
+            name: split
+            for name, split in self.splits.items()
+            if not (repeated and name == "validation")
+        }
+
     @model_validator(mode="after")
     def _matrices_are_square(self) -> Self:
         # What a JSON Schema cannot say, and every page relies on.
         k = len(self.class_names)
+        if len(set(self.class_names)) < k:
+            raise ValueError("class_names holds a name twice")
         for name, split in self.splits.items():
             lengths = [len(split.classes), len(split.confusion), *map(len, split.confusion)]
             if any(length != k for length in lengths):
                 raise ValueError(f"splits.{name} is not of the {k} classes of class_names")
+            if [entry.name for entry in split.classes] != self.class_names:
+                raise ValueError(f"splits.{name} names its classes otherwise than class_names")
         return self
 
 
@@ -316,7 +398,7 @@ class Notes(_Record):
     """
 
     text: str = Field(default="", max_length=10_000)
-    tags: tuple[str, ...] = ()
+    tags: tuple[Annotated[str, Field(max_length=100)], ...] = Field(default=(), max_length=100)
     pinned: bool = False
     archived: bool = False
 

@@ -10,16 +10,22 @@ from fercore.roots import runs_root
 from fercore.runs import Run
 
 
+def has_network(run: Run) -> bool:
+    """Whether a run is finished, and its `model.onnx` is here and of the right size."""
+    there = run.config and run.results and run.onnx_path
+    return bool(there) and "model.onnx" not in run.damaged
+
+
 def require_network(run: Run) -> Path:
     """Return the path of a finished run's `model.onnx`.
 
     Raises:
-        UserError: if the run is not finished or its network is not here. The message says which
-            command makes the network.
+        UserError: if the run is not finished, or its network is not here or damaged. The message
+            says which command makes the network.
     """
-    if run.config is None or run.results is None or run.onnx_path is None:
+    if not has_network(run):
         raise UserError(missing_network(run))
-    return run.onnx_path
+    return run.path / "model.onnx"
 
 
 def require_checkpoint(run: Run) -> Path:
@@ -44,7 +50,9 @@ def require_checkpoint(run: Run) -> Path:
 
 
 def missing_network(run: Run) -> str:
-    """Return one line that says that a run has no network here, and how to make it."""
+    """Return one line that says that a run has no whole network here, and how to make it."""
+    if "model.onnx" in run.damaged:
+        return f"{run.id}: {run.damaged['model.onnx']}; {remedy(run)}"
     return f"{run.id} has no network (model.onnx) here; {remedy(run)}"
 
 
@@ -52,10 +60,10 @@ def remedy(run: Run) -> str:
     """Return what makes the network of a run that has none, with the command if there is one."""
     if run.config is None or run.problem:
         return f"the run cannot be read: {run.problem}"
-    if run.state == "running":
+    if run.is_active:
         return "it is written when the training ends"
     if run.results is None:
-        if run.last_path.is_file():
+        if run.can_resume:
             return f"the run is {run.state}, resume it: fercore train --resume {_name(run)}"
         return f"the run is {run.state}, train it again: {train_command(run)}"
     if isinstance(run.config, ImportedConfig) and run.config.imported.kind == "predictions":

@@ -69,6 +69,11 @@ def stored_predictions(run: Run, role: str, split: Split) -> Predictions:
             probabilities.
     """
     found = _on_samples_of(run, role, split)
+    if not run.gives_probabilities:
+        raise UserError(
+            f"{run.id} holds predicted classes without probabilities, which cannot be averaged; "
+            "expected a run with probabilities"
+        )
     sums = found.probabilities.sum(axis=1)
     # Written so that NaN fails as well.
     if not (found.probabilities.min() >= 0 and np.abs(sums - 1).max() <= SUM_TOLERANCE):

@@ -8,12 +8,13 @@ from the seed and the epoch alone, so that a resumed run goes on as if it had ne
 import math
 import statistics
 import time
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Literal
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from fercore import (
     checkpoints,
@@ -30,22 +31,32 @@ from fercore import (
 from fercore.augment import change_copies
 from fercore.config import ExperimentConfig, ImageConfig
 from fercore.data.splits import Splits
-from fercore.errors import UserError
+from fercore.errors import DivergedError, UserError
 from fercore.evaluate import judge, predictions_of, temperature_of
 from fercore.layers import adapt_whitening
 from fercore.lineage import find_start, find_teachers
 from fercore.partition import fit_images
 from fercore.protocol import plan
 from fercore.recorder import RunWriter
-from fercore.records import LogRow, Results, Selection
-from fercore.runs import read_log
-from fercore.trainee import OnProgress, Progress, Steps, Trainee, batches, layer_table, predict
+from fercore.records import Ancestor, LogRow, Results, Selection
+from fercore.runs import Run, read_log, read_run
+from fercore.trainee import (
+    OnProgress,
+    Progress,
+    Steps,
+    Trainee,
+    batches,
+    forward,
+    layer_table,
+    predict,
+    require_finite,
+)
 
 EVALUATION_BATCH = 128
 WHITENING_IMAGES = 5000
 # Of shorter epochs not every one is saved: on a GPU writing would take as long as training.
 SAVE_SECONDS = 10.0
-Stop = Literal["epochs", "early stopping", "interrupt", "not a number"]
+Stop = Literal["epochs", "early stopping", "interrupt"]
 
 
 def train(
@@ -55,6 +66,7 @@ def train(
     *,
     command: str,
     resume: bool = False,
+    ancestors: Sequence[Ancestor] = (),
     on_progress: OnProgress = lambda progress: None,
 ) -> Results:
     """Train, keep the best checkpoint by validation accuracy, evaluate it, export it.
@@ -68,25 +80,33 @@ def train(
         splits: its dataset.
         run: an open run directory.
         command: what starts this run again, for the record.
-        resume: go on from the last epoch that was saved in the run directory.
+        resume: go on from the last epoch that was saved in the run directory, or begin anew if
+            none was.
+        ancestors: what `fercore.ancestry.check_ancestors` found, for the record; of a resumed run
+            they are recorded.
         on_progress: called often; must be quick.
 
     Returns:
         What `results.json` holds.
 
     Raises:
-        UserError: if the run cannot be resumed, or not one epoch gave a finite loss.
+        UserError: if the run cannot be resumed, or a teacher cannot teach.
+        DivergedError: if the loss, or an output of the network, is not a finite number. The log is
+            kept; nothing is evaluated or exported.
         KeyboardInterrupt: if it is interrupted before the end of the first epoch, or twice.
         OSError: if the run directory cannot be written, as on a full disk.
     """
-    with run.heartbeat():
+    with run:
         try:
-            return _train(config, splits, run, command, resume, on_progress)
+            return _train(config, splits, run, command, resume, ancestors, on_progress)
         except KeyboardInterrupt:
             saved = (run.checkpoints / "last.npz").is_file()
-            how = "resume it to go on" if saved else "before its first epoch ended; train it anew"
+            how = "resume it to go on" if saved else "before its first epoch ended"
             run.set_status(state="interrupted", message=f"interrupted; {how}")
             raise
+        except DivergedError as error:
+            run.set_status(state="diverged", message=str(error)[:500])
+            raise DivergedError(f"{run.path.name} diverged: {error}; its log is kept") from None
         except BaseException as error:
             said = str(error).strip().splitlines() or [type(error).__name__]
             run.try_status(state="failed", message=said[0][:500])
@@ -99,21 +119,32 @@ def _train(
     run: RunWriter,
     command: str,
     resume: bool,
+    ancestors: Sequence[Ancestor],
     on_progress: OnProgress,
 ) -> Results:
+    resume = resume and (run.checkpoints / "last.npz").is_file()
     protocol = plan(config, splits)
     precision = device.resolve_precision(config.precision)
+    known = read_run(run.path).environment
+    here = provenance.describe(
+        command,
+        splits,
+        protocol,
+        backend=keras.backend.backend(),
+        device=device.describe_device(config.devices),
+        precision=precision,
+        ancestors=known.ancestors if known else ancestors,
+    )
+    done = checkpoints.epoch_of(run.checkpoints / "last.npz") if resume else 0
+    environment = provenance.add_session(known, here, first_epoch=done + 1)
+    if changed := provenance.last_change(environment):
+        on_progress(Progress("preparing", note=f"resumed with another {changed}"))
     if not resume:
-        run.write_record(
-            provenance.describe(
-                command,
-                splits,
-                protocol,
-                backend=keras.backend.backend(),
-                device=device.describe_device(config.devices),
-                precision=precision,
-            )
-        )
+        run.write_record(environment)
+        # One that was killed before its first checkpoint may have half an epoch's line, and may be
+        # resumed for more epochs.
+        run.rewrite_log([])
+        run.write_json("config.json", config.model_dump(mode="json"))
 
     # The samples, what each weighs, and where they stand among the images on the device.
     on_progress(Progress("preparing"))
@@ -142,6 +173,9 @@ def _train(
         run.set_status(phase="asking the teachers", epochs=config.epochs)
         on_progress(Progress("asking the teachers"))
         answers = combine.answers(teachers, images, config.augmentation.horizontal_flip)
+        for teacher in teachers:
+            if not np.isfinite(answers).all():
+                _require_teaching(teacher, combine.answers([teacher], images, mirrored=False))
         teachers = ()
 
     def build_trainee(size: int) -> Trainee:
@@ -156,16 +190,23 @@ def _train(
             if start is not None:
                 checkpoints.start_from(start, network)
             taught_by = [checkpoints.teacher(teacher, shape) for teacher in teachers]
+            for teacher, known in zip(teachers, taught_by, strict=True):
+                few = pixels[:EVALUATION_BATCH]
+                _require_teaching(teacher, forward(known, few, EVALUATION_BATCH))
             return Trainee(network, config, pixels, taught_by, answers)
 
     last_path, best_path = run.checkpoints / "last.npz", run.checkpoints / "best.npz"
     log: list[LogRow] = []
-    done = checkpoints.epoch_of(last_path) if resume else 0
+    best = checkpoints.Weights(0, [])
     full_size = images.shape[1]
     size = schedule.image_size(config, done + 1, full_size)
     trainee = build_trainee(size)
     if resume:
-        log = read_log(run.path)[: checkpoints.load(last_path, trainee.state())]
+        log, best = checkpoints.load_training(run.path, trainee.state(), final.variables)
+        if read_log(run.path)[: len(log)] != log:
+            note = "log.jsonl is damaged; the epochs behind the checkpoint are restored from it"
+            on_progress(Progress("preparing", note=note))
+        run.write_record(environment)
         # It may go on for more epochs than it began with.
         run.write_json("config.json", config.model_dump(mode="json"))
         run.rewrite_log(log)
@@ -212,15 +253,15 @@ def _train(
                     return_dict=True,
                 )
                 weights_now = trainee.network.variables
-                evaluated = [ops.convert_to_numpy(variable) for variable in weights_now]
+                # Copies, which outlive the step that replaces the weights.
+                evaluated = [np.array(ops.convert_to_numpy(variable)) for variable in weights_now]
             ended = time.perf_counter()
 
             # Under the SVM's loss the softmax of the scores is no probability to take logs of.
             selected_loss = scores["nll" if config.loss == "cross_entropy" else "loss"]
             loss, val_loss = float(history["loss"][-1]), float(selected_loss)
-            if not (math.isfinite(loss) and math.isfinite(val_loss)):
-                stopped_by = "not a number"
-                break
+            _require_finite_loss("training", loss, epoch, config)
+            _require_finite_loss("validation", val_loss, epoch, config)
             row = LogRow(
                 epoch=epoch,
                 loss=loss,
@@ -242,10 +283,9 @@ def _train(
                 over = epoch == config.epochs or schedule.should_stop(config.early_stopping, log)
                 due = time.perf_counter() - saved_at >= SAVE_SECONDS
                 if over or due or (is_best and config.keep == "best"):
-                    states: dict[Path, checkpoints.State] = {last_path: trainee.state()}
                     if is_best or config.keep == "last":
-                        states[best_path] = evaluated
-                    checkpoints.save(states, epoch)
+                        best = checkpoints.Weights(epoch, evaluated)
+                    checkpoints.save_training(last_path, trainee.state(), best, log)
                     saved = epoch
                     saved_at = time.perf_counter()
             run.set_status(epoch=epoch, step=0)
@@ -255,11 +295,6 @@ def _train(
             raise
         # One that came while the last epoch was saved stopped nothing.
         stopped_by = "interrupt" if len(log) < config.epochs else "epochs"
-    if not log:
-        raise UserError(
-            f"the loss of the first epoch was not finite (learning rate "
-            f"{config.optimizer.learning_rate:g}); lower --optimizer.learning-rate"
-        )
     if saved < len(log):
         log = log[:saved]
         run.rewrite_log(log)
@@ -268,7 +303,10 @@ def _train(
     # The best checkpoint, its kernels rounded to what model.onnx stores.
     run.set_status(phase="evaluating")
     on_progress(Progress("evaluating"))
-    best = log[checkpoints.load(best_path, final.variables) - 1]
+    for variable, array in zip(final.variables, best.arrays, strict=True):
+        variable.assign(array)
+    checkpoints.save(best_path, best.arrays, best.epoch)
+    chosen = log[best.epoch - 1]
     export.round_kernels(final)
     if config.head == "random_forest":
         fitted = (images, labels)
@@ -277,6 +315,8 @@ def _train(
         probabilities = {
             role: predict(final, pixels, EVALUATION_BATCH) for role, pixels in judged.items()
         }
+        for role, outputs in probabilities.items():
+            require_finite(outputs, protocol.views[role].title)
     predictions = predictions_of(protocol, probabilities)
     run.write_predictions(predictions)
     final.save(run.checkpoints / "model.keras")
@@ -294,10 +334,10 @@ def _train(
         class_names=list(protocol.class_names),
         splits=judge(protocol, predictions),
         selection=Selection(
-            epoch=best.epoch,
+            epoch=chosen.epoch,
             split=protocol.views["validation"].title,
             metric="accuracy" if config.keep == "best" else "epoch",
-            value=best.val_accuracy,
+            value=chosen.val_accuracy,
         ),
         stopped_by=stopped_by,
         epochs_run=len(log),
@@ -313,6 +353,24 @@ def _train(
     run.write_record(results)
     run.set_status(state="finished", phase="", message=f"stopped by {stopped_by}")
     return results
+
+
+def _require_finite_loss(what: str, loss: float, epoch: int, config: ExperimentConfig) -> None:
+    if not math.isfinite(loss):
+        raise DivergedError(
+            f"the {what} loss of epoch {epoch} is {loss} (learning rate "
+            f"{config.optimizer.learning_rate:g}); lower --optimizer.learning-rate or set "
+            "--optimizer.clip-norm"
+        )
+
+
+def _require_teaching(teacher: Run, answers: NDArray[np.float32]) -> None:
+    wrong = ~np.isfinite(answers).all(axis=1)
+    if wrong.any():
+        raise UserError(
+            f"received the teacher {teacher.id}, whose outputs for {wrong.sum()} of {len(answers)} "
+            "images are not finite numbers; expected a run that did not diverge"
+        )
 
 
 def _require_same_weights(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fercore import device
 from fercore.augment import Augment
 from fercore.config import AugmentationConfig, ExperimentConfig, OptimizerConfig
+from fercore.errors import DivergedError
 from fercore.losses import build_loss, distillation
 from fercore.mixing import Mix
 from fercore.muon import Muon
@@ -31,6 +32,7 @@ class Progress:
         step: steps done in it.
         steps: in all.
         row: the epoch's log row, once it is whole.
+        note: one line for people, about something that is done otherwise than expected.
     """
 
     phase: str
@@ -39,6 +41,7 @@ class Progress:
     step: int = 0
     steps: int = 0
     row: LogRow | None = None
+    note: str = ""
 
 
 OnProgress = Callable[[Progress], None]
@@ -443,6 +446,24 @@ def forward(
                 output = network(ops.convert_to_tensor(batch), training=False)
             results.append(ops.convert_to_numpy(ops.cast(output, "float32")))
     return np.concatenate(results)
+
+
+def require_finite(outputs: NDArray[np.floating], of: str) -> None:
+    """Check what a trained network returned.
+
+    Args:
+        outputs: `(n, ...)`.
+        of: the images, for people.
+
+    Raises:
+        DivergedError: if some of it is not a finite number.
+    """
+    wrong = ~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)
+    if wrong.any():
+        raise DivergedError(
+            f"the network's outputs for {wrong.sum()} of {len(outputs)} {of} images are not finite "
+            "numbers; lower --optimizer.learning-rate or set --optimizer.clip-norm"
+        )
 
 
 def layer_table(network: keras.Model) -> list[Layer]:

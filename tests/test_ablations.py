@@ -80,6 +80,7 @@ key = "sgd"
 title = "SGD"
 set = { "optimizer.name" = "sgd" }
 """
+COMMITTED = Path(__file__).parents[1] / "runs"
 PARTS, STEPS = ablations.parse(TEXT)
 (RECIPE,) = (study for study in ablations.studies() if study.key == "recipe")
 
@@ -258,7 +259,7 @@ def test_the_command_of_a_job_makes_its_config(study: Study):
 
 
 def test_the_names_of_the_committed_runs_still_count():
-    runs = list_runs(Path(__file__).parents[1] / "runs")
+    runs = list_runs(COMMITTED)
     lines = ablations.compare(RECIPE, runs)
     assert [line.name for line in lines] == [
         f"facet-screening-{change.key}" for change in RECIPE.changes
@@ -290,6 +291,33 @@ def test_a_line_is_the_mean_over_seeds_and_the_gain_over_the_same_seeds():
     lines = {line.change.key: line for line in ablations.compare(RECIPE, runs)}
     assert lines[change.key].mean == pytest.approx(100 * (84 + 98 + 14) / 3 / 140)
     assert lines[change.key].difference is None
+
+
+def test_a_difference_is_on_one_version_of_the_dataset():
+    runs = [told(STEPS, change, 0, right=70) for change in STEPS.changes[:2]]
+    known = next(run.environment for run in list_runs(COMMITTED) if run.environment)
+    for run in runs:
+        object.__setattr__(run, "environment", known)
+    assert ablations.compare(STEPS, runs)[1].difference is not None
+    other = known.model_copy(update={"dataset_fingerprint": "0123456789abcdef"})
+    object.__setattr__(runs[1], "environment", other)
+    assert ablations.compare(STEPS, runs)[1].difference is None
+
+
+def test_other_folds_are_no_further_seeds():
+    text = TEXT.replace('base = "facet-screening"', 'base = "vgg-crossfit"', 1)
+    study = ablations.parse(text)[0]
+    config = job_of(study, study.changes[0], 0).config
+    assert config.protocol.by_folds
+    runs = []
+    for fold in (config.protocol.fold, 3):
+        protocol = config.protocol.model_copy(update={"fold": fold})
+        run = Told(config, 70)
+        object.__setattr__(run, "config", config.model_copy(update={"protocol": protocol}))
+        object.__setattr__(run, "path", Path(f"fold-{fold}"))
+        runs.append(run)
+    found = ablations.runs_of(study, study.changes[0], runs)
+    assert [run.id for run in found.values()] == [f"fold-{config.protocol.fold}"]
 
 
 def test_the_gain_on_dependent_images_has_the_interval_of_their_groups():

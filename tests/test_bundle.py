@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from fercore import data
 from fercore.cli import app
 from fercore.cli.bundle import training_requirements
 from fercore.errors import UserError
 from fercore.runs import list_runs
+from tests.hostile.datasets import layout, write_zip
 
 RUN = "facet-tiny-s0-20261121T151906"
 RUNS = Path(__file__).parents[1] / "runs"
@@ -54,6 +56,19 @@ def test_a_bundle_holds_code_data_runs_wheels_and_a_script(downloads, tmp_path):
     ((requirements, python),) = downloads
     assert python == "3.12"
     assert all(requirement in script for requirement in requirements)
+
+
+def test_a_bundle_holds_the_version_of_a_dataset_that_is_installed_alone(downloads, tmp_path):
+    root = tmp_path / "data"
+    for number, folders in enumerate((("happy", "sad"), ("fear", "sad"))):
+        path = write_zip(tmp_path / f"{number}.zip", layout(*folders))
+        data.add("mine", [path], root, new=True)
+    words = ("--dataset", "mine", "--data-root", root, "--runs-root", tmp_path / "runs")
+    done = bundle(tmp_path / "gpu", *words)
+    assert done.exit_code == 0, done.output
+    copied = tmp_path / "gpu" / "data"
+    assert len(list((copied / "mine").iterdir())) == 2
+    assert data.load("mine", copied).fingerprint == data.load("mine", root).fingerprint
 
 
 def test_the_requirements_are_those_of_the_package_without_the_dashboard():

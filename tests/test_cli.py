@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from fercore.cli.experiments import refuse_other_epochs
 from fercore.cli.options import called_command
 from fercore.config import load_config
 from fercore.errors import UserError
+from fercore.locks import HOST
 from fercore.recorder import RunWriter
 from fercore.runs import Run, check_run, list_runs, read_run
 from tests.tiny import Told
@@ -101,6 +103,15 @@ def test_configs_print_the_papers_figures(fercore):
 def test_empty_roots_say_what_to_do(fercore):
     assert "fercore train synthetic-quick" in fercore("runs", "list")[1]
     assert "fercore data add fer2013 PATH" in fercore("data", "list")[1]
+
+
+def test_a_split_that_is_evaluated_twice_is_printed_once(fercore):
+    """Of a run that was tested on the validation split, PublicTest."""
+    path = next((Path(__file__).parents[1] / "runs").glob("facet-screening-recipe-s0-*"))
+    assert read_run(path).config.protocol.test == "validation"
+    code, said, _ = fercore("runs", "show", str(path))
+    assert code == 0
+    assert len([line for line in said.splitlines() if line.startswith("PublicTest  ")]) == 1
 
 
 def test_help_has_an_example_for_every_command(fercore):
@@ -226,7 +237,8 @@ def test_a_signal_ends_a_training_cleanly(tmp_path, number):
 def test_a_run_without_its_checkpoint_stays_as_it_is(fercore, tmp_path):
     """As in a clone: asking for more epochs must not change what the run is."""
     writer = RunWriter.create(tmp_path / "runs", load_config("synthetic-quick"))
-    writer.set_status(state="interrupted", message="stopped")
+    writer.set_status(state="interrupted", message="stopped", epoch=2)
+    writer.release()
     before = {path.name: path.read_bytes() for path in writer.path.iterdir() if path.is_file()}
     status, _, err = fercore("train", "--resume", writer.path.name, "--epochs", "100")
     assert status == 2
@@ -234,6 +246,42 @@ def test_a_run_without_its_checkpoint_stays_as_it_is(fercore, tmp_path):
     assert before == {
         path.name: path.read_bytes() for path in writer.path.iterdir() if path.is_file()
     }
+
+
+@pytest.mark.keras
+def test_of_two_resumptions_at_once_one_trains(tmp_path):
+    """Of a run that was killed before its first epoch, so that it is trained from the start."""
+    config = load_config("synthetic-quick", {"epochs": 2})
+    RunWriter.create(tmp_path, config).release()
+    (run,) = list_runs(tmp_path)
+    assert (run.state, run.problem) == ("interrupted", "")
+    command = [sys.executable, "-m", "fercore", "train", "--resume", run.id]
+    both = [
+        subprocess.Popen(
+            [*command, "--runs-root", str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    try:
+        outputs = [process.communicate(timeout=300) for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    assert sorted(process.returncode for process in both) == [0, 2]
+    loser = both[0].returncode == 0
+    winner = both[not loser]
+    error = outputs[loser][1]
+    assert f"{run.id} is in use by process {winner.pid} on {HOST}" in error
+    assert error.count("\n") == 1
+    assert [row.epoch for row in run.log()] == [1, 2]
+    assert check_run(run.path) == []
+    trained = read_run(run.path)
+    assert trained.state == "finished"
+    assert trained.environment.command == f"fercore train {run.path / 'config.json'}"
+    assert [own.first_epoch for own in trained.environment.sessions] == [1]
 
 
 def test_a_finished_run_of_a_clone_has_all_its_epochs(fercore):
@@ -248,6 +296,14 @@ def test_a_finished_run_of_a_clone_has_all_its_epochs(fercore):
         )
         assert status == 2
         assert said in err
+
+
+def test_show_says_why_a_run_has_no_results(fercore, tmp_path):
+    writer = RunWriter.create(tmp_path / "runs", load_config("synthetic-quick"))
+    writer.set_status(state="diverged", message="the training loss of epoch 3 is nan")
+    status, out, _ = fercore("runs", "show", writer.path.name)
+    assert status == 0
+    assert out.startswith(f"{writer.path.name}: diverged (the training loss of epoch 3 is nan)")
 
 
 def test_other_epochs_would_grow_the_images_at_another_time(tmp_path):
@@ -284,7 +340,7 @@ def test_seeds_that_are_missing_are_trained_one_by_one(fercore, monkeypatch):
     assert begun == [f"train synthetic-quick --batch-size 32 --seed {seed}" for seed in (0, 2)]
 
 
-def test_a_training_that_ends_early_is_not_taken_for_done(monkeypatch, tmp_path):
+def test_a_training_that_ends_early_is_not_taken_for_done(monkeypatch, tmp_path, capsys):
     from fercore.cli.jobs import Job, do
     from fercore.config import load_config
     from fercore.errors import UserError
@@ -296,11 +352,14 @@ def test_a_training_that_ends_early_is_not_taken_for_done(monkeypatch, tmp_path)
         with pytest.raises(UserError, match=problem):
             do(job, tmp_path, tmp_path)
     results = Told(job.config, right=20).results.model_copy(update={"stopped_by": "not a number"})
-    lost = Run(tmp_path / "lost", "finished", job.config, results=results)
+    lost = Run(tmp_path / "lost", "diverged", job.config, results=results)
     monkeypatch.setattr("fercore.cli.jobs.wait_for", lambda process, timeout: 0)
-    monkeypatch.setattr("fercore.cli.jobs.list_runs", lambda root: [lost])
-    with pytest.raises(UserError, match="no longer a number, and would again"):
+    found = iter([[], [lost], [lost]])
+    monkeypatch.setattr("fercore.cli.jobs.list_runs", lambda root: next(found))
+    with pytest.raises(UserError, match=r"lost diverged, and would again.*; the same command"):
         do(job, tmp_path, tmp_path)
+    do(job, tmp_path, tmp_path)
+    assert "seed 0: left out, lost diverged" in capsys.readouterr().out
 
 
 CHILD = """

@@ -1,8 +1,10 @@
 """Notes, tags, the archive, and deletion that can be undone."""
 
 import json
+import threading
 
 import pytest
+from filelock import FileLock
 
 from fercore import curation
 from fercore.errors import UserError
@@ -37,6 +39,94 @@ def test_torn_notes_take_nothing_from_the_run(run):
     assert (found.state, found.notes, found.problem) == ("interrupted", Notes(), "")
 
 
+def test_a_change_in_an_old_tab_takes_nothing_from_another(run):
+    """`run` is what the old tab has read; the new one has written since."""
+    curation.annotate(read_run(run.path), text="from the new tab", tags=("new",))
+    curation.annotate(run, pinned=True)
+    curation.annotate(run, archived=True)
+    expected = Notes(text="from the new tab", tags=("new",), pinned=True, archived=True)
+    assert read_run(run.path).notes == expected
+
+
+def test_tags_of_two_tabs_are_merged(run):
+    curation.annotate(run, tags=("a", "b", "c"))
+    shown = read_run(run.path).notes
+    curation.annotate(run, shown, tags=("a", "b", "c", "first"))
+    curation.annotate(run, shown, tags=("b", "c", "second"))
+    curation.annotate(run, Notes(), tags=("third", "b"))
+    assert read_run(run.path).notes.tags == ("b", "c", "first", "second", "third")
+
+
+def test_of_two_texts_written_at_once_none_is_lost(run):
+    curation.annotate(run, text="before")
+    shown = read_run(run.path).notes
+    curation.annotate(run, shown, text="from one tab")
+    with pytest.raises(curation.NoteConflictError, match="changed meanwhile") as conflict:
+        curation.annotate(run, shown, text="from the other", tags=("lost",))
+    assert conflict.value.newer.text == "from one tab"
+    assert read_run(run.path).notes == Notes(text="from one tab")
+    # Who has seen the newer one replaces it knowingly; who changes nothing or says the same may.
+    curation.annotate(run, shown, text="before", pinned=True)
+    curation.annotate(run, shown, text="from one tab")
+    assert read_run(run.path).notes == Notes(text="from one tab", pinned=True)
+    curation.annotate(run, conflict.value.newer, text="from the other")
+    assert read_run(run.path).notes.text == "from the other"
+
+
+def test_a_paragraph_is_added_to_what_is_there(run):
+    for text in ("one", " ", "two"):
+        curation.annotate(run, Notes(), add_text=text)
+    assert read_run(run.path).notes.text == "one\n\ntwo"
+
+
+def test_many_at_once_lose_no_tag(run):
+    """Threads stand for tabs and commands; each holds a lock of its own."""
+    names = [f"tag{number}" for number in range(20)]
+    threads = [
+        threading.Thread(target=curation.annotate, args=(run, Notes()), kwargs={"tags": (name,)})
+        for name in names
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(read_run(run.path).notes.tags) == sorted(names)
+
+
+def test_who_cannot_have_the_lock_is_told_so(run, monkeypatch):
+    monkeypatch.setattr(curation, "LOCK_SECONDS", 0.0)
+    with (
+        FileLock(run.path.parent / curation.LOCK),
+        pytest.raises(UserError, match=r"^[^\n]*curation\.lock[^\n]*try again$"),
+    ):
+        curation.annotate(run, pinned=True)
+    assert read_run(run.path).notes == Notes()
+    assert [found.id for found in list_runs(run.path.parent)] == [run.id]  # a lock is no run
+
+
+def test_a_run_that_was_resumed_since_it_was_shown_is_not_deleted(run):
+    RunWriter(run.path).set_status(state="running")
+    assert run.state == "interrupted"
+    with pytest.raises(UserError, match="is running"):
+        curation.delete(run)
+    assert run.path.is_dir()
+
+
+def test_a_run_that_another_tab_deleted_is_said_so(run):
+    curation.delete(run)
+    with pytest.raises(UserError, match="not a run"):
+        curation.delete(run)
+    with pytest.raises(UserError, match="cannot write"):
+        curation.annotate(run, pinned=True)
+
+
+def test_a_folder_of_an_odd_name_comes_back(run):
+    odd = run.path.rename(run.path.parent / "back\\slash\n")
+    curation.delete(read_run(odd))
+    (gone,) = curation.deleted(odd.parent)
+    assert curation.restore(odd.parent, gone.id).path == odd
+
+
 def test_tags_are_words_each_once():
     assert curation.parse_tags(" best, ablation best\nseed0,,") == ("best", "ablation", "seed0")
 
@@ -64,6 +154,7 @@ def test_of_two_deleted_runs_of_one_name_none_is_lost(run):
     curation.delete(run)
     again = RunWriter.create(root, tiny_config(seed=3))
     again.path.rename(root / run.id)
+    again.release()
     curation.annotate(read_run(root / run.id), text="second")
     RunWriter(root / run.id).set_status(state="interrupted")
     curation.delete(read_run(root / run.id))
@@ -87,8 +178,7 @@ def test_nothing_but_a_run_that_rests_is_deleted(run):
     photos.mkdir()
     with pytest.raises(UserError, match="not a run"):
         curation.delete(read_run(photos))
-    RunWriter(run.path).set_status(state="running")
-    with pytest.raises(UserError, match="is running"):
+    with RunWriter.claim(run.path), pytest.raises(UserError, match=r"in use by process \d+ on "):
         curation.delete(read_run(run.path))
     assert photos.is_dir()
     assert run.path.is_dir()

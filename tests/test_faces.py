@@ -1,3 +1,5 @@
+import threading
+
 import cv2
 import numpy as np
 import pytest
@@ -137,6 +139,88 @@ def test_a_finder_that_is_not_there_says_how_to_get_it(tmp_path, monkeypatch):
     (tmp_path / faces.YUNET_NAME).write_bytes(b"no network")
     with pytest.raises(UserError, match="cannot be loaded as YuNet"):
         faces.load_finder()
+
+
+class OneRow:
+    """A network that stands for YuNet's: it says one row, whatever it is shown."""
+
+    def __init__(self, row):
+        self.row, self.sizes, self.shapes = row, [], []
+
+    def setInputSize(self, size):
+        self.sizes.append(size)
+
+    def detect(self, image):
+        self.shapes.append(image.shape)
+        return 1, None if self.row is None else np.array([self.row], np.float32)
+
+
+def yunet_of(row):
+    finder = object.__new__(faces.YuNetFinder)
+    finder._lock, finder._network = threading.Lock(), OneRow(row)
+    return finder
+
+
+def test_yunets_rows_are_box_ten_numbers_of_landmarks_and_score():
+    marks = faces.REFERENCE * 50 + [10, 20]
+    finder = yunet_of([1, 2, 3, 4, *marks.ravel(), 0.8125])
+    for shape in ((40, 60), (40, 60, 3)):
+        (face,) = finder.find(np.zeros(shape, np.uint8))
+        assert (*centre(face), face.side) == pytest.approx((35, 45, 50), abs=1e-3)
+        assert face.score == 0.8125
+        assert face.landmarks == pytest.approx(marks, abs=1e-4)
+    assert finder._network.sizes == [(60, 40)] * 2
+    assert finder._network.shapes == [(40, 60, 3)] * 2
+    image = np.zeros((40, 60), np.uint8)
+    assert finder.find(image, smallest=49.9, largest=50.1)
+    assert not finder.find(image, smallest=50.1)
+    assert not finder.find(image, largest=49.9)
+    assert yunet_of(None).find(image) == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "square"), [((30, 50), (10, 0, 30)), ((50, 30, 3), (0, 10, 30)), ((7, 7), (0, 0, 7))]
+)
+def test_a_whole_image_is_its_largest_centred_square(shape, square):
+    face = faces.whole(np.zeros(shape, np.uint8))
+    assert (face.left, face.top, face.side) == square
+
+
+class Shapes:
+    """A finder that sees one face and keeps the size of what it is shown."""
+
+    kind = "haar"
+
+    def find(self, image, smallest=None, largest=None):
+        self.shape = image.shape[:2]
+        return [Face(10, 20, 30)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "searched", "scale"),
+    [((600, 200), (300, 100), 2), ((200, 1200), (50, 300), 4), ((300, 300), (300, 300), 1)],
+)
+def test_a_photo_is_searched_at_the_longest_side_that_is_asked_for(shape, searched, scale):
+    finder = Shapes()
+    (face,) = faces.find_in_photo(finder, np.zeros(shape, np.uint8), longest=300)
+    assert finder.shape == searched
+    assert (face.left, face.top, face.side) == (10 * scale, 20 * scale, 30 * scale)
+
+
+def test_a_box_is_the_square_in_whole_pixels():
+    assert Face(1.6, -2.4, 10.7).box == (2, -2, 13, 9)
+
+
+def test_faces_that_cover_one_another_by_less_are_two():
+    """Intersections over unions of 0.43 and 0.39."""
+    one = Face(0, 0, 100, score=2)
+    assert faces._apart([one, Face(40, 0, 100, score=1)]) == [one]
+    assert len(faces._apart([one, Face(44, 0, 100, score=1)])) == 2
+
+
+def test_overlap_of_squares_that_are_apart_both_ways_is_nothing():
+    assert faces.overlap(Face(0, 0, 10), Face(0, 15, 10)) == 0
+    assert faces.overlap(Face(0, 0, 10), Face(4, 5, 8)) == pytest.approx(30 / (100 + 64 - 30))
 
 
 @pytest.mark.skipif(faces.yunet_file() is None, reason="FERCORE_YUNET names no file of YuNet")

@@ -10,14 +10,16 @@ import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from fercore.adapt import ForeignNetwork, ranged
+from fercore.adapt import ForeignNetwork
 from fercore.bench import measure
 from fercore.combine import joined
 from fercore.config import RunConfig
 from fercore.embedding import penultimate
 from fercore.errors import UserError
-from fercore.foreign import OnnxOptions, import_onnx, import_predictions, read_table
+from fercore.foreign import OnnxOptions, import_onnx, import_predictions
+from fercore.network_inputs import ranged
 from fercore.onnx_session import OnnxNetwork
+from fercore.prediction_tables import Part, read_table
 from fercore.runs import check_run, read_run
 from tests.tiny import make_splits
 
@@ -143,7 +145,7 @@ def test_an_onnx_network_becomes_a_run_like_our_own(tmp_path, splits):
     assert source.output == "logits"
     # Compared with nothing, and it does not say otherwise.
     assert (run.results.onnx.max_difference, run.results.onnx.n) == (None, None)
-    assert set(tried) == {"0-255", "0-1", "-1-1"}
+    assert set(tried) == {"0-255", "0-1", "-1-1", "imagenet"}
     assert run.results.parameters == weights.size + bias.size
     assert sum(layer.parameters for layer in run.layers()) == run.results.parameters
     assert set(run.results.splits) == {"validation", "test", "test_unique"}
@@ -256,11 +258,11 @@ def test_rows_in_order_are_checked_by_their_labels(tmp_path, splits):
     table = table.rename(columns={name: f"prob_{name}" for name in splits.class_names})
     path = tmp_path / "theirs.csv"
     table.to_csv(path, index=False)
-    found = read_table(path, splits["test"], splits.class_names)
-    assert found.shape == (140, 7)
+    part = Part(splits["test"], splits.class_names)
+    assert read_table(path, part).probabilities.shape == (140, 7)
     table.iloc[::-1].to_csv(path, index=False)
     with pytest.raises(UserError, match="need a column id"):
-        read_table(path, splits["test"], splits.class_names)
+        read_table(path, part)
 
 
 def _without_id(table):

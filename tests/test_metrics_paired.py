@@ -178,3 +178,13 @@ def test_what_makes_no_sense_is_refused():
         metrics.paired_bootstrap(LABELS, FIRST, SECOND, 7, confidence=95)
     with pytest.raises(ValueError, match="above 0"):
         metrics.apply_temperature(np.eye(3), 0.0)
+
+
+def test_holm_adjusts_p_values_in_their_order():
+    # By hand: 4 x 0.005, 3 x 0.01, 2 x 0.03, and never less than the one before.
+    assert metrics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert metrics.holm([0.6, 0.7]) == [1.0, 1.0]
+    assert metrics.holm([0.03]) == [0.03]
+    assert metrics.holm([]) == []
+    with pytest.raises(ValueError, match="expected values from 0 to 1"):
+        metrics.holm([0.5, float("nan")])

@@ -131,6 +131,16 @@ def test_runs_on_two_versions_of_a_dataset_have_no_mean():
     assert (found.paper.mean, found.paper.seeds) == (pytest.approx(66.0), 1)
 
 
+def test_a_seed_that_is_trained_again_counts_once():
+    first, other = made("le2019-deep", 0.64), made("le2019-deep", 0.66, 1)
+    results = first.results.model_copy(update={"finished": "2100-01-01T00:00:00+00:00"})
+    # The official division has no seed: this one trained the same.
+    config = load_config("le2019-deep", {"protocol.split_seed": 7})
+    again = replace(first, path=Path("again"), config=config, results=results)
+    found = comparison("le2019-deep", [first, again, other]).paper
+    assert (found.seeds, found.runs) == (2, ("again", other.id))
+
+
 def test_copies_of_one_face_give_no_interval():
     found = comparison("rath2021-balanced", [made("rath2021-balanced", 0.79)])
     assert (found.paper.low, found.paper.high, found.status) == (None, None, "reached")
@@ -243,6 +253,8 @@ def test_folds_count_once_all_of_them_are_there():
 def test_what_was_interrupted_is_gone_on_with(tmp_path):
     begun = made("le2019-deep", 0.3)
     interrupted = Run(tmp_path / begun.id, "interrupted", begun.config)
+    interrupted.path.mkdir()
+    (interrupted.path / "log.jsonl").write_text("{}\n{}\n")
     job = job_of("le2019-deep", 0, 0)
     # Without a checkpoint, as in a clone of what another machine began, there is nothing to go on.
     assert words_for(job, [interrupted]) == ["train", "le2019-deep", "--seed", "0"]

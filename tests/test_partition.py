@@ -192,6 +192,14 @@ def test_copies_before_the_split_land_on_both_sides_and_are_known_as_repeats():
     np.testing.assert_array_equal(unique, [name not in trained for name in tested])
 
 
+def test_without_copies_nothing_is_copied_before_the_split():
+    online = {"mode": "online", "horizontal_flip": True, "times": {}}
+    protocol = {"split": "random", "copies": "before_split", "honest": False}
+    divided = divide(config(protocol=protocol, augmentation=online), make_pool())
+    assert sum(map(len, divided.parts.values())) == 120
+    assert all(part.copies is None for part in divided.parts.values())
+
+
 def test_doubling_copies_every_training_image_once():
     doubled = tiny_config(augmentation={"mode": "doubled", "rotation": 10})
     train = divide(doubled, make_splits())["train"]
@@ -338,6 +346,14 @@ def test_images_are_resized_or_cut_and_padded():
     images = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4) * 5
     halved = fit_images(np.repeat(np.repeat(images, 4, 1), 4, 2), ImageConfig(size=8))
     np.testing.assert_array_equal(halved, np.repeat(np.repeat(images, 2, 1), 2, 2))
+    # Where an image shrinks every pixel counts, where it grows the levels lie between.
+    checks = np.indices((16, 16)).sum(axis=0)[None].astype(np.uint8) % 2 * 255
+    assert set(np.unique(fit_images(checks, ImageConfig(size=8)))) <= {127, 128}
+    edge = np.repeat(np.array([[0, 0, 200, 200]], np.uint8), 4, axis=0)[None]
+    grown = fit_images(edge, ImageConfig(size=8))[0, 0].astype(int)
+    np.testing.assert_array_equal(grown, [0, 0, 0, 50, 150, 200, 200, 200])
+    one_way = fit_images(np.zeros((1, 4, 12), np.uint8) + 7, ImageConfig(size=8))
+    np.testing.assert_array_equal(one_way, np.full((1, 8, 8), 7))
     large = np.random.default_rng(0).integers(0, 256, (3, 20, 16), dtype=np.uint8)
     cut = fit_images(large, ImageConfig(size=10, fit="crop_or_pad"))
     np.testing.assert_array_equal(cut, large[:, 5:15, 3:13])
@@ -345,6 +361,9 @@ def test_images_are_resized_or_cut_and_padded():
     np.testing.assert_array_equal(padded[:, 2:22, 4:20], large)
     assert padded.sum() == large.sum()
     assert fit_images(large, ImageConfig()) is large
+    odd = fit_images(large, ImageConfig(size=17, fit="crop_or_pad"))
+    np.testing.assert_array_equal(odd[:, :, :16], large[:, 1:18])
+    assert not odd[:, :, 16].any()
 
 
 def test_the_network_sees_the_size_that_the_config_asks_for():

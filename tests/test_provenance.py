@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from fercore import provenance
+from fercore.budget import Device
 from fercore.data.splits import Splits
 from fercore.protocol import plan
+from fercore.runs import Run
 from tests.tiny import tiny_config
 
 
@@ -45,3 +47,57 @@ def test_the_commit_is_that_of_the_code_that_runs(
     assert commit() == git("rev-parse", "HEAD")
     (package / "models" / "mine.py").write_text("def build(): ...")
     assert commit() == git("rev-parse", "HEAD") + "+changes"
+
+
+def environment(splits: Splits, command: str = "fercore train tiny", **changes: object):
+    words = {"backend": "tensorflow", "device": "CPU A", "precision": "mixed_bfloat16"} | changes
+    return provenance.describe(command, splits, plan(tiny_config(), splits), **words)
+
+
+def test_a_run_names_every_session_that_trained_it(splits: Splits):
+    first = provenance.add_session(None, environment(splits), first_epoch=1)
+    assert provenance.session_summary(first) == provenance.last_change(first) == ""
+    there = environment(splits, "fercore train --resume X", device="CPU B", precision="float32")
+    both = provenance.add_session(first, there, first_epoch=4)
+    assert both.command == "fercore train tiny"
+    assert [own.command for own in both.sessions] == [first.command, there.command]
+    assert [own.first_epoch for own in both.sessions] == [1, 4]
+    assert both.devices == ("CPU A", "CPU B")
+    changed = "device (CPU A → CPU B), precision (mixed_bfloat16 → float32)"
+    assert provenance.last_change(both) == changed
+    assert provenance.session_summary(both) == (
+        f"trained in 2 sessions on 2 machines; from epoch 4: {changed}"
+    )
+    assert type(both).model_validate_json(both.model_dump_json()) == both
+
+
+def test_a_session_that_left_no_epoch_is_not_counted(splits: Splits):
+    first = provenance.add_session(None, environment(splits), first_epoch=1)
+    killed = provenance.add_session(first, environment(splits, device="CPU B"), first_epoch=4)
+    again = provenance.add_session(killed, environment(splits, device="CPU C"), first_epoch=4)
+    assert again.devices == ("CPU A", "CPU C")
+    anew = provenance.add_session(
+        first, environment(splits, "fercore train --resume X", device="CPU B"), first_epoch=1
+    )
+    assert (anew.device, len(anew.sessions)) == ("CPU B", 1)
+    assert anew.command == "fercore train tiny"
+
+
+def test_a_run_of_an_earlier_version_keeps_its_first_session(splits: Splits):
+    known = environment(splits)
+    assert known.sessions == ()
+    both = provenance.add_session(known, environment(splits, backend="jax"), first_epoch=3)
+    assert [own.backend for own in both.sessions] == ["tensorflow", "jax"]
+    assert provenance.last_change(both) == "backend (tensorflow → jax)"
+    assert "in 2 sessions on 1 machine;" in provenance.session_summary(both)
+
+
+def test_a_duration_on_two_devices_is_none_of_either(splits: Splits, tmp_path: Path):
+    first = provenance.add_session(None, environment(splits), first_epoch=1)
+    both = provenance.add_session(first, environment(splits, device="CPU B"), first_epoch=2)
+    device = Device(frozenset({"CPU A"}), "tensorflow", first.cores)
+    one, other = (
+        Run(tmp_path, "finished", tiny_config(), environment=known) for known in (first, both)
+    )
+    assert device.trained(one)
+    assert not device.trained(other)

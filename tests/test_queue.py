@@ -196,9 +196,8 @@ def test_what_cannot_be_done_here_says_why(tmp_path, monkeypatch):
     tiny = ("train", "facet-tiny", "--seed", "0")
     running = replace(trained(tmp_path, "facet-tiny", 0), state="running", results=None)
     assert "is being trained at this moment" in why(jobs, [running], *tiny)
-    lost = trained(tmp_path, "facet-tiny", 0)
-    lost = replace(lost, results=lost.results.model_copy(update={"stopped_by": "not a number"}))
-    assert "became NaN" in why(jobs, [lost], *tiny)
+    lost = replace(trained(tmp_path, "facet-tiny", 0), state="diverged", results=None)
+    assert "diverged; training it again would end the same way" in why(jobs, [lost], *tiny)
     absent = queue.datasets.DatasetStatus("fer2013", installed=False)
     monkeypatch.setattr("fercore.cli.queue.datasets.status", lambda name, root: absent)
     assert why(jobs, [], *tiny) == "the dataset fer2013 is not installed"

@@ -9,6 +9,8 @@ import pytest
 
 from fercore.data import exclusion
 from fercore.errors import UserError
+from fercore.evaluate import predictions_of
+from fercore.protocol import plan
 from fercore.recorder import RunWriter
 from fercore.records import Environment, LogRow
 from fercore.runs import (
@@ -21,7 +23,7 @@ from fercore.runs import (
     read_run,
     trained,
 )
-from tests.tiny import Told, tiny_config
+from tests.tiny import Told, answers, make_splits, tiny_config
 
 ENVIRONMENT = Environment(
     command="fercore train tiny",
@@ -62,9 +64,9 @@ def writer(tmp_path):
     return made
 
 
-def test_a_new_run_is_running_and_named_after_its_experiment(writer):
+def test_a_new_run_is_starting_and_named_after_its_experiment(writer):
     run = read_run(writer.path)
-    assert run.state == "running"
+    assert run.state == "starting"
     assert run.problem == ""
     assert run.id.startswith("tiny-s3-")
     assert run.config.seed == 3
@@ -74,15 +76,6 @@ def test_two_runs_of_one_second_get_two_folders(tmp_path):
     made = {RunWriter.create(tmp_path, tiny_config()).path for _ in range(5)}
     assert len(made) == 5
     assert sorted(made) == sorted(run.path for run in list_runs(tmp_path))
-
-
-def test_running_means_a_fresh_heartbeat(writer):
-    status = json.loads((writer.path / "status.json").read_text())
-    status["heartbeat"] = time.time() - 31
-    (writer.path / "status.json").write_text(json.dumps(status))
-    assert read_run(writer.path).state == "stalled"
-    writer.set_status()
-    assert read_run(writer.path).state == "running"
 
 
 def test_the_heartbeat_goes_on_by_itself_and_survives_a_full_disk(writer, monkeypatch):
@@ -95,7 +88,7 @@ def test_the_heartbeat_goes_on_by_itself_and_survives_a_full_disk(writer, monkey
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(writer, "write_json", fail_once)
-    with writer.heartbeat():
+    with writer:
         deadline = time.monotonic() + 5
         while len(calls) < 3 and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -153,6 +146,17 @@ def test_foreign_folders_and_files_do_not_hide_the_runs(writer):
 
 def test_no_root_holds_no_runs(tmp_path):
     assert list_runs(tmp_path / "absent") == []
+
+
+def test_which_images_repeat_is_stored_with_the_predictions(writer):
+    """By a training, an import and a combination alike: `predictions_of` says it for all."""
+    protocol = plan(tiny_config(), make_splits())
+    said = {role: answers(split.labels, 100) for role, split in protocol.judged.items()}
+    writer.write_predictions(predictions_of(protocol, said))
+    run = read_run(writer.path)
+    keep = run.predictions("test").unique
+    assert keep.tolist() == [False] * 3 + [True] * 137
+    assert run.predictions("validation").unique is None
 
 
 def test_predictions_come_back_in_half_precision(writer):
@@ -283,7 +287,13 @@ def test_a_check_compares_figures_matrix_and_predictions(tmp_path):
         for name, value in arrays.items()
     }
     np.savez_compressed(path / "predictions.npz", **few)
-    assert check_run(path) == ["predictions.npz: test gives another matrix than results.json"]
+    assert check_run(path)[0] == "predictions.npz: test gives another matrix than results.json"
+    (path / "predictions.npz").write_bytes(said)
+    other = arrays | {"test_unique": np.arange(len(arrays["test_ids"])) < 100}
+    np.savez_compressed(path / "predictions.npz", **other)
+    assert check_run(path) == [
+        "predictions.npz: test_unique gives another matrix than results.json"
+    ]
     (path / "predictions.npz").write_bytes(said)
     results = json.loads((path / "results.json").read_bytes())
     results["splits"]["test"]["accuracy"] = 0.99

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fercore import faces
+from fercore import faces, tracking
 from fercore.faces import Face
 from fercore.tracking import FaceTracker
 from tests.photos import scene
@@ -130,3 +130,95 @@ def test_frames_may_be_grey_small_or_change_their_size(haar):
     assert len(follow(tracker, [grey] * 6)[-1]) == 1
     follow(tracker, [np.zeros((20, 20), np.uint8), np.zeros((1, 1), np.uint8)], start=6)
     assert len(follow(tracker, [scene(160, 120, 0.6, (240, 320))] * 40, start=8)[-1]) == 1
+
+
+def place(face):
+    return face.left + face.side / 2, face.top + face.side / 2, face.side, face.angle
+
+
+@pytest.mark.parametrize(
+    ("shift", "share"),
+    # At rest a third of the way, far moves (15% of the face and more) nearly all of it.
+    [(0.0, 0.35), (6.0, 0.35 + 0.5 * 6 / 9), (9.0, 0.85), (40.0, 0.85)],
+)
+def test_a_face_is_shown_nearer_to_its_new_place_the_farther_it_moved(shift, share):
+    before = Face(100, 50, 60, angle=0.2)
+    along, across = Face(100 + shift, 50, 60, 0.4), Face(100, 50 + shift, 60, 0.4)
+    x, y, side, angle = place(tracking._steadied(before, along))
+    assert (x, y, side) == pytest.approx((130 + share * shift, 80, 60))
+    assert angle == pytest.approx(0.2 + 0.35 * 0.2)
+    assert place(tracking._steadied(before, across))[:2] == pytest.approx((130, 80 + share * shift))
+
+
+def test_a_face_that_grows_where_it_is_keeps_its_centre():
+    x, y, side, _ = place(tracking._steadied(Face(100, 50, 60), Face(90, 40, 80)))
+    assert (x, y) == pytest.approx((130, 80))
+    assert side == pytest.approx(60 + 0.35 * 20)
+
+
+def test_the_part_around_a_face_reaches_as_far_on_every_side_and_ends_at_the_edge():
+    image = np.arange(200 * 300, dtype=np.int32).reshape(200, 300)
+    left, top, part = tracking._around(Face(100, 60, 40), image)
+    assert (left, top, part.shape) == (82, 42, (76, 76))
+    assert part[0, 0] == image[42, 82]
+    left, top, part = tracking._around(Face(-10, 170, 40), image)
+    assert (left, top, part.shape) == (0, 152, (48, 48))
+    assert tracking._around(Face(100, -200, 40), image)[2].size == 0
+
+
+def test_of_two_tracks_on_one_face_the_first_stays():
+    def track(number, left):
+        return tracking.Track(number, Face(left, 0, 100), 3, 0.0)
+
+    # Intersections over unions of 0.43 and 0.39.
+    assert tracking._apart([track(1, 0), track(2, 40)]) == [track(1, 0)]
+    assert tracking._apart([track(1, 0), track(2, 44)]) == [track(1, 0), track(2, 44)]
+
+
+class Recorded:
+    """A finder that finds nothing and keeps what it is asked."""
+
+    kind = "haar"
+
+    def __init__(self):
+        self.asked = []
+
+    def find(self, image, smallest=None, largest=None):
+        self.asked.append((image.shape[:2], smallest, largest))
+        return []
+
+
+def test_a_frame_is_searched_reduced_and_more_so_beside_a_face():
+    tracker = FaceTracker(Recorded())
+    frame = np.zeros((480, 640), np.uint8)
+    tracker.update(frame, 0.0)
+    assert tracker.finder.asked == [((240, 320), None, None)]
+    tracker._tracks = [tracking.Track(1, Face(200, 100, 112), 3, 0.0)]
+    tracker._searched = 0.0
+    tracker.finder.asked.clear()
+    tracker.update(frame, 0.3)  # too early for another search of the whole frame
+    # 112 pixels and 45% more on each side, at half the size; sizes are looked for near its own.
+    assert [shape for shape, *_ in tracker.finder.asked] == [((212) // 2, (212) // 2)]
+    assert tracker.finder.asked[0][1:] == pytest.approx((0.7 * 56, 1.45 * 56))
+    tracker._tracks = [tracking.Track(1, Face(200, 100, 112), 3, 0.0)]
+    tracker.finder.asked.clear()
+    tracker.update(frame, 0.4)
+    assert tracker.finder.asked[0] == ((180, 240), None, None)
+
+
+def test_a_small_frame_is_searched_as_it_is():
+    tracker = FaceTracker(Recorded())
+    tracker.update(np.zeros((240, 320), np.uint8), 0.0)
+    tracker.update(np.zeros((100, 320), np.uint8), 1.0)
+    assert [shape for shape, *_ in tracker.finder.asked] == [(240, 320), (100, 320)]
+
+
+def test_a_face_counts_from_the_third_frame_that_shows_it_and_not_before():
+    face = Face(100, 100, 60, score=1)
+    frame = np.zeros((240, 240), np.uint8)
+    tracker = FaceTracker(Scripted([[face]] * 3))
+    seen = [tracker.update(frame, float(second)) for second in range(3)]
+    assert [len(tracks) for tracks in seen] == [0, 0, 1]
+    (track,) = seen[-1]
+    assert (track.number, track.finds, track.seen) == (1, 3, 2.0)
+    assert place(track.face) == pytest.approx(place(face))

@@ -6,6 +6,7 @@ import pytest
 
 from fercore.errors import UserError
 from fercore.evaluate import evaluate_onnx, judge
+from fercore.locks import HOST
 from fercore.protocol import plan
 from fercore.recorder import RunWriter
 from fercore.runs import check_run, read_run
@@ -221,6 +222,8 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(splits, tmp_path):
 
     results = train(config, splits, RunWriter(parts.path), resume=True)
     assert results.stopped_by == "epochs"
+    sessions = read_run(parts.path).environment.sessions
+    assert [(own.first_epoch, own.host) for own in sessions] == [(1, HOST), (2, HOST)]
     expected, got = read_run(whole.path).log(), read_run(parts.path).log()
     assert [row.epoch for row in got] == [1, 2, 3]
     for left, right in zip(expected, got, strict=True):
@@ -350,19 +353,148 @@ def test_an_interrupt_before_the_first_epoch_leaves_a_run_that_says_so(splits, t
 
     with pytest.raises(KeyboardInterrupt):
         train(config, splits, writer, on_progress=interrupt)
-    assert read_run(writer.path).state == "interrupted"
-    with pytest.raises(UserError, match="no checkpoint"):
-        train(config, splits, RunWriter(writer.path), resume=True)
+    run = read_run(writer.path)
+    assert (run.state, run.can_resume, run.has_no_progress) == ("interrupted", True, True)
+    (writer.path / "log.jsonl").write_text('{"epoch": 1, "lo')
+    longer = tiny_config(epochs=4)
+    train(longer, splits, RunWriter.claim(writer.path), resume=True)
+    assert check_run(writer.path) == []
+    run = read_run(writer.path)
+    assert (run.config, [row.epoch for row in run.log()]) == (longer, [1, 2, 3, 4])
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(splits, tmp_path):
+def diverged(writer):
+    """A run that diverged, after checking that it says so and exports nothing."""
+    run = read_run(writer.path)
+    assert (run.state, run.results, run.can_resume) == ("diverged", None, False)
+    assert not (run.path / "model.onnx").exists()
+    assert "\n" not in run.status.message
+    return run
+
+
+def test_a_loss_that_is_not_finite_in_the_first_epoch(splits, tmp_path):
     config = tiny_config(optimizer={"name": "sgd", "learning_rate": 1e12})
     writer = RunWriter.create(tmp_path, config)
-    with pytest.raises(UserError, match="learning rate 1e\\+12"):
+    with pytest.raises(UserError, match=r"diverged: the .* loss of epoch 1 is .* rate 1e\+12"):
         train(config, splits, writer)
-    run = read_run(writer.path)
-    assert run.state == "failed"
-    assert "not finite" in run.status.message
+    assert diverged(writer).log() == []
+
+
+def test_a_loss_that_is_not_finite_later_keeps_the_log(splits, tmp_path, monkeypatch):
+    rates = {0: 1e-3, 1: 1e30}
+    monkeypatch.setattr("fercore.train.schedule.learning_rate", lambda config, log: rates[len(log)])
+    writer = RunWriter.create(tmp_path, tiny_config())
+    with pytest.raises(UserError, match=r"loss of epoch 2 is .*; its log is kept"):
+        train(tiny_config(), splits, writer)
+    assert [row.epoch for row in diverged(writer).log()] == [1]
+
+
+def test_a_validation_loss_that_is_not_finite(splits, tmp_path, monkeypatch):
+    scores = {"loss": float("nan"), "nll": float("nan"), "accuracy": 0.1}
+    monkeypatch.setattr("fercore.train.Trainee.evaluate", lambda self, **options: scores)
+    writer = RunWriter.create(tmp_path, tiny_config())
+    with pytest.raises(UserError, match="the validation loss of epoch 1 is nan"):
+        train(tiny_config(), splits, writer)
+    diverged(writer)
+
+
+@pytest.mark.parametrize("head", ["network", "random_forest"])
+def test_outputs_that_are_not_finite_are_not_evaluated(splits, tmp_path, monkeypatch, head):
+    """As where a weight is too large for the half precision that the network is stored in."""
+    nan = {"predict": (140, 7), "forest.forward": (600, 64)}
+    for name, shape in nan.items():
+        outputs = np.full(shape, np.nan, np.float32)
+        monkeypatch.setattr(f"fercore.train.{name}", lambda *_, outputs=outputs: outputs)
+    config = tiny_config(head=head, epochs=1)
+    writer = RunWriter.create(tmp_path, config)
+    with pytest.raises(UserError, match=r"outputs for .* images are not finite numbers"):
+        train(config, splits, writer)
+    assert [row.epoch for row in diverged(writer).log()] == [1]
+
+
+@pytest.mark.parametrize("asked", ["once", "always"])
+def test_a_teacher_whose_outputs_are_not_finite_is_refused(
+    splits, tmp_path, monkeypatch, finished, asked
+):
+    teacher = read_run(finished[2].path)
+    nan = np.full((600, 7), np.nan, np.float32)
+    monkeypatch.setattr("fercore.train.find_teachers", lambda *_: (teacher,))
+    monkeypatch.setattr("fercore.train.combine.answers", lambda *_, **__: nan)
+    monkeypatch.setattr("fercore.train.checkpoints.teacher", lambda *_: None)
+    monkeypatch.setattr("fercore.train.forward", lambda *_: nan)
+    field = {"teachers": [teacher.id], "weight": 0.5, "temperature": 2}
+    if asked == "once":
+        field["asked"] = "once"
+    config = tiny_config(distillation=field)
+    with pytest.raises(UserError, match=f"the teacher {teacher.id}, whose outputs for 600 of 600"):
+        train(config, splits, RunWriter.create(tmp_path, config))
+
+
+@pytest.fixture
+def interrupted(splits, tmp_path, monkeypatch):
+    """A run of three epochs that was stopped in the third."""
+    monkeypatch.setattr("fercore.train.SAVE_SECONDS", 0)
+
+    def interrupt(progress):
+        if progress.epoch == 3 and progress.step > 3:
+            raise KeyboardInterrupt
+
+    writer = RunWriter.create(tmp_path, tiny_config())
+    train(tiny_config(), splits, writer, on_progress=interrupt)
+    return writer.path
+
+
+def damage(path, line):
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[line] = b'{"epoch": 1, "los\x00\n'
+    path.write_bytes(b"".join(lines))
+
+
+def test_a_log_that_was_damaged_is_restored_from_the_checkpoint(splits, interrupted):
+    path = interrupted
+    before = read_run(path).log()
+    damage(path / "log.jsonl", 0)
+    # Weights of another epoch, as a kill between two files used to leave.
+    (path / "checkpoints" / "best.npz").unlink()
+    notes = []
+    results = train(
+        tiny_config(),
+        splits,
+        RunWriter.claim(path),
+        resume=True,
+        on_progress=lambda progress: notes.append(progress.note),
+    )
+    assert [note for note in notes if note] == [
+        "log.jsonl is damaged; the epochs behind the checkpoint are restored from it"
+    ]
+    log = read_run(path).log()
+    assert log[:2] == before
+    assert [row.epoch for row in log] == [1, 2, 3]
+    best = max(log, key=lambda row: (row.val_accuracy, -row.epoch))
+    assert results.selection.epoch == best.epoch
+    assert check_run(path) == []
+
+
+def test_a_checkpoint_of_an_earlier_version_needs_its_log_and_its_best_weights(splits, interrupted):
+    """They lay in files of their own."""
+    path = interrupted
+    last, best = (path / "checkpoints" / f"{name}.npz" for name in ("last", "best"))
+    with np.load(last) as stored:
+        arrays = {name: stored[name] for name in stored.files if name[0] in "0e"}
+    np.savez(last, **arrays)
+    whole = (path / "log.jsonl").read_bytes()
+    damage(path / "log.jsonl", 0)
+    with pytest.raises(UserError, match=r"expected the epochs 1 to 2, .* found 0 in order"):
+        train(tiny_config(), splits, RunWriter.claim(path), resume=True)
+    (path / "log.jsonl").write_bytes(whole)
+    with np.load(best) as stored:
+        np.savez(best, **dict(stored) | {"epoch": np.int64(3)})
+    with pytest.raises(UserError, match=r"is of epoch 3, but last\.npz of epoch 2"):
+        train(tiny_config(), splits, RunWriter.claim(path), resume=True)
+    with np.load(best) as stored:
+        np.savez(best, **dict(stored) | {"epoch": np.int64(1)})
+    train(tiny_config(), splits, RunWriter.claim(path), resume=True)
+    assert check_run(path) == []
 
 
 def test_a_full_disk_loses_nothing_that_was_written(splits, tmp_path, monkeypatch):
@@ -569,7 +701,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     small = models.build("katkar2021", (48, 48, 1), 7)
     large = models.build("le2019", (48, 48, 1), 7)
     path = tmp_path / "weights.npz"
-    checkpoints.save({path: small.variables}, epoch=5)
+    checkpoints.save(path, small.variables, epoch=5)
     assert checkpoints.load(path, small.variables) == 5
     with pytest.raises(UserError, match="do not fit"):
         checkpoints.load(path, large.variables)
@@ -581,26 +713,20 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
         checkpoints.load(path, small.variables)
 
 
-def test_of_two_checkpoints_that_do_not_both_fit_on_the_disk_none_is_replaced(
-    tmp_path, monkeypatch
-):
+def test_a_checkpoint_that_does_not_fit_on_the_disk_replaces_nothing(tmp_path, monkeypatch):
     from fercore import checkpoints
 
     old, new = [np.zeros(3, np.float32)], [np.ones(3, np.float32)]
-    best, last = tmp_path / "best.npz", tmp_path / "last.npz"
-    checkpoints.save({last: old, best: old}, epoch=1)
-    stored = best.read_bytes(), last.read_bytes()
-    written = []
-    save = np.savez
+    last = tmp_path / "last.npz"
+    checkpoints.save_training(last, old, checkpoints.Weights(0, old), [])
+    stored = last.read_bytes()
 
     def full(file, **arrays):
-        written.append(file)
-        if len(written) == 2:
-            raise OSError(28, "No space left on device")
-        save(file, **arrays)
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("numpy.savez", full)
     with pytest.raises(OSError, match="No space"):
-        checkpoints.save({last: new, best: new}, epoch=2)
-    assert (best.read_bytes(), last.read_bytes()) == stored
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.npz", "last.npz"]
+        checkpoints.save_training(last, new, checkpoints.Weights(0, new), [])
+    assert last.read_bytes() == stored
+    assert list(tmp_path.iterdir()) == [last]

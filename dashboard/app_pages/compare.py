@@ -28,7 +28,9 @@ baseline = versus.section(view)
 with menu, st.container(horizontal=True, vertical_alignment="center", gap="medium"):
     exports.menu(
         "comparison",
-        lambda: tables.headline_table(view.runs, view.labels, view.colors, view.split),
+        lambda: tables.headline_table(
+            view.runs, view.labels, view.colors, view.evaluations.results
+        ),
         reports.of_comparison(view, baseline),
     )
     st.page_link(

@@ -23,6 +23,7 @@ comparison.cautions(view)
 if not view.evaluated:
     st.info("None of these runs has figures on this evaluation.", icon=":material/info:")
     st.stop()
+comparison.say_images(view)
 confusions.matrices(view, shown)
 confusions.faces(view)
 confusions.pair(view, shown)

@@ -7,7 +7,7 @@ from fercore import papers
 
 st.title("Papers", anchor=False)
 runs = cached.list_runs()
-rows = papers.compare(runs)
+rows = cached.paper_rows(runs)
 published.summary(rows)
 titles = {"all": "All"} | {system.key: published.short(system) for system in papers.systems()}
 titles[own.KEY] = "Ours"

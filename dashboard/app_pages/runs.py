@@ -37,7 +37,8 @@ if real:
     if any(facts.dropped_classes(run) for run in real):
         st.caption(
             "An orange badge marks a run that leaves classes out: its accuracy is of fewer images. "
-            "“All classes” is the figure to rank by; it counts every test image."
+            "“All classes” counts every test image and can be compared. To choose a run, sort by "
+            "validation accuracy: a choice by a test figure makes that figure too high."
         )
 elif not any(not facts.is_synthetic(run) for run in readable):
     st.info(

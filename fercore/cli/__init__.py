@@ -6,6 +6,7 @@ left to train or nothing that fits the time, 130 interrupted.
 """
 
 import errno
+import io
 import os
 import sys
 from importlib import metadata
@@ -28,6 +29,7 @@ from fercore.cli import (
     runs,
 )
 from fercore.errors import UserError
+from fercore.names import storable_name
 
 app = typer.Typer(
     help="Train, log and compare small networks for facial-expression recognition.",
@@ -69,7 +71,15 @@ def main() -> None:
     """Run the command line and exit with its status."""
     # Set before any import of TensorFlow: its notes on instruction sets are no use to anyone here.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    escape_unprintable()
     sys.exit(_run())
+
+
+def escape_unprintable() -> None:
+    """Write out what the terminal's encoding lacks, such as a name of a file that is not UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run() -> int:
@@ -103,5 +113,5 @@ def _usage(message: str) -> int:
 
 
 def _fail(message: str, status: int = 2) -> int:
-    print(f"fercore: error: {message}", file=sys.stderr)
+    print(f"fercore: error: {storable_name(message)}", file=sys.stderr)
     return status

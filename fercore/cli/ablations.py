@@ -14,6 +14,7 @@ from fercore.cli.options import (
     AsJson,
     DataRoot,
     RunsRoot,
+    list_whole_runs,
     markdown_table,
     plain_table,
     print_json,
@@ -62,7 +63,7 @@ def ablate(
     if train:
         for study, changes in wanted:
             _train_missing(study, changes, seeds or study.seeds, root, data_root(data))
-    known = list_runs(root)
+    known = list_whole_runs(root)
     tables = [(study, _lines(study, changes, known)) for study, changes in wanted]
     if as_json:
         print_json([_as_json(study, lines) for study, lines in tables])

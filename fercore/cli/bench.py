@@ -6,10 +6,19 @@ from typing import Annotated
 
 import typer
 
-from fercore.cli.options import AsJson, DataRoot, RunsRoot, plain_table, print_json, print_table
+from fercore.cli.options import (
+    AsJson,
+    DataRoot,
+    RunsRoot,
+    list_whole_runs,
+    plain_table,
+    print_json,
+    print_table,
+)
 from fercore.errors import UserError
+from fercore.recreate import has_network
 from fercore.roots import data_root, runs_root
-from fercore.runs import find_run, list_runs
+from fercore.runs import find_run
 
 app = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True)
 
@@ -35,7 +44,7 @@ def inference(
     if runs:
         chosen = [find_run(folder, run) for run in runs]
     else:
-        chosen = [run for run in list_runs(folder) if run.onnx_path and run.config]
+        chosen = [run for run in list_whole_runs(folder) if has_network(run)]
     if not chosen:
         raise UserError(f"no run under {folder} has a network (model.onnx); train one first")
     measured = {run.id: measure(run) for run in chosen}
@@ -84,7 +93,7 @@ def live(
     if runs:
         chosen = [find_run(folder, run) for run in runs]
     else:
-        here = [run for run in list_runs(folder) if run.onnx_path and run.experiment]
+        here = [run for run in list_whole_runs(folder) if has_network(run) and run.experiment]
         usual = ("katkar2021-model2-original", "ranjan2023-model2-fer2013")
         found = {run.experiment.name: run for run in reversed(here) if run.experiment}
         chosen = [found[name] for name in usual if name in found] or here[:1]

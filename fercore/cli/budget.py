@@ -19,9 +19,10 @@ from fercore.budget import (
     short_name,
     this_device,
 )
-from fercore.cli.jobs import call_fercore, do, done, resumable, run_fercore, words_for
+from fercore.cli.jobs import call_fercore, claimed, do, done, resumable, run_fercore, words_for
 from fercore.cli.options import plain_table, print_json, print_table
 from fercore.cli.queue import QueuedJob, by_value, obstacle
+from fercore.errors import UserError
 from fercore.runs import Run, list_runs
 
 # Exit status where there is nothing to do: it ends a shell loop.
@@ -161,9 +162,13 @@ def _do_within(
     if job is None:
         status = call_fercore(queued.words, runs, data, _environment(queued), timeout=seconds)
         return _ending(status, "done")
-    words = [*words_for(job, known), "--minutes", f"{seconds / 60:.3f}"]
-    words += [] if shorten else ["--no-shorten"]
-    status = call_fercore(words, runs, data, timeout=seconds + GRACE_SECONDS)
+    try:
+        with claimed(job, runs):
+            words = [*words_for(job, list_runs(runs)), "--minutes", f"{seconds / 60:.3f}"]
+            words += [] if shorten else ["--no-shorten"]
+            status = call_fercore(words, runs, data, timeout=seconds + GRACE_SECONDS)
+    except UserError as error:  # another command has begun it since the runs were read
+        return str(error)
     before = {run.id for run in known}
     now = list_runs(runs)
     short = [run for run in now if run.id not in before and _is_short(run, job.config.name)]

@@ -14,6 +14,7 @@ import typer
 
 from fercore import data as datasets
 from fercore.cli.options import DataRoot, RunsRoot
+from fercore.data import store
 from fercore.errors import UserError
 from fercore.provenance import commit
 from fercore.roots import data_root, runs_root
@@ -24,6 +25,7 @@ NOT_NEEDED = {
     "aiortc",
     "av",
     "cleanlab",
+    "pillow-heif",
     "plotly",
     "streamlit",
     "streamlit-webrtc",
@@ -109,7 +111,7 @@ def bundle(
             shutil.copytree(package, partial / "fercore", ignore=ignored)
         for name in names:
             if (root / name).is_dir():  # one that is drawn by code has no files
-                shutil.copytree(root / name, partial / "data" / name)
+                _copy_dataset(root, name, partial / "data" / name)
         (partial / "runs").mkdir()
         for found in list_runs(runs_root(runs)):
             if found.results is not None:  # what is trained here is not trained there again
@@ -124,6 +126,15 @@ def bundle(
         shutil.rmtree(partial, ignore_errors=True)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     typer.echo(f"{folder} holds {size / 1e6:,.0f} MB; on the GPU machine: bash train.sh --help")
+
+
+def _copy_dataset(root: Path, name: str, target: Path) -> None:
+    """Copy what is installed, without the previous version that is kept beside it."""
+    found = store.manifest(root, name)
+    if found is not None:
+        target.mkdir(parents=True)
+        for file in (store.MANIFEST, found.file):
+            shutil.copy2(root / name / file, target / file)
 
 
 def training_requirements(jax: str) -> list[str]:

@@ -34,12 +34,17 @@ def add_command(
             help="A dataset of your own: pixels to scale to [default: as it is stored; 48 if new].",
         ),
     ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out files that cannot be used, and name them.")
+    ] = False,
     root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
     """Convert a dataset's files into one compact file under the data root.
 
     Counts, repeated and constant images are reported. Adding the same files again changes nothing.
+    The version that is replaced is kept for `fercore data undo`. An archive may hold 500,000 files
+    and 32 GB.
 
     Example: fercore data add fer2013 fer2013.csv
     Example: fercore data add navras photos/ --new --size 48
@@ -58,8 +63,32 @@ def add_command(
             lambda done, _: spinner.update(f"reading: {done:,} images"),
             new_size=size,
             new=new,
+            skip_bad=skip_bad,
         )
     _print_report(report, data_root(root), as_json)
+
+
+@app.command("undo")
+def undo_command(
+    dataset: Annotated[str, typer.Argument(help="A dataset's name, such as fer2013.")],
+    root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring back the version of a dataset that the last change replaced.
+
+    One previous version is kept. A second undo brings the replacement back.
+
+    Example: fercore data undo fer2013
+    """
+    status = data.undo(dataset, data_root(root))
+    if as_json:
+        print_json(asdict(status))
+        return
+    total = sum(sum(classes.values()) for classes in status.counts.values())
+    typer.echo(
+        f"{dataset} is the previous version again: {total:,} images, fingerprint "
+        f"{status.fingerprint}; `fercore data undo {dataset}` brings the replacement back"
+    )
 
 
 @app.command("align")
@@ -113,6 +142,8 @@ def _print_report(report: data.AddReport, root: Path, as_json: bool) -> None:
     for note in report.notes:
         typer.echo(note)
     typer.echo(f"{report.dataset} is in {root}, fingerprint {report.fingerprint}")
+    if report.changed and data.has_previous(report.dataset, root):
+        typer.echo(f"the version before is kept: fercore data undo {report.dataset}")
 
 
 @app.command("list")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from fercore.cli.options import (
     DataRoot,
     RunsRoot,
     called_command,
+    list_whole_runs,
     percent,
     plain_table,
     print_evaluations,
@@ -22,7 +23,10 @@ from fercore.data.splits import POOL, Splits
 from fercore.errors import UserError
 from fercore.recreate import require_network
 from fercore.roots import data_root, runs_root
-from fercore.runs import Run, find_run, list_runs
+from fercore.runs import Run, find_run
+
+if TYPE_CHECKING:
+    from fercore.ancestry import Images
 
 SPLITS = {
     "public": "validation",
@@ -94,7 +98,7 @@ def evaluate(
         content = joined([network], found.results.class_names, "ten")
         views = OnnxNetwork(content, threads=0)
     result = evaluate_onnx(found, splits, role, views)
-    line = line_of(runs_root(runs), found)
+    line = list(line_of(runs_root(runs), found))
     if role == POOL and any(
         own and own.original_dataset and own.original_dataset.name == splits.original.name
         for _, own in line
@@ -104,6 +108,8 @@ def evaluate(
             f"{splits.original.name}: of all of them, this is no test",
             err=True,
         )
+    elif not same_images and role in splits.parts:
+        _note_seen_images(found.id, line, splits[role].images, data_root(data))
     if as_json:
         print_json({"run": found.id, "split": role, "tta": tta, **result.model_dump(mode="json")})
         return
@@ -118,6 +124,25 @@ def evaluate(
         f1 = "-" if row.f1 is None else f"{row.f1:.3f}"
         table.add_row(row.name, str(row.support), percent(row.precision), percent(row.recall), f1)
     print_table(table)
+
+
+def _note_seen_images(
+    name: str,
+    line: Sequence[tuple[str, Run | None]],
+    images: "Images",
+    root: Path,
+) -> None:
+    """Say how many of the evaluated images stand in the training of a run, or of its ancestors."""
+    from fercore.ancestry import count_seen
+
+    counts = [count_seen(own, images, root) for _, own in line if own and own.experiment]
+    if any(counts):
+        typer.echo(
+            f"note: {name}, or a run that it learnt from, was trained on "
+            f"{max(filter(None, counts)):,} of these {len(images):,} images, under the name of "
+            "another dataset: on them, this is no test",
+            err=True,
+        )
 
 
 def ensemble(
@@ -217,7 +242,9 @@ def _select(
     """Select members and print each step: the members, number of candidates and split title."""
     from fercore.selection import find_candidates, select_members
 
-    candidates = find_candidates(root, named or list_runs(root), splits, skip_unsuitable=not named)
+    candidates = find_candidates(
+        root, named or list_whole_runs(root), splits, skip_unsuitable=not named
+    )
     steps = select_members(candidates, size, average)
     results = candidates[0].results
     assert results is not None

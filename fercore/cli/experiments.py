@@ -3,7 +3,9 @@
 import json
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,12 +26,15 @@ from fercore.cli.options import (
 from fercore.cli.quiet import native_notes_silenced
 from fercore.config import ExperimentConfig, field_names, list_configs, load_config, nearest
 from fercore.errors import UserError
-from fercore.recreate import require_checkpoint
+from fercore.recreate import require_checkpoint, train_command
 from fercore.roots import data_root, runs_root
-from fercore.runs import Run, find_run, list_runs
+from fercore.runs import Run, find_run, list_runs, read_run
 
 if TYPE_CHECKING:
-    from fercore.records import LogRow, Results
+    from fercore.budget import TrainingBudget
+    from fercore.data.splits import Splits
+    from fercore.recorder import RunWriter
+    from fercore.records import Ancestor, LogRow, Results
     from fercore.trainee import OnProgress
     from fercore.trainee import Progress as TrainingProgress
 
@@ -92,7 +97,8 @@ def train(
     Any field of the config can be given as an option: --seed 1 --epochs 20
     --optimizer.learning-rate 0.01 --augmentation.rotation 10. Ctrl-C ends the training at the last
     epoch that was saved and evaluates what there is; a second one leaves the run to be resumed.
-    With --seeds, the same command goes on where it was stopped.
+    With --seeds, the same command goes on where it was stopped. A run that ended before its first
+    checkpoint is resumed from the start.
 
     With --minutes, training ends in time for evaluation and export. If the first three epochs show
     that the full schedule does not fit, they are discarded, and the experiment is trained as
@@ -117,114 +123,191 @@ def train(
         raise UserError(
             "expected an experiment, such as `fercore train synthetic-quick`, or --resume RUN"
         )
+    root, command = runs_root(runs), shlex.join(["fercore", "train", *words])
+    opened: AbstractContextManager[_Training]
+    if resume is not None:
+        command = shlex.join(["fercore", "train", "--resume", resume, *words])
+        opened = _resumed(find_run(root, resume), overrides, command, data_root(data))
+    else:
+        assert config is not None
+        opened = _begun(load_config(config, overrides), command, root, data_root(data))
+    with opened as training, _Display(quiet=as_json) as display:
+        budget = None
+        if minutes is not None:
+            left = 60 * minutes - (time.monotonic() - began)
+            experiment = training.config
+            budget = budget_for(experiment, left, list_runs(root), resumed=training.resume)
+        _load_framework(training, display)
+        outcome = _train_once(training, display, budget)
+        if isinstance(outcome, ScheduleTooLong) and outcome.epochs and budget and shorten:
+            fields = shortened(training.config, outcome.epochs)
+            display.say(
+                f"{training.config.name} does not fit: {outcome}; trained as {fields['name']} "
+                f"with {outcome.epochs} epochs instead"
+            )
+            experiment = training.config.model_copy(update=fields)
+            command = f"{command} {shlex.join(as_options(fields))}"
+            budget.restart()
+            from fercore.recorder import RunWriter
+
+            with RunWriter.create(root, experiment) as writer:
+                training = replace(training, config=experiment, writer=writer, command=command)
+                outcome = _train_once(training, display, budget)
+        if isinstance(outcome, ScheduleTooLong):
+            display.say(f"{training.config.name} is skipped, no run was made: {outcome}")
+            raise typer.Exit(DOES_NOT_FIT)
+    _print_results(training.writer.path.name, outcome, as_json)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """A training whose run directory is locked.
+
+    Attributes:
+        config: of the experiment.
+        splits: its dataset.
+        writer: of the run directory; holds its lock.
+        command: for the record.
+        resume: whether the run existed before.
+        ancestors: the runs that it begins with or learns from; of a resumed run they are recorded.
+    """
+
+    config: ExperimentConfig
+    splits: "Splits"
+    writer: "RunWriter"
+    command: str
+    resume: bool
+    ancestors: "tuple[Ancestor, ...]" = ()
+
+
+@contextmanager
+def _begun(config: ExperimentConfig, command: str, root: Path, data: Path) -> Iterator[_Training]:
+    """Make a new run directory, after everything that can be wrong with the request."""
+    from fercore.ancestry import check_ancestors
     from fercore.data import load
     from fercore.lineage import find_start, find_teachers
     from fercore.models import require
-    from fercore.protocol import plan, refuse_other_exclusion
+    from fercore.protocol import plan
     from fercore.recorder import RunWriter
 
-    root = runs_root(runs)
-    if resume is not None:
-        run = find_run(root, resume)
-        experiment = _resumable(run, overrides)
-        writer = RunWriter(run.path)
-        command = run.environment.command if run.environment else f"fercore train --resume {run.id}"
-        splits = load(experiment.dataset, data_root(data))
-        if run.environment and splits.fingerprint != run.environment.dataset_fingerprint:
-            raise UserError(
-                f"{run.id} began on {experiment.dataset} with the fingerprint "
-                f"{run.environment.dataset_fingerprint}, here it is {splits.fingerprint}; add the "
-                "dataset again from the same files, or train anew"
+    splits = load(config.dataset, data)
+    require(config.model)
+    find_start(root, config, splits)
+    plan(config, splits)
+    # The teachers' names stand for what is there now: the run names them one by one.
+    teachers = [run.id for run in find_teachers(root, config, splits)]
+    if teachers:
+        taught = config.distillation.model_copy(update={"teachers": tuple(teachers)})
+        config = config.model_copy(update={"distillation": taught})
+    ancestors = check_ancestors(root, config, splits, data)
+    for ancestor in ancestors:
+        if ancestor.tested_images_seen is None:
+            typer.echo(
+                f"note: the images that {ancestor.run} was trained on "
+                f"({ancestor.dataset or 'unknown'}) are not here: whether tested images are among "
+                "them is not known",
+                err=True,
             )
-        refuse_other_exclusion(run)
-        # Nobody else goes on with it while the framework is imported.
-        writer.try_status(state="running", phase="starting", epochs=experiment.epochs)
-    else:
-        assert config is not None
-        experiment = load_config(config, overrides)
-        splits = load(experiment.dataset, data_root(data))
-        # What can be wrong with the request is found before there is a run directory.
-        require(experiment.model)
-        find_start(root, experiment, splits)
-        plan(experiment, splits)
-        # The teachers' names stand for what is there now: the run names them one by one.
-        teachers = [run.id for run in find_teachers(root, experiment, splits)]
-        if teachers:
-            taught = experiment.distillation.model_copy(update={"teachers": tuple(teachers)})
-            experiment = experiment.model_copy(update={"distillation": taught})
-        if experiment.devices > 1:
-            with native_notes_silenced():
-                from fercore.device import require_devices
-
-                require_devices(experiment.devices)
-        writer = RunWriter.create(root, experiment)
-        command = shlex.join(["fercore", "train", *words])
-    budget = None
-    if minutes is not None:
-        left = 60 * minutes - (time.monotonic() - began)
-        budget = budget_for(experiment, left, list_runs(root), resumed=resume is not None)
-
-    with _Display(quiet=as_json) as display:
-        # Ten seconds of imports, after everything that can be wrong with the request.
+    if config.devices > 1:
         with native_notes_silenced():
+            from fercore.device import require_devices
+
+            require_devices(config.devices)
+    with RunWriter.create(root, config) as writer:
+        yield _Training(config, splits, writer, command, resume=False, ancestors=ancestors)
+
+
+@contextmanager
+def _resumed(run: Run, overrides: dict[str, Any], command: str, data: Path) -> Iterator[_Training]:
+    """Lock an existing run, before the data and the framework are loaded."""
+    from fercore.data import load
+    from fercore.protocol import refuse_other_exclusion
+    from fercore.recorder import RunWriter
+
+    _config_of(run)
+    with RunWriter.claim(run.path) as writer:
+        run = read_run(run.path)  # as it is now that nobody else changes it
+        config = _resumable(run, overrides)
+        if run.environment is None:  # which would name the command that begins it
+            command = train_command(run)
+        writer.announce(config.epochs)
+        try:
+            splits = load(config.dataset, data)
+            known = run.environment
+            if known and splits.fingerprint != known.dataset_fingerprint:
+                raise UserError(
+                    f"{run.id} began on {config.dataset} with the fingerprint "
+                    f"{known.dataset_fingerprint}, here it is {splits.fingerprint}; add the "
+                    "dataset again from the same files, or train anew"
+                )
+            refuse_other_exclusion(run)
+        except BaseException:
+            writer.withdraw()
+            raise
+        yield _Training(config, splits, writer, command, resume=True)
+
+
+def _load_framework(training: _Training, display: "_Display") -> None:
+    """Import Keras, which takes ten seconds and more, and say where it computes."""
+    try:
+        with native_notes_silenced():
+            from fercore import train as _trainer  # noqa: F401
             from fercore.device import describe_device, overlooks_gpu, terminate_like_interrupt
-            from fercore.train import train as train_run
         terminate_like_interrupt()
-        where = describe_device(experiment.devices)
-        display.say(f"{experiment.title}, seed {experiment.seed}, on {where}, into {writer.path}")
+        config = training.config
+        where = describe_device(config.devices)
+        display.say(f"{config.title}, seed {config.seed}, on {where}, into {training.writer.path}")
         if overlooks_gpu():
             display.say(
                 "an NVIDIA GPU is here that the Keras backend does not see: on JAX it trains with "
                 "KERAS_BACKEND=jax uv run --extra gpu fercore train ..."
             )
-
-        def train_once(
-            experiment: ExperimentConfig, writer: RunWriter, command: str
-        ) -> "Results | ScheduleTooLong":
-            def on_progress(progress: "TrainingProgress") -> None:
-                display.on_progress(progress)
-                if budget is not None:
-                    budget.on_progress(progress)
-
-            try:
-                return train_run(
-                    experiment,
-                    splits,
-                    writer,
-                    command=command,
-                    resume=resume is not None,
-                    on_progress=on_progress,
-                )
-            except ScheduleTooLong as too_long:
-                writer.discard()
-                return too_long.with_traceback(None)  # which holds on to the network
-            except UserError:
-                # The layers are written when the training can begin: before, nothing is worth it.
-                if resume is None and not (writer.path / "layers.json").is_file():
-                    writer.discard()
-                raise
-            except OSError as error:
-                raise UserError(
-                    f"cannot write {writer.path} ({error.strerror or error}); what was saved is "
-                    f"kept: mend that, then go on with: fercore train --resume {writer.path.name}"
-                ) from None
-
-        outcome = train_once(experiment, writer, command)
-        if isinstance(outcome, ScheduleTooLong) and outcome.epochs and budget and shorten:
-            fields = shortened(experiment, outcome.epochs)
-            display.say(
-                f"{experiment.name} does not fit: {outcome}; trained as {fields['name']} with "
-                f"{outcome.epochs} epochs instead"
+    except BaseException as error:
+        if training.resume:
+            training.writer.withdraw()
+        elif isinstance(error, KeyboardInterrupt):
+            training.writer.try_status(
+                state="interrupted", message="interrupted before its first epoch"
             )
-            experiment = experiment.model_copy(update=fields)
-            writer = RunWriter.create(root, experiment)
-            command = shlex.join(["fercore", "train", *words, *as_options(fields)])
-            budget.restart()
-            outcome = train_once(experiment, writer, command)
-        if isinstance(outcome, ScheduleTooLong):
-            display.say(f"{experiment.name} is skipped, no run was made: {outcome}")
-            raise typer.Exit(DOES_NOT_FIT)
-    _print_results(writer.path.name, outcome, as_json)
+        else:
+            training.writer.discard()
+        raise
+
+
+def _train_once(
+    training: _Training, display: "_Display", budget: "TrainingBudget | None"
+) -> "Results | ScheduleTooLong":
+    from fercore.train import train as train_run
+
+    def on_progress(progress: "TrainingProgress") -> None:
+        display.on_progress(progress)
+        if budget is not None:
+            budget.on_progress(progress)
+
+    writer = training.writer
+    try:
+        return train_run(
+            training.config,
+            training.splits,
+            writer,
+            command=training.command,
+            resume=training.resume,
+            ancestors=training.ancestors,
+            on_progress=on_progress,
+        )
+    except ScheduleTooLong as too_long:
+        writer.discard()
+        return too_long.with_traceback(None)  # which holds on to the network
+    except UserError:
+        # The layers are written when the training can begin: before, nothing is worth it.
+        if not training.resume and not (writer.path / "layers.json").is_file():
+            writer.discard()
+        raise
+    except OSError as error:
+        raise UserError(
+            f"cannot write {writer.path} ({error.strerror or error}); what was saved is "
+            f"kept: mend that, then go on with: fercore train --resume {writer.path.name}"
+        ) from None
 
 
 def _train_seeds(
@@ -256,23 +339,31 @@ def export(
 
     Example: fercore export RUN
     """
-    found = find_run(runs_root(runs), run)
-    config = _config_of(found)
-    if found.results is None:
-        raise UserError(f"{found.id} is {found.state}, expected a finished run")
-    require_checkpoint(found)
     from fercore.data import load
     from fercore.partition import divide
+    from fercore.recorder import held
 
-    with native_notes_silenced():
-        from fercore.export import export_finished
-
-    splits = divide(config, load(config.dataset, data_root(data)))
-    onnx = export_finished(found, splits["test"].images)
+    found = find_run(runs_root(runs), run)
+    _exportable(found)
+    with held(found.path):  # a resumption would change the checkpoint meanwhile
+        found = read_run(found.path)
+        config = _exportable(found)
+        splits = divide(config, load(config.dataset, data_root(data)))
+        with native_notes_silenced():
+            from fercore.export import export_finished
+        onnx = export_finished(found, splits["test"].images)
     typer.echo(
         f"{found.path / 'model.onnx'}: {onnx.bytes / 1e6:.2f} MB, kernels in {onnx.weights}, "
         f"probabilities equal to Keras's within {onnx.max_difference:.1e} over {onnx.n} images"
     )
+
+
+def _exportable(run: Run) -> ExperimentConfig:
+    config = _config_of(run)
+    if run.results is None:
+        raise UserError(f"{run.id} is {run.state}, expected a finished run")
+    require_checkpoint(run)
+    return config
 
 
 def parse_request(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
@@ -341,20 +432,23 @@ def _resumable(run: Run, overrides: dict[str, Any]) -> ExperimentConfig:
             f"received {', '.join('--' + name for name in overrides)} with --resume, expected "
             "--epochs alone: a resumed run keeps the config it began with"
         )
-    if run.state == "running":
-        raise UserError(f"{run.id} is running, in process {run.status.pid if run.status else '?'}")
     if overrides:
         config = load_config(run.path / "config.json", overrides)
         refuse_other_epochs(run, config)
     stopped = run.results.stopped_by if run.results else ""
-    if stopped in {"early stopping", "not a number"}:
+    if stopped == "early stopping":
         raise UserError(f"{run.id} was stopped by {stopped}, as its config asks; nothing to resume")
-    if run.results and len(run.log()) >= config.epochs:
+    if run.state == "diverged":
+        raise UserError(
+            f"{run.id} diverged, and would again; train anew with a lower learning rate "
+            "(--optimizer.learning-rate) or a bound on its gradients (--optimizer.clip-norm)"
+        )
+    if run.results and run.results.epochs_run >= config.epochs:
         raise UserError(
             f"{run.id} has all of its {config.epochs} epochs; for more: "
             f"fercore train --resume {run.id} --epochs N"
         )
-    if not run.last_path.is_file():
+    if not run.last_path.is_file() and not run.has_no_progress:
         raise UserError(
             f"{run.id} has no checkpoint to go on from: one is written after the first epoch and "
             "stays on the machine that trained; train it anew"
@@ -437,6 +531,8 @@ class _Display:
         return self._show
 
     def _show(self, progress: "TrainingProgress") -> None:
+        if progress.note:
+            self.say(progress.note)
         if progress.row is not None:
             self.say(_epoch_line(progress.row, progress.epochs))
             return

@@ -13,6 +13,7 @@ from fercore.cli.options import (
     AsJson,
     DataRoot,
     RunsRoot,
+    list_whole_runs,
     markdown_table,
     plain_table,
     print_json,
@@ -125,7 +126,7 @@ def goals_command(
         trained = experiments if only else [name for name in experiments if not lacks_gpu(name)]
         _train_missing(wanted, trained, seeds, root, data_root(data))
     keys = {goal.key for goal in wanted}
-    known = list_runs(root)
+    known = list_whole_runs(root)
     standings = [found for found in goals.compare(known) if found.goal.key in keys]
     if as_json:
         print_json([_as_json(standing) for standing in standings])

@@ -8,13 +8,22 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from fercore.adapt import RANGES, Layout
 from fercore.config import RunConfig
 from fercore.data import load
+from fercore.delimited import COMPRESSED, SUFFIXES, is_table
 from fercore.errors import UserError
 from fercore.foreign import OnnxOptions, import_onnx, import_predictions
+from fercore.network_inputs import RANGES, Layout
+from fercore.network_labels import parse_labels
 from fercore.protocol import refuse_changed_copies
 from fercore.runs import find_run
+
+_VALUES = ("probabilities", "percent", "sigmoid", "votes", "logits")
+_OPTIONS = {"grey_range": "range", "of_run": "run"}
+_OF_NETWORKS = (
+    *("labels", "layout", "size", "grey_range", "mean", "std", "output", "values", "channels"),
+    *("time_limit", "memory_limit"),
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,11 @@ class Request:
     mean: str | None
     std: str | None
     output: str | None
+    values: str | None
+    channels: int | None
+    of_run: str | None
+    time_limit: float | None
+    memory_limit: float | None
     data_root: Path
     runs_root: Path
     command: str
@@ -48,24 +62,35 @@ def import_file(request: Request) -> Iterator[str]:
     config = _config(request)
     splits = load(config.dataset, request.data_root)
     where = (splits, request.runs_root, request.command)
-    if request.file.suffix.lower() == ".csv":
-        _refuse(request, "an ONNX network", "labels", "layout", "size", "grey_range", "mean", "std")
+    lines: list[str] = []
+    if is_table(request.file):
+        _refuse(request, "an ONNX network", *_OF_NETWORKS)
         tables = {"test": request.file}
         if request.validation:
             tables["validation"] = request.validation
-        path = import_predictions(tables, config, *where)
+        path = import_predictions(
+            tables, config, *where, of_run=request.of_run, report=lines.append
+        )
+        yield from lines
     elif request.file.suffix.lower() == ".onnx":
-        _refuse(request, "a CSV", "validation")
-        path, source, tried = import_onnx(request.file, _options(request), config, *where)
+        _refuse(request, "a table", "validation", "of_run")
+        path, source, tried = import_onnx(
+            request.file, _options(request), config, *where, report=lines.append
+        )
         for name, accuracy in tried.items():
             yield f"grey levels as {name}: {100 * accuracy:.2f} % of the validation images tried"
         size = "x".join(map(str, source.size or ()))
         yield (
             f"read as {source.channels} channels of {size}, {source.layout}, mean "
-            f"{list(source.mean)}, std {list(source.std)}, giving {source.output}"
+            f"{_rounded(source.mean)}, std {_rounded(source.std)} on grey levels of 0 to 255, "
+            f"giving {source.output}"
         )
+        yield from lines
     else:
-        raise UserError(f"received {request.file}, expected a .csv or .onnx file")
+        raise UserError(
+            f"received {request.file}, expected an .onnx file or a table ({', '.join(SUFFIXES)}, "
+            f"also compressed: {', '.join(COMPRESSED)})"
+        )
     run = find_run(request.runs_root, path.name)
     assert run.results is not None
     test = run.results.splits["test"]
@@ -106,20 +131,29 @@ def _options(request: Request) -> OnnxOptions:
         raise UserError(f"received --layout {request.layout}, expected nchw or nhwc")
     if request.grey_range not in {None, *RANGES}:
         raise UserError(f"received --range {request.grey_range}, expected {', '.join(RANGES)}")
-    if request.output not in {None, "probabilities", "logits"}:
-        raise UserError(f"received --output {request.output}, expected probabilities or logits")
+    if request.values not in {None, *_VALUES}:
+        raise UserError(f"received --values {request.values}, expected {', '.join(_VALUES)}")
+    # Before an output could be named, `--output` was what `--values` is now.
+    named, scale = request.output, request.values
+    if named in {"probabilities", "logits"} and scale is None:
+        named, scale = None, named
+    for option, limit in (("time", request.time_limit), ("memory", request.memory_limit)):
+        if limit is not None and not limit > 0:
+            raise UserError(f"received --{option}-limit {limit}, expected a number above 0")
     if (request.mean is None) != (request.std is None) or (request.mean and request.grey_range):
         raise UserError("expected --mean and --std together, or --range")
     return OnnxOptions(
-        class_names=tuple(
-            name.strip() for name in (request.labels or "").split(",") if name.strip()
-        ),
+        class_names=parse_labels(request.labels) if request.labels is not None else (),
         layout=request.layout,  # type: ignore[arg-type]
         size=(request.size, request.size) if request.size else None,
         grey_range=request.grey_range,
         mean=_numbers("mean", request.mean),
         std=_numbers("std", request.std),
-        output=request.output,  # type: ignore[arg-type]
+        channels=request.channels,
+        output=scale,  # type: ignore[arg-type]
+        output_name=named,
+        seconds=request.time_limit or 60.0,
+        memory_bytes=int(request.memory_limit * 2**30) if request.memory_limit else None,
     )
 
 
@@ -130,8 +164,12 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...]:
         raise UserError(f"received --{option} {text}, expected numbers, with commas") from None
 
 
+def _rounded(values: tuple[float, ...]) -> list[float]:
+    return [round(value, 3) for value in values]
+
+
 def _refuse(request: Request, belongs_to: str, *names: str) -> None:
     given = [name for name in names if getattr(request, name) is not None]
     if given:
-        option = given[0].replace("grey_", "")
+        option = _OPTIONS.get(given[0], given[0].replace("_", "-"))
         raise UserError(f"received --{option}, which belongs to {belongs_to}")

@@ -1,10 +1,12 @@
 """Trainings that a table still lacks: one after another, each in a process of its own."""
 
+import hashlib
 import json
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -12,9 +14,10 @@ from typing import Any
 
 import typer
 
+from fercore import locks
 from fercore.config import ExperimentConfig
 from fercore.errors import UserError
-from fercore.runs import STALE_SECONDS, Run, list_runs, trained
+from fercore.runs import Run, list_runs, trained
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,10 @@ def words_for(job: Job, runs: Sequence[Run]) -> list[str]:
         UserError: if it is being trained at this moment.
     """
     for run in runs_of(job, runs):
-        if run.state == "running":
+        if run.is_active:
+            who = f" by process {run.status.pid} on {run.status.host}" if run.status else ""
             raise UserError(
-                f"{run.id} is being trained at this moment; wait for its end or stop it first (if "
-                f"it was killed, it counts as stopped after {STALE_SECONDS:g} seconds)"
+                f"{run.id} is being trained at this moment{who}; wait for its end or stop it first"
             )
     stopped = resumable(job, runs)
     return list(job.words) if stopped is None else ["train", "--resume", stopped.id]
@@ -67,12 +70,45 @@ def runs_of(job: Job, runs: Sequence[Run]) -> list[Run]:
 
 def resumable(job: Job, runs: Sequence[Run]) -> Run | None:
     """The run of this experiment, seed and fold that was interrupted and can be resumed."""
-    for run in runs_of(job, runs):
-        ended_early = run.results is not None and run.results.stopped_by == "interrupt"
-        stopped = ended_early or run.state in {"interrupted", "stalled", "failed"}
-        if stopped and run.last_path.is_file():
-            return run
-    return None
+    stopped = [run for run in runs_of(job, runs) if run.can_resume]
+    # One with epochs behind it comes before one that would begin anew.
+    return min(stopped, key=lambda run: run.has_no_progress, default=None)
+
+
+def diverged(job: Job, runs: Sequence[Run]) -> str:
+    """Say that a run of this experiment, seed and fold diverged; empty if none did."""
+    lost = next((run for run in runs_of(job, runs) if run.state == "diverged"), None)
+    if lost is None:
+        return ""
+    return (
+        f"{lost.id} diverged, and would again; lower the learning rate of its config, or set a "
+        "bound (optimizer.clip_norm)"
+    )
+
+
+@contextmanager
+def claimed(job: Job, root: Path) -> Iterator[None]:
+    """Keep other commands from beginning the same training while the body runs.
+
+    Raises:
+        UserError: if another one has begun it.
+    """
+    config = job.config
+    fields = json.dumps([config.recipe(), config.seed, config.protocol.fold], sort_keys=True)
+    digest = hashlib.sha256(fields.encode()).hexdigest()[:16]
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = locks.take(root / f"job-{digest}")
+    except locks.LockHeldError as holder:
+        raise UserError(
+            f"{config.name}, seed {config.seed} is being trained at this moment by {holder}; wait "
+            "for its end or stop it first"
+        ) from None
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 def do(job: Job, runs: Path, data: Path) -> None:
@@ -86,18 +122,21 @@ def do(job: Job, runs: Path, data: Path) -> None:
     Raises:
         UserError: if the training fails, or is stopped before its end.
     """
-    run_fercore(words_for(job, list_runs(runs)), runs, data)
-    found = list_runs(runs)
+    with claimed(job, runs):
+        found = list_runs(runs)
+        if done(job.config, found):  # by another command, since it was looked for
+            return
+        if lost := diverged(job, found):
+            typer.echo(f"{job.config.name}, seed {job.config.seed}: left out, {lost}")
+            return
+        status = call_fercore(words := words_for(job, found), runs, data)
+        found = list_runs(runs)
     if done(job.config, found):
         return
-    for run in runs_of(job, found):
-        if run.results:
-            if run.results.stopped_by == "not a number":
-                raise UserError(
-                    f"{run.id} ended where its loss was no longer a number, and would again; lower "
-                    "the learning rate of its config, or set a bound (optimizer.clip_norm)"
-                )
-            break
+    if lost := diverged(job, found):
+        raise UserError(f"{lost}; the same command leaves it out")
+    if status:
+        raise _failure(words, status)
     raise UserError(f"{job.config.name} was stopped before its end; go on with the same command")
 
 
@@ -117,10 +156,14 @@ def run_fercore(
     """
     status = call_fercore(words, runs, data, environment)
     if status:
-        raise UserError(
-            f"fercore {' '.join(words[:2])} ended with status {status}; mend what it says, then go "
-            "on with the same command"
-        )
+        raise _failure(words, status)
+
+
+def _failure(words: Sequence[str], status: int) -> UserError:
+    return UserError(
+        f"fercore {' '.join(words[:2])} ended with status {status}; mend what it says, then go "
+        "on with the same command"
+    )
 
 
 def call_fercore(

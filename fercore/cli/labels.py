@@ -10,6 +10,7 @@ import typer
 from fercore.cli.options import (
     AsJson,
     RunsRoot,
+    list_whole_runs,
     percent,
     plain_table,
     print_json,
@@ -18,7 +19,7 @@ from fercore.cli.options import (
 from fercore.errors import UserError
 from fercore.label_issues import LabelIssue, collect, find, runs_of, write_csv
 from fercore.roots import runs_root
-from fercore.runs import find_run, list_runs
+from fercore.runs import find_run
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +54,7 @@ def labels(
     if (experiment is None) == (not folds):
         raise UserError("expected the runs of all folds, or --experiment NAME, and not both")
     if experiment is not None:
-        used = runs_of(experiment, list_runs(root))
+        used = runs_of(experiment, list_whole_runs(root))
     else:
         used = [find_run(root, name) for name in folds or ()]
     predictions = collect(used)

@@ -10,8 +10,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from fercore.names import storable_name
 from fercore.records import UNGROUPED, Results
+from fercore.runs import Run, list_runs
 
 ROOTS = ("--data-root", "--runs-root")
 DataRoot = Annotated[
@@ -33,8 +36,17 @@ def called_command() -> str:
         if word in ROOTS:
             next(words, None)
         elif not word.startswith(tuple(f"{root}=" for root in ROOTS)):
-            kept.append(word)
+            kept.append(storable_name(word))
     return shlex.join(["fercore", *kept])
+
+
+def list_whole_runs(root: Path) -> list[Run]:
+    """List the runs under a root, and print one line for each that has damaged files."""
+    runs = list_runs(root)
+    for run in runs:
+        if run.warnings:
+            typer.echo(f"note: {run.id}: {'; '.join(run.warnings)}", err=True)
+    return runs
 
 
 def print_json(content: Any) -> None:
@@ -45,13 +57,27 @@ def print_json(content: Any) -> None:
 
 def print_table(table: Table) -> None:
     """Print a table, as wide as its content where no terminal sets a width."""
-    console = Console() if sys.stdout.isatty() else Console(width=240)
+    # What stands in brackets or between colons may be part of a name.
+    console = Console(width=None if sys.stdout.isatty() else 240, markup=False, emoji=False)
     console.print(table)
+
+
+class _PlainTable(Table):
+    """A table whose cells are shown as they are: no markup, no control characters, one line."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        shown = (Text(one_line(cell)) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*shown, **options)
+
+
+def one_line(text: str) -> str:
+    """Return text of a file as one line that a terminal can show and does not obey."""
+    return "".join(c if c.isprintable() else storable_name(c) for c in " ".join(text.split()))
 
 
 def plain_table(*columns: str) -> Table:
     """A table without frame; columns that begin with `>` are numbers and stand to the right."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = _PlainTable(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         justify = "right" if column.startswith(">") else "left"
         table.add_column(column.lstrip(">"), justify=justify, overflow="fold")  # type: ignore[arg-type]
@@ -60,7 +86,7 @@ def plain_table(*columns: str) -> Table:
 
 def print_evaluations(results: Results, *, groups_unknown: bool = False) -> None:
     """Print a table of a run's figures, one line for each split; groups where there are any."""
-    splits = list(results.splits.values())
+    splits = list(results.distinct_splits.values())
     unknown = UNGROUPED if groups_unknown else ""
     groups = [result.grouping or unknown for result in splits]
     columns = ["split", ">n", ">accuracy %", ">95% interval", ">macro-F1", ">UAR %"]

@@ -12,6 +12,7 @@ from fercore.cli.options import (
     AsJson,
     DataRoot,
     RunsRoot,
+    list_whole_runs,
     markdown_table,
     plain_table,
     print_json,
@@ -80,7 +81,7 @@ def papers_command(
         _train_missing(wanted, seeds, root, data_root(data))
     rows = [
         comparison
-        for comparison in papers.compare(list_runs(root))
+        for comparison in papers.compare(list_whole_runs(root))
         if wanted.intersection(comparison.row.experiments)
         and (classes or not comparison.row.class_name)
     ]

@@ -3,10 +3,11 @@
 import csv
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fercore.cli.options import AsJson, RunsRoot, percent, plain_table, print_json, print_table
+from fercore.data.intake.intake_log import describe_passed_over
 from fercore.errors import UserError
+from fercore.names import storable_name
 
 if TYPE_CHECKING:
     from fercore.predict import Prediction, Predictor
@@ -85,7 +88,7 @@ def predict(
     for target in (table, annotate):
         if target is not None and not target.absolute().parent.is_dir():
             raise UserError(f"received {target}, but there is no folder {target.absolute().parent}")
-    files = _files(paths)
+    files, others = _files(paths)
     copies = _copies(files, annotate)
     predictor = Predictor(run, load_finder(finder.value), threads=0, root=root)
     if annotate is not None:
@@ -93,14 +96,15 @@ def predict(
     rows: list[_Row] = []  # to be printed
     failed: list[str] = []
     count = empty = 0
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(), MofNCompleteColumn())
     with (
         _written(table, predictor) as write,
         Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress,
     ):
         bar = progress.add_task("faces", total=len(files))
         for file, copy in zip(files, copies, strict=True):
-            progress.update(bar, description=file.name[:40])
+            progress.update(bar, description=storable_name(file.name)[:40])
             found = 0
             try:
                 for judged in _judged(file, predictor, whole, every, least, copy):
@@ -115,7 +119,9 @@ def predict(
             count += found
             progress.advance(bar)
     for message in failed:
-        print(f"fercore: {message}", file=sys.stderr)
+        print(f"fercore: {storable_name(message)}", file=sys.stderr)
+    if others:
+        print(f"fercore: {describe_passed_over(others)}", file=sys.stderr)
     if as_json:
         print_json(rows)
     else:
@@ -128,16 +134,20 @@ def predict(
         raise typer.Exit(1)
 
 
-def _files(paths: Sequence[Path]) -> list[Path]:
-    from fercore.photos import photos_under
+def _files(paths: Sequence[Path]) -> tuple[list[Path], Counter[str]]:
+    """The photos and films, and how many other files folders hold, by suffix."""
+    from fercore.photos import other_files_under, photos_under
 
     files: list[Path] = []
+    others: Counter[str] = Counter()
     for path in paths:
         found = [path] if path.suffix.lower() in FILMS and path.is_file() else photos_under(path)
+        others += other_files_under(path)
         if not found:
-            raise UserError(f"{path} holds no image")
+            more = f" ({describe_passed_over(others)})" if others else ""
+            raise UserError(f"{path} holds no image{more}")
         files += found
-    return files
+    return files, others
 
 
 def _copies(files: Sequence[Path], folder: Path | None) -> list[Path | None]:
@@ -183,7 +193,7 @@ def _judged(
 
     def told(found: Sequence["Prediction"], frame: int | None = None) -> Iterator[list[_Row]]:
         for place, prediction in enumerate(found):
-            where = {"file": str(file), "frame": frame, "face": place}
+            where = {"file": storable_name(str(file)), "frame": frame, "face": place}
             yield [where | _row(prediction, run, least) for run in predictor.ids]
 
     if file.suffix.lower() in FILMS:
@@ -197,7 +207,7 @@ def _judged(
                 if write:
                     write(_drawn(image, found, predictor, least))
         return
-    image = decode_photo(_content(file), file.name)
+    image = decode_photo(_content(file), storable_name(file.name))
     found = judge(image)
     yield from told(found)
     if copy:
@@ -248,7 +258,7 @@ def _written(
             writer.writerow({name: row[name] for name in _COLUMNS} | shares)
 
     try:
-        with table.open("w", newline="", encoding="utf-8") as file:
+        with table.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.DictWriter(file, [*_COLUMNS, *(f"p_{n}" for n in names)], restval="")
             writer.writeheader()
             yield write
@@ -260,7 +270,7 @@ def _print(rows: Sequence[_Row]) -> None:
     shown = plain_table("file", ">frame", ">face", "box", "run", "expression", ">probability %")
     for row in rows:
         shown.add_row(
-            Path(row["file"]).name,
+            PurePath(row["file"]).name,
             "" if row["frame"] is None else str(row["frame"]),
             str(row["face"]),
             f"{row['left']},{row['top']} {row['side']}x{row['side']}",

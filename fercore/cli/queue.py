@@ -200,10 +200,10 @@ def obstacle(
         lacking = [run.id for run in queued.members if run.onnx_path is None]
         return f"no model.onnx yet of {', '.join(lacking)}" if lacking else ""
     for run in runs_of(queued.job, runs):
-        if run.state == "running":
+        if run.is_active:
             return f"{run.id} is being trained at this moment"
-        if run.results and run.results.stopped_by == "not a number":
-            return f"the loss of {run.id} became NaN; training it again would end the same way"
+        if run.state == "diverged":
+            return f"{run.id} diverged; training it again would end the same way"
     config = queued.job.config
     if lacks_gpu(config.name):
         return "it needs a GPU"

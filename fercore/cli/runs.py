@@ -1,7 +1,7 @@
 """`fercore runs`: list, show, check, migrate, note, import, rm, restore, purge."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from fercore.cli.options import (
     DataRoot,
     RunsRoot,
     called_command,
+    one_line,
     percent,
     plain_table,
     print_evaluations,
@@ -19,9 +20,11 @@ from fercore.cli.options import (
 )
 from fercore.data.splits import Splits
 from fercore.errors import UserError
+from fercore.names import storable_name
+from fercore.provenance import session_summary
 from fercore.records import SplitResult, run_schema
 from fercore.roots import data_root, runs_root
-from fercore.runs import Run, check_run, find_run, list_runs
+from fercore.runs import Run, check_notes, check_run, find_run, list_runs
 
 app = typer.Typer(help="List, show, check, note, import and delete runs.", no_args_is_help=True)
 RunName = Annotated[str, typer.Argument(help="A run's name or path.")]
@@ -51,15 +54,15 @@ def list_command(
     for run in found:
         test = run.results.splits.get("test") if run.results else None
         unique = run.results.splits.get("test_unique") if run.results else None
-        remark = run.problem
+        remarks = [run.problem, *run.warnings]
         if run.environment and run.environment.synthetic:
-            remark = "synthetic data"
+            remarks.append("synthetic data")
         elif run.config and run.config.drop_classes:
-            remark = f"without {', '.join(run.config.drop_classes)}"
+            remarks.append(f"without {', '.join(run.config.drop_classes)}")
         elif run.config and test and run.config.protocol.test in {"validation", "train_fold"}:
-            remark = f"tested on {test.title}"
+            remarks.append(f"tested on {test.title}")
         if test and (groups := run.grouping(test)):
-            remark = f"{remark}, {groups}" if remark else groups
+            remarks.append(groups)
         table.add_row(
             run.id,
             run.state,
@@ -67,7 +70,7 @@ def list_command(
             percent(test.accuracy) if test else "-",
             f"{percent(test.accuracy_low)} to {percent(test.accuracy_high)}" if test else "-",
             percent(unique.accuracy) if unique else "-",
-            remark,
+            "; ".join(filter(None, remarks)),
         )
     print_table(table)
     if archived := len(there) - len(found):
@@ -84,11 +87,18 @@ def show(run: RunName, runs: RunsRoot = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(_summary(found))
         return
-    typer.echo(f"{found.id}: {found.state}{f' ({found.problem})' if found.problem else ''}")
+    halted = found.state in {"failed", "interrupted", "diverged"}
+    remark = found.problem or (found.status.message if found.status and halted else "")
+    typer.echo(one_line(f"{found.id}: {found.state}{f' ({remark})' if remark else ''}"))
+    for warning in found.warnings:
+        typer.echo(warning)
     if found.environment:
         env = found.environment
-        typer.echo(f"{env.command}\n{env.device}, {env.precision}, {env.backend}, {env.started}")
-        typer.echo(f"commit {env.commit or 'unknown'}, data {env.dataset_fingerprint}")
+        typer.echo(one_line(env.command))
+        typer.echo(one_line(f"{env.device}, {env.precision}, {env.backend}, {env.started}"))
+        typer.echo(one_line(f"commit {env.commit or 'unknown'}, data {env.dataset_fingerprint}"))
+        if sessions := session_summary(env):
+            typer.echo(one_line(sessions))
     if found.results:
         print_evaluations(found.results, groups_unknown=found.groups_unknown)
     table = plain_table("layer", "kind", "detail", "output", ">parameters")
@@ -104,9 +114,12 @@ def check(run: RunName, runs: RunsRoot = None) -> None:
 
     Example: fercore runs check RUN
     """
-    problems = check_run(find_run(runs_root(runs), run).path)
+    path = find_run(runs_root(runs), run).path
+    problems = check_run(path)
     for problem in problems:
         typer.echo(problem)
+    for note in check_notes(path):
+        typer.echo(f"note: {note}", err=True)
     if problems:
         raise typer.Exit(1)
     typer.echo("complete and consistent")
@@ -252,11 +265,16 @@ def note(
     Example: fercore runs note RUN --text "flips only" --tags ablation,seed0 --pin
     """
     found = find_run(runs_root(runs), run)
-    changes: dict[str, object] = {"text": text, "pinned": pin, "archived": archive}
+    changes: dict[str, Any] = {"text": text, "pinned": pin, "archived": archive}
     if tags is not None:
         changes["tags"] = curation.parse_tags(tags)
     given = {name: value for name, value in changes.items() if value is not None}
-    notes = curation.annotate(found, **given) if given else found.notes
+    before = found.notes
+    notes = curation.annotate(found, before, **given) if given else before
+    if before.text and notes.text != before.text:  # gone from the disk, it stays on the screen
+        typer.echo(f"replaced the note: {storable_name(before.text)}", err=True)
+    if gone := [tag for tag in before.tags if tag not in notes.tags]:
+        typer.echo(f"removed the tags: {one_line(' '.join(gone))}", err=True)
     typer.echo(notes.model_dump_json(indent=1))
 
 
@@ -264,7 +282,7 @@ def note(
 def import_command(
     file: Annotated[
         Path,
-        typer.Argument(help="A CSV of class probabilities on the test split, or an ONNX network."),
+        typer.Argument(help="A table of predictions on the test split, or an ONNX network."),
     ],
     name: Annotated[
         str | None, typer.Option(help="Name of the run [default: that of the file]")
@@ -275,10 +293,11 @@ def import_command(
         str | None, typer.Option(help="A run whose dataset, division and classes are taken.")
     ] = None,
     validation: Annotated[
-        Path | None, typer.Option(help="With a CSV: the same of the validation split.")
+        Path | None, typer.Option(help="Table: the same of the validation split.")
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="ONNX: a name for each output, in order, with commas.")
+        str | None,
+        typer.Option(help="ONNX: a name for each output, in order, with commas, or a JSON list."),
     ] = None,
     layout: Annotated[str | None, typer.Option(help="ONNX: nchw or nhwc, if not clear.")] = None,
     size: Annotated[int | None, typer.Option(help="ONNX: pixels, if the file leaves it.")] = None,
@@ -286,22 +305,45 @@ def import_command(
         str | None,
         typer.Option(
             "--range",
-            help="ONNX: 0-255, 0-1 or -1-1 [default: the best on the validation split]",
+            help="ONNX: 0-255, 0-1, -1-1 or imagenet [default: the best on the validation split]",
         ),
     ] = None,
     mean: Annotated[
-        str | None, typer.Option(help="ONNX: subtracted from grey levels of 0 to 255.")
+        str | None,
+        typer.Option(help="ONNX: subtracted from grey levels, in units of 0 to 1 or 0 to 255."),
     ] = None,
     std: Annotated[str | None, typer.Option(help="ONNX: what is left is divided by it.")] = None,
     output: Annotated[
-        str | None, typer.Option(help="ONNX: probabilities or logits [default: told from them]")
+        str | None, typer.Option(help="ONNX: name of the output, where there are several.")
+    ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            help="ONNX: probabilities, percent, sigmoid, votes or logits [default: told from them]"
+        ),
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="ONNX: 1 or 3, if the file leaves it.", min=1, max=3)
+    ] = None,
+    of_run: Annotated[
+        str | None,
+        typer.Option("--run", help="Table of `fercore predict` on several runs: whose rows."),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(help="ONNX: seconds for loading and for each batch [default: 60]"),
+    ] = None,
+    memory_limit: Annotated[
+        float | None,
+        typer.Option(help="ONNX: GiB for loading and running [default: by the size of the file]"),
     ] = None,
     data: DataRoot = None,
     runs: RunsRoot = None,
 ) -> None:
     """Make a run from predictions or a network of another project, judged like our own.
 
-    A CSV has a column for each class, and `id`, or `label` in the order of the dataset, or both.
+    A table has a column of scores for each class, or one with the predicted class; and `id`, or
+    `label` in the order of the dataset, or both. A network is loaded in a process of its own.
 
     Example: fercore runs import network.onnx --labels angry,disgust,fear,happy,sad,surprise,neutral
     """
@@ -321,6 +363,11 @@ def import_command(
         mean=mean,
         std=std,
         output=output,
+        values=values,
+        channels=channels,
+        of_run=of_run,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
         data_root=data_root(data),
         runs_root=runs_root(runs),
         command=called_command(),
@@ -334,6 +381,7 @@ def _summary(run: Run) -> dict[str, object]:
         "run": run.id,
         "state": run.state,
         "problem": run.problem,
+        "warnings": run.warnings,
         "config": run.config.model_dump(mode="json") if run.config else None,
         "notes": run.notes.model_dump(mode="json"),
         "latency": [entry.model_dump(mode="json") for entry in run.latency],

@@ -1,8 +1,8 @@
 """Datasets, one module each, found by file name.
 
 A dataset module defines `CLASS_NAMES`, `load(root) -> Splits` and `status(root) -> DatasetStatus`;
-one that is installed from files also defines `add(paths, root, on_progress) -> AddReport`. What a
-user adds under a name of its own is read by `fercore.data.folders`.
+one that is installed from files also defines `add(paths, root, on_progress, skip_bad)`, which
+returns an `AddReport`. What a user adds under a name of its own is read by `fercore.data.folders`.
 """
 
 import pkgutil
@@ -25,12 +25,14 @@ __all__ = [
     "Splits",
     "add",
     "check_own_name",
+    "has_previous",
     "list_datasets",
     "list_own",
     "load",
     "names_groups",
     "native_size",
     "status",
+    "undo",
 ]
 
 
@@ -48,7 +50,11 @@ def list_datasets() -> tuple[str, ...]:
 
 def list_own(root: Path) -> tuple[str, ...]:
     """The names of the datasets that a user added under a name of their own, sorted."""
-    return tuple(name for name in folders.installed(root) if name not in list_datasets())
+    return tuple(
+        name
+        for name in folders.installed(root)
+        if name not in list_datasets() and _OWN_NAME.fullmatch(name)
+    )
 
 
 def load(name: str, root: Path) -> Splits:
@@ -85,6 +91,7 @@ def add(
     on_progress: OnProgress | None = None,
     new_size: int | None = None,
     new: bool = False,
+    skip_bad: bool = False,
 ) -> AddReport:
     """Convert files that a user has into the compact form under the data root.
 
@@ -98,26 +105,63 @@ def add(
         new_size: pixels of a side, for a dataset of the user's own, in a folder per class; absent,
             that of the stored images, or `folders.DEFAULT_SIZE` for the first ones.
         new: whether to make a dataset of the user's own where there is none; a size says so too.
+        skip_bad: leave out images that cannot be used, and say which.
 
     Raises:
         UserError: if a file is missing, damaged, or not of this dataset, or the dataset is derived
             from another.
     """
-    if new or new_size is not None or name in list_own(root):
+    own = new or new_size is not None or name in list_own(root)
+    if own:
         check_own_name(name)
+    else:
+        _require_addable(name, paths, root)
+    with store.changing(root, name):
+        return _add(name, paths, root, on_progress, new_size, own, skip_bad)
+
+
+def undo(name: str, root: Path) -> DatasetStatus:
+    """Bring back the version of a dataset that the last change replaced; the state after that.
+
+    Raises:
+        UserError: if there is no such dataset, or no previous version of it.
+    """
+    if name not in list_own(root):
+        _module(name, root)
+    store.undo(root, name)
+    return status(name, root)
+
+
+def has_previous(name: str, root: Path) -> bool:
+    """Whether a dataset has a previous version that `undo` brings back."""
+    return store.previous(root, name) is not None
+
+
+def _require_addable(name: str, paths: Sequence[Path], root: Path) -> None:
+    if not hasattr(_module(name, root), "add"):
+        raise UserError(f"{name} is always there, drawn by code; nothing to add")
+    if not paths:
+        raise UserError(f"expected the files to add: fercore data add {name} PATH")
+
+
+def _add(
+    name: str,
+    paths: Sequence[Path],
+    root: Path,
+    on_progress: OnProgress | None,
+    new_size: int | None,
+    own: bool,
+    skip_bad: bool,
+) -> AddReport:
+    if own:
         if derived := store.derivation(root, name):
             raise UserError(
                 f"received images for {name}, which is derived from {derived.dataset}; expected "
                 f"them for {derived.dataset} (fercore data add), then: fercore data align "
                 f"{derived.dataset} --name {name}"
             )
-        return folders.add(name, paths, root, new_size, on_progress)
-    module = _module(name, root)
-    if not hasattr(module, "add"):
-        raise UserError(f"{name} is always there, drawn by code; nothing to add")
-    if not paths:
-        raise UserError(f"expected the files to add: fercore data add {name} PATH")
-    report: AddReport = module.add(paths, root, on_progress)
+        return folders.add(name, paths, root, new_size, on_progress, skip_bad)
+    report: AddReport = _module(name, root).add(paths, root, on_progress, skip_bad)
     return report
 
 

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from fercore import labels
 from fercore.data import pool
-from fercore.data.intake.images import MAX_BYTES, SUFFIXES, decode_grey
+from fercore.data.intake.images import MAX_BYTES, decode_grey
+from fercore.data.intake.intake_log import IntakeLog
 from fercore.data.intake.members import Member, walk
 from fercore.data.report import AddReport, DatasetStatus, OnProgress
 from fercore.data.splits import Splits
 from fercore.errors import UserError
+from fercore.image_decoding import IMAGE_SUFFIXES
+from fercore.names import storable_name
 
 NAME = "ckplus"
 CLASS_NAMES = labels.CKPLUS
@@ -50,21 +53,28 @@ def status(root: Path) -> DatasetStatus:
     return pool.status(root, NAME)
 
 
-def add(paths: Sequence[Path], root: Path, on_progress: OnProgress | None = None) -> AddReport:
+def add(
+    paths: Sequence[Path],
+    root: Path,
+    on_progress: OnProgress | None = None,
+    skip_bad: bool = False,
+) -> AddReport:
     """Install CK+48 from its class folders.
 
     Raises:
         UserError: if a file is missing, damaged, no frame of CK+, or cannot be stored.
     """
+    log = IntakeLog(skip_bad, on_progress)
 
     def read() -> list[pool.Sample]:
         samples = []
         for path in paths:
             for member in walk(path):
-                if member.has_suffix(SUFFIXES):
-                    samples.append(_sample(member))
-                    if on_progress and len(samples) % 128 == 0:
-                        on_progress(len(samples), None)
+                if member.has_suffix(IMAGE_SUFFIXES):
+                    with log.one_image():
+                        samples.append(_sample(member))
+                else:
+                    log.pass_over(member)
         return samples
 
     return pool.add(
@@ -73,6 +83,7 @@ def add(paths: Sequence[Path], root: Path, on_progress: OnProgress | None = None
         root,
         CLASS_NAMES,
         read,
+        log,
         lambda manifest: pool.compare_counts(manifest, PUBLISHED, "CK+48"),
     )
 
@@ -91,12 +102,13 @@ def _sample(member: Member) -> pool.Sample:
     emotion = labels.canonical(folder)
     if emotion not in CLASS_NAMES:
         raise UserError(
-            f"{member.where} lies in the folder {folder!r}, expected one folder for each of: "
-            f"{', '.join(CLASS_NAMES)}"
+            f"{member.where} lies in the folder {storable_name(folder)!r}, expected one folder "
+            f"for each of: {', '.join(CLASS_NAMES)}"
         )
     if len(member.stem.split("_")) != 3:
         raise UserError(
             f"{member.where}: expected a name such as S010_004_00000017.png, which tells subject, "
             "sequence and frame"
         )
-    return decode_grey(member.read(MAX_BYTES), SIZE, member.where), emotion, member.stem
+    image = decode_grey(member.read(MAX_BYTES), SIZE, member.where)
+    return pool.Sample(image, emotion, member.stem)

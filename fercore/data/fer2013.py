@@ -6,7 +6,6 @@ test. The pixels of the folder edition differ from those of the CSV by JPEG roun
 have different fingerprints.
 """
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +17,17 @@ from numpy.typing import NDArray
 from fercore import labels
 from fercore.data import store
 from fercore.data.audit import audit
-from fercore.data.intake.images import MAX_BYTES, SUFFIXES, decode_grey
+from fercore.data.holding_out import hold_out
+from fercore.data.intake.images import MAX_BYTES, decode_grey
+from fercore.data.intake.intake_log import IntakeLog
 from fercore.data.intake.members import TABLES, Member, readable, sha256, walk
-from fercore.data.intake.tables import read_rows
+from fercore.data.intake.tables import Row, is_votes, open_table, read_rows
+from fercore.data.layout import role_of
 from fercore.data.report import AddReport, DatasetStatus, OnProgress
-from fercore.data.splits import ROLES, Split, Splits, fingerprint, image_keys
+from fercore.data.splits import ROLES, Split, Splits, fingerprint
 from fercore.errors import UserError
+from fercore.image_decoding import IMAGE_SUFFIXES
+from fercore.names import storable_name
 
 NAME = "fer2013"
 CLASS_NAMES = labels.FER2013
@@ -37,17 +41,7 @@ OFFICIAL = {
     "test": (491, 55, 528, 879, 594, 416, 626),
 }
 
-# The validation part of a folder edition that has none: as large, against training, as PublicTest.
-HELD_OUT = 1 / 8
-
 _ROLE_OF_NAME = {title.lower(): role for role, title in TITLES.items()}
-_ROLE_OF_FOLDER = _ROLE_OF_NAME | {
-    "train": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-}
 _HOW = f"fercore data add {NAME} PATH"
 
 
@@ -91,7 +85,8 @@ def load(root: Path) -> Splits:
     missing = [TITLES[role] for role in ROLES if role not in parts]
     if missing:
         raise UserError(
-            f"{NAME} under {root} lacks {' and '.join(missing)}; add the rest with: {_HOW}"
+            f"{NAME} under {root} lacks {' and '.join(missing)}; add the rest with: {_HOW}, or "
+            "make a dataset of your own of what there is: fercore data add NAME PATH --new"
         )
     return Splits(
         NAME, CLASS_NAMES, parts, TITLES, manifest.fingerprint, held_out=manifest.held_out
@@ -117,7 +112,12 @@ def status(root: Path) -> DatasetStatus:
     )
 
 
-def add(paths: Sequence[Path], root: Path, on_progress: OnProgress | None = None) -> AddReport:
+def add(
+    paths: Sequence[Path],
+    root: Path,
+    on_progress: OnProgress | None = None,
+    skip_bad: bool = False,
+) -> AddReport:
     """Install FER2013 from any of its editions, or the parts of it that the files hold.
 
     Splits that the files do not hold stay as they were installed before.
@@ -136,22 +136,31 @@ def add(paths: Sequence[Path], root: Path, on_progress: OnProgress | None = None
     samples: dict[str, _Samples] = defaultdict(_Samples)
     gave: dict[Path, set[str]] = {}
     anonymous = False
+    log = IntakeLog(skip_bad, on_progress)
     for path in paths:
         before = {role: len(part.ids) for role, part in samples.items()}
-        anonymous |= _read(path, samples, on_progress)
+        anonymous |= _read(path, samples, log)
         gave[path] = {role for role, part in samples.items() if len(part.ids) > before.get(role, 0)}
-    given = {role: part.split() for role, part in samples.items()}
+    notes = list(log.notes())
+    given = {role: part.split() for role, part in samples.items() if part.images}
 
+    if anonymous and "validation" in given and "test" not in {*given, *parts}:
+        given["test"] = _as_test(given.pop("validation"))
+        for roles in gave.values():
+            roles ^= {"validation", "test"} if "validation" in roles else set()
+        notes.append(
+            f"there is no test folder: the validation folder is used as {TITLES['test']}, and not "
+            "to choose checkpoints"
+        )
     _refuse_overlap(old, given, anonymous)
-    notes: list[str] = []
     held_out = old is not None and old.held_out and "validation" not in given
     # What was taken out of another edition's training would stand in this one.
     if "train" in given and "validation" not in given and (anonymous or held_out):
-        given["train"], given["validation"] = hold_out(given["train"])
+        given["train"], given["validation"] = hold_out(given["train"], len(CLASS_NAMES))
         held_out = True
         for roles in gave.values():
             roles |= {"validation"} if "train" in roles else set()
-        if anonymous:
+        if anonymous and not any(note.startswith("there is no test") for note in notes):
             notes.append(
                 "the file names do not tell PublicTest from PrivateTest: all of the test folder "
                 "became PrivateTest"
@@ -176,97 +185,98 @@ def add(paths: Sequence[Path], root: Path, on_progress: OnProgress | None = None
     return _report(manifest, changed=True, notes=(*notes, *_remarks(manifest)))
 
 
-def hold_out(train: Split) -> tuple[Split, Split]:
-    """Take a validation part out of training: an eighth of each class.
-
-    The choice hangs on the pixels alone, so that it is the same on every machine, and images that
-    are equal stay on one side.
-
-    Returns:
-        What is left of training, and the validation part.
-    """
-    groups: dict[bytes, list[int]] = defaultdict(list)
-    for position, key in enumerate(image_keys(train.images)):
-        groups[key.tobytes()].append(position)
-    wanted = np.rint(np.bincount(train.labels, minlength=len(CLASS_NAMES)) * HELD_OUT).astype(int)
-    taken = np.zeros(len(train), bool)
-    for key in sorted(groups, key=lambda key: hashlib.sha256(key).digest()):
-        label = train.labels[groups[key][0]]
-        if wanted[label] >= len(groups[key]):
-            taken[groups[key]] = True
-            wanted[label] -= len(groups[key])
-    return train.take(~taken), train.take(taken)
-
-
-def _read(path: Path, samples: Mapping[str, _Samples], on_progress: OnProgress | None) -> bool:
+def _read(path: Path, samples: Mapping[str, _Samples], log: IntakeLog) -> bool:
     """Read one path into the samples; whether the file names left the split to the folders."""
-    count, anonymous = 0, False
+    before, anonymous = log.read + log.bad, False
     for member in walk(path):
         if member.has_suffix(TABLES):
-            count += _read_table(member, samples, on_progress)
-        elif member.has_suffix(SUFFIXES):
-            anonymous |= _read_image(member, samples)
-            count += 1
-            if on_progress and count % 256 == 0:
-                on_progress(count, None)
-    if count == 0:
+            if not _read_table(member, samples, log):
+                log.pass_over(member)
+        elif member.has_suffix(IMAGE_SUFFIXES):
+            with log.one_image():
+                anonymous |= _read_image(member, samples)
+        else:
+            log.pass_over(member)
+    if log.read + log.bad == before:
         raise UserError(
-            f"{path.name} holds no image of FER2013; expected fer2013.csv, icml_face_data.csv, or "
-            "folders such as train/happy and test/happy with 48x48 images"
+            f"{storable_name(path.name)} holds no image of FER2013; expected fer2013.csv, "
+            "icml_face_data.csv, or folders such as train/happy and test/happy with 48x48 images"
         )
     return anonymous
 
 
-def _read_table(
-    member: Member, samples: Mapping[str, _Samples], on_progress: OnProgress | None
-) -> int:
+def _read_table(member: Member, samples: Mapping[str, _Samples], log: IntakeLog) -> bool:
+    """Read the images of a table; whether it is one of FER2013's."""
     with readable(member.where), member.open() as stream:
-        rows = read_rows(stream, member.where, len(CLASS_NAMES), SIZE[0] * SIZE[1])
+        table = open_table(stream, member.where)
+        if table is None:
+            return False
+        if is_votes(table):
+            raise UserError(
+                f"{member.where} holds the votes of FER+ and no pixels; expected fer2013.csv. The "
+                "votes become a dataset with: fercore data add ferplus PATH"
+            )
+        rows = read_rows(table, CLASS_NAMES, SIZE[0] * SIZE[1], log.reject)
         if rows is None:  # another table, such as the challenge's example submission
-            return 0
-        count = 0
+            return False
         for row in rows:
-            role = _ROLE_OF_NAME.get(row.usage.lower())
-            if role is None:
-                raise UserError(
-                    f"{member.where}, data row {row.number} (from 0): received the usage "
-                    f"{row.usage[:40]!r}, expected {', '.join(TITLES.values())}"
-                )
-            part = samples[role]
-            part.images.append(np.frombuffer(row.pixels, np.uint8).reshape(SIZE))
-            part.labels.append(row.label)
-            part.ids.append(f"{TITLES[role]}_{row.number:05d}")
-            count += 1
-            if on_progress and count % 256 == 0:
-                on_progress(count, None)
-    return count
+            with log.one_image():
+                _keep_row(row, samples, member.where)
+    return True
+
+
+def _keep_row(row: Row, samples: Mapping[str, _Samples], where: str) -> None:
+    role = _role_of(row.usage)
+    if role is None:
+        raise UserError(
+            f"{where}, data row {row.number} (from 0): received the usage "
+            f"{storable_name(row.usage[:40])!r}, expected {', '.join(TITLES.values())}"
+        )
+    part = samples[role]
+    part.images.append(np.frombuffer(row.pixels, np.uint8).reshape(SIZE))
+    part.labels.append(row.label)
+    part.ids.append(f"{TITLES[role]}_{row.number:05d}")
 
 
 def _read_image(member: Member, samples: Mapping[str, _Samples]) -> bool:
     folders = [folder.lower() for folder in member.folders]
     emotion = labels.canonical(folders[-1]) if folders else ""
     if emotion not in CLASS_NAMES:
+        folder = storable_name(folders[-1]) if folders else "."
         raise UserError(
-            f"{member.where} lies in the folder {folders[-1] if folders else '.'!r}, expected one "
-            f"folder for each of: {', '.join(CLASS_NAMES)}"
+            f"{member.where} lies in the folder {folder!r}, expected one folder for each of: "
+            f"{', '.join(CLASS_NAMES)}"
         )
     role = _ROLE_OF_NAME.get(member.stem.partition("_")[0].lower())
     named = role is not None
     if role is None:
-        places = [_ROLE_OF_FOLDER[folder] for folder in folders[:-1] if folder in _ROLE_OF_FOLDER]
+        places = [place for folder in folders[:-1] if (place := _role_of(folder))]
         if not places:
             raise UserError(
                 f"neither the name nor the folders of {member.where} tell its split; expected "
                 "train/ and test/ folders, or names such as PublicTest_123.jpg"
             )
         role = places[-1]
+    image = decode_grey(member.read(MAX_BYTES), SIZE, member.where)
     part = samples[role]
-    part.images.append(decode_grey(member.read(MAX_BYTES), SIZE, member.where))
+    part.images.append(image)
     part.labels.append(CLASS_NAMES.index(emotion))
     # Names that tell nothing repeat from folder to folder.
-    stem = store.printable(member.stem)
+    stem = storable_name(member.stem)
     part.ids.append(stem if named else f"{TITLES[role]}_{emotion}_{stem}")
     return not named
+
+
+def _role_of(name: str) -> str | None:
+    """The part that a folder or a usage of this name stands for."""
+    return _ROLE_OF_NAME.get(name.strip().lower()) or role_of(name)
+
+
+def _as_test(validation: Split) -> Split:
+    """A validation folder as the test part, its images named after that."""
+    old, new = f"{TITLES['validation']}_", f"{TITLES['test']}_"
+    ids = [new + name.removeprefix(old) for name in validation.ids.tolist()]
+    return Split(validation.images, validation.labels, np.array(ids))
 
 
 def _installed(root: Path) -> tuple[store.Manifest | None, dict[str, Split]]:
@@ -304,7 +314,7 @@ def _sources(
         if holds:
             kept.append(source.model_copy(update={"holds": holds}))
     added = [
-        store.Source(name=store.printable(path.name), sha256=digest, gave=roles, holds=roles)
+        store.Source(name=storable_name(path.name), sha256=digest, gave=roles, holds=roles)
         for path, digest in digests.items()
         for roles in [tuple(role for role in ROLES if role in gave[path])]
     ]

@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 
 from fercore import labels
 from fercore.data import pool
-from fercore.data.intake.images import MAX_BYTES, SUFFIXES, decode_scaled
+from fercore.data.intake.images import MAX_BYTES, decode_scaled
+from fercore.data.intake.intake_log import IntakeLog
 from fercore.data.intake.members import TABLES, Member, walk
+from fercore.data.intake.tables import encoding_of
 from fercore.data.report import AddReport, DatasetStatus, OnProgress
 from fercore.data.splits import Splits
 from fercore.errors import UserError
+from fercore.image_decoding import IMAGE_SUFFIXES
 
 NAME = "lfw_emotion"
 CLASS_NAMES = labels.LFW_EMOTION
@@ -57,35 +60,44 @@ def status(root: Path) -> DatasetStatus:
     return pool.status(root, NAME)
 
 
-def add(paths: Sequence[Path], root: Path, on_progress: OnProgress | None = None) -> AddReport:
+def add(
+    paths: Sequence[Path],
+    root: Path,
+    on_progress: OnProgress | None = None,
+    skip_bad: bool = False,
+) -> AddReport:
     """Install the images that `legend.csv` names.
 
     Raises:
         UserError: if a file is missing, damaged, or cannot be stored; if the table is missing,
             names an image that is not there or one of several, or an unknown emotion.
     """
+    log = IntakeLog(skip_bad, on_progress)
 
     def read() -> list[pool.Sample]:
         images: defaultdict[str, list[_Found]] = defaultdict(list)
-        count = 0
         emotions: dict[str, str] = {}
         for path in paths:
             for member in walk(path):
                 if member.has_suffix(TABLES):
                     emotions |= read_legend(member)
-                elif member.has_suffix(SUFFIXES):
-                    image = decode_scaled(member.read(MAX_BYTES), SIZE, member.where)
-                    images[_key(member.name)].append((member.name, image))
-                    count += 1
-                    if on_progress and count % 128 == 0:
-                        on_progress(count, None)
+                elif member.has_suffix(IMAGE_SUFFIXES):
+                    with log.one_image():
+                        image = decode_scaled(member.read(MAX_BYTES), SIZE, member.where)
+                        images[_key(member.name)].append((member.name, image))
+                else:
+                    log.pass_over(member)
+        log.notes()  # bad images are named before those that are missing
         if not emotions:
             raise UserError(
                 "no legend was found; expected a CSV with the columns image and emotion beside "
                 "the images"
             )
         missing = [name for name in emotions if _key(name) not in images]
-        if missing:
+        if skip_bad and missing:
+            log.left_out(f"{len(missing):,} images that the legend names, such as {missing[0]}")
+            emotions = {name: emotions[name] for name in emotions if name not in set(missing)}
+        elif missing:
             raise UserError(
                 f"the legend names {len(missing):,} images that are not there, such as "
                 f"{missing[0]}; add images and legend together"
@@ -102,7 +114,7 @@ def add(paths: Sequence[Path], root: Path, on_progress: OnProgress | None = None
                 )
             named[place] = name
             stem = PurePosixPath(name).stem
-            samples.append((image, emotion, stem if times[stem] == 1 else name))
+            samples.append(pool.Sample(image, emotion, stem if times[stem] == 1 else name))
         return samples
 
     return pool.add(
@@ -111,6 +123,7 @@ def add(paths: Sequence[Path], root: Path, on_progress: OnProgress | None = None
         root,
         CLASS_NAMES,
         read,
+        log,
         lambda manifest: pool.compare_counts(manifest, PUBLISHED, "the set of Rath (2021)"),
     )
 
@@ -128,7 +141,8 @@ def read_legend(member: Member) -> dict[str, str]:
         UserError: if it is no table, a column is missing, an emotion unknown, or an image named
             with two emotions.
     """
-    text = member.read(_MAX_TABLE).decode("utf-8-sig", "replace")
+    content = member.read(_MAX_TABLE)
+    text = content.decode(encoding_of(content[:4]), "replace")
     try:
         return _emotions(csv.DictReader(io.StringIO(text, newline="")), member.where)
     except csv.Error as error:

@@ -1,24 +1,46 @@
 """What the datasets share that come as one set of images, and those derived from others."""
 
+import hashlib
+import itertools
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fercore.data import store
 from fercore.data.audit import audit
+from fercore.data.holding_out import hold_out
+from fercore.data.intake.intake_log import IntakeLog
 from fercore.data.intake.members import sha256
 from fercore.data.report import AddReport, DatasetStatus
-from fercore.data.splits import POOL, DatasetVersion, Split, Splits
+from fercore.data.splits import POOL, ROLES, DatasetVersion, Split, Splits
 from fercore.errors import UserError
+from fercore.names import storable_name
 
-# Image, class name and id.
-Sample = tuple[NDArray[np.uint8], str, str]
 Groups = Callable[[NDArray[np.str_]], Mapping[str, NDArray[np.str_]]]
 
-TITLES = {POOL: "All"}
+TITLES = {POOL: "All", "train": "Training", "validation": "Validation", "test": "Test"}
 _MAX_CLASSES = 256  # a label is one byte
+_MAX_ID = 200  # characters; the longest one sets the room that each takes
+
+
+class Sample(NamedTuple):
+    """One image that was read.
+
+    Attributes:
+        image: `(height, width)` uint8.
+        label: name of its class.
+        id: its name, from its path.
+        role: the part that it belongs to; `POOL` in a dataset without parts.
+    """
+
+    image: NDArray[np.uint8]
+    label: str
+    id: str
+    role: str = POOL
 
 
 def add(
@@ -27,10 +49,13 @@ def add(
     root: Path,
     class_names: tuple[str, ...] | None,
     read: Callable[[], list[Sample]],
+    log: IntakeLog,
     remarks: Callable[[store.Manifest], tuple[str, ...]] = lambda manifest: (),
     again: bool = False,
 ) -> AddReport:
     """Install a dataset; the same files again change nothing.
+
+    Of a dataset with parts but without validation, an eighth of training becomes that.
 
     Args:
         name: of the dataset.
@@ -38,12 +63,13 @@ def add(
         root: data root.
         class_names: the label set; the sorted names that occur if absent.
         read: called unless these very files are installed.
+        log: what `read` could not use.
         remarks: what the user should know of what was installed.
         again: whether to read these very files again.
 
     Raises:
-        UserError: if an id stands twice, nothing was read, there are too few classes or too many,
-            or the dataset cannot be stored.
+        UserError: if a file cannot be used, an id stands twice, nothing was read, there are too
+            few classes or too many, or the dataset cannot be stored.
     """
     digests = {path: sha256(path) for path in paths}
     installed = _installed(root, name)
@@ -51,34 +77,76 @@ def add(
     if installed and not again and known == set(digests.values()):
         return _report(installed, False, ("already installed, unchanged",))
     samples = sorted(
-        ((image, store.printable(label), store.printable(name)) for image, label, name in read()),
-        key=lambda sample: sample[2],
+        (
+            Sample(image, storable_name(label), _bounded(storable_name(name)), role)
+            for image, label, name, role in read()
+        ),
+        key=lambda sample: sample.id,
     )
+    notes = log.notes()
     if not samples:
-        raise UserError(f"{', '.join(path.name for path in paths)}: no image of {name} found")
-    names = class_names or tuple(sorted({name for _, name, _ in samples}))
-    if len(names) < 2:
-        raise UserError(f"received images of {len(names)} class, expected at least two classes")
-    if len(names) > _MAX_CLASSES:
-        raise UserError(
-            f"received images of {len(names)} classes, expected {_MAX_CLASSES} at most; the folder "
-            "that an image lies in is its class, so put several of them into one"
-        )
-    ids = np.array([sample[2] for sample in samples])
-    repeated = ids[1:][ids[1:] == ids[:-1]]
-    if len(repeated):
-        raise UserError(
-            f"the image {repeated[0]} was given twice; add each file of the dataset once"
-        )
-    position = {name: number for number, name in enumerate(names)}
-    labels = np.array([position[sample[1]] for sample in samples], np.uint8)
-    parts = {POOL: Split(np.stack([sample[0] for sample in samples]), labels, ids)}
+        given = ", ".join(storable_name(path.name) for path in paths)
+        raise UserError(f"{given}: no image of {name} found{_but(notes)}")
+    names = class_names or tuple(sorted({sample.label for sample in samples}))
+    _check_number(names)
+    ids = [sample.id for sample in samples]
+    repeated = next((one for one, other in itertools.pairwise(ids) if one == other), None)
+    if repeated is not None:
+        raise UserError(f"the image {repeated} was given twice; add each file of the dataset once")
+    parts = _parts(samples, names)
+    held_out = "train" in parts and "validation" not in parts
+    if held_out:
+        parts["train"], parts["validation"] = hold_out(parts["train"], len(names))
+    roles = tuple(role for role in (*ROLES, POOL) if role in parts)
+    parts = {role: parts[role] for role in roles}
     sources = tuple(
-        store.Source(name=store.printable(path.name), sha256=digest, gave=(POOL,), holds=(POOL,))
+        store.Source(name=storable_name(path.name), sha256=digest, gave=roles, holds=roles)
         for path, digest in digests.items()
     )
-    found = store.write(root, name, names, parts, sources, held_out=False, audit=audit(parts))
-    return _report(found, True, remarks(found))
+    found = store.write(root, name, names, parts, sources, held_out=held_out, audit=audit(parts))
+    if held_out:
+        count = len(parts["validation"])
+        notes += (f"{count:,} images were taken out of training to choose checkpoints on",)
+    return _report(found, True, (*remarks(found), *notes))
+
+
+def _check_number(class_names: tuple[str, ...]) -> None:
+    count = len(class_names)
+    if count < 2:
+        raise UserError(f"received images of {count} class, expected at least two classes")
+    if count > _MAX_CLASSES:
+        raise UserError(
+            f"received images of {count} classes, expected {_MAX_CLASSES} at most; the folder "
+            "that an image lies in is its class, so put several of them into one"
+        )
+
+
+def _parts(samples: Sequence[Sample], class_names: tuple[str, ...]) -> dict[str, Split]:
+    position = {name: number for number, name in enumerate(class_names)}
+    by_role: defaultdict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        by_role[sample.role].append(sample)
+    return {
+        role: Split(
+            np.stack([sample.image for sample in by_role[role]]),
+            np.array([position[sample.label] for sample in by_role[role]], np.uint8),
+            np.array([sample.id for sample in by_role[role]]),
+        )
+        for role in (*ROLES, POOL)
+        if role in by_role
+    }
+
+
+def _bounded(name: str) -> str:
+    """A long id, shortened: its end, after a digest of all of it."""
+    if len(name) <= _MAX_ID:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{digest}-{name[-(_MAX_ID - 17) :]}"
+
+
+def _but(notes: tuple[str, ...]) -> str:
+    return f" ({'; '.join(notes)})" if notes else ""
 
 
 def load(root: Path, name: str, groups: Groups = lambda ids: {}) -> Splits:
@@ -143,6 +211,8 @@ def compare_counts(
 
 
 def _describe(derived: store.Derivation) -> str:
+    if not derived.detector:
+        return f"images of {derived.dataset} {derived.fingerprint}, labelled anew"
     shares = ", ".join(
         f"{derived.titles.get(role, role)} {share:.1%}"
         for role, share in derived.faces_found.items()

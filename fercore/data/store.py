@@ -2,18 +2,23 @@
 
     <root>/<name>/<fingerprint>.npz    images, labels and ids of every role; no pickles
     <root>/<name>/dataset.json         what is in it, and where it came from
+    <root>/<name>/previous.json        the same of the version that it replaced
+    <root>/.locks/<name>.lock          held while the dataset is changed
 
 The JSON names the array file and is replaced last, so a reader finds the old dataset or the new
-one, never a mixture.
+one, never a mixture. One previous version is kept, with its array file, so that a replacement can
+be undone.
 """
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fercore.data.audit import Audit
@@ -22,6 +27,10 @@ from fercore.errors import UserError
 from fercore.files import replacing
 
 MANIFEST = "dataset.json"
+PREVIOUS = "previous.json"
+_LOCKS = ".locks"
+_MAX_TRIES = 3
+_MAX_WAIT = 600  # seconds; the largest dataset takes two minutes to read
 
 
 class _Record(BaseModel):
@@ -51,7 +60,7 @@ class Derivation(_Record):
         dataset: name of the source dataset.
         fingerprint: of its version.
         titles: what the source's literature calls each role.
-        detector: that found the faces, such as `"yunet"`.
+        detector: that found the faces, such as `"yunet"`; empty where the labels alone are others.
         detector_sha256: of the detector's file.
         faces_found: fraction of the images of each role in which a face was found; the others are
             the source's, unchanged.
@@ -60,9 +69,9 @@ class Derivation(_Record):
     dataset: str
     fingerprint: str
     titles: dict[str, str]
-    detector: str
-    detector_sha256: str
-    faces_found: dict[str, float]
+    detector: str = ""
+    detector_sha256: str = ""
+    faces_found: dict[str, float] = {}
 
 
 class Manifest(_Record):
@@ -95,19 +104,90 @@ class Manifest(_Record):
     derived_from: Derivation | None = None
 
 
+@contextmanager
+def changing(root: Path, name: str) -> Iterator[None]:
+    """Hold a dataset for oneself while it is read, changed and written; others wait.
+
+    Raises:
+        UserError: if another process has held it for ten minutes, or the lock cannot be made.
+    """
+    file = root / _LOCKS / f"{name}.lock"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file, timeout=_MAX_WAIT)
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"another process has been changing {name} for {_MAX_WAIT // 60} minutes; wait for it, "
+            "or end it, and try again"
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        raise UserError(
+            f"cannot write {name} under {root} ({getattr(error, 'strerror', '') or error}): "
+            "expected a writable folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def previous(root: Path, name: str) -> Manifest | None:
+    """The version that `undo` would bring back, or None if there is none that can be read."""
+    try:
+        found = _read_record(root, name, PREVIOUS)
+    except UserError:
+        return None
+    try:
+        now = manifest(root, name)
+    except UserError:  # damaged, which is a reason to bring back the version before it
+        return found
+    return None if found is None or now is None or found.file == now.file else found
+
+
+def undo(root: Path, name: str) -> Manifest:
+    """Bring back the version that the last change replaced; a second call brings back the change.
+
+    Raises:
+        UserError: if there is none, or it cannot be written.
+    """
+    folder = root / name
+    with changing(root, name):
+        found = previous(root, name)
+        if found is None:
+            raise UserError(
+                f"{name} has no previous version to bring back; expected a dataset that was "
+                "replaced by: fercore data add, or align"
+            )
+        try:
+            old, now = (folder / PREVIOUS).read_bytes(), (folder / MANIFEST).read_bytes()
+            for path, content in ((folder / MANIFEST, old), (folder / PREVIOUS, now)):
+                with replacing(path) as stream:
+                    stream.write(content)
+        except OSError as error:
+            raise UserError(
+                f"cannot write {name} under {root} ({error.strerror or error})"
+            ) from error
+    return found
+
+
 def manifest(root: Path, name: str) -> Manifest | None:
     """What is installed, or None if nothing is.
 
     Raises:
         UserError: if the record or its array file is damaged.
     """
+    return _read_record(root, name, MANIFEST)
+
+
+def _read_record(root: Path, name: str, file: str) -> Manifest | None:
     folder = root / name
     try:
-        text = (folder / MANIFEST).read_bytes()
+        text = (folder / file).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise _damaged(folder / MANIFEST, name, error) from error
+        raise _damaged(folder / file, name, error) from error
     found = None
     try:
         found = Manifest.model_validate_json(text)
@@ -136,9 +216,20 @@ def read(root: Path, name: str) -> tuple[Manifest, dict[str, Split]] | None:
     Raises:
         UserError: if it is damaged.
     """
-    found = manifest(root, name)
-    if found is None:
-        return None
+    for _ in range(_MAX_TRIES):
+        found = manifest(root, name)
+        if found is None:
+            return None
+        try:
+            return found, _read_arrays(root, name, found)
+        except UserError:
+            # Replaced twice since its record was read, and so gone.
+            if manifest(root, name) == found:
+                raise
+    raise UserError(f"{name} changes while it is read; try again")
+
+
+def _read_arrays(root: Path, name: str, found: Manifest) -> dict[str, Split]:
     path = root / name / found.file
     try:
         # ZIP checks a CRC over every array while reading.
@@ -154,7 +245,7 @@ def read(root: Path, name: str) -> tuple[Manifest, dict[str, Split]] | None:
             raise ValueError("the counts differ from the record")
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise _damaged(path, name, error, found.derived_from) from error
-    return found, parts
+    return parts
 
 
 def write(
@@ -168,7 +259,9 @@ def write(
     audit: Audit,
     derived_from: Derivation | None = None,
 ) -> Manifest:
-    """Install a dataset in place of what is there.
+    """Install a dataset in place of what is there, which becomes the previous version.
+
+    The caller holds it by `changing`.
 
     Raises:
         UserError: if it cannot be written, such as on a full disk; what was there is intact.
@@ -197,6 +290,7 @@ def write(
             audit=audit,
             derived_from=derived_from,
         )
+        kept = _keep_previous(root, name, path.name)
         with replacing(folder / MANIFEST) as stream:
             stream.write(record.model_dump_json(indent=2, exclude_none=True).encode() + b"\n")
     except OSError as error:
@@ -206,14 +300,30 @@ def write(
             "what was installed before is unchanged"
         ) from error
     for stale in folder.glob("*.npz"):
-        if stale != path:
+        if stale.name not in (path.name, kept):
             stale.unlink(missing_ok=True)
+    for torn in (*folder.glob(".*.npz.*"), *folder.glob(".*.json.*")):
+        torn.unlink(missing_ok=True)  # of a process that was killed while it wrote
     return record
 
 
-def printable(name: str) -> str:
-    """A file's name as it can be stored: bytes of it that are not UTF-8 are written out."""
-    return name.encode(errors="backslashreplace").decode()
+def _keep_previous(root: Path, name: str, new_file: str) -> str | None:
+    """Keep the record of what is about to be replaced; the array file of the previous version."""
+    folder = root / name
+    try:
+        now = manifest(root, name)
+    except UserError:  # damaged: what was there before it is kept
+        now = None
+    if now is not None and now.file != new_file:
+        content = (folder / MANIFEST).read_bytes()
+        with replacing(folder / PREVIOUS) as stream:
+            stream.write(content)
+        return now.file
+    try:
+        before = _read_record(root, name, PREVIOUS)
+    except UserError:
+        before = None
+    return before.file if before else None
 
 
 def count(part: Split, class_names: tuple[str, ...]) -> dict[str, int]:
@@ -227,6 +337,6 @@ def _damaged(
 ) -> UserError:
     reason = " ".join(str(error).split())[:120]
     how = f"fercore data add {name} PATH"
-    if derived_from:
+    if derived_from and derived_from.detector:
         how = f"fercore data align {derived_from.dataset} --name {name}"
     return UserError(f"{path} is damaged ({reason}); add the dataset again with: {how}")

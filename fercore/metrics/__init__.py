@@ -28,6 +28,7 @@ from fercore.metrics.counts import (
     wilson_interval,
 )
 from fercore.metrics.evaluation import Evaluation, summarise
+from fercore.metrics.multiple import holm
 from fercore.metrics.paired import (
     McNemar,
     PairedDifference,
@@ -68,6 +69,7 @@ __all__ = [
     "expected_calibration_error",
     "fit_temperature",
     "group_codes",
+    "holm",
     "macro_f1",
     "mcnemar",
     "merge_groups",

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,7 @@ def finished(root: Path, plan: Plan) -> Path:
             temperature = fit_temperature(found.probabilities[kept], found.labels[kept])
         if split == "test":
             unique = kept & (rng.random(len(kept)) > 0.02)
+            predictions[split] = replace(found, unique=unique)
             splits["test_unique"] = split_result(
                 f"{title} without repeats",
                 found.probabilities[unique],
@@ -177,10 +178,11 @@ def finished(root: Path, plan: Plan) -> Path:
 
 
 def running(root: Path, plan: Plan) -> RunWriter:
-    """A run that trains: its heartbeat is fresh for half a minute."""
+    """A run that trains on another machine: without a heartbeat for two minutes it is stalled."""
     run = _begun(root, plan)
     run.set_status(
-        state="running", phase="training", epoch=plan.done, epochs=plan.epochs, step=210, steps=449
+        **{"state": "running", "phase": "training", "epoch": plan.done, "epochs": plan.epochs},
+        **{"step": 210, "steps": 449, "host": "another-machine"},
     )
     return run
 
@@ -196,6 +198,16 @@ def revive(path: Path) -> None:
     status = path / "status.json"
     fields = json.loads(status.read_bytes())
     status.write_text(json.dumps(fields | {"heartbeat": time.time()}))
+
+
+def killed(root: Path, plan: Plan) -> Path:
+    """A run of this machine whose process was killed before its first epoch."""
+    run = _begun(root, plan)
+    (run.path / "log.jsonl").unlink(missing_ok=True)
+    (run.path / "environment.json").unlink()
+    run.set_status(state="starting", phase="starting", epochs=plan.epochs)
+    run.release()
+    return run.path
 
 
 def stalled(root: Path, plan: Plan) -> Path:

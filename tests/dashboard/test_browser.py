@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from fercore import curation
 from fercore.labels import FER2013
 from fercore.recorder import RunWriter
 from fercore.runs import read_run
@@ -321,6 +322,28 @@ def test_the_whole_story(visitor, chromium, address, root):
     expect(page.get_by_role("combobox", name="True class")).to_have_value("fear")
     browser.settle(page)
     assert faces(page) == shown
+
+
+def test_a_note_that_was_changed_meanwhile_is_shown_and_not_replaced(visitor, root):
+    plan = make_runs.Plan("noted", "A run that two people note", done=2, hours_ago=0.01)
+    path = make_runs.ended(root, plan, "interrupted", "stopped")
+    page = visitor.open("/?q=two+people+note")
+    tick(page, 0)
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_role("button", name="Note and tags").click()
+    page.get_by_role("textbox", name="Note").fill("from this tab")
+    curation.annotate(read_run(path), text="from another tab", tags=("other",))
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Someone else changed this note")).to_be_visible()
+    expect(page.get_by_test_id("stDialog").get_by_text("from another tab")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Note")).to_have_value("from this tab")
+    assert read_run(path).notes.text == "from another tab"
+    page.get_by_role("textbox", name="Note").fill("from another tab, and from this one")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    browser.settle(page)
+    assert read_run(path).notes.text == "from another tab, and from this one"
+    assert read_run(path).notes.tags == ("other",)
 
 
 def test_a_run_is_tagged_deleted_and_brought_back(visitor, root):

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from dashboard import charts, theme
+from dashboard import charts, html_report, theme
+from dashboard import figure as figure_module
 from fercore.labels import FER2013
 from fercore.metrics import reliability
 from fercore.runs import Run
@@ -63,3 +64,38 @@ def test_the_frontier_joins_what_nothing_beats(runs: dict[str, Run]):
     frontier, *points = charts.cost_scatter(costs, "Parameters").data
     assert list(frontier.x) == [1e5, 1e6]
     assert [point.name for point in points] == [entry.label for entry in costs]
+
+
+def test_a_figure_is_drawn_once_for_the_same_content():
+    counts = {"Training": [3, 4]}
+    figure = charts.class_counts(counts, ["happy", "sad"], {"Training": "#123456"})
+    assert charts.class_counts({"Training": [3, 4]}, ["happy", "sad"], {"Training": "#123456"}) is (
+        figure
+    )
+    assert figure.to_dict() is figure.to_dict()
+    counts["Training"].append(5)  # the same list with other content
+    other = charts.class_counts(counts, ["happy", "sad", "fear"], {"Training": "#123456"})
+    assert other is not figure
+    assert list(other.data[0].y) == [3, 4, 5]
+    assert list(figure.data[0].y) == [3, 4]
+
+
+def test_a_report_leaves_the_figures_of_the_page_as_they_are():
+    figure = charts.class_counts({"Test": [3, 4]}, ["happy", "sad"], {"Test": "#123456"})
+    before = figure.to_json()
+    html_report.charts([figure])
+    assert figure.to_json() == before
+
+
+def test_kept_figures_are_bounded(monkeypatch):
+    monkeypatch.setattr(figure_module, "_MOST_KEPT", 3)
+    drawn = []
+
+    @figure_module.kept
+    def draw(number: int):
+        drawn.append(number)
+        return figure_module.figure_of(number + 10)
+
+    for number in (1, 2, 3, 1, 4, 1, 2):
+        assert draw(number).layout.height == number + 10
+    assert drawn == [1, 2, 3, 4, 2]

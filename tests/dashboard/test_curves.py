@@ -88,11 +88,22 @@ def test_seeds_become_a_band_around_their_mean(curve: Curve):
     figure = curves.training_curves([], "gap", bands=[band])
     area, mean = figure.data
     assert area.fill == "toself"
-    # Where one seed alone is left there is no range.
     assert max(area.x) == 10
-    assert mean.x[-1] == curve.rows[-1].epoch
     gaps = [row.accuracy - row.val_accuracy for row in curve.rows]
-    assert list(mean.y) == pytest.approx(gaps)
+    assert list(mean.y) == pytest.approx(gaps[:10])
+
+
+def test_the_mean_of_seeds_does_not_jump_where_one_ends(curve: Curve):
+    worse = [row.model_copy(update={"val_accuracy": 0.0}) for row in curve.rows[:10]]
+    band = curves.Band("A", "#0059a1", [curve.rows, worse])
+    figure = curves.training_curves([], "accuracy", bands=[band])
+    (mean,) = [line for line in figure.data if line.name == "A, validation"]
+    assert mean.x == tuple(range(1, 11))
+    assert list(mean.y) == pytest.approx([row.val_accuracy / 2 for row in curve.rows[:10]])
+    # A seed whose log is lost ends nothing.
+    lost = curves.Band("A", "#0059a1", [curve.rows, curve.rows, []])
+    figure = curves.training_curves([], "gap", bands=[lost])
+    assert len(figure.data[1].x) == len(curve.rows)
 
 
 def test_a_logarithmic_loss_changes_the_loss_alone(curve: Curve):

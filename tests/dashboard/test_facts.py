@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import augmenting, cached, facts
+from dashboard import augmenting, cached, facts, tables
 from fercore.config import (
     CombinedConfig,
     ProgressiveResizingConfig,
@@ -12,6 +12,7 @@ from fercore.config import (
 )
 from fercore.data import load
 from fercore.data.splits import POOL
+from fercore.records import LogRow
 from fercore.runs import Run, list_runs, read_run
 from tests.dashboard import make_runs
 
@@ -59,6 +60,35 @@ def test_a_run_that_was_ended_early_is_no_seed_of_its_experiment(runs: dict[str,
     assert facts.by_recipe([one, early]) == [[one], [early]]
 
 
+def test_a_seed_that_is_trained_again_is_no_further_seed(runs: dict[str, Run]):
+    one = runs["katkar2021-model1-original"]
+
+    def another(name, finished, seed=0, config=None, **known):
+        results = one.results.model_copy(update={"finished": finished})
+        environment = one.environment.model_copy(update=known)
+        fields = load_config(one.path / "config.json", {"seed": seed} | (config or {}))
+        path = one.path.with_name(name)
+        return replace(one, path=path, config=fields, results=results, environment=environment)
+
+    first = another("first", "2026-01-01T00:00:00+00:00")
+    again = another("again", "2026-01-02T00:00:00+00:00")
+    other = another("other", "2026-01-01T12:00:00+00:00", seed=1)
+    assert facts.by_recipe([first, again, other]) == [[again, other], [first]]
+    assert facts.by_recipe([first, again]) == [[again], [first]]
+    # The official division has no folds and no seed: these are the same training, too.
+    same = another("same", "2026-01-03T00:00:00+00:00", config={"protocol.split_seed": 4})
+    assert facts.by_recipe([again, same, other]) == [[same, other], [again]]
+    # Figures on other images have no mean in common.
+    late = "2026-01-04T00:00:00+00:00"
+    for known in (
+        {"dataset_fingerprint": "0123456789abcdef"},
+        {"source_fingerprint": "0123456789abcdef"},
+        {"excluded_sha256": "0" * 64},
+    ):
+        changed = another("changed", late, seed=2, **known)
+        assert facts.by_recipe([again, other, changed]) == [[again, other], [changed]]
+
+
 def test_splits_carry_the_names_of_their_dataset(runs: dict[str, Run]):
     real, synthetic = runs["le2019-deep"], runs["synthetic-quick"]
     assert facts.split_titles([real]) == {
@@ -68,6 +98,26 @@ def test_splits_carry_the_names_of_their_dataset(runs: dict[str, Run]):
     }
     assert facts.split_titles([real, synthetic])["test"] == "Test"
     assert facts.split_titles([]) == {}
+
+
+def test_a_split_that_is_evaluated_twice_is_listed_once(runs: dict[str, Run]):
+    """A run that was tested on the validation split, alone and beside one that was not."""
+    real = runs["le2019-deep"]
+    splits = real.results.splits
+    twice = splits | {"test": splits["validation"]}
+    trial = replace(real, results=real.results.model_copy(update={"splits": twice}))
+    assert facts.split_titles([trial]) == {
+        "test": "PublicTest",
+        "test_unique": "PrivateTest without repeats",
+    }
+    assert list(tables.splits_table(trial)["Split"]) == list(facts.split_titles([trial]).values())
+    mixed = facts.split_titles([trial, real])
+    assert (mixed["test"], mixed["validation"]) == ("Test", "PublicTest")
+    # Other images under the same name stay apart.
+    renamed = splits["validation"].model_copy(update={"title": splits["test"].title})
+    results = real.results.model_copy(update={"splits": splits | {"validation": renamed}})
+    titles = facts.split_titles([replace(real, results=results)])
+    assert len(set(titles.values())) == len(titles) == 3
 
 
 def test_against_paper(runs: dict[str, Run]):
@@ -114,6 +164,30 @@ def test_time_left_of_a_running_run(runs: dict[str, Run]):
     assert facts.seconds_left(run, []) is None
 
 
+def test_the_time_left_is_counted_by_the_last_five_epochs_and_the_step_that_is_reached(
+    runs: dict[str, Run],
+):
+    run = next(run for run in runs.values() if run.state == "running")
+    row = run.log()[0].model_dump()
+
+    def left(seconds, epoch, epochs, step=0, steps=0):
+        log = [
+            LogRow(**row | {"epoch": number, "seconds": time, "val_seconds": 2.0})
+            for number, time in enumerate(seconds, start=1)
+        ]
+        changes = {"epoch": epoch, "epochs": epochs, "step": step, "steps": steps}
+        status = run.status.model_copy(update=changes)
+        return facts.seconds_left(replace(run, status=status), log)
+
+    # The first two epochs were slow; the median of the other five is 10 seconds and 2 more.
+    slow_first = [90, 80, 8, 9, 10, 11, 50]
+    assert left(slow_first, 7, 10) == pytest.approx(3 * 12)
+    assert left(slow_first, 7, 10, step=30, steps=120) == pytest.approx(2.75 * 12)
+    assert left([10], 1, 10, step=1, steps=4) == pytest.approx(8.75 * 12)
+    assert left(slow_first, 7, 7) == 0
+    assert left(slow_first, 7, 8, step=4, steps=4) == 0
+
+
 def test_resume_command_for_what_stopped(runs: dict[str, Run]):
     for name in ("stalled-run", "stopped-run", "failed-run"):
         assert facts.resume_command(runs[name]) == f"fercore train --resume {runs[name].id}"
@@ -141,7 +215,7 @@ def test_what_was_judged_early_can_go_on(runs: dict[str, Run]):
     # A resumption for more epochs that died beside the results that it had.
     assert facts.resume_command(stopped("epochs", epochs=80))
     assert facts.resume_command(stopped("early stopping", epochs=80)) is None
-    assert facts.resume_command(stopped("not a number")) is None
+    assert facts.resume_command(replace(stopped("interrupt"), state="diverged")) is None
     assert facts.resume_command(replace(stopped("interrupt"), state="running")) is None
 
 
@@ -171,8 +245,11 @@ def test_the_best_run_is_honest_and_of_the_dataset_that_most_are_of(made: Path):
     runs = [run for run in list_runs(made) if run.results and not facts.is_synthetic(run)]
     found = facts.best(runs)
     assert found is not None
-    judged = [result.accuracy for run in runs if (result := facts.honest_result(run))]
-    assert found[1].accuracy == max(judged)
+    judged = [
+        facts.result_of(run, "validation").accuracy for run in runs if facts.honest_result(run)
+    ]
+    assert found.validation.accuracy == max(judged)
+    assert found.test is facts.honest_result(found.run)
 
     def as_if(run, **changes):
         config = load_config(run.path / "config.json", changes)
@@ -190,7 +267,7 @@ def test_the_best_run_is_honest_and_of_the_dataset_that_most_are_of(made: Path):
 
 def test_a_network_is_chosen_on_the_validation_split(made: Path):
     runs = [run for run in list_runs(made) if run.results and not facts.is_synthetic(run)]
-    best, _ = facts.best(runs)
+    best, *_ = facts.best(runs)
     assert facts.chosen([best]) is best
     splits = dict(best.results.splits)
     easier = splits["validation"].model_copy(update={"accuracy": 0.99})
@@ -199,13 +276,43 @@ def test_a_network_is_chosen_on_the_validation_split(made: Path):
         update={"splits": splits | {"validation": easier, "test_unique": worse}}
     )
     lucky = replace(best, results=results)
-    assert facts.best([best, lucky])[0] is best
     assert facts.chosen([best, lucky]) is lucky
+    # So is the best run, whose test figure is stated: not the maximum of the test figures.
+    found = facts.best([best, lucky])
+    assert (found.run, found.test.accuracy) == (lucky, 0.01)
+    # Without a validation figure there is nothing to choose by.
+    unvalidated = results.model_copy(
+        update={"splits": {k: v for k, v in results.splits.items() if k != "validation"}}
+    )
+    assert facts.best([replace(best, results=unvalidated)]) is None
+
+
+def test_runs_on_other_images_are_not_ranked_with_each_other(made: Path):
+    runs = [run for run in list_runs(made) if run.results and not facts.is_synthetic(run)]
+    run, *_ = facts.best(runs)
+    splits = run.results.splits
+    easier = splits["validation"].model_copy(update={"accuracy": 0.99})
+    results = run.results.model_copy(update={"splits": splits | {"validation": easier}})
+
+    def another(changes, **known):
+        config = load_config(run.path / "config.json", changes)
+        environment = run.environment.model_copy(update=known)
+        return replace(run, config=config, results=results, environment=environment)
+
+    for other in (
+        another({"protocol.split": "random"}),
+        another({"protocol.split": "subjects", "protocol.fold": 1}),
+        another({}, dataset_fingerprint="0123456789abcdef"),
+    ):
+        assert facts.best([run, other]).run is run
+    # What is left out of training changes no image that is judged.
+    cleaned = another({"protocol.leave_out": ["conflicts"]})
+    assert facts.best([run, cleaned]).run is cleaned
 
 
 def test_of_networks_as_good_as_the_best_the_smallest_is_chosen(made: Path):
     runs = [run for run in list_runs(made) if run.results and not facts.is_synthetic(run)]
-    run, _ = facts.best(runs)
+    run, *_ = facts.best(runs)
 
     def as_if(accuracy: float, parameters: int | None):
         judged = run.results.splits["validation"].model_copy(
@@ -233,7 +340,7 @@ def test_folds_have_labels_of_their_own(made: Path):
 
 def test_a_test_on_a_training_fold_is_no_figure_of_the_dataset(made: Path):
     runs = [run for run in list_runs(made) if run.results and not facts.is_synthetic(run)]
-    run, _ = facts.best(runs)
+    run, *_ = facts.best(runs)
     changes = {"protocol.test": "train_fold", "protocol.fold": 1, "keep": "last"}
     changes |= {"schedule.kind": "constant", "early_stopping.patience": 0}
     fold = replace(run, config=load_config(run.path / "config.json", changes))

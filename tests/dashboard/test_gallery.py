@@ -2,6 +2,7 @@ import re
 from dataclasses import replace
 
 from dashboard import cached, gallery, theme
+from dashboard.addresses import png_address
 from fercore.data.splits import COPY_MARK
 from tests.tiny import make_splits
 
@@ -22,7 +23,7 @@ def test_copies_are_shown_as_their_originals_and_names_may_hold_the_mark():
     def picture(sample: str) -> list[str]:
         return re.findall(r'src="([^"]+)"', gallery.figure(gallery.Face(sample, "sad", {}), found))
 
-    expected = [gallery.png_address(found.splits["test"].images[0])]
+    expected = [png_address(found.splits["test"].images[0])]
     assert picture(name) == picture(f"{name}{COPY_MARK}7") == expected
     # Nothing but its outline where the dataset that is installed does not have it.
     assert picture("another") == picture(f"another{COPY_MARK}1.png") == []

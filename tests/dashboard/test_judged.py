@@ -58,7 +58,8 @@ def test_runs_are_paired_by_sample_whatever_their_order():
     pair = judged.compare(first, second)
     assert pair.n == 5
     assert pair.accuracy.difference == pytest.approx(1 / 5)
-    assert pair.verdict == "not told apart"
+    assert pair.verdict(pair.test.p) == "not told apart"
+    assert pair.verdict(0.049) == "better"
 
 
 def test_runs_without_common_samples_are_not_compared():

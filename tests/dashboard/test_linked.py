@@ -1,6 +1,8 @@
 """The address and the widgets, whoever was the last to speak."""
 
+import ast
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,8 +26,52 @@ def page() -> None:
     linked.write("own", st.session_state["own"])
 
 
+def test_a_widget_that_is_gone_writes_nothing():
+    """As where the browser reports a change of a page that was left meanwhile."""
+
+    def left() -> None:
+        import streamlit as st
+
+        from dashboard import linked, pieces, run_list
+
+        captured = {}
+
+        def draw(*args, on_select, **kwargs):
+            captured["clicked"] = on_select
+
+        st.plotly_chart, kept = draw, st.plotly_chart
+        pieces.plot(None, "chart", "A chart", lambda data: st.write("clicked"))
+        st.plotly_chart = kept
+        linked._publish("baseline", None)
+        run_list._open_row("real-open")
+        captured["clicked"]()
+        st.write("went on")
+
+    app = AppTest.from_function(left, default_timeout=30)
+    app.query_params["baseline"] = "kept"
+    app.run()
+    assert not app.exception
+    assert [element.value for element in app.markdown] == ["went on"]
+    assert address(app)["baseline"] == ["kept"]
+
+
+def test_the_session_is_read_by_get_alone():
+    """A key can be gone wherever a callback runs: `st.session_state[key]` raises there."""
+    found = []
+    for path in sorted((Path(__file__).parents[2] / "dashboard").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case (
+                    ast.Subscript(value=ast.Attribute(attr="session_state"), ctx=ast.Load())
+                    | ast.Delete(targets=[ast.Subscript(value=ast.Attribute(attr="session_state"))])
+                    | ast.Attribute(value=ast.Attribute(attr="session_state"))
+                ) if getattr(node, "attr", "") not in {"get", "setdefault", "pop"}:
+                    found.append(f"{path.name}:{node.lineno}")
+    assert not found
+
+
 def opened(**query: str | list[str]) -> AppTest:
-    app = AppTest.from_function(page)
+    app = AppTest.from_function(page, default_timeout=30)
     go_to(app, query)
     return app.run()
 

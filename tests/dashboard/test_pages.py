@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import asking, camera, facts, formats, photo, reports
+from dashboard import asking, camera, formats, photo, reports
 from fercore import ablations, curation, goals, metrics, papers
 from fercore.combine import combine
 from fercore.config import AugmentationConfig, RunConfig, load_config
@@ -181,9 +181,12 @@ def test_broken_folders_alone(empty: Path, page: str):
 def test_runs_page(root: Path, runs: dict[str, Run]):
     app = open_page("runs")
     said = words(app)
-    best = runs["le2019-deep"].results.splits["test_unique"]
-    assert f"Best accuracy without repeats {formats.percent(best.accuracy)}" in said
-    assert f"n = {best.n:,}" in said
+    best = runs["le2019-deep"].results.splits
+    accuracy = formats.percent(best["test_unique"].accuracy)
+    assert f"Best run, chosen on PublicTest {accuracy}" in said
+    chosen_by = formats.percent(best["validation"].accuracy)
+    assert f"Le 2019, Deep CNN, {chosen_by} of PublicTest" in said
+    assert f"n = {best['test_unique'].n:,}" in said
     assert "Running now 1" in said
     assert "epoch 12 of 40" in app.get("progress")[0].text
     real, synthetic, problems = (frame.value for frame in app.dataframe)
@@ -232,7 +235,9 @@ def test_compare_two_runs(root: Path, runs: dict[str, Run]):
 def test_compare_says_that_class_sets_differ(root: Path, runs: dict[str, Run]):
     pair = [runs["le2019-deep"].id, runs["katkar2021-model1-original"].id]
     app = open_page("compare", runs=pair)
-    assert "different numbers of classes here (6 and 7)" in app.warning[0].value.replace("\\", "")
+    said = app.warning[0].value.replace("\\", "")
+    assert "the figures are on the images without disgust" in said
+    assert list(app.dataframe[0].value["n"]) == [3534, 3534]
     fair = open_page("compare", runs=pair, split="test_all")
     assert not fair.warning
     assert list(fair.dataframe[0].value["n"]) == [3589, 3589]
@@ -351,6 +356,29 @@ def test_run_page_details_come_from_the_address(
     assert shown in words(app) + "".join(frame.value.to_string() for frame in app.dataframe)
 
 
+def test_pages_show_runs_that_start_were_killed_or_diverged(root: Path):
+    plans = [make_runs.Plan(name, name, done=done) for name, done in NEW_STATES]
+    starting = make_runs.running(root, plans[0])
+    starting.set_status(state="starting", phase="starting", epoch=0)
+    (starting.path / "environment.json").unlink()
+    killed = make_runs.killed(root, plans[1])
+    said = "the training loss of epoch 6 is nan"
+    diverged = make_runs.ended(root, plans[2], "diverged", said)
+    open_page("runs")
+    page = words(open_page("run", run=starting.path.name))
+    assert "To train it" not in page
+    page = words(open_page("run", run=killed.name))
+    assert "To train it from the start:" in page
+    assert f"fercore train --resume {killed.name}" in page
+    page = words(open_page("run", run=diverged.name))
+    assert said in page
+    assert "--resume" not in page
+    open_page("compare", runs=[starting.path.name, killed.name, diverged.name])
+
+
+NEW_STATES = (("loading-run", 0), ("killed-run", 0), ("diverged-run", 5))
+
+
 def test_run_page_resumes(root: Path, runs: dict[str, Run]):
     said = words(open_page("run", run=runs["stalled-run"].id))
     assert f"fercore train --resume {runs['stalled-run'].id}" in said
@@ -379,9 +407,18 @@ def test_run_page_with_an_unknown_run(root: Path, wanted: str):
 
 def test_split_without_predictions_says_so(root: Path, runs: dict[str, Run]):
     run = runs["le2019-deep"]
+    assert "which images repeat" not in words(open_page("run", run=run.id, split="test_unique"))
+    without_repeats_marked(run)
     assert "which images repeat" in words(open_page("run", run=run.id, split="test_unique"))
     (run.path / "predictions.npz").write_bytes(b"PK\x03\x04 torn")
     assert "No predictions are stored" in words(open_page("run", run=run.id))
+
+
+def without_repeats_marked(run: Run) -> None:
+    """Store predictions as earlier versions did."""
+    with np.load(run.path / "predictions.npz") as stored:
+        arrays = {name: stored[name] for name in stored if name != "test_unique"}
+    np.savez(run.path / "predictions.npz", **arrays)
 
 
 @pytest.mark.parametrize("file", ["log.jsonl", "layers.json", "results.json", "predictions.npz"])
@@ -612,7 +649,7 @@ def test_of_a_parameter_that_stands_twice_the_first_counts_everywhere(
     root: Path, runs: dict[str, Run]
 ):
     app = open_page("run", run=runs["le2019-deep"].id, split=["test_unique", "test"])
-    assert facts.REPEATS_AMONG_THEM in words(app)
+    assert app.segmented_control(key="split").value == "test_unique"
     open_page("run", run=runs["le2019-deep"].id, faces="9" * 5000)
 
 
@@ -717,6 +754,31 @@ def test_an_imported_run_stands_beside_our_own(root: Path, runs: dict[str, Run],
     app = open_page("run", run=path.name)
     assert "Theirs" in words(app)
     assert "No run" not in words(app)
+
+
+def test_predicted_classes_without_probabilities_are_shown_without_calibration(
+    root: Path, runs: dict[str, Run], tmp_path: Path
+):
+    data = tmp_path / "data"
+    make_runs.faces(data, root)
+    test = load("fer2013", data)["test"]
+    said = [FER2013[place] for place in np.where(np.arange(len(test)) % 3, test.labels, 3)]
+    pd.DataFrame({"id": test.ids, "predicted": said}).to_csv(tmp_path / "theirs.csv", index=False)
+    config = RunConfig(name="theirs", title="Theirs", dataset="fer2013", model="theirs")
+    splits = load("fer2013", data)
+    path = import_predictions({"test": tmp_path / "theirs.csv"}, config, splits, root, "import")
+    pair = [runs["le2019-deep"].id, path.name]
+    app = open_page("compare", runs=pair)
+    assert "McNemar" in words(app)
+    app = open_page("confusion", runs=pair)
+    assert "without probabilities" in words(app)
+    quality = next(e.value for e in app.dataframe if "ECE after" in e.value)
+    theirs = quality[quality["Run"].str.contains("heirs")].iloc[0]
+    assert all(pd.isna(theirs[name]) for name in ("Top-2", "ECE", "ECE after", "NLL"))
+    app = open_page("run", run=path.name)
+    assert "without probabilities" in words(app)
+    assert "100%" not in words(app)
+    assert np.isfinite(open_page("runs").dataframe[0].value.loc[path.name, "Accuracy"])
 
 
 def test_an_ensemble_without_a_network_is_shown_but_not_offered_for_photos(
@@ -937,9 +999,11 @@ def test_photos_that_are_shown_are_the_last_to_be_forgotten(monkeypatch: pytest.
 
     monkeypatch.setattr(photo, "_MOST_KEPT", 6)
     monkeypatch.setattr(photo, "_predictor", lambda view: Counting())
-    monkeypatch.setattr(photo, "decode_photo", lambda content, name: np.full((1, 1, 3), int(name)))
+    monkeypatch.setattr(
+        photo, "decode_photo", lambda content, name, **_: np.full((1, 1, 3), int(name), np.uint8)
+    )
     monkeypatch.setattr(photo.st, "session_state", {})
-    given = [photo.Given(str(number), b"", f"digest-{number}") for number in range(4)]
+    given = [photo.Given(str(number), f"digest-{number}", lambda: b"") for number in range(4)]
     views = [photo.View({}, finder, False, 0.0, None, "") for finder in ("haar", "yunet")]
     for view in (*views, views[0], views[0]):
         assert list(photo.judge(given, view)) == [one.digest for one in given]
@@ -947,8 +1011,73 @@ def test_photos_that_are_shown_are_the_last_to_be_forgotten(monkeypatch: pytest.
     assert asked == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
 
 
+def test_every_figure_of_a_view_is_on_the_same_images(root: Path, runs: dict[str, Run]):
+    """Table, paired test, matrices, faces and agreement, with the runs' own repeats."""
+    pair = [runs["le2019-deep"], runs["le2019-shallow"]]
+    ids = [run.id for run in pair]
+    unique = pair[0].predictions("test").unique & pair[1].predictions("test").unique
+    right = [
+        (run.predictions("test").probabilities.argmax(axis=1) == run.predictions("test").labels)[
+            unique
+        ]
+        for run in pair
+    ]
+    n = int(unique.sum())
+    assert n < pair[0].results.splits["test_unique"].n
+    app = open_page("compare", runs=ids, split="test_unique")
+    headline = app.dataframe[0].value
+    assert list(headline["n"]) == [n, n]
+    assert list(headline["Accuracy"]) == pytest.approx([100 * own.mean() for own in right])
+    (against,) = (frame.value for frame in app.dataframe if "Only baseline" in frame.value)
+    row = against.iloc[0]
+    assert row["n"] == n
+    assert row["Accuracy"] == pytest.approx(headline["Accuracy"][1] - headline["Accuracy"][0])
+    assert row["Only baseline"] == (right[0] & ~right[1]).sum()
+    assert words(app).count(f"{n:,} images") == 1
+    confused = open_page("confusion", runs=ids, split="test_unique", show="all")
+    said = words(confused)
+    assert f"All figures of this view are on {n:,} images" in said
+    assert f"{n:,} of {n:,} images, the most confident first" in said
+    assert f"On {n:,} images: only the first is right on **{row['Only baseline']:,}**" in said
+    (table,) = (frame.value for frame in confused.dataframe if "ECE" in frame.value)
+    assert list(table["Accuracy"]) == pytest.approx(list(headline["Accuracy"]))
+    assert table["ECE after"].notna().all()
+
+
+def test_images_without_repeats_are_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FERCORE_RUNS", str(RUNS))
+    every = list_runs(RUNS)
+    pair = [papers.runs_of("le2019-deep", every)[0].id]
+    pair.append(next(run.id for run in every if run.config and run.config.name == "facet-tiny"))
+    app = open_page("compare", runs=pair, split="test_unique")
+    assert (
+        "All figures of this view are on 3,301 images of PrivateTest without the 288 that also "
+        "stand in training." in words(app)
+    )
+    (against,) = (frame.value for frame in app.dataframe if "Only baseline" in frame.value)
+    assert against["n"][0] == 3301
+
+
+def test_several_tests_against_a_baseline_are_corrected(root: Path, runs: dict[str, Run]):
+    names = ("le2019-deep", "le2019-shallow", "katkar2021-model1-original")
+    ids = [runs[name].id for name in names]
+    app = open_page("compare", runs=ids)
+    (against,) = (frame.value for frame in app.dataframe if "Only baseline" in frame.value)
+    plain = [
+        metrics.mcnemar(np.zeros(a + b, int), np.r_[[0] * a, [1] * b], np.r_[[1] * a, [0] * b]).p
+        for a, b in zip(against["Only baseline"], against["Only this"], strict=True)
+    ]
+    assert list(against["p"]) == pytest.approx(metrics.holm(plain), rel=1e-6, abs=0)
+    assert list(against["p"]) != pytest.approx(plain, rel=1e-6, abs=0)
+    assert "corrected for 2 tests against one baseline by Holm's method" in words(app)
+    # Disgust, which one of them leaves out, counts for none.
+    assert set(app.dataframe[0].value["n"]) == set(against["n"]) == {3534}
+
+
 def test_confidence_is_not_that_of_other_images(root: Path, runs: dict[str, Run]):
     pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
+    for name in ("le2019-deep", "le2019-shallow"):
+        without_repeats_marked(runs[name])
     app = open_page("confusion", runs=pair, split="test_unique")
     (table,) = (frame.value for frame in app.dataframe if "ECE" in frame.value)
     assert table["ECE"].notna().all()

@@ -1,5 +1,6 @@
+import json
 import os
-import time
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,11 @@ import pytest
 from dashboard import shelf
 from dashboard.shelf import Shelf
 from fercore import runs as core
+from fercore.recorder import RunWriter
+from fercore.records import Notes
 from fercore.runs import list_runs
 from tests.dashboard import make_runs
+from tests.tiny import tiny_config
 
 
 def test_same_runs_as_the_package_lists(root: Path):
@@ -34,11 +38,19 @@ def test_silence_turns_running_into_stalled(root: Path, monkeypatch: pytest.Monk
     kept = Shelf(root)
     name = next(root.glob("khopkar2021-*")).name
     assert kept.find(name).state == "running"
-    later = time.time() + 60
-    monkeypatch.setattr(time, "time", lambda: later)
-    assert kept.find(name).state == "stalled"
+    with monkeypatch.context() as patched:
+        patched.setattr("fercore.locks.seconds_since_written", lambda file: 121.0)
+        assert kept.find(name).state == "stalled"
     make_runs.revive(root / name)
     assert kept.find(name).state == "running"
+
+
+def test_the_end_of_a_process_ends_its_run_at_once(tmp_path: Path):
+    run = RunWriter.create(tmp_path, tiny_config())
+    kept = Shelf(tmp_path)
+    assert kept.find(run.path.name).state == "starting"
+    run.release()  # as the operating system does when the process is killed
+    assert kept.find(run.path.name).state == "interrupted"
 
 
 def test_a_path_is_no_name(root: Path, tmp_path: Path):
@@ -72,3 +84,68 @@ def test_removed_run_is_forgotten(root: Path):
     (root / "holiday-pictures" / "notes.txt").unlink()
     (root / "holiday-pictures").rmdir()
     assert len(kept.all()) == before - 1
+
+
+def test_unchanged_runs_are_the_same_objects_and_every_list_is_its_own(root: Path):
+    kept = Shelf(root)
+    first = kept.all()
+    second = kept.all()
+    assert first is not second
+    assert all(a is b for a, b in zip(first, second, strict=True))
+    second.clear()
+    assert kept.all() == first
+
+
+def test_a_run_is_read_anew_when_any_file_that_pages_read_changes(root: Path):
+    kept = Shelf(root)
+    name = next(root.glob("le2019-deep-*")).name
+    run = kept.find(name)
+    for change in (
+        lambda: os.truncate(root / name / "log.jsonl", 100),  # in place
+        lambda: os.utime(root / name / "predictions.npz", ns=(1, 1)),
+        lambda: (root / name / "model.onnx").write_bytes(b"appears"),
+        lambda: (root / name / "model.onnx").unlink(),
+        lambda: (root / name / "notes.json").write_text('{"text": "new"}'),
+    ):
+        change()
+        again = kept.find(name)
+        assert again is not run
+        assert kept.find(name) is again
+        run = again
+    assert run.notes.text == "new"
+
+
+def test_a_quick_scan_finds_what_was_replaced_appeared_or_is_gone(root: Path):
+    kept = Shelf(root)
+    names = {run.id for run in kept.all()}
+    deep = next(root.glob("le2019-deep-*"))
+    RunWriter(deep).write_record(Notes(text="replaced"))
+    found = {run.id: run for run in kept.all(quick=True)}
+    assert found[deep.name].notes.text == "replaced"
+    shutil.copytree(deep, root / "another")
+    assert {run.id for run in kept.all(quick=True)} == names | {"another"}
+    shutil.rmtree(root / "another")
+    assert {run.id for run in kept.all(quick=True)} == names
+    running = next(root.glob("khopkar2021-*"))
+    fields = json.loads((running / "status.json").read_bytes())
+    # In place: a run that trains is looked at in full.
+    (running / "status.json").write_text(json.dumps(fields | {"epoch": 39}))
+    found = {run.id: run for run in kept.all(quick=True)}
+    assert found[running.name].status.epoch == 39
+
+
+def test_a_quick_scan_asks_the_disk_once_for_a_settled_run(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    kept = Shelf(root)
+    settled = [run.path for run in kept.all() if run.state not in ("running", "stalled")]
+    asked = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, *a, **k: asked.append(path) or stat(path, *a, **k))
+    kept.all(quick=True)
+    # Those at work, or thought to be, are looked at in full.
+    for path in settled:
+        assert [seen for seen in map(str, asked) if seen.startswith(str(path))] == [str(path)]
+    asked.clear()
+    kept.known()
+    assert asked == []

@@ -61,8 +61,8 @@ def test_problems_in_one_line(runs: dict[str, Run]):
 def test_headline_table_leaves_gaps(runs: dict[str, Run]):
     pair = [runs["le2019-deep"], runs["khopkar2021"]]
     labels, colors = facts.labels(pair), theme.run_colors([run.id for run in pair], "light")
-    table = tables.headline_table(pair, labels, colors, "test_unique")
     unique = pair[0].results.splits["test_unique"]
+    table = tables.headline_table(pair, labels, colors, {pair[0].id: unique})
     assert table["Accuracy"][0] == pytest.approx(unique.accuracy * 100)
     assert table["n"][0] == unique.n
     assert pd.isna(table["Accuracy"][1])

@@ -162,7 +162,8 @@ def test_another_edition_replaces_the_one_before(tmp_path, root):
     other = {role: rows[:14] for role, rows in IMAGES.items()}
     report = install(root, write_zip(tmp_path / "other.zip", files(images=other)))
     assert "Training was replaced by the one in these files" in report.notes
-    assert len(list((root / "fer2013").glob("*.npz"))) == 1
+    # One version before it is kept, and no more.
+    assert len(list((root / "fer2013").glob("*.npz"))) == 2
     assert len(data.load("fer2013", root)["train"]) == 14
 
 

@@ -13,6 +13,7 @@ import pytest
 from fercore import data
 from fercore.data.splits import POOL
 from fercore.errors import UserError
+from tests.photos import huge_png
 
 RNG = np.random.default_rng(0)
 
@@ -212,9 +213,9 @@ def test_images_of_one_class_are_no_dataset(tmp_path: Path):
 
 
 def test_a_huge_image_is_not_decoded(tmp_path: Path):
-    header = encoded((8, 8))
-    forged = header[:16] + (50_000).to_bytes(4) * 2 + header[24:]
-    path = write({"set/a/1.png": forged, "set/b/1.png": encoded()}, tmp_path, "folder")
+    path = write(
+        {"set/a/1.png": huge_png(9_000, 9_000), "set/b/1.png": encoded()}, tmp_path, "folder"
+    )
     with pytest.raises(UserError, match="64 million at most"):
         data.add("mine", [path], tmp_path / "root", new_size=48)
 

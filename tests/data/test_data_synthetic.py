@@ -60,7 +60,8 @@ def test_every_dataset_keeps_the_contract(name, tmp_path):
 
 
 def test_unknown_and_synthetic_datasets_cannot_be_added(tmp_path):
-    with pytest.raises(UserError, match="expected one of: ckplus, fer2013, lfw_emotion, synthetic"):
+    known = "ckplus, fer2013, ferplus, lfw_emotion, synthetic"
+    with pytest.raises(UserError, match=f"expected one of: {known}"):
         data.load("affectnet", tmp_path)
     with pytest.raises(UserError, match="nothing to add"):
         data.add("synthetic", [tmp_path], tmp_path)

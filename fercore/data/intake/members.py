@@ -1,9 +1,13 @@
 """Walk the files of a folder, a ZIP, a TAR or a table, without extracting any of them.
 
-Names inside an archive are only ever read as text: no path is built from them.
+Names inside an archive are only ever read as text: no path is built from them. An archive may hold
+500,000 files and 32 GB of content at most.
 """
 
+import bz2
+import gzip
 import hashlib
+import io
 import lzma
 import os
 import tarfile
@@ -13,13 +17,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from fercore.errors import UserError
+from fercore.names import storable_name
 
 TABLES = (".csv",)
 ZIPS = (".zip",)
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
+MAX_MEMBERS = 500_000
+MAX_INFLATED = 32 << 30
+_MAX_READ = 128 << 20  # at once: more than any member or header of a TAR that is read
+_MAX_CATALOGUE = 64 << 20  # bytes of the list of files at the end of a ZIP
+_OPENERS: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+}
 EXPECTED = "a folder, or a file that ends in " + ", ".join(TABLES + ZIPS + TARS)
 
 
@@ -102,18 +116,18 @@ def walk(path: Path) -> Iterator[Member]:
     Raises:
         UserError: if there is no such path, its suffix is unknown, or it is damaged.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         yield from _walk_folder(path)
-    elif not path.exists():
-        raise UserError(f"received {path}, which does not exist; expected {EXPECTED}")
+    elif not os.path.exists(path):
+        raise _absent(path)
     elif _ends_in(path.name, TABLES):
-        yield Member(path.name, path.name, lambda: path.open("rb"))
+        yield Member(path.name, storable_name(path.name), lambda: path.open("rb"))
     elif _ends_in(path.name, ZIPS):
         yield from _walk_zip(path)
     elif _ends_in(path.name, TARS):
         yield from _walk_tar(path)
     else:
-        raise UserError(f"received {path.name}, expected {EXPECTED}")
+        raise UserError(f"received {storable_name(path.name)}, expected {EXPECTED}")
 
 
 def sha256(path: Path) -> str:
@@ -122,9 +136,9 @@ def sha256(path: Path) -> str:
     Raises:
         UserError: if there is no such path, or it cannot be read.
     """
-    if not path.exists():
-        raise UserError(f"received {path}, which does not exist; expected {EXPECTED}")
-    with readable(path.name):
+    if not os.path.exists(path):
+        raise _absent(path)
+    with readable(storable_name(path.name)):
         if not path.is_dir():
             with path.open("rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -141,13 +155,14 @@ def _walk_folder(folder: Path) -> Iterator[Member]:
         if _ends_in(file.name, ZIPS + TARS):
             yield from walk(file)
         else:
-            yield Member(name, name, lambda file=file: file.open("rb"))  # type: ignore[misc]
+            where = storable_name(name)
+            yield Member(name, where, lambda file=file: file.open("rb"))  # type: ignore[misc]
 
 
 def _visible_files(folder: Path) -> Iterator[tuple[Path, str]]:
     """Files and their names, which begin with the folder's own, in a fixed order."""
     base = folder.resolve()
-    with readable(folder.name):
+    with readable(storable_name(folder.name)):
         for parent, subfolders, files in os.walk(base):
             subfolders[:] = sorted(name for name in subfolders if _is_visible(name))
             for file in (Path(parent, name) for name in sorted(files) if _is_visible(name)):
@@ -156,28 +171,143 @@ def _visible_files(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _walk_zip(path: Path) -> Iterator[Member]:
-    with readable(path.name), zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
-            if not info.is_dir() and not is_link and _is_visible(info.filename):
-                yield Member(
-                    _inner_name(path, info.filename),
-                    f"{path.name}: {info.filename}",
-                    lambda info=info: archive.open(info),  # type: ignore[misc]
-                )
+    name = storable_name(path.name)
+    with readable(name):
+        with path.open("rb") as stream:
+            check_catalogue(stream, name)
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            limits = _Limits(name)
+            for info in entries:
+                limits.count(info.file_size)
+            for info in entries:
+                is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
+                inner = info.filename.replace("\\", "/")  # as some programs on Windows write it
+                if not info.is_dir() and not is_link and _is_visible(inner):
+                    yield Member(
+                        _inner_name(path, inner),
+                        f"{name}: {storable_name(info.filename)}",
+                        lambda info=info: archive.open(info),  # type: ignore[misc]
+                    )
 
 
 def _walk_tar(path: Path) -> Iterator[Member]:
-    with readable(path.name), tarfile.open(path) as archive:
+    name = storable_name(path.name)
+    with (
+        readable(name),
+        path.open("rb") as raw,
+        _BoundedReader(_decompressed(raw), name) as content,
+        tarfile.open(fileobj=content, mode="r:") as archive,
+    ):
+        limits = _Limits(name)
         for info in archive:
+            limits.count(info.size)
             if info.isfile() and _is_visible(info.name):
                 stream = archive.extractfile(info)
                 if stream is not None:
                     yield Member(
                         _inner_name(path, info.name),
-                        f"{path.name}: {info.name}",
+                        f"{name}: {storable_name(info.name)}",
                         lambda stream=stream: stream,  # type: ignore[misc]
                     )
+
+
+@dataclass
+class _Limits:
+    """Counts what an archive says that it holds, and refuses too much."""
+
+    name: str
+    members: int = 0
+    size: int = 0
+
+    def count(self, size: int) -> None:
+        self.members += 1
+        self.size += max(0, size)
+        if self.members > MAX_MEMBERS:
+            raise UserError(
+                f"{self.name} holds more than {MAX_MEMBERS:,} files; expected smaller archives, "
+                "all added in one command"
+            )
+        if self.size > MAX_INFLATED:
+            raise _too_large(self.name)
+
+
+class _BoundedReader(io.RawIOBase):
+    """A stream that is never read far, or much at once, whatever the headers of a TAR ask for."""
+
+    def __init__(self, stream: Any, name: str):
+        self._stream, self._name = stream, name
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0 or size > _MAX_READ or self._stream.tell() > MAX_INFLATED:
+            raise _too_large(self._name)
+        return bytes(self._stream.read(size))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if offset > MAX_INFLATED:
+            raise _too_large(self._name)
+        return int(self._stream.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._stream.tell())
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def _too_large(name: str) -> UserError:
+    """The refusal of an archive that holds more than `MAX_INFLATED`."""
+    return UserError(
+        f"{name} holds more than {MAX_INFLATED >> 30} GB once inflated; expected smaller archives, "
+        "all added in one command"
+    )
+
+
+def _decompressed(raw: IO[bytes]) -> Any:
+    head = raw.read(6)
+    raw.seek(0)
+    return next((opener(raw) for magic, opener in _OPENERS.items() if head.startswith(magic)), raw)
+
+
+def check_catalogue(stream: IO[bytes], name: str, limit: int = _MAX_CATALOGUE) -> None:
+    """Refuse a ZIP whose list of files would fill the memory before any of them is looked at.
+
+    Args:
+        stream: the archive; it can be sought.
+        name: of the archive, for the message.
+        limit: most bytes of the list to accept.
+
+    Raises:
+        UserError: if the list is longer.
+    """
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - (1 << 16) - 100))
+    end = stream.read()
+    place = end.rfind(b"PK\5\6")
+    length = int.from_bytes(end[place + 12 : place + 16], "little") if place >= 0 else 0
+    longer = end.rfind(b"PK\6\6")
+    if longer >= 0:
+        length = max(length, int.from_bytes(end[longer + 40 : longer + 48], "little"))
+    # A list cannot be longer than its file: what says so is no list, or damaged.
+    if min(length, size) > limit:
+        # An entry takes some 130 bytes.
+        raise UserError(
+            f"{name} lists more than {limit // 130:,} files; expected smaller archives, all added "
+            "in one command"
+        )
+
+
+def _absent(path: Path) -> UserError:
+    shown = storable_name(str(path))
+    shown = shown if len(shown) <= 200 else f"...{shown[-200:]}"
+    return UserError(f"received {shown}, which does not exist; expected {EXPECTED}")
 
 
 def _inner_name(archive: Path, name: str) -> str:

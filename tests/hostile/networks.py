@@ -1,0 +1,228 @@
+"""ONNX files of other projects, sound ones of unusual form and hostile ones.
+
+Each function writes one file. The sound ones score the bars of `tests.tiny.make_split`: they are
+right in most images, on the range of grey levels that they are made for.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+SIDE = 48
+OPSETS = [helper.make_opsetid("", 17)]
+
+
+def templates() -> np.ndarray:
+    """`(48 * 48, 7)`: what a linear classifier weighs the pixels by; each column sums to 0."""
+    weights = np.zeros((SIDE, SIDE, 7), np.float32)
+    for label in range(7):
+        weights[6 * label + 2 : 6 * label + 6, 8:40, label] = 1
+    weights -= weights.mean(axis=2, keepdims=True)
+    return weights.reshape(-1, 7) / 128
+
+
+def save(
+    path: Path,
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[object],
+    outputs: Sequence[tuple[str, Sequence[object]]],
+    constants: dict[str, np.ndarray] | None = None,
+    metadata: dict[str, str] | None = None,
+    kind: int = TensorProto.FLOAT,
+) -> Path:
+    graph = helper.make_graph(
+        list(nodes),
+        "theirs",
+        [helper.make_tensor_value_info("image", kind, list(inputs))],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+            for name, shape in outputs
+        ],
+        [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
+    )
+    model = helper.make_model(graph, opset_imports=OPSETS, ir_version=8)
+    if metadata:
+        helper.set_model_props(model, metadata)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def classifier(
+    path: Path,
+    *,
+    shape: Sequence[object] = ("n", 1, SIDE, SIDE),
+    order: Sequence[int] = range(7),
+    mean: float = 0.0,
+    std: float = 255.0,
+    gain: float = 20.0,
+    ending: str = "logits",
+    least: float | None = None,
+    output: Sequence[object] = ("n", 7),
+    metadata: dict[str, str] | None = None,
+) -> Path:
+    """A linear classifier of images that were normalized by `mean` and `std`.
+
+    Args:
+        path: of the file.
+        shape: of the input.
+        order: class of each output.
+        mean: of the normalization that it expects, on grey levels of 0 to 255.
+        std: likewise.
+        gain: factor of the logits.
+        ending: what it gives: logits, softmax, percent, sigmoid or nan.
+        least: grey level that the brightest pixel must pass; below it, the scores are negated.
+        output: shape of the output.
+        metadata: of the file.
+    """
+    channels = 3 if 3 in list(shape)[1:] else 1
+    # Undoes the normalization; on any other range, a clipped image tells the classes worse.
+    weights = templates()[:, list(order)] * gain / channels
+    if channels == 3:
+        first = list(shape)[1] == 3
+        weights = np.tile(weights, (3, 1)) if first else np.repeat(weights, 3, axis=0)
+    nodes = [
+        helper.make_node("Cast", ["image"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["numbers", "std"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "mean"], ["grey"]),
+        helper.make_node("Clip", ["grey", "low", "high"], ["clipped"]),
+        helper.make_node("Div", ["clipped", "high"], ["unit"]),
+        helper.make_node("Reshape", ["unit", "flat_shape"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["scores"]),
+    ]
+    constants = {
+        "std": np.float32(std),
+        "mean": np.float32(mean),
+        "low": np.float32(0),
+        "high": np.float32(255),
+        "flat_shape": np.array([-1, len(weights)], np.int64),
+        "weights": weights.astype(np.float32),
+    }
+    last = "scores"
+
+    def then(kind: str, *others: str, **attributes: object) -> None:
+        nonlocal last
+        name = f"{last}_{kind.lower()}"
+        nodes.append(helper.make_node(kind, [last, *others], [name], **attributes))
+        last = name
+
+    if least is not None:
+        constants["least"] = np.float32(least / 255)
+        nodes += [
+            helper.make_node("ReduceMax", ["flat"], ["most"], axes=[1]),
+            helper.make_node("Sub", ["most", "least"], ["passed"]),
+        ]
+        then("Mul", "passed")
+    if ending in {"softmax", "percent"}:
+        then("Softmax", axis=1)
+    if ending == "percent":
+        constants["hundred"] = np.float32(100)
+        then("Mul", "hundred")
+    if ending == "sigmoid":
+        then("Sigmoid")
+    if ending == "nan":
+        then("Log")
+    constants["out_shape"] = np.array([-1, *list(output)[1:]], np.int64)
+    then("Reshape", "out_shape")
+    return save(path, nodes, shape, [(last, output)], constants, metadata)
+
+
+def ultralytics(names: Sequence[str]) -> dict[str, str]:
+    """Metadata as Ultralytics writes them: a Python dictionary."""
+    return {"names": str(dict(enumerate(names))), "task": "classify"}
+
+
+def hugging_face(names: Sequence[str]) -> dict[str, str]:
+    return {"id2label": json.dumps({str(place): name for place, name in enumerate(names)})}
+
+
+def several_outputs(path: Path) -> Path:
+    """Scores, and features beside them; scores of an auxiliary head come first."""
+    names = [("aux", ["n", 7]), ("features", ["n", 2304]), ("main", ["n", 7])]
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["features"], axis=1),
+        helper.make_node("MatMul", ["features", "weights"], ["main"]),
+        helper.make_node("MatMul", ["features", "reversed"], ["aux"]),
+    ]
+    weights = templates() * 20 / 255
+    constants = {"weights": weights, "reversed": np.ascontiguousarray(weights[:, ::-1])}
+    return save(path, nodes, ["n", 1, SIDE, SIDE], names, constants)
+
+
+def convolutional(path: Path, *, layout: str = "nchw", channels: int = 3) -> Path:
+    """A convolution over the whole image; every axis of its input is open."""
+    kernels = templates().T.reshape(7, 1, SIDE, SIDE) * 20 / 255 / channels
+    nodes = []
+    image = "image"
+    if layout == "nhwc":
+        nodes.append(helper.make_node("Transpose", ["image"], ["first"], perm=[0, 3, 1, 2]))
+        image = "first"
+    nodes += [
+        helper.make_node("Conv", [image, "kernels"], ["maps"]),
+        helper.make_node("Flatten", ["maps"], ["scores"], axis=1),
+    ]
+    constants = {"kernels": np.repeat(kernels, channels, axis=1)}
+    return save(path, nodes, ["a", "b", "c", "d"], [("scores", ["e", "f"])], constants)
+
+
+def folding_bomb(path: Path, size: int = 700_000_000) -> Path:
+    """A few hundred bytes whose constants take 2.8 GB once they are folded."""
+    constants = {
+        "shape": np.array([size], np.int64),
+        "weights": templates(),
+        "axes": np.array([0], np.int64),
+    }
+    nodes = [
+        helper.make_node("ConstantOfShape", ["shape"], ["huge"]),
+        helper.make_node("Exp", ["huge"], ["huger"]),
+        helper.make_node("ReduceSum", ["huger", "axes"], ["total"]),
+        helper.make_node("Flatten", ["image"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "weights"], ["raw"]),
+        helper.make_node("Add", ["raw", "total"], ["scores"]),
+    ]
+    return save(path, nodes, ["n", 1, SIDE, SIDE], [("scores", ["n", 7])], constants)
+
+
+def endless_loop(path: Path, growing: bool = False) -> Path:
+    """A loop that does not end; where it grows, each round keeps its 9 kB."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("Add", ["flat_in", "flat_in"], ["flat_out"]),
+            helper.make_node("Identity", ["flat_in"], ["kept"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("round", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("flat_in", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("flat_out", TensorProto.FLOAT, None),
+            *([helper.make_tensor_value_info("kept", TensorProto.FLOAT, None)] if growing else []),
+        ],
+    )
+    if not growing:
+        del body.node[2]
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["flat"], axis=1),
+        helper.make_node(
+            "Loop",
+            ["", "true", "flat"],
+            ["looped", "all"] if growing else ["looped"],
+            body=body,
+        ),
+        helper.make_node("MatMul", ["looped", "weights"], ["scores"]),
+    ]
+    constants = {"true": np.array(True), "weights": templates()}
+    return save(path, nodes, ["n", 1, SIDE, SIDE], [("scores", ["n", 7])], constants)
+
+
+def huge_input(path: Path) -> Path:
+    """A network for images of a million pixels a side."""
+    nodes = [helper.make_node("ReduceMean", ["image"], ["scores"], axes=[2, 3], keepdims=0)]
+    return save(path, nodes, ["n", 3, 1_000_000, 1_000_000], [("scores", ["n", 3])])

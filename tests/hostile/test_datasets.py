@@ -1,0 +1,544 @@
+"""Datasets as other people have them: added whole, or refused by name and number."""
+
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fercore import data
+from fercore.data import ferplus, store
+from fercore.data.intake import members
+from fercore.data.splits import POOL, repeated_in
+from fercore.errors import UserError
+from tests.hostile import datasets
+
+CODE = "import sys; from fercore.cli import main; sys.argv[0] = 'fercore'; main()"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "root"
+
+
+def add_table(path: Path, content: bytes, root: Path) -> data.Splits:
+    path.write_bytes(content)
+    data.add("fer2013", [path], root)
+    return data.load("fer2013", root)
+
+
+def quoted(separator: str, around: str = "{}"):
+    return lambda levels: '"' + around.format(separator.join(map(str, levels.tolist()))) + '"'
+
+
+TABLES = {
+    "utf-16": datasets.table().encode("utf-16"),
+    "utf-16 without a mark": datasets.table().encode("utf-16-le"),
+    "utf-16 big-endian": b"\xfe\xff" + datasets.table().encode("utf-16-be"),
+    "utf-32": datasets.table().encode("utf-32"),
+    "utf-8 with a mark": datasets.table().encode("utf-8-sig"),
+    "float labels": datasets.table(lambda k: f"{k}.0").encode(),
+    "names as labels": datasets.table(lambda k: f'"{datasets.CLASSES[k].title()}"').encode(),
+    "synonyms as labels": datasets.table(
+        lambda k: {3: "happiness", 4: "Sadness", 0: "anger"}.get(k, datasets.CLASSES[k])
+    ).encode(),
+    "commas": datasets.table(pixels=quoted(",")).encode(),
+    "commas and spaces": datasets.table(pixels=quoted(", ")).encode(),
+    "a list": datasets.table(pixels=quoted(", ", "[{}]")).encode(),
+    "semicolons": datasets.table(delimiter=";").encode(),
+    "tabs": datasets.table(delimiter="\t").encode(),
+    "float pixels": datasets.table(
+        pixels=lambda levels: " ".join(f"{level}.0" for level in levels)
+    ).encode(),
+    "other column names": datasets.table(header="Label,pixel,split").encode(),
+    "other usages": datasets.table().replace("PublicTest", "Validation").encode(),
+    "a column for each pixel": datasets.table_of_pixel_columns().encode(),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_table_is_read_however_it_is_written(tmp_path: Path, root: Path, kind: str):
+    plain = add_table(tmp_path / "plain.csv", datasets.table().encode(), root / "plain")
+    found = add_table(tmp_path / "fer2013.csv", TABLES[kind], root / "other")
+    assert found.fingerprint == plain.fingerprint
+    zipped = datasets.write_zip(tmp_path / "zipped.zip", {"fer2013.csv": TABLES[kind]})
+    report = data.add("fer2013", [zipped], root / "zipped")
+    assert report.fingerprint == plain.fingerprint
+
+
+@pytest.mark.parametrize("label", ["2.5", "7", "-1", "nan", "smug", "", "1e400"])
+def test_a_label_that_means_no_class_is_refused(tmp_path: Path, root: Path, label: str):
+    content = datasets.table(lambda k: label if k == 3 else str(k))
+    with pytest.raises(UserError, match=r"6 of 42 images cannot be used: .*data row 6 .*emotion"):
+        add_table(tmp_path / "fer2013.csv", content.encode(), root)
+
+
+def test_bad_rows_are_all_named_and_can_be_left_out(tmp_path: Path, root: Path):
+    path = tmp_path / "fer2013.csv"
+    path.write_text(datasets.table(lambda k: "9" if k == 3 else str(k)))
+    with pytest.raises(UserError) as raised:
+        data.add("fer2013", [path], root)
+    for row in (6, 7, 20, 21, 34, 35):
+        assert f"data row {row} " in str(raised.value)
+    assert str(raised.value).endswith("leave them out with --skip-bad")
+    report = data.add("fer2013", [path], root, skip_bad=True)
+    assert report.notes[0].startswith("left out: 6 of 42 images cannot be used")
+    assert sum(report.counts["train"].values()) == 12
+
+
+def ferplus_root(tmp_path: Path, root: Path) -> Path:
+    add_table(tmp_path / "fer2013.csv", datasets.table().encode(), root)
+    return root
+
+
+#                 neutral happy surprise sad angry disgust fear contempt unknown NF
+FERPLUS_VOTES = {
+    ("contempt", (0, 0, 0, 0, 0, 0, 0, 10, 0, 0)),
+    ("happy", (4, 6, 0, 0, 0, 0, 0, 0, 0, 0)),
+    ("happy", (1, 4, 1, 1, 1, 1, 1, 0, 0, 0)),  # single votes are ignored
+    ("no majority", (5, 5, 0, 0, 0, 0, 0, 0, 0, 0)),
+    ("no majority", (3, 4, 3, 0, 0, 0, 0, 0, 0, 0)),
+    ("no majority", (1, 1, 1, 1, 1, 1, 1, 1, 1, 1)),
+    ("unknown", (0, 0, 0, 2, 0, 0, 0, 0, 8, 0)),
+    ("not a face", (0, 0, 0, 0, 0, 0, 0, 0, 0, 10)),
+}
+
+
+@pytest.mark.parametrize(("label", "votes"), sorted(FERPLUS_VOTES))
+def test_the_majority_is_that_of_barsoum_2016(label: str, votes: tuple[int, ...]):
+    assert ferplus.majority(votes) == label
+
+
+def test_ferplus_labels_the_images_of_fer2013_and_says_what_is_left_out(tmp_path: Path, root: Path):
+    ferplus_root(tmp_path, root)
+    cast = {
+        0: [0, 0, 0, 0, 0, 0, 0, 10, 0, 0],
+        1: [5, 5, 0, 0, 0, 0, 0, 0, 0, 0],
+        2: [0, 0, 0, 0, 0, 0, 0, 0, 10, 0],
+        3: [0, 0, 0, 0, 0, 0, 0, 0, 0, 10],
+    }
+    path = tmp_path / "fer2013new.csv"
+    path.write_text(datasets.votes(cast))
+    report = data.add("ferplus", [path], root)
+    (note,) = report.notes
+    assert note == "3 images were left out: 1 no majority, 1 unknown, 1 not a face"
+    found, source = data.load("ferplus", root), data.load("fer2013", root)
+    assert found.class_names == ferplus.CLASS_NAMES
+    assert found.original == (source.name, source.fingerprint)
+    assert [len(found[role]) for role in found] == [11, 14, 14]
+    labelled = dict(zip(found["train"].ids.tolist(), found["train"].labels.tolist(), strict=True))
+    assert found.class_names[labelled["Training_00000"]] == "contempt"
+    for role in ("validation", "test"):
+        names = [found.class_names[k] for k in found[role].labels]
+        assert names == [source.class_names[k] for k in source[role].labels]
+        np.testing.assert_array_equal(found[role].images, source[role].images)
+    assert not data.add("ferplus", [path], root).changed
+
+
+def test_votes_that_belong_to_other_images_are_refused(tmp_path: Path, root: Path):
+    """Numbers in file names that count something else than the rows of fer2013.csv."""
+    ferplus_root(tmp_path, root)
+    head, *lines = datasets.votes().splitlines()
+    usages = [line.partition(",")[0] for line in lines]
+    rest = [line.partition(",")[2] for line in lines]
+    turned = [f"{u},{r}" for u, r in zip(usages, rest[5:] + rest[:5], strict=True)]
+    path = tmp_path / "fer2013new.csv"
+    path.write_text("\n".join([head, *turned]))
+    with pytest.raises(UserError, match=r"0 of 42 keep their label; add FER2013 from fer2013\.csv"):
+        data.add("ferplus", [path], root)
+
+
+def test_ferplus_without_its_images_says_what_to_do(tmp_path: Path, root: Path):
+    path = tmp_path / "fer2013new.csv"
+    path.write_text(datasets.votes())
+    with pytest.raises(UserError, match="fer2013 is not installed"):
+        data.add("ferplus", [path], root)
+    with pytest.raises(UserError, match="fercore data add ferplus PATH"):
+        data.add("fer2013", [path], root)
+    files = {
+        f"{folder}/{mood}/im{n}.png": datasets.png(n + place)
+        for place, folder in ((0, "train"), (100, "test"))
+        for n, mood in enumerate(datasets.CLASSES * 4)
+    }
+    data.add("fer2013", [datasets.write_zip(tmp_path / "folders.zip", files)], root)
+    with pytest.raises(UserError, match=r"add FER2013 from fer2013\.csv first"):
+        data.add("ferplus", [path], root)
+    path.write_text(datasets.votes().replace("10", "ten"))
+    with pytest.raises(UserError, match=r"42 of 42 images cannot be used: .*data row 0 "):
+        data.add("ferplus", [path], ferplus_root(tmp_path, root / "csv"))
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz", "parts"])
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [
+        ("train", "val", "test"),
+        ("Training", "validation", "Testing"),
+        ("train_set", "Valid", "TEST"),
+    ],
+)
+def test_folders_of_parts_are_kept(
+    tmp_path: Path, root: Path, kind: str, train: str, validation: str, test: str
+):
+    names = {"train": train, "validation": validation, "test": test}
+    folders = [f"{name}/{mood}" for name in names.values() for mood in ("happy", "sad")]
+    files = datasets.layout(*folders)
+    paths = {
+        "folder": lambda: [datasets.write_folder(tmp_path / "set", files)],
+        "zip": lambda: [datasets.write_zip(tmp_path / "set.zip", files)],
+        "tar.gz": lambda: [datasets.write_tar(tmp_path / "set.tar.gz", files)],
+        "parts": lambda: sorted(datasets.write_folder(tmp_path / "set", files).iterdir()),
+    }[kind]()
+    report = data.add("mine", paths, root, new=True)
+    splits = data.load("mine", root)
+    assert {role: len(splits[role]) for role in splits} == dict.fromkeys(names, 8)
+    assert splits.class_names == ("happy", "sad")
+    assert not splits.held_out
+    assert report.notes == ()
+    assert splits["test"].ids.tolist()[0] == "test/happy/0"
+    # A change of the size finds the size of what is stored.
+    assert data.add("mine", paths, root, new_size=24).changed
+    assert data.load("mine", root)["test"].images.shape[1:] == (24, 24)
+
+
+def test_parts_below_the_class_are_kept_as_well(tmp_path: Path, root: Path):
+    above = datasets.layout("train/happy", "train/sad", "test/happy", "test/sad")
+    below = {
+        "/".join((mood, part, name)): content
+        for (part, mood, name), content in ((path.split("/"), c) for path, c in above.items())
+    }
+    for name, files in (("above", above), ("below", below)):
+        data.add(name, [datasets.write_zip(tmp_path / f"{name}.zip", files)], root, new=True)
+    assert data.load("above", root).fingerprint == data.load("below", root).fingerprint
+
+
+def test_train_and_test_hold_a_validation_part_out(tmp_path: Path, root: Path):
+    files = datasets.layout("train/happy", "train/sad", "test/happy", "test/sad", per_folder=16)
+    report = data.add("mine", [datasets.write_folder(tmp_path / "set", files)], root, new=True)
+    splits = data.load("mine", root)
+    assert {role: len(splits[role]) for role in splits} == {
+        "train": 28,
+        "validation": 4,
+        "test": 32,
+    }
+    assert splits.held_out
+    assert report.notes == ("4 images were taken out of training to choose checkpoints on",)
+
+
+def test_train_and_validation_are_no_dead_end(tmp_path: Path, root: Path):
+    files = datasets.layout(*(f"{p}/{c}" for p in ("train", "val") for c in datasets.CLASSES))
+    for name, new in (("mine", True), ("fer2013", False)):
+        path = datasets.write_folder(tmp_path / name, files)
+        report = data.add(name, [path], root, new=new)
+        assert any("there is no test folder" in note for note in report.notes)
+        splits = data.load(name, root)
+        assert {role: len(splits[role]) for role in splits} == {
+            "train": 21,
+            "validation": 7,
+            "test": 28,
+        }
+        assert splits.held_out
+        assert not repeated_in(splits["test"].images, splits["validation"].images).any()
+        assert data.status(name, root).installed
+
+
+def test_fer2013_with_a_validation_folder_takes_a_test_folder_later(tmp_path: Path, root: Path):
+    files = datasets.layout(*(f"{p}/{c}" for p in ("train", "val") for c in datasets.CLASSES))
+    data.add("fer2013", [datasets.write_folder(tmp_path / "first", files)], root)
+    more = datasets.layout(*(f"test/{c}" for c in datasets.CLASSES), per_folder=6)
+    data.add("fer2013", [datasets.write_folder(tmp_path / "second", more)], root)
+    splits = data.load("fer2013", root)
+    assert {role: len(splits[role]) for role in splits} == {
+        "train": 21,
+        "validation": 7,
+        "test": 42,
+    }
+
+
+def test_one_part_alone_is_no_split(tmp_path: Path, root: Path):
+    files = datasets.layout("train/happy", "train/sad")
+    report = data.add("mine", [datasets.write_folder(tmp_path / "set", files)], root, new=True)
+    assert report.notes == ("only train/ is there: the images are not divided into parts",)
+    assert set(data.load("mine", root)) == {POOL}
+    vehicles = datasets.write_folder(tmp_path / "vehicles", datasets.layout("train", "plane"))
+    data.add("vehicles", [vehicles], root, new=True)
+    assert data.load("vehicles", root).class_names == ("plane", "train")
+
+
+def test_parts_without_class_folders_are_refused(tmp_path: Path, root: Path):
+    flat = datasets.write_folder(tmp_path / "flat", datasets.layout("train", "test"))
+    with pytest.raises(UserError, match="lies in no class folder"):
+        data.add("mine", [flat], root, new=True)
+    mixed = datasets.layout("train/happy", "train/sad", "test/happy", "test/sad", "more/happy")
+    path = datasets.write_folder(tmp_path / "mixed", mixed)
+    with pytest.raises(UserError, match=r"4 of 20 images cannot .* outside train/ and test/"):
+        data.add("mine", [path], root, new=True)
+    data.add("mine", [path], root, new=True, skip_bad=True)
+    assert sum(map(len, data.load("mine", root).parts.values())) == 16
+
+
+RAF = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+
+
+@pytest.mark.parametrize("edition", ["kaggle", "original"])
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_raf_db_keeps_its_split_and_gets_its_class_names(
+    tmp_path: Path, root: Path, edition: str, kind: str
+):
+    files = datasets.raf_kaggle() if edition == "kaggle" else datasets.raf_original()
+    write = datasets.write_folder if kind == "folder" else datasets.write_zip
+    path = write(tmp_path / ("set.zip" if kind == "zip" else "set"), files)
+    report = data.add("rafdb", [path], root, new=True)
+    splits = data.load("rafdb", root)
+    assert splits.class_names == RAF
+    assert {role: len(splits[role]) for role in splits} == {
+        "train": 21,
+        "validation": 7,
+        "test": 28,
+    }
+    assert any("RAF-DB" in note for note in report.notes)
+    # The first four of each part are surprise, 1.
+    labelled = dict(zip(splits["test"].ids.tolist(), splits["test"].labels.tolist(), strict=True))
+    (first,) = (label for name, label in labelled.items() if "test_00029" in name)
+    assert splits.class_names[first] == "surprise"
+
+
+def test_other_numbers_as_class_names_are_pointed_out(tmp_path: Path, root: Path):
+    path = datasets.write_folder(tmp_path / "set", datasets.layout("0", "1"))
+    report = data.add("mine", [path], root, new=True)
+    assert data.load("mine", root).class_names == ("0", "1")
+    assert any("called by numbers" in note for note in report.notes)
+
+
+def test_a_wrong_list_of_labels_is_refused(tmp_path: Path, root: Path):
+    files = datasets.raf_original()
+    files["basic/EmoLabel/list_patition_label.txt"] += b"train_99999.jpg 8\n"
+    path = datasets.write_folder(tmp_path / "set", files)
+    with pytest.raises(UserError, match=r"line 57: received 'train_99999\.jpg 8'"):
+        data.add("rafdb", [path], root, new=True)
+
+
+def test_bad_images_are_all_named_and_can_be_left_out(tmp_path: Path, root: Path):
+    files = datasets.layout("happy", "sad")
+    bad = {f"sad/bad{n}.png": b"no image" for n in range(14)}
+    path = datasets.write_folder(tmp_path / "set", files | bad)
+    with pytest.raises(UserError) as raised:
+        data.add("mine", [path], root, new=True)
+    message = str(raised.value)
+    assert message.startswith("14 of 22 images cannot be used: cannot decode set/sad/bad0.png")
+    assert message.count("cannot decode") == 10
+    assert "and 4 more; leave them out with --skip-bad" in message
+    assert "\n" not in message
+    report = data.add("mine", [path], root, new=True, skip_bad=True)
+    assert report.notes[0].startswith("left out: 14 of 22 images")
+    assert len(data.load("mine", root)[POOL]) == 8
+    (root / "other").mkdir(parents=True)
+    only = datasets.write_folder(tmp_path / "only", bad)
+    with pytest.raises(UserError, match="14 of 14"):
+        data.add("other", [only], root, new=True, skip_bad=True)
+
+
+@pytest.mark.parametrize("name", ["ckplus", "lfw_emotion", "fer2013"])
+def test_bad_images_of_known_datasets_can_be_left_out(tmp_path: Path, root: Path, name: str):
+    faces = {
+        "ckplus": {
+            f"{mood}/S{k:03d}_001_00000001.png": datasets.png(k)
+            for k, mood in enumerate(("anger", "fear", "happy"))
+        },
+        "lfw_emotion": {f"images/P_{k:04d}.png": datasets.png(k) for k in range(3)},
+        "fer2013": {
+            f"train/{mood}/Training_{k}.png": datasets.png(k)
+            for k, mood in enumerate(("angry", "fear", "happy"))
+        },
+    }[name]
+    if name == "lfw_emotion":
+        legend = "".join(f"P_{k:04d}.png,{m}\n" for k, m in enumerate(("anger", "fear", "happy")))
+        faces["legend.csv"] = b"image,emotion\n" + legend.encode()
+    victim = next(iter(faces))
+    path = datasets.write_folder(tmp_path / "set", faces | {victim: b"torn"})
+    with pytest.raises(UserError, match=f"cannot decode set/{victim}.*; leave it out with"):
+        data.add(name, [path], root)
+    report = data.add(name, [path], root, skip_bad=True)
+    assert sum(sum(counts.values()) for counts in report.counts.values()) == 2
+    assert any(note.startswith("left out: 1 of 3 images") for note in report.notes)
+
+
+def test_names_that_differ_in_the_spelling_of_an_accent_are_one_class(tmp_path: Path, root: Path):
+    composed = "col\u00e8re"
+    apart = unicodedata.normalize("NFD", composed)
+    files = datasets.layout(composed, apart, "joie", per_folder=2)
+    path = datasets.write_zip(tmp_path / "set.zip", files)
+    data.add("mine", [path], root, new=True)
+    splits = data.load("mine", root)
+    assert splits.class_names == (composed, "joie")
+    assert len(set(splits[POOL].ids.tolist())) == 6
+    other = datasets.layout(apart, "joie", per_folder=2)
+    one = data.add("one", [datasets.write_zip(tmp_path / "one.zip", other)], root, new=True)
+    renamed = {unicodedata.normalize("NFC", name): content for name, content in other.items()}
+    two = data.add("two", [datasets.write_zip(tmp_path / "two.zip", renamed)], root, new=True)
+    assert one.fingerprint == two.fingerprint
+
+
+def test_class_names_and_ids_are_bounded(tmp_path: Path, root: Path):
+    path = datasets.write_folder(tmp_path / "set", datasets.layout("a" * 65, "b"))
+    with pytest.raises(UserError, match="has a name of 65 characters, expected 64 at most"):
+        data.add("mine", [path], root, new=True)
+    deep = "/".join(["x" * 100] * 5)
+    files = datasets.layout(f"{deep}/a", f"{deep}/b")
+    data.add("mine", [datasets.write_zip(tmp_path / "deep.zip", files)], root, new=True)
+    ids = data.load("mine", root)[POOL].ids
+    assert len(set(ids.tolist())) == 8
+    assert max(map(len, ids.tolist())) == 200
+
+
+def test_an_archive_of_too_many_files_is_refused(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(members, "MAX_MEMBERS", 100)
+    files = {f"a/{n}": b"" for n in range(101)}
+    for path in (
+        datasets.zip_of_many(tmp_path / "many.zip", 101),
+        datasets.write_tar(tmp_path / "many.tar.gz", files),
+    ):
+        with pytest.raises(UserError, match="holds more than 100 files; expected smaller archives"):
+            data.add("mine", [path], root, new=True)
+    monkeypatch.setattr(members, "_MAX_CATALOGUE", 1000)
+    with pytest.raises(UserError, match="lists more than 100 files"):
+        data.add("mine", [tmp_path / "many.zip"], root, new=True)
+
+
+def test_an_archive_of_too_much_content_is_refused(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(members, "MAX_INFLATED", 1 << 30)
+    path = datasets.zip_that_says_more(tmp_path / "large.zip", 3 << 30)
+    with pytest.raises(UserError, match="holds more than 1 GB once inflated"):
+        data.add("mine", [path], root, new=True)
+    # Not by the list: a header that tells the reader of the TAR to take it all into memory.
+    path = datasets.tar_with_a_long_header(tmp_path / "header.tar.gz", 200 << 20)
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(UserError, match="once inflated"):
+        data.add("mine", [path], root, new=True)
+
+
+def test_a_zip_written_on_windows_has_folders(tmp_path: Path, root: Path):
+    files = {name.replace("/", "\\"): c for name, c in datasets.layout("happy", "sad").items()}
+    data.add("mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True)
+    assert data.load("mine", root).class_names == ("happy", "sad")
+
+
+def test_a_path_that_is_too_long_is_one_line(root: Path):
+    with pytest.raises(UserError, match="does not exist"):
+        data.add("mine", [Path("a" * 300 + ".zip")], root, new=True)
+
+
+def versions(root: Path) -> tuple[str, str]:
+    """Install two versions of a dataset, one after the other; their fingerprints."""
+    first = datasets.write_zip(root.parent / "1.zip", datasets.layout("happy", "sad"))
+    second = datasets.write_zip(root.parent / "2.zip", datasets.layout("fear", "sad"))
+    return (
+        data.add("mine", [first], root, new=True).fingerprint,
+        data.add("mine", [second], root, new=True).fingerprint,
+    )
+
+
+def test_the_version_before_is_kept_and_comes_back(root: Path):
+    root.parent.mkdir(exist_ok=True)
+    first, second = versions(root)
+    assert data.has_previous("mine", root)
+    assert data.undo("mine", root).fingerprint == first
+    assert data.load("mine", root).class_names == ("happy", "sad")
+    assert data.undo("mine", root).fingerprint == second
+    assert data.load("mine", root).class_names == ("fear", "sad")
+    # One version is kept, not all.
+    third = datasets.write_zip(root.parent / "3.zip", datasets.layout("anger", "sad"))
+    data.add("mine", [third], root)
+    assert len(list((root / "mine").glob("*.npz"))) == 2
+    assert data.undo("mine", root).fingerprint == second
+
+
+def test_without_a_version_before_there_is_nothing_to_undo(root: Path):
+    root.parent.mkdir(exist_ok=True)
+    with pytest.raises(UserError, match="received the dataset 'mine'"):
+        data.undo("mine", root)
+    path = datasets.write_zip(root.parent / "1.zip", datasets.layout("happy", "sad"))
+    data.add("mine", [path], root, new=True)
+    data.add("mine", [path], root)
+    assert not data.has_previous("mine", root)
+    with pytest.raises(UserError, match="mine has no previous version"):
+        data.undo("mine", root)
+
+
+def test_a_damaged_dataset_can_be_brought_back(root: Path):
+    root.parent.mkdir(exist_ok=True)
+    first, second = versions(root)
+    (root / "mine" / f"{second}.npz").write_bytes(b"torn")
+    assert data.undo("mine", root).fingerprint == first
+    assert len(data.load("mine", root)[POOL]) == 8
+
+
+def test_two_that_add_at_once_leave_a_whole_dataset(tmp_path: Path, root: Path):
+    """Each adds one part of FER2013: both are there at the end, whichever came first."""
+    halves = []
+    for usages in (("Training",), ("PublicTest", "PrivateTest")):
+        lines = datasets.table().splitlines()
+        kept = [line for line in lines[1:] if line.endswith(usages)]
+        path = tmp_path / f"{usages[0]}.csv"
+        path.write_text("\n".join([lines[0], *kept]) + "\n")
+        halves.append(path)
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", CODE, "data", "add", "fer2013", path, "--data-root", root],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        )
+        for path in halves * 2
+    ]
+    for process in running:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    splits = data.load("fer2013", root)
+    assert [len(splits[role]) for role in splits] == [14, 14, 14]
+
+
+def test_what_a_killed_process_left_is_removed(root: Path):
+    root.parent.mkdir(exist_ok=True)
+    (root / "mine").mkdir(parents=True)
+    for name in (".0123456789abcdef.npz.x7f_a1", ".dataset.json.k2j3"):
+        (root / "mine" / name).write_bytes(b"torn")
+    versions(root)
+    assert not list((root / "mine").glob(".*"))
+
+
+def test_who_waits_too_long_is_told(root: Path, monkeypatch: pytest.MonkeyPatch):
+    root.parent.mkdir(exist_ok=True)
+    monkeypatch.setattr(store, "_MAX_WAIT", 0.2)
+    path = datasets.write_zip(root.parent / "1.zip", datasets.layout("happy", "sad"))
+    with store.changing(root, "mine"):
+        with pytest.raises(UserError, match="another process has been changing mine"):
+            data.add("mine", [path], root, new=True)
+        data.add("other", [path], root, new=True)
+    data.add("mine", [path], root, new=True)
+
+
+def test_a_reader_finds_a_dataset_that_is_replaced_while_it_reads(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    root.parent.mkdir(exist_ok=True)
+    versions(root)
+    third = datasets.write_zip(root.parent / "3.zip", datasets.layout("anger", "sad"))
+    fourth = datasets.write_zip(root.parent / "4.zip", datasets.layout("joy", "sad"))
+    real = store._read_arrays
+    changes = [third, fourth]
+
+    def replaced_meanwhile(*arguments):
+        if changes:
+            waiting, changes[:] = list(changes), []
+            for path in waiting:
+                data.add("mine", [path], root)
+        return real(*arguments)
+
+    monkeypatch.setattr(store, "_read_arrays", replaced_meanwhile)
+    assert data.load("mine", root).class_names == ("joy", "sad")
