@@ -248,7 +248,7 @@ def _mean(runs: Sequence[Run]) -> Predictions:
     parts = []
     for run in runs:
         found = run.predictions("test")
-        if found is None:
+        if found is None or not np.isfinite(found.probabilities).all():
             raise UserError(
                 f"received {run.id}, whose predictions.npz is missing or cannot be read; expected "
                 "a complete run (fercore runs check)"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fercore import label_issues
 from fercore.config import load_config
 from fercore.errors import UserError
 from fercore.runs import check_notes, check_run, find_run, list_runs, read_run, started
@@ -95,6 +96,13 @@ def test_hostile_predictions_are_none(run, name):
         assert any("predictions.npz" in problem for problem in check_run(run))
         assert "ids" in name or "probabilities" in name
     assert found.state == "finished"
+
+
+@pytest.mark.parametrize("name", ["probabilities that are not numbers", "declares 100 GB"])
+def test_label_issues_refuse_predictions_that_are_no_numbers(run, name):
+    (run / "predictions.npz").write_bytes(run_folders.hostile_predictions()[name]())
+    with pytest.raises(UserError, match=r"predictions\.npz is missing or cannot be read"):
+        label_issues._mean([read_run(run)])
 
 
 def test_an_array_is_as_large_as_the_archive_says(run):
