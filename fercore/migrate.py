@@ -8,19 +8,28 @@ import numpy as np
 
 from fercore.data.splits import Splits
 from fercore.errors import UserError
-from fercore.evaluate import judge
+from fercore.evaluate import judge, predictions_of
 from fercore.files import replacing
 from fercore.protocol import plan
+from fercore.recorder import held
 from fercore.records import Results, SplitResult
-from fercore.runs import Predictions, Run
+from fercore.runs import Run
 
 
-def add_groups(run: Run, splits: Splits) -> Results:
-    """Store the groups that a run's images come in, and the intervals that take them into account.
+def is_outdated(run: Run) -> bool:
+    """Return whether a finished run lacks what `update` adds."""
+    if run.results is None or run.config is None:
+        return False
+    stored = run.predictions("test")
+    return run.groups_unknown or (stored is not None and stored.unique is None)
 
-    The groups follow from the dataset and the run's own protocol. `predictions.npz` gains them;
-    in `results.json` the intervals change and the groups are counted. Everything else stays as it
-    is, to the last bit.
+
+def update(run: Run, splits: Splits) -> Results:
+    """Add to a run of an earlier version what follows from its dataset and its own protocol.
+
+    `predictions.npz` gains the groups that its images come in and which test images do not stand in
+    training; with groups, the intervals in `results.json` change and the groups are counted.
+    Everything else stays as it is, to the last bit.
 
     Args:
         run: finished, with predictions.
@@ -31,10 +40,9 @@ def add_groups(run: Run, splits: Splits) -> Results:
 
     Raises:
         UserError: if the run is not finished, the dataset or its samples are not those that the run
-            was evaluated on, its images come in no groups, or the files cannot be written. The run
-            is unchanged then.
+            was evaluated on, or the files cannot be written. The run is unchanged then.
     """
-    if run.config is None or run.results is None or run.state == "running":
+    if run.config is None or run.results is None or run.is_active:
         raise UserError(f"{run.id} is {run.state}; expected a finished run")
     known = run.environment.dataset_fingerprint if run.environment else splits.fingerprint
     if known != splits.fingerprint:
@@ -43,7 +51,7 @@ def add_groups(run: Run, splits: Splits) -> Results:
             f"{splits.fingerprint}); add the dataset again from the same files"
         )
     protocol = plan(run.config, splits)
-    predictions = {}
+    probabilities = {}
     for role, split in protocol.judged.items():
         stored = run.predictions(role)
         if stored is None and role == "validation" and role not in run.results.splits:
@@ -54,13 +62,10 @@ def add_groups(run: Run, splits: Splits) -> Results:
         if not same:
             raise UserError(
                 f"{run.id} stores {role} predictions for other samples than its protocol gives on "
-                f"{splits.name} now ({len(stored.ids):,}, here {len(split):,}); its groups cannot "
-                "be told"
+                f"{splits.name} now ({len(stored.ids):,}, here {len(split):,})"
             )
-        units = split.units()
-        if units is None:
-            raise UserError(f"{run.id}: the images of {splits.name} come in no known groups")
-        predictions[role] = Predictions(stored.ids, stored.labels, stored.probabilities, *units)
+        probabilities[role] = stored.probabilities
+    predictions = predictions_of(protocol, probabilities)
     views = {name: view for name, view in protocol.views.items() if view.role in predictions}
     judged = judge(replace(protocol, views=views), predictions)
     results = json.loads((run.path / "results.json").read_bytes())
@@ -70,28 +75,32 @@ def add_groups(run: Run, splits: Splits) -> Results:
         arrays = dict(file)
     for role, part in predictions.items():
         # Equal splits are stored once, as "test".
-        if f"{role}_ids" in arrays:
+        if f"{role}_ids" in arrays and part.groups is not None:
             arrays[f"{role}_groups"] = part.groups
             arrays[f"{role}_group_kind"] = np.array(part.group_kind)
+        if part.unique is not None:
+            arrays[f"{role}_unique"] = part.unique
     text = json.dumps(results, indent=1, allow_nan=False) + "\n"
     changed = Results.model_validate_json(text)
     try:
-        with replacing(run.path / "predictions.npz") as target:
+        with held(run.path), replacing(run.path / "predictions.npz") as target:
             np.savez_compressed(target, **arrays)
-        with replacing(run.path / "results.json") as target:
-            target.write(text.encode())
+            with replacing(run.path / "results.json") as changed_results:
+                changed_results.write(text.encode())
     except OSError as error:
         raise UserError(f"cannot write {run.path} ({error.strerror})") from None
     return changed
 
 
 def _add_intervals(run: Run, name: str, fields: dict[str, Any], found: SplitResult | None) -> None:
-    """Take over the intervals and groups of an evaluation of the same samples."""
+    """Take over the intervals and groups of an evaluation of the same samples, if it has groups."""
     if found is None or found.confusion != fields["confusion"]:
         raise UserError(
             f"{run.id}: its predictions on {name} give another confusion matrix than results.json; "
             f"see: fercore runs check {run.id}"
         )
+    if found.groups is None:
+        return
     again = found.model_dump(mode="json")
     for key in ("accuracy_low", "accuracy_high", "groups", "group_kind"):
         fields[key] = again[key]

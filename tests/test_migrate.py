@@ -11,7 +11,7 @@ from fercore import cli
 from fercore.data.splits import POOL, Split, Splits, fingerprint
 from fercore.errors import UserError
 from fercore.evaluate import judge, predictions_of
-from fercore.migrate import add_groups
+from fercore.migrate import update
 from fercore.protocol import plan
 from fercore.provenance import describe
 from fercore.recorder import RunWriter
@@ -46,7 +46,7 @@ def old_run(root, splits, **protocol):
         named = np.where(hard, (part.labels + 1) % 6, part.labels)
         said[role] = np.where(np.eye(6)[named] > 0, 0.75, 0.05).astype(np.float32)
     stored = {
-        role: replace(part, groups=None, group_kind="")
+        role: replace(part, groups=None, group_kind="", unique=None)
         for role, part in predictions_of(layout, said).items()
     }
     writer = RunWriter.create(root, config)
@@ -84,7 +84,7 @@ def test_groups_and_intervals_are_added_and_nothing_else_changes(tmp_path):
     assert run.groups_unknown
     files = {p.name: p.read_bytes() for p in run.path.iterdir() if p.is_file()}
     before, stored_before = content(run)
-    add_groups(run, splits)
+    update(run, splits)
     after, stored = content(run)
     again = read_run(run.path)
     assert not again.groups_unknown
@@ -121,10 +121,23 @@ def test_groups_and_intervals_are_added_and_nothing_else_changes(tmp_path):
         assert (run.path / name).read_bytes() == files[name]
 
 
+def test_a_run_learns_which_of_its_test_images_also_stand_in_training(tmp_path):
+    splits = posed()
+    layout = plan(tiny_config(dataset="ckplus", protocol={"split": "subjects"}), splits)
+    pool = splits[POOL]
+    train, test = layout.train.ids[0], layout.judged["test"].ids[3]
+    pool.images[pool.ids == test] = pool.images[pool.ids == train]
+    run = old_run(tmp_path, splits)
+    assert run.predictions("test").unique is None
+    update(run, splits)
+    again = read_run(run.path).predictions("test")
+    assert again.ids[~again.unique].tolist() == [test]
+
+
 def test_equal_splits_stay_stored_once(tmp_path):
     splits = posed()
     run = old_run(tmp_path, splits, select_on="test", honest=False)
-    add_groups(run, splits)
+    update(run, splits)
     _, stored = content(run)
     assert {"test_groups", "test_group_kind"} <= stored.keys()
     assert not [name for name in stored if name.startswith("validation")]
@@ -171,7 +184,7 @@ def test_a_run_that_does_not_fit_is_refused_and_unchanged(tmp_path, damage, mess
     run, splits = damage(old_run(tmp_path, splits), splits)
     before = {p.name: p.read_bytes() for p in run.path.iterdir() if p.is_file()}
     with pytest.raises(UserError, match=message):
-        add_groups(run, splits)
+        update(run, splits)
     assert {p.name: p.read_bytes() for p in run.path.iterdir() if p.is_file()} == before
 
 

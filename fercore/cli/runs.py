@@ -134,43 +134,46 @@ def migrate(
     data: DataRoot = None,
     runs: RunsRoot = None,
 ) -> None:
-    """Bring runs of earlier versions up to date: add the groups of dependent images.
+    """Bring runs of earlier versions up to date: add what their predictions do not say yet.
 
     Images of one subject, or copies of one image, are not independent. Runs of earlier versions do
-    not store these groups, and their intervals are too narrow. The groups are computed again from
-    the dataset, which must be installed; only intervals and groups change.
+    not store these groups, and their intervals are too narrow. Nor do they store which test images
+    also stand in training. Both are computed again from the dataset, which must be installed; no
+    other figure changes.
 
     Example: fercore runs migrate
     """
     from fercore.data import load
-    from fercore.migrate import add_groups
+    from fercore.migrate import is_outdated, update
 
     root = runs_root(runs)
     chosen = [find_run(root, name) for name in names or []]
-    found = chosen or [run for run in list_runs(root) if run.groups_unknown]
+    found = chosen or [run for run in list_runs(root) if is_outdated(run)]
     loaded: dict[str, Splits] = {}
     failed = 0
     for run in found:
         try:
             if run.config is None:
                 raise UserError(f"{run.id} cannot be read: {run.problem}")
-            if run.results is not None and not run.groups_unknown:
+            if run.results is not None and not is_outdated(run):
                 typer.echo(f"{run.id}: up to date")
                 continue
             name = run.config.dataset
             if name not in loaded:
                 loaded[name] = load(name, data_root(data))
             before = run.results.splits.get("test") if run.results else None
-            after = add_groups(run, loaded[name]).splits.get("test")
+            after = update(run, loaded[name]).splits.get("test")
         except UserError as error:
             typer.echo(f"not changed: {error}", err=True)
             failed += 1
             continue
-        if before and after:
+        if before and after and before != after:
             typer.echo(
                 f"{run.id}: {after.grouping}; 95% interval {_interval(before)} becomes "
                 f"{_interval(after)}"
             )
+        else:
+            typer.echo(f"{run.id}: stores which test images also stand in training")
     if not found:
         typer.echo("every run is up to date")
     if failed:
