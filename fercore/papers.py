@@ -394,8 +394,10 @@ def _over_groups(
         if found is None or split is None or found.groups is None:
             return None
         keep = np.isin(found.labels, np.flatnonzero(np.asarray(split.confusion).any(axis=1)))
+        if view == "test_unique" and found.unique is not None:
+            keep &= found.unique
         if keep.sum() != split.n:
-            return None  # without repeats: which these are is not stored
+            return None  # which samples repeat is not stored
         if row.metric == "recall":
             keep &= found.labels == [entry.name for entry in split.classes].index(row.class_name)
         right.append((found.predicted == found.labels)[keep])
@@ -420,6 +422,7 @@ class _Predicted:
     predicted: NDArray[np.intp]
     groups: NDArray[np.str_] | None
     group_kind: str
+    unique: NDArray[np.bool_] | None
 
 
 @lru_cache(maxsize=128)
@@ -428,7 +431,7 @@ def _predicted(run: Run, role: str) -> _Predicted | None:
     if found is None:
         return None
     predicted = found.probabilities.argmax(axis=1)
-    return _Predicted(found.labels, predicted, found.groups, found.group_kind)
+    return _Predicted(found.labels, predicted, found.groups, found.group_kind, found.unique)
 
 
 def _split(row: Row, view: str, run: Run) -> SplitResult | None:

@@ -8,6 +8,7 @@ import pytest
 
 from dashboard import charts, exports, facts, html_report, judged, tables, theme, versus
 from dashboard.comparison import Compared
+from dashboard.shared_images import evaluate_together
 from fercore import metrics
 from fercore.cli import app
 from fercore.records import UNGROUPED, Results
@@ -55,7 +56,8 @@ def test_tables_name_the_groups_beside_n(run: Run, old: Run, independent: Run):
     assert columns.index("Groups") == columns.index("n") + 1
     labels = {one.id: one.id for one in (run, independent)}
     colors = theme.run_colors(list(labels), "light")
-    headline = tables.headline_table([run, independent], labels, colors, "test")
+    results = {one.id: one.results.splits["test"] for one in (run, independent)}
+    headline = tables.headline_table([run, independent], labels, colors, results)
     assert headline["Groups"].fillna("").tolist() == [GROUPS, ""]
     assert GROUPS in tables.splits_table(run)["Groups"].tolist()
     assert tables.splits_table(old)["Groups"].tolist() == [UNGROUPED] * 3
@@ -107,12 +109,16 @@ def test_a_comparison_names_the_groups_or_that_they_are_unknown(
         said = read_run(first.path).predictions("test")
         if not known:
             said = replace(said, groups=None, group_kind="")
-        found = judged.judge(said)
-        pair = judged.compare(found, found)
-        monkeypatch.setattr(versus.cached, "paired", lambda baseline, other, split: pair)
         runs = [first, replace(first, path=Path("another"))]
+        evaluations = evaluate_together(runs, "test", lambda run, dropped: judged.judge(said))
+        monkeypatch.setattr(
+            versus.cached,
+            "paired",
+            lambda runs, split, one, other: judged.compare(*evaluations.pair(one, other)),
+        )
         names = {one.id: one.id for one in runs}
-        view = Compared(runs, names, theme.run_colors(list(names), "light"), "test", "Test")
+        colors = theme.run_colors(list(names), "light")
+        view = Compared(runs, names, colors, "test", "Test", evaluations)
         return versus.table(view, first)
 
     assert compared(run)["Groups"].tolist() == [GROUPS]
