@@ -584,6 +584,8 @@ def test_runs_of_other_classes_are_not_paired(root: Path, runs: dict[str, Run]):
     shutil.copytree(runs["le2019-shallow"].path, other)
     results = json.loads((other / "results.json").read_bytes())
     results["class_names"][0] = "bored"
+    for split in results["splits"].values():
+        split["classes"][0]["name"] = "bored"
     (other / "results.json").write_text(json.dumps(results))
     said = words(open_page("confusion", runs=[runs["le2019-deep"].id, other.name]))
     assert "They know different classes" in said
