@@ -316,10 +316,10 @@ def _confirm_replacing(name: str, files: Sequence[UploadedFile], skip_bad: bool)
     st.warning(text, icon=":material/sync:")
     with st.container(horizontal=True):
         if st.button("Replace", type="primary", key="add-replace"):
-            del st.session_state[_ASKED]
+            st.session_state.pop(_ASKED, None)
             _add(name, files, skip_bad)
         if st.button("Cancel", key="add-cancel"):
-            del st.session_state[_ASKED]
+            st.session_state.pop(_ASKED, None)
             st.rerun()
 
 
