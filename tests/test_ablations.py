@@ -375,7 +375,7 @@ def test_every_study_has_a_heading_and_a_table_with_the_columns_that_it_needs(
     known = by_key(STEPS)
     runs = [told(STEPS, known["muon"], 0, 84), told(STEPS, known["facet"], 0, 98)]
     write_log(runs[0], tmp_path, [0.5, 0.7])
-    monkeypatch.setattr("fercore.cli.ablations.list_runs", lambda root: runs)
+    monkeypatch.setattr("fercore.cli.options.list_runs", lambda root: runs)
     text = ablate().output
     parts, steps = text.split("\n\n")
     assert parts.splitlines()[:2] == ["Parts of a recipe", "One thing is changed at a time."]

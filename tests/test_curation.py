@@ -107,7 +107,7 @@ def test_who_cannot_have_the_lock_is_told_so(run, monkeypatch):
 def test_a_run_that_was_resumed_since_it_was_shown_is_not_deleted(run):
     RunWriter(run.path).set_status(state="running")
     assert run.state == "interrupted"
-    with pytest.raises(UserError, match="is running"):
+    with pytest.raises(UserError, match="is in use by process"):
         curation.delete(run)
     assert run.path.is_dir()
 

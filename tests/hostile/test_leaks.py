@@ -17,7 +17,7 @@ from fercore.data import load, store
 from fercore.data.inspection import find_copies
 from fercore.errors import UserError
 from fercore.partition import divide
-from fercore.runs import Run
+from fercore.runs import Run, list_runs
 from tests.hostile import leaks
 from tests.tiny import make_splits, tiny_config
 
@@ -146,7 +146,7 @@ def test_a_training_is_refused_before_it_has_a_folder(
     answer = CliRunner().invoke(app, ["train", str(wanted), *roots])
     assert isinstance(answer.exception, UserError)
     assert "of the tested images in the dataset mine" in str(answer.exception)
-    assert [path.name for path in run.path.parent.iterdir()] == [run.id]
+    assert [found.id for found in list_runs(run.path.parent)] == [run.id]
 
 
 @pytest.mark.parametrize("mode", ["online", "doubled"])
