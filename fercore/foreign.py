@@ -121,6 +121,12 @@ def _part(role: str, config: RunConfig, splits: Splits, protocol: Protocol) -> P
     divided = divide(config, splits)
     names = {part: {part, divided.title(part)} for part in divided}
     others = {name for part, own in names.items() if part != role for name in own}
+    own_ids = set(protocol.judged[role].ids.tolist())
+    elsewhere = {
+        divided.title(part): [str(i) for i in divided[part].ids.tolist() if i not in own_ids]
+        for part in divided
+        if part != role
+    }
     before = ROLES[: ROLES.index(role)]
     return Part(
         split=protocol.judged[role],
@@ -128,6 +134,7 @@ def _part(role: str, config: RunConfig, splits: Splits, protocol: Protocol) -> P
         dropped=config.drop_classes,
         titles=(role, divided.title(role)),
         others=tuple(others),
+        elsewhere=elsewhere,
         first=sum(len(divided[part]) for part in before if part in divided),
     )
 
