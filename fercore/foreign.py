@@ -12,7 +12,7 @@ from fercore import machine
 from fercore.config import ImportedConfig, ImportSource, RunConfig
 from fercore.data.splits import ROLES, Splits
 from fercore.errors import UserError
-from fercore.evaluate import judge, predictions_of, temperature_of, without_calibration
+from fercore.evaluate import judge, keep_highest, predictions_of, temperature_of, without_calibration
 from fercore.import_worker import read_outcome, write_task
 from fercore.isolated import run_isolated
 from fercore.network_import import Outcome, Task
@@ -111,7 +111,7 @@ def import_predictions(
             f"one of {', '.join(path.name for path in tables.values())} holds predicted classes "
             "alone, the other scores; expected the same of both splits"
         )
-    found = {role: reading.probabilities for role, reading in readings.items()}
+    found = {role: keep_highest(reading.probabilities) for role, reading in readings.items()}
     source = source.model_copy(update={"output": readings["test"].scale})
     predictions = predictions_of(protocol, found)
     return _write(_configured(config, source), protocol, splits, predictions, root, command)
@@ -208,7 +208,8 @@ def import_onnx(
             "output_name": interface.output_name,
         }
     )
-    found = predictions_of(protocol, outcome.probabilities)
+    kept = {role: keep_highest(values) for role, values in outcome.probabilities.items()}
+    found = predictions_of(protocol, kept)
     config = _configured(config, source)
     return _write(config, protocol, splits, found, root, command, outcome), source, outcome.tried
 
