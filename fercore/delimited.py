@@ -81,6 +81,10 @@ def read_delimited(path: Path) -> Table:
     text, skipped = (text[first.end() :], 1) if first else (text, 0)
     while text.startswith("#"):
         text, skipped = text.partition("\n")[2], skipped + 1
+    if not text.strip():
+        raise UserError(f"{path.name} is empty; expected a table with a header")
+    if form := _other_form(text):
+        raise UserError(f"{path.name} holds {form}, expected a table with a header (CSV or TSV)")
     delimiter = delimiter or _delimiter(text, path.name)
     if text.count(delimiter) + text.count("\n") > MAX_CELLS:
         raise UserError(f"{path.name} has more than {MAX_CELLS:,} cells, the largest table taken")
@@ -149,6 +153,16 @@ def _decoded(content: bytes, name: str) -> tuple[str, str]:
         return content.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
         return content.decode("cp1252", errors="replace"), "Windows-1252"
+
+
+def _other_form(text: str) -> str:
+    """What a text is that begins as no table of delimited columns does; empty if none of these."""
+    start = text.lstrip()[:200].lower()
+    if re.match(r"\{|\[\s*[\[{\"]|\[\s*-?\d", start):
+        return "JSON"
+    if re.match(r"<(\?xml|!doctype|html|table|svg)", start):
+        return "HTML or XML"
+    return "a Git LFS pointer" if start.startswith("version https://git-lfs") else ""
 
 
 def _strictly(content: bytes, encoding: str, name: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fercore import metrics
-from fercore.config import ImageConfig
+from fercore.config import ImageConfig, ImportedConfig
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.onnx_session import OnnxNetwork
@@ -143,6 +143,8 @@ def evaluate_onnx(
     probabilities = network(images[keep])
     if not same:
         probabilities = _among(probabilities, [class_names.index(name) for name in judged])
+    if isinstance(run.config, ImportedConfig):
+        probabilities = keep_highest(probabilities)
     # As a run stores them, or a tie in half precision makes this another figure than the run's.
     probabilities = _as_stored(probabilities)
     title = f"{splits.name}, {splits.title(role)}"
@@ -187,6 +189,25 @@ def _among(probabilities: NDArray[np.float32], places: Sequence[int]) -> NDArray
 
 def _kept(groups: NDArray[np.str_] | None, keep: NDArray[np.bool_]) -> NDArray[np.str_] | None:
     return None if groups is None else groups[keep]
+
+
+def keep_highest(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities whose highest class stays the highest in the half precision of a run.
+
+    Scores of other programs, such as similarities, may differ between classes by less than half
+    precision tells apart. Rounding must not choose another class there.
+
+    Args:
+        probabilities: `(n, k)`.
+
+    Returns:
+        `(n, k)`, rounded to half precision.
+    """
+    halves = probabilities.astype(np.float16)
+    best = probabilities.argmax(axis=1)
+    rows = np.flatnonzero(halves.argmax(axis=1) != best)
+    halves[rows, best[rows]] = np.nextafter(halves[rows].max(axis=1), np.float16(2))
+    return halves.astype(np.float32)
 
 
 def _as_stored(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from fercore import machine
 from fercore.config import ImportedConfig, ImportSource, RunConfig
 from fercore.data.splits import ROLES, Splits
 from fercore.errors import UserError
-from fercore.evaluate import judge, predictions_of, temperature_of, without_calibration
+from fercore.evaluate import judge, keep_highest, predictions_of, temperature_of, without_calibration
 from fercore.import_worker import read_outcome, write_task
 from fercore.isolated import run_isolated
 from fercore.network_import import Outcome, Task
@@ -111,7 +111,7 @@ def import_predictions(
             f"one of {', '.join(path.name for path in tables.values())} holds predicted classes "
             "alone, the other scores; expected the same of both splits"
         )
-    found = {role: reading.probabilities for role, reading in readings.items()}
+    found = {role: keep_highest(reading.probabilities) for role, reading in readings.items()}
     source = source.model_copy(update={"output": readings["test"].scale})
     predictions = predictions_of(protocol, found)
     return _write(_configured(config, source), protocol, splits, predictions, root, command)
@@ -121,6 +121,12 @@ def _part(role: str, config: RunConfig, splits: Splits, protocol: Protocol) -> P
     divided = divide(config, splits)
     names = {part: {part, divided.title(part)} for part in divided}
     others = {name for part, own in names.items() if part != role for name in own}
+    own_ids = set(protocol.judged[role].ids.tolist())
+    elsewhere = {
+        divided.title(part): [str(i) for i in divided[part].ids.tolist() if i not in own_ids]
+        for part in divided
+        if part != role
+    }
     before = ROLES[: ROLES.index(role)]
     return Part(
         split=protocol.judged[role],
@@ -128,6 +134,7 @@ def _part(role: str, config: RunConfig, splits: Splits, protocol: Protocol) -> P
         dropped=config.drop_classes,
         titles=(role, divided.title(role)),
         others=tuple(others),
+        elsewhere=elsewhere,
         first=sum(len(divided[part]) for part in before if part in divided),
     )
 
@@ -201,7 +208,8 @@ def import_onnx(
             "output_name": interface.output_name,
         }
     )
-    found = predictions_of(protocol, outcome.probabilities)
+    kept = {role: keep_highest(values) for role, values in outcome.probabilities.items()}
+    found = predictions_of(protocol, kept)
     config = _configured(config, source)
     return _write(config, protocol, splits, found, root, command, outcome), source, outcome.tried
 

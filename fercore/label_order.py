@@ -9,6 +9,8 @@ from fercore.labels import FER2013, match_class
 
 # By how much another order must be better before it is worth a warning.
 _MARGIN = 0.05
+# Standard deviations above chance that are no accident.
+_DEVIATIONS = 5
 
 
 def best_assignment(
@@ -66,6 +68,27 @@ def order_warning(
             accuracy = _accuracy(predicted, truth, usual, class_names)
             text += f", {100 * accuracy:.2f} % in {title} order"
     return text
+
+
+def are_inverted(
+    scores: NDArray[np.floating], truth: NDArray[np.integer], classes: NDArray[np.integer]
+) -> bool:
+    """Return whether the lowest score tells the class, as it does of distances and losses.
+
+    Args:
+        scores: `(n, k)` of a classifier.
+        truth: `(n,)`, the true class.
+        classes: `(k,)`, the class of each column.
+    """
+    if scores.shape[1] < 3:
+        return False  # of two classes, that is the same as exchanged names
+    lowest = float((classes[scores.argmin(axis=1)] == truth).mean())
+    chance = 1 / scores.shape[1]
+    best, _ = best_assignment(
+        scores.argmax(axis=1), truth, scores.shape[1], int(max(truth.max(), classes.max())) + 1
+    )
+    deviation = float(np.sqrt(chance * (1 - chance) / len(truth)))
+    return lowest > max(best + _MARGIN, chance + _DEVIATIONS * deviation)
 
 
 def _fer2013_order(names: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fercore.adapt import ForeignNetwork
 from fercore.errors import UserError
 from fercore.isolated import is_memory_error, report_progress
-from fercore.label_order import best_assignment, order_warning
+from fercore.label_order import are_inverted, best_assignment, order_warning
 from fercore.labels import match_class
 from fercore.network_inputs import RANGES, Interface, ranged
 from fercore.onnx_session import OnnxNetwork, open_session
@@ -106,6 +106,7 @@ def evaluate_network(task: Task) -> Outcome:
     }
     chosen, tried = _compare(scores, names, task, file)
     interface = candidates[chosen]
+    _refuse_inverted(scores[chosen], names, task, file)
     detected = task.scale or detect_scale(scores[chosen]) or "logits"
     # Rows of 0 and 1 alone come from probabilities that are that sure.
     scale: Scale = "probabilities" if detected == "labels" else detected
@@ -291,6 +292,19 @@ def _compare(
             "--mean and --std"
         )
     return max(ranks, key=lambda name: ranks[name]), tried
+
+
+def _refuse_inverted(
+    scores: NDArray[np.float32], names: Sequence[str], task: Task, file: str
+) -> None:
+    matched = [match_class(name, task.class_names) for name in names]
+    known = [place for place, name in enumerate(matched) if name is not None]
+    classes = np.array([task.class_names.index(str(matched[place])) for place in known])
+    if are_inverted(scores[:, known], task.truth, classes):
+        raise UserError(
+            f"{file}: the lowest output tells the class of an image, not the highest; expected "
+            "scores that are higher for the more likely class, no distances or losses"
+        )
 
 
 def _run(

@@ -2,8 +2,8 @@
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from fercore.data.splits import Split
 from fercore.delimited import Table, read_delimited
 from fercore.errors import UserError
-from fercore.label_order import order_warning
+from fercore.label_order import are_inverted, order_warning
 from fercore.labels import FER2013, NOT_EMOTIONS, match_class
 from fercore.scores import READINGS, Scale, among, detect_scale, to_probabilities, unfit_rows
 from fercore.table_columns import Roles, find_roles
-from fercore.table_ids import match_ids, positions
+from fercore.table_ids import match_ids, positions, rows_by_split
 
 # Share of rows in which a predicted class may differ from the highest score, before the column of
 # one of them is taken to hold something else.
@@ -51,6 +51,7 @@ class Part:
         dropped: classes whose column may be absent.
         titles: what a column of splits calls this one, such as `("test", "PrivateTest")`.
         others: what it calls the other splits.
+        elsewhere: ids of the samples of the dataset's other splits, by name of the split.
         first: samples of the dataset that come before this split.
     """
 
@@ -59,6 +60,7 @@ class Part:
     dropped: Sequence[str] = ()
     titles: Sequence[str] = ("test",)
     others: Sequence[str] = ()
+    elsewhere: Mapping[str, Sequence[str]] = field(default_factory=dict)
     first: int = 0
 
 
@@ -79,7 +81,8 @@ def read_table(path: Path, part: Part, run: str | None = None) -> Reading:
     table = read_delimited(path)
     roles = find_roles(table.header, part.class_names, path.name)
     table = _rows_of_run(_rows_of_split(table, roles, part), roles, run)
-    notes = list(table.notes)
+    table, others = _rows_of_ids(table, roles, part)
+    notes = [*table.notes, *others]
     if not (roles.ids or roles.counters or roles.true or roles.either or roles.one_hot):
         raise UserError(
             f"{path.name} has the columns {_listed(table.header)}; expected id, or label to "
@@ -101,7 +104,13 @@ def read_table(path: Path, part: Part, run: str | None = None) -> Reading:
                 f"{path.name}: the columns of the classes are the dataset's own labels, one-hot; "
                 "expected predictions"
             )
+        if are_inverted(probabilities, part.split.labels, np.arange(len(part.class_names))):
+            raise UserError(
+                f"{path.name}: the lowest score of a row tells its class, not the highest; expected "
+                "scores that are higher for the more likely class, no distances, losses or ranks"
+            )
         notes += rows.check_predicted(order, probabilities)
+        notes += _tie_notes(probabilities)
     else:
         probabilities, found = rows.predicted_classes(order)
         notes += found
@@ -219,7 +228,10 @@ class _Rows:
         unfit = ~finite | (unfit_rows(values, scale, decimals) if scale else True)
         if unfit.any():
             row = int(np.flatnonzero(unfit)[0])
-            shown = ", ".join(f"{value:g}" for value in values[row])
+            shown = ", ".join(
+                f"{value:g}" if np.isfinite(value) else repr(self.table.rows[row][column][:40])
+                for value, column in zip(values[row], columns, strict=True)
+            )
             raise UserError(
                 f"{file}, line {self.table.lines[row]}: received {shown}, expected "
                 f"{_expected(scale)}"
@@ -408,6 +420,26 @@ def _rows_of_split(table: Table, roles: Roles, part: Part) -> Table:
     return _kept(table, [cell in own for cell in cells])
 
 
+def _rows_of_ids(table: Table, roles: Roles, part: Part) -> tuple[Table, list[str]]:
+    """The rows of one split, where the ids tell the split of each; and a note."""
+    for column in roles.ids:
+        titles = rows_by_split(
+            [row[column] for row in table.rows], part.split, part.elsewhere
+        )
+        if titles is None:
+            continue
+        names = ", ".join(dict.fromkeys(title for title in titles if title))
+        count = sum(map(bool, titles))
+        if count == len(titles):
+            raise UserError(
+                f"{table.name} holds samples of {names}, such as {table.rows[0][column][:60]!r}; "
+                f"expected those of {part.titles[-1]}, such as {str(part.split.ids[0])!r}"
+            )
+        kept = _kept(table, [not title for title in titles])
+        return kept, [f"{count:,} rows of {names} left out"]
+    return table, []
+
+
 def _rows_of_run(table: Table, roles: Roles, run: str | None) -> Table:
     """The rows of one run, where the table holds several."""
     if roles.run is None:
@@ -471,8 +503,20 @@ def _require_above_chance(file: str, predicted: NDArray[np.intp], part: Part) ->
         raise UserError(
             f"{file}: ids are numbers, and in their order {100 * accuracy:.1f} % of the "
             f"predictions are right, no more than by chance ({100 * chance:.1f} %); expected the "
-            f"ids of the dataset, such as {part.split.ids[0]!r}, or a column 'label'"
+            f"ids of the dataset, such as {str(part.split.ids[0])!r}, or a column 'label'"
         )
+
+
+def _tie_notes(probabilities: NDArray[np.float64]) -> list[str]:
+    """A note on rows without a single highest score."""
+    highest = probabilities.max(axis=1, keepdims=True)
+    ties = int(((probabilities >= highest - 1e-12).sum(axis=1) > 1).sum())
+    if not ties:
+        return []
+    return [
+        f"{ties:,} rows share the highest score between classes; the first class in the dataset's "
+        "order counts as predicted"
+    ]
 
 
 def _order_notes(probabilities: NDArray[np.float64], part: Part) -> list[str]:

@@ -26,7 +26,16 @@ _MAX_WORDS = 12
 # Words of a column that holds a class, whose or not.
 _CLASS = {"label", "labels", "emotion", "emotions", "class", "category", "expression"}
 _PLAIN = {"id", "idx", "index", "name", "y", "text", "number"}
-_SCORE = {"p", "prob", "proba", "probability", "score", "confidence", "conf", "share", "percent"}
+_SCORE = {
+    *("p", "prob", "probs", "proba", "probability", "probabilities", "score", "scores"),
+    *("confidence", "conf", "share", "percent", "logit", "logits", "softmax"),
+}
+# What numbered columns of other things than classes are called; `unnamed` is pandas' own.
+_FEATURE = {
+    *("f", "feat", "feats", "feature", "features", "emb", "embedding", "embeddings", "latent"),
+    *("dim", "pixel", "pixels", "pix", "px", "pc", "pca", "tsne", "umap", "landmark", "au", "fold"),
+    *("unnamed", "seed", "epoch", "bbox", "box"),
+}
 # What stands beside a class where the columns are one-hot labels.
 _ONE_HOT = _TRUE | {"label", "labels", "onehot", "hot", "is", "y"}
 
@@ -108,7 +117,7 @@ def find_roles(header: Sequence[str], class_names: Sequence[str], file: str) -> 
             roles.either.append(place)
     _assign_scores(roles, scored, header, class_names, file)
     if not roles.scores:
-        _assign_numbered(roles, header, class_names)
+        _assign_numbered(roles, header, class_names, file)
     return roles
 
 
@@ -145,16 +154,42 @@ def _assign_scores(
             roles.extra[column.class_name] = column.place
 
 
-def _assign_numbered(roles: Roles, header: Sequence[str], class_names: Sequence[str]) -> None:
-    """Take columns such as `0` or `prob_3` as classes, where there is one for each."""
-    by_number: dict[int, int] = {}
+def _assign_numbered(
+    roles: Roles, header: Sequence[str], class_names: Sequence[str], file: str
+) -> None:
+    """Take columns such as `0` to `6` or `prob_0` to `prob_6`, one for each class, as scores."""
+    families: dict[str, dict[int, int]] = {}
     for place, name in enumerate(header):
-        numbered = re.fullmatch(r"(?:[a-z]+[\s_.:\-\[(]*)?(\d{1,3})[\])]?", name.lower())
-        if numbered:
-            by_number.setdefault(int(numbered.group(1)), place)
-    if sorted(by_number) == list(range(len(class_names))):
-        roles.scores = {name: by_number[number] for number, name in enumerate(class_names)}
-        roles.numbered = True
+        numbered = re.fullmatch(r"([a-z\s_.:\-\[(]*)(\d{1,3})[\])]?", name.strip().lower())
+        if not numbered:
+            continue
+        family = families.setdefault(" ".join(_words(numbered.group(1))), {})
+        if int(numbered.group(2)) in family:
+            raise UserError(f"{file} has two columns {name!r}; expected one for each class")
+        family[int(numbered.group(2))] = place
+    complete = {
+        prefix: family
+        for prefix, family in families.items()
+        if sorted(family) == list(range(len(class_names))) and not set(prefix.split()) & _FEATURE
+    }
+    truth = {p for p in complete if set(p.split()) & _TRUE and not set(p.split()) & _PREDICTED}
+    scores = [prefix for prefix in complete if prefix not in truth]
+    scores = [p for p in scores if set(p.split()) & (_SCORE | _PREDICTED)] or scores
+    if len(scores) > 1:
+        one, other = (header[complete[prefix][0]] for prefix in scores[:2])
+        raise UserError(
+            f"{file} has two columns for each class by number, such as {one!r} and {other!r}; "
+            "expected one column of scores per class: remove the others"
+        )
+    for prefix in (*truth, *scores):
+        places = set(complete[prefix].values())
+        columns = {name: complete[prefix][number] for number, name in enumerate(class_names)}
+        for held in (roles.true, roles.predicted, roles.either):
+            held[:] = [place for place in held if place not in places]
+        if prefix in truth:
+            roles.one_hot = columns
+        else:
+            roles.scores, roles.numbered = columns, True
 
 
 def _scored_column(place: int, name: str, class_names: Sequence[str]) -> _Scored | None:

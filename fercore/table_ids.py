@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -43,6 +43,32 @@ def match_ids(
         f"{file}: {len(fewest):,} ids are not of this split, such as {fewest[0]!r}; its ids look "
         f"like {own[0]!r}"
     )
+
+
+def rows_by_split(
+    given: Sequence[str], split: Split, elsewhere: Mapping[str, Sequence[str]]
+) -> list[str] | None:
+    """Name of the other split that each row belongs to; empty for rows of this split.
+
+    Args:
+        given: ids in a table.
+        split: the samples that are looked for.
+        elsewhere: ids of the other splits of the dataset.
+
+    Returns:
+        `None` unless each id is of one of the splits, and some are of another one.
+    """
+    own_ids = split.ids.tolist()
+    for key in (str, _without_suffix, _stem, _loose):
+        titles = {key(name): title for title, ids in elsewhere.items() for name in ids}
+        own = {key(name) for name in own_ids}
+        if own & titles.keys():
+            continue  # this reading does not tell the splits apart
+        found = ["" if key(name) in own else titles.get(key(name)) for name in given]
+        known = [title for title in found if title is not None]
+        if len(known) == len(found) and any(known):
+            return known
+    return None
 
 
 def _without_suffix(name: str) -> str:
