@@ -29,10 +29,10 @@ def scale_levels(levels: NDArray[Any]) -> NDArray[np.uint8]:
     eight = np.empty(levels.shape, np.uint8)
     kind = np.float32 if max(-low, high) < _MAX_FLOAT32 else np.float64
     for rows in strips(levels):
-        values = levels[rows].astype(kind)
+        values: NDArray[Any] = levels[rows].astype(kind)
         np.nan_to_num(values, copy=False, nan=black, posinf=high, neginf=low)
-        values -= black
-        values *= 255 / (white - black)
+        np.subtract(values, black, out=values)
+        np.multiply(values, 255 / (white - black), out=values)
         eight[rows] = np.clip(np.rint(values), 0, 255)
     return eight
 
@@ -42,7 +42,7 @@ def _black_and_white(low: float, high: float, kind: str) -> tuple[float, float]:
     if kind == "f":
         if -1.1 <= low < -0.2 and high <= 1.1:
             return -1.0, 1.0
-        if low >= -0.2 and _MIN_UNIT <= high <= 2 or low == high == 0:
+        if (low >= -0.2 and _MIN_UNIT <= high <= 2) or low == high == 0:
             return 0.0, 1.0
     if low < -_MAX_OVERSHOOT * abs(high):
         return low, high if high > low else low + 1
