@@ -100,6 +100,8 @@ def readable(where: str) -> Iterator[None]:
         UnicodeDecodeError,  # a name in a ZIP that is not in the code that it says it is
     ) as error:
         reason = (isinstance(error, OSError) and error.strerror) or str(error) or "ends too early"
+        if isinstance(error, RuntimeError) and "encrypted" in reason:
+            reason = "it is encrypted"
         raise UserError(
             f"cannot read {where} ({reason}): expected a complete, unencrypted file; "
             "fetch it again and compare its checksum"
