@@ -107,8 +107,8 @@ def within_limits(
                 accepted.append(_photo(file, listed, photo, archive))
     if too_many:
         refused.append(
-            f"received {len(accepted) + too_many:,} photos, expected {MAX_PHOTOS} at most: the last "
-            f"{too_many:,} are not read"
+            f"received {len(accepted) + too_many:,} photos, expected {MAX_PHOTOS} at most: "
+            f"the last {too_many:,} are not read"
         )
     return accepted, refused
 
