@@ -185,7 +185,9 @@ class _ClassFolders:
             return folders[-1]
         # Without parts a class may be called train or test.
         outer = PurePosixPath(entry.name).parts[entry.outer : -1]
-        return outer[-1] if outer and not self._divided else None
+        if outer and self._divided:  # `happy_train` names both
+            return _ROLE_WORD.sub("", outer[-1].lower()).strip(" ._-0123456789") or None
+        return outer[-1] if outer else None
 
     def notes(self) -> list[str]:
         """What the user should know of folders that are no class."""

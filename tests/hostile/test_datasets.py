@@ -237,6 +237,14 @@ def test_parts_are_known_by_the_names_of_their_siblings(
     assert set(splits.class_names) == {"a", "b"}
 
 
+def test_one_folder_may_name_the_class_and_the_part(tmp_path: Path, root: Path):
+    files = datasets.layout("Happy_train", "Happy_test", "sad_train", "sad_test")
+    data.add("mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True)
+    splits = data.load("mine", root)
+    assert {role: len(splits[role]) for role in splits} == {"train": 6, "validation": 2, "test": 8}
+    assert splits.class_names == ("happy", "sad")
+
+
 def test_eval_is_validation_beside_a_test_folder(tmp_path: Path, root: Path):
     files = datasets.layout(*(f"{p}/{m}" for p in ("train", "eval", "test") for m in ("a", "b")))
     data.add("mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True)
