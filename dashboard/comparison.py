@@ -237,7 +237,10 @@ def networks(view: Compared, baseline: Run | None) -> None:
     )
     if not any(layers.values()):
         return
-    with st.expander("Layer by layer", icon=":material/layers:"):
+    opened = pieces.expander("Layer by layer", "layers", ":material/layers:", "layer_diff")
+    if opened is None:
+        return
+    with opened:
         against = linked.toggle("Only what differs from the baseline", key="layer_diff")
         first = baseline or view.runs[0]
         with st.grid(2, min_column_width=340, gap="medium"):

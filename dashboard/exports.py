@@ -13,16 +13,21 @@ _PICTURES = ("Color", "Open")
 
 
 def menu(
-    name: str, table: Callable[[], pd.DataFrame], report: Callable[[], str] | None = None
+    name: str,
+    table: Callable[[], pd.DataFrame],
+    report: Callable[[], Callable[[], str]] | None = None,
 ) -> None:
-    """A button that opens the downloads of a page.
+    """A button that opens the downloads of a page. Nothing is computed while it is closed.
 
     Args:
         name: of the files, without their ends.
         table: what the page shows, made when it is asked for.
-        report: the page as one HTML file, likewise.
+        report: called when the menu is open; returns what writes the page as one HTML file.
     """
-    with st.popover("Export", icon=":material/download:"):
+    opened = st.popover("Export", icon=":material/download:", key="export", on_change="rerun")
+    if not opened.open:
+        return
+    with opened:
         for label, end, mime, write in (
             ("Table as CSV", "csv", "text/csv", as_csv),
             ("Table as Markdown", "md", "text/markdown", as_markdown),
@@ -40,7 +45,7 @@ def menu(
         if report:
             st.download_button(
                 "Report as HTML",
-                report,
+                report(),
                 f"{name}.html",
                 "text/html",
                 on_click="ignore",

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import cached, columns, formats
+from dashboard import cached, columns, formats, pieces
 from fercore import ablations, goals
 from fercore.ablations import Line, Study
 from fercore.goals import Reached, Standing
@@ -41,11 +41,15 @@ def section(runs: Sequence[Run]) -> None:
         )
         st.code("fercore goals --train", language="bash")
     for study in ablations.studies():
-        _study_section(study, cached.ablation_lines(study, runs))
+        _study_section(study, runs)
 
 
-def _study_section(study: Study, lines: Sequence[Line]) -> None:
-    with st.expander(study.title, icon=":material/science:"):
+def _study_section(study: Study, runs: Sequence[Run]) -> None:
+    opened = pieces.expander(study.title, f"study-{study.key}", ":material/science:")
+    if opened is None:
+        return
+    lines = cached.ablation_lines(study, runs)
+    with opened:
         if study.note:
             st.markdown(study.note)
         st.dataframe(

@@ -27,6 +27,7 @@ MAX_NETWORKS = 4
 _FACES_A_PAGE = 12
 _LISTED, _KEPT, _MAPS = "photo:listed", "photo:kept", "photo:maps"
 _UNREADABLE, _PICTURES, _TABLE = "photo:unreadable", "photo:pictures", "photo:table"
+_MOST_REASONS = 100
 _MOST_KEPT = 600
 _MOST_PICTURES = 40  # of some 150 kB each
 # One image is decoded at a time, for all visitors together: it takes up to 300 MB.
@@ -332,10 +333,12 @@ def _kept_table(
 def _say_not_read(reasons: Sequence[str]) -> None:
     if not reasons:
         return
-    lines = [f"- {formats.markdown(reason)}" for reason in reasons]
+    lines = [f"- {formats.markdown(reason)}" for reason in reasons[:_MOST_REASONS]]
+    if len(reasons) > len(lines):
+        lines.append(f"- and {len(reasons) - len(lines):,} more")
     # A long list scrolls.
     with st.container(height=260 if len(lines) > 8 else "content", border=False):
-        title = f"Not read ({len(lines)}):\n" if len(lines) > 1 else ""
+        title = f"Not read ({len(reasons):,}):\n" if len(reasons) > 1 else ""
         text = title + "\n".join(lines) if title else lines[0].removeprefix("- ")
         st.error(text, icon=":material/broken_image:")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import cached, charts, curves, facts, formats, linked, theme
 from dashboard.judged import Judged
@@ -88,6 +89,21 @@ def plot(
             "doubleClick": "reset",
         },
     )
+
+
+def expander(label: str, key: str, icon: str, address: str = "") -> DeltaGenerator | None:
+    """A section that is closed at first; `None` while it is, so that nothing in it is computed.
+
+    Args:
+        label: its title.
+        key: of its state in the session.
+        icon: beside the title.
+        address: a key of the page's address; where that has a value, the section is open at first.
+    """
+    found = st.expander(
+        label, bool(address and linked.said(address)), icon=icon, key=key, on_change="rerun"
+    )
+    return found if found.open else None
 
 
 def image_format() -> str:

@@ -70,8 +70,12 @@ def section(system: System, rows: Sequence[Comparison]) -> None:
     _commands(rows)
     with_classes = [row for row in rows if row.row.class_name]
     if with_classes:
-        with st.expander("Class by class", icon=":material/format_list_numbered:"):
-            _classes(with_classes)
+        opened = pieces.expander(
+            "Class by class", f"by-class-{system.key}", ":material/format_list_numbered:"
+        )
+        if opened is not None:
+            with opened:
+                _classes(with_classes)
     _matrices(system, whole)
 
 
@@ -222,13 +226,19 @@ def _matrices(system: System, rows: Sequence[Comparison]) -> None:
                 shown.setdefault(title, (title, ours, view))
     if not shown:
         return
-    with st.expander("Our confusion matrices", icon=":material/grid_on:"):
+    key = f"matrices-{system.key}"
+    opened = pieces.expander(
+        "Our confusion matrices", f"our-{key}", ":material/grid_on:", address=key
+    )
+    if opened is None:
+        return
+    with opened:
         # By their places: titles would make a long address.
         titles = {str(place): title for place, title in enumerate(shown, start=1)}
         places = linked.picks(
             "Rows",
             titles,
-            key=f"matrices-{system.key}",
+            key=key,
             limit=_SIDE_BY_SIDE,
             default=list(titles)[:2],
         )

@@ -226,7 +226,9 @@ def mistakes(run: Run) -> None:
 def export(run: Run) -> None:
     """The figures as a table, and the page as one file."""
     if run.results:
-        exports.menu(run.id, lambda: tables.splits_table(run), reports.of_run(run, _split(run)))
+        exports.menu(
+            run.id, lambda: tables.splits_table(run), lambda: reports.of_run(run, _split(run))
+        )
 
 
 def _split(run: Run) -> str:

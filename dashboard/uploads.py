@@ -82,13 +82,13 @@ def listing(file: UploadedFile) -> Listing:
 def within_limits(
     files: Sequence[tuple[UploadedFile, Listing]],
 ) -> tuple[list[Given], list[str]]:
-    """Return the photos that one upload may hold, in order, and a line for each that is not read.
+    """Return the photos that one upload may hold, in order, and lines on those that are not read.
 
     All files together share one budget of photos and of bytes once inflated.
     """
     accepted: list[Given] = []
     refused: list[str] = []
-    inflated = 0
+    inflated = too_many = 0
     for file, listed in files:
         refused += listed.refused
         archive = cache(partial(PhotoArchive, file, file.name))
@@ -96,7 +96,7 @@ def within_limits(
         for photo in photos:
             name, size = (file.name, listed.size) if photo is None else (photo.name, photo.size)
             if len(accepted) >= MAX_PHOTOS:
-                refused.append(f"{name} is one too many: expected {MAX_PHOTOS} photos at most")
+                too_many += 1
             elif inflated + size > MAX_INFLATED:
                 refused.append(
                     f"{name} has {size:,} bytes once unpacked, which makes more than the "
@@ -105,6 +105,11 @@ def within_limits(
             else:
                 inflated += size
                 accepted.append(_photo(file, listed, photo, archive))
+    if too_many:
+        refused.append(
+            f"received {len(accepted) + too_many:,} photos, expected {MAX_PHOTOS} at most: "
+            f"the last {too_many:,} are not read"
+        )
     return accepted, refused
 
 

@@ -12,7 +12,13 @@ from fercore import machine
 from fercore.config import ImportedConfig, ImportSource, RunConfig
 from fercore.data.splits import ROLES, Splits
 from fercore.errors import UserError
-from fercore.evaluate import judge, keep_highest, predictions_of, temperature_of, without_calibration
+from fercore.evaluate import (
+    judge,
+    keep_highest,
+    predictions_of,
+    temperature_of,
+    without_calibration,
+)
 from fercore.import_worker import read_outcome, write_task
 from fercore.isolated import run_isolated
 from fercore.network_import import Outcome, Task

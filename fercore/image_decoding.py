@@ -30,6 +30,7 @@ MAX_PIXELS = 64_000_000
 MAX_SIDE = 32_000  # OpenCV counts positions in 16 bits
 
 _FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF")
+_SAMPLE_FORMAT = 339  # tag of a TIFF: 1 unsigned, 2 signed, 3 float
 _TIFF_MAGIC = (b"II*\0", b"MM\0*")
 _SAMPLES_PER_PIXEL = 3  # of an image that just keeps the limit on pixels, at one byte each
 
@@ -205,6 +206,9 @@ def _eight_bits(image: "Image.Image") -> NDArray[np.uint8]:
     """Convert a loaded image, in strips, so that no second copy of it is in memory."""
     if image.mode.startswith("I") or image.mode == "F":
         levels = np.asarray(image)
+        tags = getattr(image, "tag_v2", {})
+        if levels.dtype == np.int32 and tags.get(258) == (32,) and tags.get(_SAMPLE_FORMAT) != (2,):
+            levels = levels.view(np.uint32)  # Pillow reads them as signed
         grey = scale_levels(levels)
         key = image.info.get("transparency")
         if isinstance(key, int):
@@ -249,6 +253,8 @@ def _decode_by_opencv(content: bytes, image: "Image.Image | None") -> NDArray[np
     """Decode colours of more than 8 bits: `(height, width)` or `(height, width, 3)`."""
     import cv2
 
+    # A damaged file is one line of ours, not several of OpenCV's.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     levels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if levels is None or levels.dtype.kind not in "uif":
         raise ValueError("it is damaged, or its levels are of an unusual type")
@@ -269,7 +275,10 @@ def _decode_by_opencv(content: bytes, image: "Image.Image | None") -> NDArray[np
 
 
 def _tiff_by_opencv(content: bytes) -> ImageSize | None:
-    """The size of a TIFF that OpenCV reads and Pillow does not, such as one of float colours."""
+    """The size of a TIFF that OpenCV reads and Pillow does not, or reads wrongly.
+
+    Those are colours of more than 8 bits, signed levels of 8 bits and floats of 64.
+    """
     if content[:4] not in _TIFF_MAGIC:
         return None
     from PIL import TiffImagePlugin
@@ -280,7 +289,8 @@ def _tiff_by_opencv(content: bytes) -> ImageSize | None:
     tags.load(stream)
     bits = max(np.atleast_1d(tags.get(258, 1)).tolist())
     samples = int(tags.get(277, 1))
-    if samples < 3 or bits <= 8:
+    signed = 2 in np.atleast_1d(tags.get(_SAMPLE_FORMAT, 1))
+    if bits < 64 and not (signed and bits == 8) and (samples < 3 or bits <= 8):
         return None
     return ImageSize(int(tags[256]), int(tags[257]), samples * -(-bits // 8))
 

@@ -7,36 +7,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 # The least number of bits that can hold the highest level is taken for the file's real depth.
-_DEPTHS = (8, 10, 12, 14, 16, 24, 32)
+_DEPTHS = (8, 10, 12, 14, 16)
+_MIN_UNIT = 0.02  # less than that of 0 to 1 would be black to the eye
+_MAX_OVERSHOOT = 0.1  # of the highest level: what a filter leaves below 0, and is cut off
+_MAX_FLOAT32 = 1e30  # levels beyond are converted in 64 bits
 _STRIP_PIXELS = 1 << 20  # converted at a time
 
 
 def scale_levels(levels: NDArray[Any]) -> NDArray[np.uint8]:
     """Scale levels of any type to 8 bits, by the range that they use.
 
-    Whole numbers: the least of 8, 10, 12, 14, 16, 24 and 32 bits that holds the highest level.
-    Floats: 0 to 1 where none is above 2, -1 to 1 where some are far below 0, else as whole numbers.
+    Whole numbers: the least of 8, 10, 12, 14 and 16 bits that holds the highest level (15 bits, of
+    signed ones). Floats: 0 to 1 where none is above 2, -1 to 1 where some are far below 0, else as
+    whole numbers. For other ranges there is no convention: the lowest level becomes black and the
+    highest white if some are far below 0, and 0 black if all are tiny or take more than 16 bits.
     """
     if levels.dtype == np.uint8:
         return np.array(levels)
     low, high = _finite_range(levels)
-    is_float = levels.dtype.kind == "f"
-    offset = 0.0
-    if is_float and -1.1 <= low < -0.2 and high <= 1.1:
-        offset, factor = 1.0, 255 / 2
-    elif is_float and high <= 2:
-        factor = 255.0
-    else:
-        bits = next((bits for bits in _DEPTHS if high < 2**bits), 32)
-        factor = 255 / (2**bits - 1)
+    black, white = _black_and_white(low, high, levels.dtype.kind)
     eight = np.empty(levels.shape, np.uint8)
+    kind = np.float32 if max(-low, high) < _MAX_FLOAT32 else np.float64
     for rows in strips(levels):
-        values = levels[rows].astype(np.float32)
-        np.nan_to_num(values, copy=False, nan=0.0, posinf=high, neginf=low)
-        values += offset
-        values *= factor
+        values: NDArray[Any] = levels[rows].astype(kind)
+        np.nan_to_num(values, copy=False, nan=black, posinf=high, neginf=low)
+        np.subtract(values, black, out=values)
+        np.multiply(values, 255 / (white - black), out=values)
         eight[rows] = np.clip(np.rint(values), 0, 255)
     return eight
+
+
+def _black_and_white(low: float, high: float, kind: str) -> tuple[float, float]:
+    """The levels that become 0 and 255, by the lowest and highest one and the kind of number."""
+    if kind == "f":
+        if -1.1 <= low < -0.2 and high <= 1.1:
+            return -1.0, 1.0
+        if (low >= -0.2 and _MIN_UNIT <= high <= 2) or low == high == 0:
+            return 0.0, 1.0
+    if low < -_MAX_OVERSHOOT * abs(high):
+        return low, high if high > low else low + 1
+    if kind == "f" and 0 < high < _MIN_UNIT:
+        return 0.0, high
+    depths = (*_DEPTHS[:-1], 15, 16) if kind == "i" else _DEPTHS
+    return 0.0, next((2.0**bits - 1 for bits in depths if high < 2**bits), high)
 
 
 def _finite_range(levels: NDArray[Any]) -> tuple[float, float]:

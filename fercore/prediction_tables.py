@@ -106,8 +106,8 @@ def read_table(path: Path, part: Part, run: str | None = None) -> Reading:
             )
         if are_inverted(probabilities, part.split.labels, np.arange(len(part.class_names))):
             raise UserError(
-                f"{path.name}: the lowest score of a row tells its class, not the highest; expected "
-                "scores that are higher for the more likely class, no distances, losses or ranks"
+                f"{path.name}: the lowest score of a row tells its class, not the highest; "
+                "expected scores that are higher for the more likely class, no distances, losses or ranks"
             )
         notes += rows.check_predicted(order, probabilities)
         notes += _tie_notes(probabilities)
@@ -423,9 +423,7 @@ def _rows_of_split(table: Table, roles: Roles, part: Part) -> Table:
 def _rows_of_ids(table: Table, roles: Roles, part: Part) -> tuple[Table, list[str]]:
     """The rows of one split, where the ids tell the split of each; and a note."""
     for column in roles.ids:
-        titles = rows_by_split(
-            [row[column] for row in table.rows], part.split, part.elsewhere
-        )
+        titles = rows_by_split([row[column] for row in table.rows], part.split, part.elsewhere)
         if titles is None:
             continue
         names = ", ".join(dict.fromkeys(title for title in titles if title))

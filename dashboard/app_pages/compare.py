@@ -31,7 +31,7 @@ with menu, st.container(horizontal=True, vertical_alignment="center", gap="mediu
         lambda: tables.headline_table(
             view.runs, view.labels, view.colors, view.evaluations.results
         ),
-        reports.of_comparison(view, baseline),
+        lambda: reports.of_comparison(view, baseline),
     )
     st.page_link(
         pieces.CONFUSION_PAGE,

@@ -69,7 +69,7 @@ def add(
     def read() -> list[pool.Sample]:
         samples = []
         for path in paths:
-            for member in walk(path):
+            for member in walk(path, log.passed_over):
                 if member.has_suffix(IMAGE_SUFFIXES):
                     with log.one_image():
                         samples.append(_sample(member))

@@ -188,7 +188,7 @@ def add(
 def _read(path: Path, samples: Mapping[str, _Samples], log: IntakeLog) -> bool:
     """Read one path into the samples; whether the file names left the split to the folders."""
     before, anonymous = log.read + log.bad, False
-    for member in walk(path):
+    for member in walk(path, log.passed_over):
         if member.has_suffix(TABLES):
             if not _read_table(member, samples, log):
                 log.pass_over(member)
@@ -201,6 +201,7 @@ def _read(path: Path, samples: Mapping[str, _Samples], log: IntakeLog) -> bool:
         raise UserError(
             f"{storable_name(path.name)} holds no image of FER2013; expected fer2013.csv, "
             "icml_face_data.csv, or folders such as train/happy and test/happy with 48x48 images"
+            + "".join(f" ({note})" for note in log.others)
         )
     return anonymous
 
@@ -218,6 +219,8 @@ def _read_table(member: Member, samples: Mapping[str, _Samples], log: IntakeLog)
             )
         rows = read_rows(table, CLASS_NAMES, SIZE[0] * SIZE[1], log.reject)
         if rows is None:  # another table, such as the challenge's example submission
+            if {"emotion", "pixels"} <= set(table.header):
+                log.left_out(f"{member.where}, for want of the column Usage, which tells the split")
             return False
         for row in rows:
             with log.one_image():

@@ -76,7 +76,7 @@ def add(
     log = IntakeLog(skip_bad, on_progress)
     votes: _Votes = {}
     for path in paths:
-        for member in walk(path):
+        for member in walk(path, log.passed_over):
             if not (member.has_suffix(TABLES) and _read_votes(member, votes, log)):
                 log.pass_over(member)
     if not log.read + log.bad:

@@ -13,10 +13,11 @@ from fercore.data import layout, pool, store
 from fercore.data.intake import rafdb
 from fercore.data.intake.images import decode_scaled
 from fercore.data.intake.intake_log import IntakeLog
-from fercore.data.intake.members import Member, walk
+from fercore.data.intake.members import TABLES, Member, walk
 from fercore.data.report import AddReport, OnProgress
 from fercore.errors import UserError
 from fercore.image_decoding import IMAGE_SUFFIXES, MAX_BYTES
+from fercore.names import storable_name
 
 DEFAULT_SIZE = 48
 
@@ -60,11 +61,18 @@ def add(
     notes: list[str] = []
 
     def read() -> list[pool.Sample]:
+        tables = [path.name for path in paths if path.name.lower().endswith(TABLES)]
+        if tables:
+            raise UserError(
+                f"received {storable_name(tables[0])} for a dataset of your own, expected a folder "
+                "or an archive that holds images in a folder per class; tables of pixels are those "
+                "of FER2013: fercore data add fer2013 PATH"
+            )
         found: list[layout.Found] = []
         lists: dict[str, str] = {}
         for path in paths:
             outer = 0 if _is_class(path) else 1  # folders that were added, and are no class
-            for member in walk(path):
+            for member in walk(path, log.passed_over):
                 if member.has_suffix(IMAGE_SUFFIXES):
                     with log.one_image():
                         found.append(_decoded(member, new_size, outer))

@@ -78,7 +78,7 @@ def add(
         images: defaultdict[str, list[_Found]] = defaultdict(list)
         emotions: dict[str, str] = {}
         for path in paths:
-            for member in walk(path):
+            for member in walk(path, log.passed_over):
                 if member.has_suffix(TABLES):
                     emotions |= read_legend(member)
                 elif member.has_suffix(IMAGE_SUFFIXES):

@@ -88,7 +88,7 @@ def add(
         given = ", ".join(storable_name(path.name) for path in paths)
         raise UserError(f"{given}: no image of {name} found{_but(notes)}")
     names = class_names or tuple(sorted({sample.label for sample in samples}))
-    _check_number(names)
+    _check_number(names, notes)
     ids = [sample.id for sample in samples]
     repeated = next((one for one, other in itertools.pairwise(ids) if one == other), None)
     if repeated is not None:
@@ -97,6 +97,11 @@ def add(
     held_out = "train" in parts and "validation" not in parts
     if held_out:
         parts["train"], parts["validation"] = hold_out(parts["train"], len(names))
+        if not len(parts["validation"]):
+            raise UserError(
+                "the training part holds too few images to take some out to choose checkpoints on: "
+                "expected two of a class that are not equal, or a validation folder"
+            )
     roles = tuple(role for role in (*ROLES, POOL) if role in parts)
     parts = {role: parts[role] for role in roles}
     sources = tuple(
@@ -106,19 +111,38 @@ def add(
     found = store.write(root, name, names, parts, sources, held_out=held_out, audit=audit(parts))
     if held_out:
         count = len(parts["validation"])
-        notes += (f"{count:,} images were taken out of training to choose checkpoints on",)
+        were = "image was" if count == 1 else "images were"
+        notes += (f"{count:,} {were} taken out of training to choose checkpoints on",)
+    notes += _missing_classes(found)
     return _report(found, True, (*remarks(found), *notes))
 
 
-def _check_number(class_names: tuple[str, ...]) -> None:
+def _check_number(class_names: tuple[str, ...], notes: tuple[str, ...]) -> None:
     count = len(class_names)
     if count < 2:
-        raise UserError(f"received images of {count} class, expected at least two classes")
+        raise UserError(
+            f"received images of {count} class ({', '.join(class_names)}), expected at least two: "
+            f"a folder for each{_but(notes)}"
+        )
     if count > _MAX_CLASSES:
         raise UserError(
             f"received images of {count} classes, expected {_MAX_CLASSES} at most; the folder "
             "that an image lies in is its class, so put several of them into one"
         )
+
+
+def _missing_classes(manifest: store.Manifest) -> tuple[str, ...]:
+    """A line for each of training and test that lacks a class."""
+    lacking = {
+        role: [name for name, count in manifest.counts[role].items() if not count]
+        for role in ("train", "test")
+        if role in manifest.counts
+    }
+    return tuple(
+        f"the {TITLES[role].lower()} part holds no image of {', '.join(names)}"
+        for role, names in lacking.items()
+        if names
+    )
 
 
 def _parts(samples: Sequence[Sample], class_names: tuple[str, ...]) -> dict[str, Split]:

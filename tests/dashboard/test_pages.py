@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -31,9 +32,11 @@ RUNS = Path(__file__).parents[2] / "runs"
 PAGES = ("runs", "compare", "confusion", "run", "papers")  # those of runs alone
 
 
-def open_page(name: str, **query: str | list[str]) -> AppTest:
-    """The page as a link with these query parameters opens it."""
+def open_page(name: str, opened: Sequence[str] = (), **query: str | list[str]) -> AppTest:
+    """The page as a link with these query parameters opens it; some sections are opened."""
     app = AppTest.from_file(APP, default_timeout=30)
+    for key in opened:
+        app.session_state[key] = True
     if name != "runs":
         app.switch_page(f"app_pages/{name}.py")
     for key, value in query.items():
@@ -87,7 +90,7 @@ def test_papers_sets_our_runs_beside_the_published_figures(
     """On the committed runs: what the page says is what they hold."""
     committed = Path(__file__).parents[2] / "runs"
     monkeypatch.setenv("FERCORE_RUNS", str(committed))
-    app = open_page("papers", system="le2019")
+    app = open_page("papers", ("by-class-le2019", "our-matrices-le2019"), system="le2019")
     (table,) = (frame.value for frame in app.dataframe if "Paper" in frame.value)
     deep = table[table["Figure"] == "Table 1, Deep"].iloc[0]
     runs = papers.runs_of("le2019-deep", list_runs(committed))
@@ -102,7 +105,7 @@ def test_papers_sets_our_runs_beside_the_published_figures(
 def test_papers_sets_our_own_networks_beside_their_goals(monkeypatch: pytest.MonkeyPatch):
     committed = Path(__file__).parents[2] / "runs"
     monkeypatch.setenv("FERCORE_RUNS", str(committed))
-    app = open_page("papers", system="ours")
+    app = open_page("papers", [f"study-{ablations.studies()[0].key}"], system="ours")
     goal_table, changes, *_ = (frame.value for frame in app.dataframe)
     runs = list_runs(committed)
 
@@ -158,7 +161,7 @@ set = { epochs = 4 }
     studies = (*ablations.studies(), steps)
     monkeypatch.setattr(ablations, "studies", lambda: studies)
     monkeypatch.setenv("FERCORE_RUNS", str(RUNS))
-    app = open_page("papers", system="ours")
+    app = open_page("papers", ["study-steps"], system="ours")
     assert [expander.label for expander in app.expander] == [study.title for study in studies]
     assert "Every step builds on the one before." in words(app)
     assert "fercore ablate --train steps" in words(app)
@@ -691,7 +694,7 @@ def test_live_says_what_is_wrong_with_yunet(
     run = runs["katkar2021-model1-original"]
     shutil.copyfile(network, run.path / "model.onnx")
     results = json.loads((run.path / "results.json").read_bytes())
-    results["onnx"]["bytes"] = network.stat().st_size
+    results["onnx"] = json.loads((network.parent / "results.json").read_bytes())["onnx"]
     (run.path / "results.json").write_text(json.dumps(results))
     app = AppTest.from_file(APP, default_timeout=30)
     app.switch_page("app_pages/live.py")

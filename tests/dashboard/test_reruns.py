@@ -12,7 +12,19 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import cached, confusions, datasets, facts, report
+from dashboard import (
+    cached,
+    confusions,
+    datasets,
+    exports,
+    facts,
+    matrix,
+    own,
+    published,
+    report,
+    reports,
+    tables,
+)
 from fercore import ablations, curation, goals, papers, runs
 from fercore.data import store
 from fercore.data.audit import Audit
@@ -83,6 +95,43 @@ def test_tables_of_papers_goals_and_ablations_are_computed_once(
     make_runs.running(committed, make_runs.Plan("another", "Another"))
     rerun(app)
     assert calls == [[], [], [], ["read_run"]]
+
+
+def test_closed_sections_and_menus_compute_nothing(
+    committed: Path, monkeypatch: pytest.MonkeyPatch
+):
+    calls = [
+        counted(monkeypatch, module, name)
+        for module, name in (
+            (published, "class_table"),
+            (matrix, "confusion"),
+            (own, "change_table"),
+            (tables, "layer_table"),
+            (reports, "of_comparison"),
+            (reports, "of_run"),
+            (exports, "_made"),
+        )
+    ]
+    both = {"runs": [TINY, DEEP]}
+    shown = [page("papers"), page("compare", **both)]
+    assert calls == [[]] * len(calls)
+    for app in shown:
+        rerun(app)
+    assert calls == [[]] * len(calls)
+    papers_page, compare_page = shown
+    for key in ("by-class-le2019", "our-matrices-le2019", "study-recipe"):
+        papers_page.session_state[key] = True
+    rerun(papers_page)
+    for key in ("layers", "export"):
+        compare_page.session_state[key] = True
+    rerun(compare_page)
+    assert all(calls[:5])
+    assert len(calls[6]) == 3
+
+
+def test_a_link_to_matrices_opens_their_section(committed: Path):
+    app = page("papers", **{"system": "le2019", "matrices-le2019": ["1"]})
+    assert len(app.get("plotly_chart")) == 1
 
 
 def test_a_figure_of_papers_follows_the_results_on_the_disk(committed: Path):

@@ -208,7 +208,7 @@ def test_a_new_dataset_needs_a_name_of_its_own(tmp_path: Path, name: str):
 
 def test_images_of_one_class_are_no_dataset(tmp_path: Path):
     path = write({"set/a/1.png": encoded(), "set/a/2.png": encoded()}, tmp_path, "folder")
-    with pytest.raises(UserError, match="at least two classes"):
+    with pytest.raises(UserError, match=r"1 class \(a\), expected at least two"):
         data.add("mine", [path], tmp_path / "root", new_size=48)
 
 

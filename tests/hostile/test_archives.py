@@ -11,6 +11,7 @@ import pytest
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 from streamlit.testing.v1 import AppTest
 
+from dashboard import photo as photo_page
 from dashboard import uploads
 from fercore.errors import UserError
 from fercore.photos import PhotoArchive
@@ -41,12 +42,28 @@ def test_archives_share_one_budget_and_what_is_over_it_is_named():
     assert photos[-1].name == "small.png"
 
 
-def test_photos_over_the_number_are_named():
+def test_photos_over_the_number_are_counted_in_one_line():
     one, other = (uploaded(f"{n}.zip", archives.zip_of_many(300), n) for n in range(2))
     photos, refused = taken(one, other)
     assert len(photos) == uploads.MAX_PHOTOS
-    assert refused[0] == "200.png is one too many: expected 500 photos at most"
-    assert len(refused) == 100
+    assert refused == [
+        "received 600 photos, expected 500 at most: the last 100 are not read",
+    ]
+
+
+def test_an_encrypted_archive_is_called_so():
+    (photo,), _ = taken(uploaded("secret.zip", archives.encrypted_zip()))
+    with pytest.raises(UserError, match=r"secret\.zip \(it is encrypted\)"):
+        photo.read()
+
+
+def test_a_long_list_of_files_that_are_not_read_is_cut(monkeypatch: pytest.MonkeyPatch):
+    shown: list[str] = []
+    monkeypatch.setattr(photo_page.st, "error", lambda text, **_: shown.append(text))
+    photo_page._say_not_read([f"{n}.txt in a.zip: no image by its name" for n in range(9000)])
+    assert shown[0].startswith("Not read (9,000):")
+    assert shown[0].endswith("- and 8,900 more")
+    assert len(shown[0]) < 10_000
 
 
 def test_a_zip_of_too_many_files_is_refused_before_its_list_is_read():

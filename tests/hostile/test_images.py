@@ -72,6 +72,52 @@ def test_floats_keep_their_range(low: float, high: float, channels: int):
         assert np.abs(grey - images.eight()).max() <= 3
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("low", "high"), [(-100, 100), (-2.5, 2), (-1000, 3000), (0, 0.003), (0, 1e9), (0, 1e37)]
+)
+def test_floats_of_ranges_without_a_convention_are_not_cut_off(
+    low: float, high: float, channels: int
+):
+    content = images.floats(low, high, channels)
+    assert np.abs(as_trained(content) - images.eight()).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high", "channels"),
+    [
+        (np.int8, -128, 127, 1),
+        (np.int8, -128, 127, 3),
+        (np.int16, -1000, 1000, 1),
+        (np.int16, -1024, 3071, 3),
+        (np.int16, 0, 32_767, 1),
+        (np.int32, -1000, 1000, 1),
+        (np.int32, 0, 100_000, 1),
+        (np.uint32, 0, 2**32 - 1, 1),
+        (np.float64, 0, 1, 1),
+        (np.float64, 0, 1, 3),
+    ],
+)
+def test_signed_and_wide_levels_keep_their_range(
+    dtype: type, low: float, high: float, channels: int
+):
+    levels = np.rint(low + images.ramp(high - low)) if high > 1 else images.ramp(high)
+    grey = levels if channels == 1 else np.dstack([levels] * channels)
+    content = images.plain_tiff(grey.astype(dtype))
+    assert np.abs(as_trained(content) - images.eight()).max() <= 1
+
+
+def test_a_filters_overshoot_is_cut_off():
+    assert np.abs(as_trained(images.floats(-3, 255)) - images.eight()).max() <= 4
+
+
+def test_opencv_prints_nothing_about_a_damaged_file(capfd: pytest.CaptureFixture[str]):
+    half = images.plain_tiff(np.dstack([images.ramp(1)] * 3).astype(np.float16))
+    with pytest.raises(UserError, match="cannot decode photo"):
+        as_asked(half)
+    assert capfd.readouterr().err == ""
+
+
 def test_what_is_no_number_does_not_blacken_the_others():
     grey = as_trained(images.float_with_nan())
     assert (grey[0, 0], grey[0, 1]) == (0, 255)

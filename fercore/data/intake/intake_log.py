@@ -24,7 +24,7 @@ class IntakeLog:
         read: images that were read.
         bad: files, or rows of tables, that cannot be used.
         messages: why, of the first of them.
-        passed_over: files of other kinds, by suffix.
+        passed_over: files of other kinds, by suffix, and links.
         others: what else was left out, one line each.
     """
 
@@ -80,7 +80,7 @@ class IntakeLog:
             raise UserError(f"{self._describe_bad()}; leave them out with --skip-bad")
         notes = [f"left out: {self._describe_bad()}"] if self.bad else []
         notes += self.others
-        if self.passed_over:
+        if self.passed_over.total():
             notes.append(describe_passed_over(self.passed_over))
         return tuple(notes)
 
@@ -92,8 +92,9 @@ class IntakeLog:
 
 def describe_passed_over(suffixes: Counter[str]) -> str:
     """One line on files that are not read, by suffix; the most frequent ones are named."""
+    suffixes = +suffixes
     named = [
-        f"{count:,} {storable_name(suffix)[:12] or 'without a suffix'}"
+        f"{count:,} {storable_name(suffix)[:16] or 'without a suffix'}"
         for suffix, count in suffixes.most_common(_MAX_NAMED)
     ]
     more = len(suffixes) - len(named)

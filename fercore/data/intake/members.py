@@ -13,6 +13,7 @@ import os
 import tarfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from fercore.names import storable_name
 TABLES = (".csv",)
 ZIPS = (".zip",)
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
+LINKS, CLIMBING = "links", 'names with ".."'
 MAX_MEMBERS = 500_000
 MAX_INFLATED = 32 << 30
 _MAX_READ = 128 << 20  # at once: more than any member or header of a TAR that is read
@@ -98,13 +100,15 @@ def readable(where: str) -> Iterator[None]:
         UnicodeDecodeError,  # a name in a ZIP that is not in the code that it says it is
     ) as error:
         reason = (isinstance(error, OSError) and error.strerror) or str(error) or "ends too early"
+        if isinstance(error, RuntimeError) and "encrypted" in reason:
+            reason = "it is encrypted"
         raise UserError(
             f"cannot read {where} ({reason}): expected a complete, unencrypted file; "
             "fetch it again and compare its checksum"
         ) from error
 
 
-def walk(path: Path) -> Iterator[Member]:
+def walk(path: Path, left_out: Counter[str] | None = None) -> Iterator[Member]:
     """Every regular, visible file under a path, archives in a folder opened in turn.
 
     Hidden files, `__MACOSX`, links, and names that climb with `..` are left out. An archive inside
@@ -112,20 +116,22 @@ def walk(path: Path) -> Iterator[Member]:
 
     Args:
         path: a folder, or a file with a known suffix.
+        left_out: counts the links and the names with `..` that are left out.
 
     Raises:
         UserError: if there is no such path, its suffix is unknown, or it is damaged.
     """
+    left_out = Counter() if left_out is None else left_out
     if os.path.isdir(path):
-        yield from _walk_folder(path)
+        yield from _walk_folder(path, left_out)
     elif not os.path.exists(path):
         raise _absent(path)
     elif _ends_in(path.name, TABLES):
         yield Member(path.name, storable_name(path.name), lambda: path.open("rb"))
     elif _ends_in(path.name, ZIPS):
-        yield from _walk_zip(path)
+        yield from _walk_zip(path, left_out)
     elif _ends_in(path.name, TARS):
-        yield from _walk_tar(path)
+        yield from _walk_tar(path, left_out)
     else:
         raise UserError(f"received {storable_name(path.name)}, expected {EXPECTED}")
 
@@ -143,38 +149,41 @@ def sha256(path: Path) -> str:
             with path.open("rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
         digest = hashlib.sha256()
-        for file, name in _visible_files(path):
+        for file, name in _visible_files(path, Counter()):
             with file.open("rb") as stream:
                 content = hashlib.file_digest(stream, "sha256").hexdigest()
             digest.update(f"{content}  {name}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
 
-def _walk_folder(folder: Path) -> Iterator[Member]:
-    for file, name in _visible_files(folder):
+def _walk_folder(folder: Path, left_out: Counter[str]) -> Iterator[Member]:
+    for file, name in _visible_files(folder, left_out):
         if _ends_in(file.name, ZIPS + TARS):
-            yield from walk(file)
+            yield from walk(file, left_out)
         else:
             where = storable_name(name)
             yield Member(name, where, lambda file=file: file.open("rb"))  # type: ignore[misc]
 
 
-def _visible_files(folder: Path) -> Iterator[tuple[Path, str]]:
+def _visible_files(folder: Path, left_out: Counter[str]) -> Iterator[tuple[Path, str]]:
     """Files and their names, which begin with the folder's own, in a fixed order."""
     base = folder.resolve()
     with readable(storable_name(folder.name)):
         for parent, subfolders, files in os.walk(base):
             subfolders[:] = sorted(name for name in subfolders if _is_visible(name))
+            left_out[LINKS] += sum(os.path.islink(os.path.join(parent, n)) for n in subfolders)
             for file in (Path(parent, name) for name in sorted(files) if _is_visible(name)):
-                if file.is_file() and not file.is_symlink():
+                if file.is_symlink():
+                    left_out[LINKS] += 1
+                elif file.is_file():
                     yield file, PurePosixPath(base.name, file.relative_to(base)).as_posix()
 
 
-def _walk_zip(path: Path) -> Iterator[Member]:
+def _walk_zip(path: Path, left_out: Counter[str]) -> Iterator[Member]:
     name = storable_name(path.name)
     with readable(name):
         with path.open("rb") as stream:
-            check_catalogue(stream, name)
+            check_catalogue(stream, name, _MAX_CATALOGUE)
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             limits = _Limits(name)
@@ -183,7 +192,9 @@ def _walk_zip(path: Path) -> Iterator[Member]:
             for info in entries:
                 is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
                 inner = info.filename.replace("\\", "/")  # as some programs on Windows write it
-                if not info.is_dir() and not is_link and _is_visible(inner):
+                if is_link or _climbs(inner):
+                    left_out[LINKS if is_link else CLIMBING] += 1
+                elif not info.is_dir() and _is_visible(inner):
                     yield Member(
                         _inner_name(path, inner),
                         f"{name}: {storable_name(info.filename)}",
@@ -191,7 +202,7 @@ def _walk_zip(path: Path) -> Iterator[Member]:
                     )
 
 
-def _walk_tar(path: Path) -> Iterator[Member]:
+def _walk_tar(path: Path, left_out: Counter[str]) -> Iterator[Member]:
     name = storable_name(path.name)
     with (
         readable(name),
@@ -202,7 +213,9 @@ def _walk_tar(path: Path) -> Iterator[Member]:
         limits = _Limits(name)
         for info in archive:
             limits.count(info.size)
-            if info.isfile() and _is_visible(info.name):
+            if info.issym() or info.islnk() or _climbs(info.name):
+                left_out[CLIMBING if _climbs(info.name) else LINKS] += 1
+            elif info.isfile() and _is_visible(info.name):
                 stream = archive.extractfile(info)
                 if stream is not None:
                     yield Member(
@@ -276,7 +289,7 @@ def _decompressed(raw: IO[bytes]) -> Any:
     return next((opener(raw) for magic, opener in _OPENERS.items() if head.startswith(magic)), raw)
 
 
-def check_catalogue(stream: IO[bytes], name: str, limit: int = _MAX_CATALOGUE) -> None:
+def check_catalogue(stream: IO[bytes], name: str, limit: int) -> None:
     """Refuse a ZIP whose list of files would fill the memory before any of them is looked at.
 
     Args:
@@ -312,6 +325,10 @@ def _absent(path: Path) -> UserError:
 
 def _inner_name(archive: Path, name: str) -> str:
     return f"{archive.name.split('.')[0]}/{name.lstrip('/')}"
+
+
+def _climbs(name: str) -> bool:
+    return ".." in PurePosixPath(name).parts
 
 
 def _is_visible(name: str) -> bool:
