@@ -107,7 +107,8 @@ def read_table(path: Path, part: Part, run: str | None = None) -> Reading:
         if are_inverted(probabilities, part.split.labels, np.arange(len(part.class_names))):
             raise UserError(
                 f"{path.name}: the lowest score of a row tells its class, not the highest; "
-                "expected scores that are higher for the more likely class, no distances, losses or ranks"
+                "expected scores that are higher for the more likely class, no distances, losses "
+                "or ranks"
             )
         notes += rows.check_predicted(order, probabilities)
         notes += _tie_notes(probabilities)

@@ -57,6 +57,12 @@ def test_faces_are_told_row_by_row():
     assert faces.in_reading_order([]) == []
 
 
+def test_the_face_whose_middle_is_highest_says_how_deep_a_row_is():
+    low, high = Face(100.0, 10.0, 40.0), Face(200.0, 22.0, 12.0)  # middles at 30 and 28
+    below = Face(0.0, 29.0, 12.0)  # 35: more than 6 under the higher one
+    assert faces.in_reading_order([low, high, below]) == [low, high, below]
+
+
 def test_nothing_is_found_where_nobody_is(haar):
     rng = np.random.default_rng(0)
     assert haar.find(rng.integers(0, 256, (240, 320, 3), dtype=np.uint8)) == []

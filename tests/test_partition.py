@@ -149,6 +149,19 @@ def test_an_honest_protocol_refuses_a_shared_image():
         divide(tiny_config(), splits)
 
 
+def test_an_honest_protocol_refuses_an_image_in_validation_and_test():
+    splits = make_splits()
+    splits["test"].ids[0] = splits["validation"].ids[0]
+    with pytest.raises(UserError, match=f"share 1 images, such as {splits['test'].ids[0]}"):
+        divide(tiny_config(), splits)
+
+
+def test_an_honest_protocol_may_test_on_validation_where_nothing_is_chosen_there():
+    recipe = tiny_config(keep="last", protocol={"test": "validation"})
+    divided = divide(recipe, make_splits())
+    assert divided["test"] is divided["validation"]
+
+
 @pytest.mark.parametrize(
     "protocol",
     [{"select_on": "test"}, {"copies": "before_split"}, {"test": "merged", "select_on": "test"}],
