@@ -267,15 +267,7 @@ def finder_kinds() -> list[Kind]:
 
 def runs_on(splits: Splits) -> dict[str, Run]:
     """The runs whose exported network takes these faces and knows these classes, by id."""
-    return {
-        run.id: run
-        for run in list_runs()
-        if run.results
-        and has_network(run)
-        and run.config
-        and run.config.dataset == splits.name
-        and tuple(run.results.class_names) == splits.class_names
-    }
+    return dict(_runs_on(tuple(list_runs()), splits.name, splits.class_names))
 
 
 def inspected(dataset: str, what: str, role: str = "") -> Any:
@@ -364,6 +356,21 @@ def _finished(runs: Sequence[Run], names: Sequence[str]) -> tuple[Run, ...]:
 @lru_cache(maxsize=2)
 def _paper_rows(runs: tuple[Run, ...]) -> tuple[papers.Comparison, ...]:
     return papers.compare(runs)
+
+
+@lru_cache(maxsize=8)
+def _runs_on(
+    runs: tuple[Run, ...], dataset: str, class_names: tuple[str, ...]
+) -> Mapping[str, Run]:
+    return {
+        run.id: run
+        for run in runs
+        if run.results
+        and run.config
+        and run.config.dataset == dataset
+        and tuple(run.results.class_names) == class_names
+        and has_network(run)
+    }
 
 
 @lru_cache(maxsize=2)

@@ -66,9 +66,17 @@ class Arranged:
 
 
 def role_of(folder: str) -> str | None:
-    """The part that a folder of this name holds, such as `"test"` for `Testing`; else `None`."""
+    """The part that a folder of this name holds, such as `"test"` for `Testing`; else `None`.
+
+    What `eval` is depends on the folders beside it: `None` as well.
+    """
+    word = _role_word(folder)
+    return None if word in _EVALUATION else _ROLE_OF_NAME.get(word)
+
+
+def _role_word(folder: str) -> str:
     match = _ROLE_FOLDER.fullmatch(folder.strip().lower())
-    return _ROLE_OF_NAME.get(match[1]) if match else None
+    return match[1] if match else ""
 
 
 def arrange(
@@ -130,7 +138,7 @@ def arrange(
 def _role_folders(found: Sequence[Found]) -> dict[str, str]:
     """The part of each folder name that stands for one."""
     names = {folder for entry in found for folder in PurePosixPath(entry.name).parts[:-1]}
-    roles = {name: role for name in names if (role := role_of(name))}
+    roles = {name: role for name in names if (role := _ROLE_OF_NAME.get(_role_word(name)))}
     # Others are parts together with those that differ in the name of the part alone.
     families: dict[str, dict[str, str]] = {}
     for name in names - set(roles):

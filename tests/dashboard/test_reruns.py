@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,21 @@ def test_closed_sections_and_menus_compute_nothing(
     rerun(compare_page)
     assert all(calls[:5])
     assert len(calls[6]) == 3
+
+
+def test_which_networks_take_a_dataset_is_found_once_and_follows_the_disk(
+    committed: Path, monkeypatch: pytest.MonkeyPatch
+):
+    splits = SimpleNamespace(name="fer2013", class_names=FER2013)
+    path = committed / TINY / "model.onnx"
+    assert TINY not in cached.runs_on(splits)
+    shutil.copyfile(COMMITTED / TINY / "model.onnx", path)
+    assert TINY in cached.runs_on(splits)
+    calls = counted(monkeypatch, cached, "has_network")
+    assert TINY in cached.runs_on(splits)
+    assert calls == []
+    path.unlink()
+    assert TINY not in cached.runs_on(splits)
 
 
 def test_a_link_to_matrices_opens_their_section(committed: Path):

@@ -253,6 +253,14 @@ def test_eval_is_validation_beside_a_test_folder(tmp_path: Path, root: Path):
     assert not splits.held_out
 
 
+def test_fer2013_does_not_put_eval_and_test_together(tmp_path: Path, root: Path):
+    files = datasets.layout(
+        *(f"{p}/{c}" for p in ("train", "eval", "test") for c in datasets.CLASSES)
+    )
+    with pytest.raises(UserError, match=r"eval/.* tell its split"):
+        data.add("fer2013", [datasets.write_zip(tmp_path / "set.zip", files)], root)
+
+
 def test_a_class_whose_name_holds_a_part_is_a_class(tmp_path: Path, root: Path):
     files = datasets.layout("test subject", "control", "dev team")
     data.add("mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True)
