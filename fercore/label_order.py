@@ -88,7 +88,7 @@ def are_inverted(
         scores.argmax(axis=1), truth, scores.shape[1], int(max(truth.max(), classes.max())) + 1
     )
     deviation = float(np.sqrt(chance * (1 - chance) / len(truth)))
-    return lowest > max(best + _MARGIN, chance + _DEVIATIONS * deviation)
+    return bool(lowest > max(best + _MARGIN, chance + _DEVIATIONS * deviation))
 
 
 def _fer2013_order(names: Sequence[str]) -> list[str]:

@@ -303,12 +303,14 @@ def import_command(
         typer.Option(help="ONNX: a name for each output, in order, with commas, or a JSON list."),
     ] = None,
     layout: Annotated[str | None, typer.Option(help="ONNX: nchw or nhwc, if not clear.")] = None,
-    size: Annotated[int | None, typer.Option(help="ONNX: pixels, if the file leaves it.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="ONNX: pixels, if the file leaves it.", min=1, max=4096)
+    ] = None,
     grey_range: Annotated[
         str | None,
         typer.Option(
             "--range",
-            help="ONNX: 0-255, 0-1, -1-1 or imagenet [default: the best on the validation split]",
+            help="ONNX: 0-255, 0-1, -1-1, imagenet or -128-127 [default: the best on validation]",
         ),
     ] = None,
     mean: Annotated[
