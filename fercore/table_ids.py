@@ -12,7 +12,6 @@ from fercore.data.splits import Split
 from fercore.errors import UserError
 from fercore.names import quoted
 
-
 # Tables with more rows cannot hold one for each sample: their ids are not looked at one by one.
 _MAX_ROWS_PER_SAMPLE = 20
 
