@@ -95,14 +95,18 @@ def show(run: RunName, runs: RunsRoot = None, as_json: AsJson = False) -> None:
     if found.environment:
         env = found.environment
         typer.echo(one_line(env.command))
-        typer.echo(one_line(f"{env.device}, {env.precision}, {env.backend}, {env.started}"))
+        known = filter(None, (env.device, env.precision, env.backend, env.started))
+        typer.echo(one_line(", ".join(known)))
         typer.echo(one_line(f"commit {env.commit or 'unknown'}, data {env.dataset_fingerprint}"))
         if sessions := session_summary(env):
             typer.echo(one_line(sessions))
     if found.results:
         print_evaluations(found.results, groups_unknown=found.groups_unknown)
+    layers = found.layers()
+    if not layers:
+        return
     table = plain_table("layer", "kind", "detail", "output", ">parameters")
-    for layer in found.layers():
+    for layer in layers:
         shape = "x".join(map(str, layer.output_shape))
         table.add_row(layer.name, layer.kind, layer.detail, shape, f"{layer.parameters:,}")
     print_table(table)

@@ -107,6 +107,10 @@ def test_how_a_table_was_read_is_printed(fercore, tmp_path, synthetic):
     code, out, _ = fercore(path)
     assert code == 0
     assert "as rounded ones do" in out
+    (run,) = list_runs(tmp_path / "runs")
+    _, shown, _ = fercore(run.id, command=("runs", "show"), options=())
+    assert ", , " not in shown
+    assert "layer" not in shown
     path.write_bytes(tables.truth_after_scores(synthetic["test"], FER2013))
     code, out, error = fercore(path)
     assert (code, out) == (2, "")
