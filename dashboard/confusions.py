@@ -82,10 +82,12 @@ def faces(view: Compared) -> None:
         outcome,  # type: ignore[arg-type]
     )
     what = f"true {true or ANY}, predicted {said or ANY}"
+    ranked = run.gives_probabilities
+    order = "the most confident first" if ranked else "in the order of the dataset"
     kind = "" if true and said else f"{_OUTCOMES[outcome].lower()}, "
     st.caption(
         f"{formats.markdown(view.labels[run.id])}: {kind}{formats.markdown(what)}: "
-        f"{len(places):,} of {len(found):,} images, the most confident first."
+        f"{len(places):,} of {len(found):,} images, {order}."
     )
 
     def face(number: int) -> Face:

@@ -53,7 +53,10 @@ def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
             ),
             Section(
                 f"Against {light.labels[baseline.id]}" if baseline else "",
-                [html_report.table(against), html_report.note(versus.explanation(light))]
+                [
+                    html_report.table(against),
+                    html_report.note(versus.explanation(light, int(against["p"].notna().sum()))),
+                ]
                 if against is not None
                 else [],
             ),

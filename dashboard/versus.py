@@ -23,19 +23,20 @@ def section(view: Compared) -> Run | None:
     chosen = linked.pick("Baseline", judged, key="baseline", implied=True)
     runs = {run.id: run for run in view.runs}
     baseline = runs[chosen or next(iter(judged))]
+    rows = table(view, baseline)
     st.dataframe(
-        table(view, baseline),
+        rows,
         hide_index=True,
         column_config=_columns(),
         placeholder=formats.DASH,
         alt="Differences from the baseline",
     )
-    st.caption(explanation(view))
+    st.caption(explanation(view, int(rows["p"].notna().sum())))
     return baseline
 
 
 def table(view: Compared, baseline: Run) -> pd.DataFrame:
-    """One row for each run but the baseline; p-values are corrected for the number of rows."""
+    """One row for each run but the baseline; p-values are corrected for their number."""
     pairs = {
         run.id: cached.paired(view.runs, view.split, baseline.id, run.id)
         for run, _ in view.evaluated
@@ -55,14 +56,13 @@ def table(view: Compared, baseline: Run) -> pd.DataFrame:
     return found.drop(columns="Groups") if empty else found
 
 
-def explanation(view: Compared) -> str:
-    """What the columns mean."""
+def explanation(view: Compared, tests: int) -> str:
+    """What the columns mean; `tests` is the number of rows with a p-value."""
     text = (
         "Differences in points, with 95 % intervals from 10,000 paired bootstrap draws. p is that "
         "of McNemar's test, exact and two-sided; where images come in groups, such as those of one "
         "subject, whole groups are drawn, and p is of the signs of their net differences"
     )
-    tests = len(view.evaluated) - 1
     if tests > 1:
         text += (
             f", corrected for {tests} tests against one baseline by Holm's method; the intervals "

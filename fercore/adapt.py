@@ -21,6 +21,8 @@ from fercore.network_labels import names_in_metadata
 from fercore.records import Layer
 
 _OPSET = 13
+# Element types of ONNX tensors that hold numbers: floats of 16 to 64 bits, and whole numbers.
+_INPUT_TYPES = {1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 16}
 _SHAPELESS = {"Constant", "Shape", "Gather", "Unsqueeze", "Identity", "Cast"}
 
 
@@ -64,30 +66,39 @@ class ForeignNetwork:
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror or error}") from None
         except Exception as error:  # protobuf and onnx raise classes of their own
-            reason = " ".join(str(error).split())[:160]
+            reason = _other_kind(path) or " ".join(str(error).split())[:160]
             raise UserError(f"{path.name} is not a readable ONNX file ({reason})") from None
         self._model = _modern(self._model, path.name)
         self.opset = _opset(self._model)
+        # Before its ZipMap is bypassed: that holds the names of the classes.
+        self.class_names = names_in_metadata(self._model)
+        _without_zip_maps(self._model)
         graph = self._model.graph
         stored = {tensor.name for tensor in graph.initializer}
         inputs = [entry for entry in graph.input if entry.name not in stored]
         if len(inputs) != 1:
             raise UserError(f"{path.name} takes {len(inputs)} inputs, expected one: an image")
         self._input = inputs[0]
+        if self._input.type.tensor_type.elem_type not in _INPUT_TYPES:
+            raise UserError(
+                f"{path.name} takes an input that is no tensor of numbers, expected an image"
+            )
         shape = _shape(self._input)
         self.batch = shape[0] if shape else None
         self.interfaces, self.size_is_open = interfaces_of(shape, path.name, layout, size, channels)
         self.interface = self.interfaces[0]
-        self.class_names = names_in_metadata(self._model)
-        self._inner = onnx.compose.add_prefix(self._model, "foreign/")
+        self._inner = _prefixed(self._model)
 
     @property
-    def takes_integers(self) -> bool:
-        """Whether the input is of whole numbers: grey levels as they are."""
-        from onnx import TensorProto
+    def integers(self) -> tuple[int, int] | None:
+        """The lowest and the highest whole number that the input takes; `None` for any number."""
+        from onnx import helper
 
-        floats = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
-        return self._input.type.tensor_type.elem_type not in floats
+        kind = helper.tensor_dtype_to_np_dtype(self._input.type.tensor_type.elem_type)
+        if kind.kind not in "iu":
+            return None
+        limits = np.iinfo(kind)
+        return int(limits.min), int(limits.max)
 
     @property
     def outputs(self) -> list[str]:
@@ -261,6 +272,52 @@ class _Steps:
         value = self.add("Add", value, epsilon)
         axes = self.constant(f"{name}_axes", np.array([1], np.int64))
         return self.add("Div", value, self.add("ReduceSum", value, axes, keepdims=1))
+
+
+def _other_kind(path: Path) -> str:
+    """What a file is by its first bytes, where it is no ONNX file; empty if unknown."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    kinds = {
+        b"\x89HDF": "it is an HDF5 file, such as Keras writes; export it with tf2onnx",
+        b"PK": "it is a ZIP, such as PyTorch or Keras writes; export it with torch.onnx or tf2onnx",
+        b"\x80": "it is a Python pickle, such as PyTorch writes; export it with torch.onnx",
+        b"version https://git-lfs": "it is a Git LFS pointer; fetch the file itself",
+    }
+    if start[4:8] == b"TFL3":
+        return "it is a TensorFlow Lite file; export it with tf2onnx"
+    if not start:
+        return "it is empty"
+    return next((kind for mark, kind in kinds.items() if start.startswith(mark)), "")
+
+
+def _prefixed(model: Any) -> Any:
+    """The model with `foreign/` before each name of its graph, so that none of ours equals one."""
+    import onnx
+
+    inner = onnx.ModelProto()
+    inner.CopyFrom(model)
+    tensors = [tensor.name for tensor in inner.graph.initializer]
+    tensors += [tensor.values.name for tensor in inner.graph.sparse_initializer]
+    # onnx itself leaves these as they are where the branch of an If or the body of a Loop uses one.
+    known = {name: f"foreign/{name}" for name in tensors}
+    onnx.compose.add_prefix_graph(inner.graph, "foreign/", inplace=True, name_map=known)
+    return inner
+
+
+def _without_zip_maps(model: Any) -> None:
+    """Put the tensor of scores in the place of a list of dictionaries, as skl2onnx makes it."""
+    from onnx import TensorProto, helper
+
+    graph = model.graph
+    zipped = {node.output[0]: node for node in graph.node if node.op_type == "ZipMap"}
+    for place, output in enumerate(graph.output):
+        node = zipped.get(output.name)
+        if node is None:
+            continue
+        graph.output[place].CopyFrom(
+            helper.make_tensor_value_info(node.input[0], TensorProto.FLOAT, ["batch", "classes"])
+        )
 
 
 def _modern(model: Any, name: str) -> Any:

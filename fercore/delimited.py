@@ -23,6 +23,7 @@ MAX_COLUMNS = 10_000
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_ROWS = 20
+_MAX_COMMENTS = 10_000
 # UTF-32 before UTF-16: its little-endian mark begins with the same two bytes.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -79,8 +80,10 @@ def read_delimited(path: Path) -> Table:
     first = re.match(r"sep=(.)\r?\n", text)
     delimiter = first.group(1) if first else None
     text, skipped = (text[first.end() :], 1) if first else (text, 0)
-    while text.startswith("#"):
-        text, skipped = text.partition("\n")[2], skipped + 1
+    start = 0
+    while text.startswith("#", start) and skipped <= _MAX_COMMENTS:
+        start, skipped = (text.find("\n", start) + 1) or len(text), skipped + 1
+    text = text[start:]
     if not text.strip():
         raise UserError(f"{path.name} is empty; expected a table with a header")
     if form := _other_form(text):

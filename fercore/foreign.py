@@ -253,8 +253,11 @@ def _normalizations(
     mean, std = options.mean, options.std
     scaled = tuple(255 * value for value in mean), tuple(255 * value for value in std)
     largest, note = max(map(abs, mean)), "mean and std read in units of grey levels of 0 to"
-    if 0 in std or not np.isfinite([*mean, *std]).all():
-        raise UserError(f"received std {list(std)}, mean {list(mean)}: expected no std of 0")
+    if min(std) <= 0 or not np.isfinite([*mean, *std]).all():
+        raise UserError(
+            f"received mean {list(mean)} and std {list(std)}, expected numbers, and no std of 0 or "
+            "below"
+        )
     if largest == 0 and max(std) <= 1:
         # Nothing tells the units: both are compared.
         return {"mean and std on 0-255": (mean, std), "mean and std on 0-1": scaled}, ""

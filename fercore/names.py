@@ -12,6 +12,11 @@ def storable_name(name: str) -> str:
     return "".join(_escaped(char) if _is_hidden(char) else char for char in name)
 
 
+def quoted(text: str, length: int = 60) -> str:
+    """Return a text of any length in quotation marks, for a message: its beginning at most."""
+    return repr(text if len(text) <= length else text[: length - 1] + "…")
+
+
 def _escaped(char: str) -> str:
     code = ord(char)
     if code < 1 << 8:

@@ -20,6 +20,11 @@ from fercore.scores import READINGS, Scale, detect_scale
 
 # Pixels and channels of a batch: bounds the memory of one call.
 _BATCH_VALUES = 1 << 20
+# Images run twice; the share of predictions and the part of the range of scores that may change
+# between the two, as by the rounding of a quantized network.
+_COMPARED = 256
+_MAX_CHANGED = 0.02
+_MAX_REACH = 0.02
 
 
 @dataclass(frozen=True)
@@ -92,11 +97,28 @@ def evaluate_network(task: Task) -> Outcome:
     shape = (int(task.images.shape[1]), int(task.images.shape[2]))
     network = ForeignNetwork(task.file, task.layout, task.size, task.channels)
     report_progress()
-    readings = _working(network, shape, file)
+    try:
+        readings = _working(network, shape, file)
+    except UserError:
+        if network.batch is not None:
+            raise
+        # A file may leave the number of images open where an inner reshape fixes it.
+        network.batch = 1
+        readings = _working(network, shape, file)
     widths = readings[0][1]
     names = task.labels or network.class_names
+    if widths and names and not task.labels and len(names) not in widths.values():
+        raise UserError(
+            f"{file} has {' or '.join(map(str, sorted(set(widths.values()))))} outputs, its "
+            f"metadata name {len(names)} classes ({', '.join(names)[:100]}); expected --labels "
+            "with the name of each output"
+        )
     output = _choose_output(widths, task.output_name, names, file)
     notes = _check_names(names, task.class_names)
+    if task.labels and network.class_names and _differ(task.labels, network.class_names):
+        notes.append(
+            f"warning: --labels differ from the names in the file, {','.join(network.class_names)}"
+        )
     if len(network.outputs) > 1:
         notes.append(f"output {output} taken, of {', '.join(network.outputs)}")
     candidates = _candidates(network, [reading for reading, _ in readings], task, output)
@@ -106,7 +128,10 @@ def evaluate_network(task: Task) -> Outcome:
     }
     chosen, tried = _compare(scores, names, task, file)
     interface = candidates[chosen]
+    _refuse_constant(scores[chosen], len(task.truth), file)
     _refuse_inverted(scores[chosen], names, task, file)
+    content = network.adapted(interface, names, names, shape)
+    notes += _check_independence(network, content, interface, task, scores[chosen])
     detected = task.scale or detect_scale(scores[chosen]) or "logits"
     # Rows of 0 and 1 alone come from probabilities that are that sure.
     scale: Scale = "probabilities" if detected == "labels" else detected
@@ -241,12 +266,15 @@ def _candidates(
     found: dict[str, Interface] = {}
     for interface in interfaces:
         for name, (mean, std) in task.normalizations.items():
-            if (
-                network.takes_integers
-                and name in set(RANGES) - {"0-255"}
-                and len(task.normalizations) > 1
-            ):
-                continue  # a network that takes whole grey levels
+            if not _is_representable(network.integers, mean, std):
+                if len(task.normalizations) > 1:
+                    continue
+                low, high = network.integers or (0, 0)
+                raise UserError(
+                    f"{task.file.name} takes whole numbers from {low} to {high}, in which grey "
+                    f"levels as {name} have no place; expected --range "
+                    f"{'-128-127' if high < 255 else '0-255'}"
+                )
             if name in RANGES:
                 completed = ranged(interface, name)
             elif {len(mean), len(std)} <= {1, interface.channels} and 0 not in std:
@@ -261,6 +289,16 @@ def _candidates(
                 key += f", {interface.channels} channels, {interface.layout}"
             found[key] = replace(completed, output="raw", output_name=output)
     return found
+
+
+def _is_representable(
+    integers: tuple[int, int] | None, mean: Sequence[float], std: Sequence[float]
+) -> bool:
+    """Whether an input of whole numbers can hold normalized grey levels, all but a few of them."""
+    if integers is None:
+        return True
+    ends = [(level - m) / s for level in (0, 255) for m in mean for s in std]
+    return integers[0] <= min(ends) and max(ends) <= integers[1] and max(ends) - min(ends) > 200
 
 
 def _compare(
@@ -292,6 +330,58 @@ def _compare(
             "--mean and --std"
         )
     return max(ranks, key=lambda name: ranks[name]), tried
+
+
+def _differ(labels: Sequence[str], others: Sequence[str]) -> bool:
+    return len(labels) != len(others) or any(
+        match_class(other, labels) not in {None, label}
+        for label, other in zip(labels, others, strict=True)
+    )
+
+
+def _refuse_constant(scores: NDArray[np.float32], count: int, file: str) -> None:
+    if count > 1 and (np.ptp(scores, axis=0) == 0).all():
+        raise UserError(
+            f"{file} gives the same scores for all of {count:,} validation images; expected a "
+            "network that tells images apart: check --range, --mean and --std, and that a softmax "
+            "is over the classes"
+        )
+
+
+def _check_independence(
+    network: ForeignNetwork,
+    content: bytes,
+    interface: Interface,
+    task: Task,
+    scores: NDArray[np.float32],
+) -> list[str]:
+    """Compare the scores of images with those in other company.
+
+    They differ where batch normalization or dropout is left in its training mode, or a softmax is
+    over the images.
+
+    Raises:
+        UserError: if other classes are predicted.
+    """
+    order = np.random.default_rng(0).permutation(min(len(scores), _COMPARED))
+    before, again = scores[order], _run(network, content, interface, task.images[order])
+    changed = float((before.argmax(axis=1) != again.argmax(axis=1)).mean())
+    reach = float(np.abs(before - again).max())
+    what = (
+        "export the network in evaluation mode (batch normalization, dropout), with a softmax over "
+        "the classes"
+    )
+    if changed > _MAX_CHANGED:
+        raise UserError(
+            f"{task.file.name}: {100 * changed:.1f} % of the predictions change when the same "
+            f"images come in another order; expected the same: {what}"
+        )
+    if reach > _MAX_REACH * max(float(np.ptp(scores)), 1e-9):
+        return [
+            f"warning: the scores of an image change by up to {reach:.2g} with the other images "
+            f"of its batch; {what}"
+        ]
+    return []
 
 
 def _refuse_inverted(

@@ -22,6 +22,7 @@ RANGES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
         tuple(round(255 * value, 3) for value in IMAGENET_MEAN),
         tuple(round(255 * value, 3) for value in IMAGENET_STD),
     ),
+    "-128-127": ((128.0,), (1.0,)),
 }
 # Sides tried where the file leaves the size open and only one of them fits the network.
 COMMON_SIZES = (48, 64, 96, 100, 112, 128, 160, 192, 197, 224, 227, 240, 256, 260, 299)
@@ -90,6 +91,12 @@ def interfaces_of(
             f"channels{_given(layout, channels)}"
         )
     given = size or (0, 0)
+    if size and not any(
+        height in {None, size[0]} and width in {None, size[1]} for *_, height, width in found
+    ):
+        raise UserError(
+            f"received --size {size[0]}, {name} takes images of {found[0][2]}x{found[0][3]} pixels"
+        )
     interfaces = []
     is_open = any(
         not (height or given[0]) or not (width or given[1]) for *_, height, width in found

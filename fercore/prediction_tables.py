@@ -14,6 +14,7 @@ from fercore.delimited import Table, read_delimited
 from fercore.errors import UserError
 from fercore.label_order import are_inverted, order_warning
 from fercore.labels import FER2013, NOT_EMOTIONS, match_class
+from fercore.names import quoted
 from fercore.scores import READINGS, Scale, among, detect_scale, to_probabilities, unfit_rows
 from fercore.table_columns import Roles, find_roles
 from fercore.table_ids import match_ids, positions, rows_by_split
@@ -104,6 +105,11 @@ def read_table(path: Path, part: Part, run: str | None = None) -> Reading:
                 f"{path.name}: the columns of the classes are the dataset's own labels, one-hot; "
                 "expected predictions"
             )
+        highest = probabilities.max(axis=1, keepdims=True)
+        if len(probabilities) > 1 and (probabilities == highest).all():
+            raise UserError(
+                f"{path.name} gives every class the same score in every row; expected predictions"
+            )
         if are_inverted(probabilities, part.split.labels, np.arange(len(part.class_names))):
             raise UserError(
                 f"{path.name}: the lowest score of a row tells its class, not the highest; "
@@ -156,8 +162,8 @@ class _Rows:
             raise problem
         if not (self.roles.true or self.roles.either or self.roles.one_hot):
             raise UserError(
-                f"{self.file}: the column {self.table.header[self.roles.counters[0]]!r} does not "
-                "number the samples; expected id, or label to check the order of its rows by"
+                f"{self.file}: the column {quoted(self.table.header[self.roles.counters[0]])} does "
+                "not number the samples; expected id, or label to check the order of its rows by"
             )
         count, expected = len(self.table.rows), len(self.part.split)
         if count != expected:
@@ -230,7 +236,7 @@ class _Rows:
         if unfit.any():
             row = int(np.flatnonzero(unfit)[0])
             shown = ", ".join(
-                f"{value:g}" if np.isfinite(value) else repr(self.table.rows[row][column][:40])
+                f"{value:g}" if np.isfinite(value) else quoted(self.table.rows[row][column], 40)
                 for value, column in zip(values[row], columns, strict=True)
             )
             raise UserError(
@@ -268,28 +274,29 @@ class _Rows:
                 "predicted class"
             )
         if len(self.roles.predicted) > 1:
-            first, second = (self.table.header[c] for c in self.roles.predicted[:2])
+            first, second = (quoted(self.table.header[c]) for c in self.roles.predicted[:2])
             one, other = (self._labels(column, order) for column in self.roles.predicted[:2])
             if one is None or other is None or not np.array_equal(one, other):
                 raise UserError(
-                    f"{self.file} has two columns with a predicted class, {first!r} and "
-                    f"{second!r}; expected one"
+                    f"{self.file} has two columns with a predicted class, {first} and "
+                    f"{second}; expected one"
                 )
         column = self.roles.predicted[0]
         labels = self._labels(column, order)
         if labels is None:
             raise UserError(
-                f"{self.file}: the column {self.table.header[column]!r} holds none of the classes "
-                f"{', '.join(self.names)} in most rows, such as {self._column(column)[0][:60]!r}"
+                f"{self.file}: the column {quoted(self.table.header[column])} holds none of the "
+                f"classes {', '.join(self.names)} in most rows, such as "
+                f"{quoted(self._column(column)[0])}"
             )
         right = float((labels == self.part.split.labels).mean())
         if right == 1:
             raise UserError(
-                f"{self.file}: the column {self.table.header[column]!r} equals the dataset's "
+                f"{self.file}: the column {quoted(self.table.header[column])} equals the dataset's "
                 "labels in every row; expected predictions"
             )
         note = (
-            f"column {self.table.header[column]!r} read as the predicted class; without "
+            f"column {quoted(self.table.header[column])} read as the predicted class; without "
             "probabilities there are no calibration figures"
         )
         return np.eye(len(self.names))[labels], [note]
@@ -303,17 +310,17 @@ class _Rows:
             labels = self._labels(column, order, partial=True)
             if labels is None:
                 continue
-            name = self.table.header[column]
+            name = quoted(self.table.header[column])
             count = _contradictions(probabilities, labels)
             if count > _MAX_CONTRADICTIONS * len(labels):
                 raise UserError(
-                    f"{self.file}: the column {name!r} names another class than the highest score "
+                    f"{self.file}: the column {name} names another class than the highest score "
                     f"in {count:,} of {len(labels):,} rows; expected scores and predicted classes "
                     "of one network: remove one of them"
                 )
             if count:
                 notes.append(
-                    f"column {name!r} differs from the highest score in {count:,} rows; the "
+                    f"column {name} differs from the highest score in {count:,} rows; the "
                     "scores count"
                 )
         return notes
@@ -356,8 +363,8 @@ class _Rows:
             row = unknown[0]
             raise UserError(
                 f"{self.file}, line {self.table.lines[row]}: received the label "
-                f"{cells[row][:60]!r} in the column {self.table.header[column]!r}, expected one "
-                f"of {', '.join(self.names)}, or its number from 0"
+                f"{quoted(cells[row])} in the column {quoted(self.table.header[column])}, expected "
+                f"one of {', '.join(self.names)}, or its number from 0"
             )
         labels = np.array([-1 if place is None else place for place in found], np.intp)[order]
         numbers = all(_NUMBER.fullmatch(cell) for cell in set(cells))
@@ -431,8 +438,8 @@ def _rows_of_ids(table: Table, roles: Roles, part: Part) -> tuple[Table, list[st
         count = sum(map(bool, titles))
         if count == len(titles):
             raise UserError(
-                f"{table.name} holds samples of {names}, such as {table.rows[0][column][:60]!r}; "
-                f"expected those of {part.titles[-1]}, such as {str(part.split.ids[0])!r}"
+                f"{table.name} holds samples of {names}, such as {quoted(table.rows[0][column])}; "
+                f"expected those of {part.titles[-1]}, such as {quoted(str(part.split.ids[0]))}"
             )
         kept = _kept(table, [not title for title in titles])
         return kept, [f"{count:,} rows of {names} left out"]
@@ -502,7 +509,7 @@ def _require_above_chance(file: str, predicted: NDArray[np.intp], part: Part) ->
         raise UserError(
             f"{file}: ids are numbers, and in their order {100 * accuracy:.1f} % of the "
             f"predictions are right, no more than by chance ({100 * chance:.1f} %); expected the "
-            f"ids of the dataset, such as {str(part.split.ids[0])!r}, or a column 'label'"
+            f"ids of the dataset, such as {quoted(str(part.split.ids[0]))}, or a column 'label'"
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from fercore.errors import UserError
 from fercore.labels import CODES, FER2013, NOT_EMOTIONS, canonical, match_class
+from fercore.names import quoted
 
 # Every word of a column that names the samples is one of these.
 _ID = {
@@ -133,11 +134,11 @@ def _assign_scores(
         one_hot = bool(set(column.affix) & _ONE_HOT) and not set(column.affix) & _PREDICTED
         columns = roles.one_hot if one_hot else roles.scores
         if column.class_name in columns:
-            other = header[columns[column.class_name]]
+            other = quoted(header[columns[column.class_name]])
             raise UserError(
-                f"{file} has two columns for the class {column.class_name}, {other!r} and "
-                f"{header[column.place]!r}; expected one column of scores per class: remove the "
-                f"other, or name one-hot true labels true_{column.class_name}"
+                f"{file} has two columns for the class {column.class_name}, {other} and "
+                f"{quoted(header[column.place])}; expected one column of scores per class: remove "
+                f"the other, or name one-hot true labels true_{column.class_name}"
             )
         columns[column.class_name] = column.place
         if not one_hot:
@@ -146,10 +147,10 @@ def _assign_scores(
     for column in (entry for entry in scored if entry.class_name not in class_names):
         if column.affix in affixes:
             if column.class_name in roles.extra:
-                other = header[roles.extra[column.class_name]]
+                other = quoted(header[roles.extra[column.class_name]])
                 raise UserError(
-                    f"{file} has two columns for the class {column.class_name}, {other!r} and "
-                    f"{header[column.place]!r}; expected one column of scores per class"
+                    f"{file} has two columns for the class {column.class_name}, {other} and "
+                    f"{quoted(header[column.place])}; expected one column of scores per class"
                 )
             roles.extra[column.class_name] = column.place
 
@@ -165,7 +166,7 @@ def _assign_numbered(
             continue
         family = families.setdefault(" ".join(_words(numbered.group(1))), {})
         if int(numbered.group(2)) in family:
-            raise UserError(f"{file} has two columns {name!r}; expected one for each class")
+            raise UserError(f"{file} has two columns {quoted(name)}; expected one for each class")
         family[int(numbered.group(2))] = place
     complete = {
         prefix: family
@@ -176,9 +177,9 @@ def _assign_numbered(
     scores = [prefix for prefix in complete if prefix not in truth]
     scores = [p for p in scores if set(p.split()) & (_SCORE | _PREDICTED)] or scores
     if len(scores) > 1:
-        one, other = (header[complete[prefix][0]] for prefix in scores[:2])
+        one, other = (quoted(header[complete[prefix][0]]) for prefix in scores[:2])
         raise UserError(
-            f"{file} has two columns for each class by number, such as {one!r} and {other!r}; "
+            f"{file} has two columns for each class by number, such as {one} and {other}; "
             "expected one column of scores per class: remove the others"
         )
     for prefix in (*truth, *scores):

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 from fercore.data.splits import Split
 from fercore.errors import UserError
+from fercore.names import quoted
+
+# Tables with more rows cannot hold one for each sample: their ids are not looked at one by one.
+_MAX_ROWS_PER_SAMPLE = 20
 
 
 def match_ids(
@@ -17,6 +21,11 @@ def match_ids(
 ) -> tuple[NDArray[np.intp] | None, UserError | None]:
     """Place of each row in the split, by the strictest reading of ids that fits every row."""
     own, fewest = split.ids.tolist(), [*given]
+    if len(given) > _MAX_ROWS_PER_SAMPLE * len(own):
+        return None, UserError(
+            f"{file} has {len(given):,} rows, the split {len(own):,} samples; expected one row for "
+            "each image"
+        )
     for key in (str, _without_suffix, _stem, _loose):
         known = {key(name): place for place, name in enumerate(own)}
         if len(known) < len(own):
@@ -30,18 +39,18 @@ def match_ids(
             times = Counter(places)
             twice = next(n for n, place in zip(given, places, strict=True) if times[place] > 1)
             return None, UserError(
-                f"{file}: {twice!r} stands more than once; expected one row for each image"
+                f"{file}: {quoted(twice)} stands more than once; expected one row for each image"
             )
         missing = set(range(len(own))) - set(places)
         if missing:
             return None, UserError(
                 f"{file} lacks {len(missing):,} of the {len(own):,} samples of this split, such "
-                f"as {own[min(missing)]!r}"
+                f"as {quoted(own[min(missing)])}"
             )
         return np.array(places, np.intp), None
     return None, UserError(
-        f"{file}: {len(fewest):,} ids are not of this split, such as {fewest[0]!r}; its ids look "
-        f"like {own[0]!r}"
+        f"{file}: {len(fewest):,} ids are not of this split, such as {quoted(fewest[0])}; its ids "
+        f"look like {quoted(own[0])}"
     )
 
 
@@ -59,6 +68,8 @@ def rows_by_split(
         `None` unless each id is of one of the splits, and some are of another one.
     """
     own_ids = split.ids.tolist()
+    if len(given) > len(own_ids) + sum(map(len, elsewhere.values())):
+        return None
     for key in (str, _without_suffix, _stem, _loose):
         titles = {key(name): title for title, ids in elsewhere.items() for name in ids}
         own = {key(name) for name in own_ids}
@@ -103,8 +114,10 @@ def positions(cells: Sequence[str], first: int, count: int) -> tuple[NDArray[np.
     Returns:
         The position of each, and the lowest number; `None` if they number it otherwise.
     """
+    if len(cells) != count:
+        return None
     numbers = [re.fullmatch(r"(?:[A-Za-z]*[_-]?)0*(\d{1,9})(?:\.0)?", _stem(c)) for c in cells]
-    if len(cells) != count or not all(numbers):
+    if not all(numbers):
         return None
     values = np.array([int(found.group(1)) for found in numbers if found])
     start = int(values.min())

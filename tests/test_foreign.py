@@ -145,7 +145,7 @@ def test_an_onnx_network_becomes_a_run_like_our_own(tmp_path, splits):
     assert source.output == "logits"
     # Compared with nothing, and it does not say otherwise.
     assert (run.results.onnx.max_difference, run.results.onnx.n) == (None, None)
-    assert set(tried) == {"0-255", "0-1", "-1-1", "imagenet"}
+    assert set(tried) == {"0-255", "0-1", "-1-1", "imagenet", "-128-127"}
     assert run.results.parameters == weights.size + bias.size
     assert sum(layer.parameters for layer in run.layers()) == run.results.parameters
     assert set(run.results.splits) == {"validation", "test", "test_unique"}

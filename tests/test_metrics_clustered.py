@@ -264,3 +264,12 @@ def test_what_makes_no_sense_is_refused():
         metrics.paired_bootstrap(labels, labels, labels, 2, groups=np.zeros(2))
     with pytest.raises(ValueError, match="expected as many"):
         metrics.bootstrap_mean(np.ones(3), groups=np.zeros(2))
+
+
+def test_a_single_group_tells_nothing_about_a_difference():
+    """As in a fold that holds one subject: to resample one group gives the same each time."""
+    truth, first = np.zeros(9, int), np.arange(9) % 2
+    found = metrics.paired_bootstrap(truth, first, truth, 7, groups=np.zeros(9))
+    assert (found.difference, found.low, found.high) == (pytest.approx(4 / 9), -1, 1)
+    mean = metrics.bootstrap_mean(first / 2, groups=np.full(9, "S052"))
+    assert (mean.difference, mean.low, mean.high) == (pytest.approx(2 / 9), -1, 1)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from fercore.config import RunConfig
 from fercore.data import load
+from fercore.data.splits import POOL
 from fercore.delimited import COMPRESSED, SUFFIXES, is_table
 from fercore.errors import UserError
 from fercore.foreign import OnnxOptions, import_onnx, import_predictions
@@ -61,6 +62,11 @@ def import_file(request: Request) -> Iterator[str]:
     """
     config = _config(request)
     splits = load(config.dataset, request.data_root)
+    if POOL in splits.parts and not request.like:
+        raise UserError(
+            f"{config.dataset} comes without splits; expected --like with a run on it, whose "
+            "division is taken"
+        )
     where = (splits, request.runs_root, request.command)
     lines: list[str] = []
     if is_table(request.file):

@@ -95,14 +95,18 @@ def show(run: RunName, runs: RunsRoot = None, as_json: AsJson = False) -> None:
     if found.environment:
         env = found.environment
         typer.echo(one_line(env.command))
-        typer.echo(one_line(f"{env.device}, {env.precision}, {env.backend}, {env.started}"))
+        known = filter(None, (env.device, env.precision, env.backend, env.started))
+        typer.echo(one_line(", ".join(known)))
         typer.echo(one_line(f"commit {env.commit or 'unknown'}, data {env.dataset_fingerprint}"))
         if sessions := session_summary(env):
             typer.echo(one_line(sessions))
     if found.results:
         print_evaluations(found.results, groups_unknown=found.groups_unknown)
+    layers = found.layers()
+    if not layers:
+        return
     table = plain_table("layer", "kind", "detail", "output", ">parameters")
-    for layer in found.layers():
+    for layer in layers:
         shape = "x".join(map(str, layer.output_shape))
         table.add_row(layer.name, layer.kind, layer.detail, shape, f"{layer.parameters:,}")
     print_table(table)
@@ -303,12 +307,14 @@ def import_command(
         typer.Option(help="ONNX: a name for each output, in order, with commas, or a JSON list."),
     ] = None,
     layout: Annotated[str | None, typer.Option(help="ONNX: nchw or nhwc, if not clear.")] = None,
-    size: Annotated[int | None, typer.Option(help="ONNX: pixels, if the file leaves it.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="ONNX: pixels, if the file leaves it.", min=1, max=4096)
+    ] = None,
     grey_range: Annotated[
         str | None,
         typer.Option(
             "--range",
-            help="ONNX: 0-255, 0-1, -1-1 or imagenet [default: the best on the validation split]",
+            help="ONNX: 0-255, 0-1, -1-1, imagenet or -128-127 [default: the best on validation]",
         ),
     ] = None,
     mean: Annotated[

@@ -124,7 +124,7 @@ def paired_bootstrap(
     A sample counts by its label and the two predictions alone, so that a resample of `n` samples is
     one multinomial draw over the combinations that occur: the same distribution, without `n`
     indices a draw. With groups, whole groups are resampled, and groups of the same combinations are
-    drawn together.
+    drawn together. A single group tells nothing about others: the interval is from -1 to 1.
 
     Args:
         labels: `(n,)` integers in [0, num_classes), the true classes.
@@ -161,6 +161,9 @@ def paired_bootstrap(
     else:
         require_same_length(true, groups, "labels", "groups")
         codes = group_codes(groups)
+        if not codes.any():
+            observed = measure(counts[None], cells, num_classes)
+            return PairedDifference(float(observed[0]), -1.0, 1.0)
         table = np.zeros((codes.max() + 1, len(found)), np.int64)
         np.add.at(table, (codes, places), 1)
         chunks = _resampled_sums(table, draws, rng)
@@ -182,9 +185,10 @@ def bootstrap_mean(
     """Percentile interval of a mean, resampling the samples, or the groups that they come in.
 
     Args:
-        gains: `(n,)` of each sample, such as the share of seeds by which it is got right more
-            often.
-        groups: `(n,)` names or numbers; samples of one group are not independent.
+        gains: `(n,)` of each sample, from -1 to 1, such as the share of seeds by which it is got
+            right more often.
+        groups: `(n,)` names or numbers; samples of one group are not independent. A single group
+            gives the interval from -1 to 1.
         draws: resamples.
         confidence: coverage, strictly between 0 and 1.
         seed: of the resampling.
@@ -206,6 +210,8 @@ def bootstrap_mean(
     else:
         require_same_length(gains, groups, "samples", "groups")
         codes = group_codes(groups)
+        if not codes.any():
+            return PairedDifference(float(np.mean(gains)), -1.0, 1.0)
         table = np.stack([np.bincount(codes, weights=gains), np.bincount(codes)], axis=1)
         sums = np.concatenate(list(_resampled_sums(table, draws, rng)))
         means = sums[:, 0] / sums[:, 1]

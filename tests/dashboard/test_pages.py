@@ -783,6 +783,9 @@ def test_predicted_classes_without_probabilities_are_shown_without_calibration(
     quality = next(e.value for e in app.dataframe if "ECE after" in e.value)
     theirs = quality[quality["Run"].str.contains("heirs")].iloc[0]
     assert all(pd.isna(theirs[name]) for name in ("Top-2", "ECE", "ECE after", "NLL"))
+    faces = words(open_page("confusion", runs=pair, of=path.name))
+    assert "images, in the order of the dataset." in faces
+    assert "the most confident first" not in faces
     app = open_page("run", run=path.name)
     assert "without probabilities" in words(app)
     assert "100%" not in words(app)
@@ -1080,6 +1083,17 @@ def test_several_tests_against_a_baseline_are_corrected(root: Path, runs: dict[s
     assert "corrected for 2 tests against one baseline by Holm's method" in words(app)
     # Disgust, which one of them leaves out, counts for none.
     assert set(app.dataframe[0].value["n"]) == set(against["n"]) == {3534}
+
+
+def test_a_run_on_other_images_counts_for_no_test(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FERCORE_RUNS", str(RUNS))
+    names = ("facet-tiny-s0", "facet-tiny-s1", "rath2021-balanced-s0")
+    ids = [next(run.id for run in list_runs(RUNS) if run.id.startswith(name)) for name in names]
+    app = open_page("compare", runs=ids)
+    (against,) = (frame.value for frame in app.dataframe if "Only baseline" in frame.value)
+    assert against["Verdict"].tolist()[1] == "no images in common"
+    assert against["p"].notna().sum() == 1
+    assert "tests against one baseline" not in words(app)
 
 
 def test_confidence_is_not_that_of_other_images(root: Path, runs: dict[str, Run]):

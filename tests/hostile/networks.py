@@ -226,3 +226,91 @@ def huge_input(path: Path) -> Path:
     """A network for images of a million pixels a side."""
     nodes = [helper.make_node("ReduceMean", ["image"], ["scores"], axes=[2, 3], keepdims=0)]
     return save(path, nodes, ["n", 3, 1_000_000, 1_000_000], [("scores", ["n", 3])])
+
+
+def wrapped(path: Path, form: str) -> Path:
+    """A linear classifier on levels of 0 to 1 in a form that exporters make.
+
+    Args:
+        path: of the file.
+        form: `zipmap`, as skl2onnx ends a network; `branch`, with weights inside an If; `one`, for
+            one image although the file leaves their number open; `int8`, on levels less 128;
+            `uint8`, on levels as they are; `text`; `batch`, less the mean over the images;
+            `random`, with noise; `constant`; `distance`, the lowest the likeliest; `names`, which
+            names its outputs in alphabetical order; or `plain`.
+    """
+    kinds = {"int8": TensorProto.INT8, "uint8": TensorProto.UINT8, "text": TensorProto.STRING}
+    constants: dict[str, np.ndarray] = {"weights": templates() * 20}
+    outputs: list[tuple[str, Sequence[object]]] = [("scores", ["n", 7])]
+    nodes = [helper.make_node("Flatten", ["image"], ["flat"], axis=1)]
+    product = helper.make_node("MatMul", ["flat", "weights"], ["raw"])
+    last = "raw"
+    metadata = None
+    if form in kinds:
+        constants |= {"offset": np.float32(128 * (form == "int8")), "most": np.float32(255)}
+        nodes = [
+            helper.make_node("Cast", ["image"], ["levels"], to=TensorProto.FLOAT),
+            helper.make_node("Add", ["levels", "offset"], ["moved"]),
+            helper.make_node("Div", ["moved", "most"], ["unit"]),
+            helper.make_node("Flatten", ["unit"], ["flat"], axis=1),
+        ]
+    if form == "one":
+        constants["one"] = np.array([1, SIDE * SIDE], np.int64)
+        nodes = [helper.make_node("Reshape", ["image", "one"], ["flat"])]
+    if form == "branch":
+        value = helper.make_tensor_value_info
+        branches = {
+            name: helper.make_graph(
+                [helper.make_node("MatMul", ["flat", "weights"], [name])],
+                name,
+                [],
+                [value(name, TensorProto.FLOAT, ["n", 7])],
+            )
+            for name in ("then_branch", "else_branch")
+        }
+        constants["yes"] = np.array(True)
+        product = helper.make_node("If", ["yes"], ["raw"], **branches)
+    nodes.append(product)
+
+    def then(kind: str, *others: str, **attributes: object) -> None:
+        nonlocal last
+        nodes.append(helper.make_node(kind, [last, *others], [f"{last}_"], **attributes))
+        last = f"{last}_"
+
+    if form in {"batch", "constant"}:
+        nodes.append(helper.make_node("ReduceMean", ["raw"], ["mean"], axes=[0]))
+        then("Sub", "mean")
+    if form == "constant":
+        constants["nothing"] = np.float32(0)
+        then("Mul", "nothing")
+    if form == "random":
+        nodes.append(helper.make_node("RandomNormalLike", ["raw"], ["noise"], scale=9.0))
+        then("Add", "noise")
+    if form == "distance":
+        then("Neg")
+    if form == "names":
+        metadata = {"names": json.dumps(["angry", "disgust", "fear", "happy", "neutral", "sad"])}
+        metadata["names"] = metadata["names"].replace("]", ', "surprise"]')
+    then("Softmax" if form == "zipmap" else "Identity", **({"axis": 1} if form == "zipmap" else {}))
+    nodes[-1].output[0] = "scores"
+    save(path, nodes, ["n", 1, SIDE, SIDE], outputs, constants, metadata, kinds.get(form, 1))
+    return _zip_map(path) if form == "zipmap" else path
+
+
+def _zip_map(path: Path) -> Path:
+    """End a network as skl2onnx does: with dictionaries of scores by name of the class."""
+    model = onnx.load(path)
+    names = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+    model.graph.node.append(
+        helper.make_node(
+            "ZipMap", ["scores"], ["shares"], domain="ai.onnx.ml", classlabels_strings=names
+        )
+    )
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    one = helper.make_map_type_proto(
+        TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+    )
+    shares = helper.make_value_info("shares", helper.make_sequence_type_proto(one))
+    model.graph.output[0].CopyFrom(shares)
+    path.write_bytes(model.SerializeToString())
+    return path

@@ -129,3 +129,8 @@ def hard(split: Split, names: Sequence[str], column: str = "predicted") -> bytes
             }
         )
     )
+
+
+def numbered(values: np.ndarray, prefix: str = "") -> pd.DataFrame:
+    """A column per class, named by its number."""
+    return pd.DataFrame(values, columns=[f"{prefix}{place}" for place in range(values.shape[1])])

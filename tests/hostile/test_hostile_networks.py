@@ -114,7 +114,7 @@ def test_units_of_mean_and_std_are_recognised(tmp_path, mean, std, given):
         ((123.675,), (0.229,), "not in the same units"),
         ((0.485,), (58.4,), "not in the same units"),
         ((0.5,), (0.0,), "no std of 0"),
-        ((float("nan"),), (1.0,), "received std"),
+        ((float("nan"),), (1.0,), "expected numbers"),
         ((0.5, 0.5), (0.5, 0.5), "one value each or 1"),
     ],
 )
@@ -280,3 +280,74 @@ def test_a_process_that_dies_leaves_one_line(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"^theirs\.onnx ended the process[^\n]*$"):
         run_isolated("dies_at_once", tmp_path, "theirs.onnx", 30, 1 << 30)
     assert sys.executable
+
+
+@pytest.mark.parametrize(
+    ("form", "options", "mean"),
+    [
+        ("zipmap", OnnxOptions(grey_range="0-1"), 0.0),
+        ("branch", PLAIN, 0.0),
+        ("one", PLAIN, 0.0),
+        ("int8", OnnxOptions(class_names=FER2013), 128.0),
+        ("uint8", OnnxOptions(class_names=FER2013), 0.0),
+    ],
+)
+def test_forms_of_other_exporters(tmp_path, form, options, mean):
+    run, source, *_ = imported(tmp_path, make.wrapped(tmp_path / "theirs.onnx", form), options)
+    assert source.mean == (mean,)
+    assert accuracy(run) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("form", "options", "message"),
+    [
+        ("uint8", PLAIN, "whole numbers from 0 to 255, in which grey levels as 0-1 have no place"),
+        ("int8", OnnxOptions(class_names=FER2013, grey_range="0-255"), "--range -128-127"),
+        ("text", PLAIN, "no tensor of numbers"),
+        ("random", PLAIN, "predictions change when the same images come in another order"),
+        ("constant", PLAIN, "the same scores for all of"),
+        ("distance", PLAIN, "the lowest output tells the class"),
+        ("plain", OnnxOptions(class_names=FER2013, size=(64, 64)), "takes images of 48x48 pixels"),
+        ("plain", OnnxOptions(class_names=FER2013, mean=(0.5,), std=(-0.5,)), "no std of 0"),
+        ("names", OnnxOptions(class_names=FER2013[:6]), "received 6 labels"),
+    ],
+)
+def test_what_would_give_a_wrong_figure_is_refused(tmp_path, form, options, message):
+    path = make.wrapped(tmp_path / "theirs.onnx", form)
+    assert message in refused(tmp_path, path, options)
+
+
+@pytest.mark.parametrize(
+    ("form", "warning"),
+    [
+        ("batch", "with the other images of its batch"),
+        ("names", "--labels differ from the names in the file, angry,disgust,fear,happy,neutral"),
+    ],
+)
+def test_what_may_give_a_wrong_figure_is_warned_of(tmp_path, form, warning):
+    *_, lines = imported(tmp_path, make.wrapped(tmp_path / "theirs.onnx", form))
+    assert any(line.startswith("warning") and warning in line for line in lines)
+
+
+def test_names_in_the_metadata_that_do_not_fit_are_shown(tmp_path):
+    path = make.classifier(tmp_path / "theirs.onnx", metadata={"names": "cat, dog"})
+    message = refused(tmp_path, path, OnnxOptions(grey_range="0-1"))
+    assert "has 7 outputs, its metadata name 2 classes (cat, dog)" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "empty"),
+        (b"\x1c\0\0\0TFL3" + bytes(99), "TensorFlow Lite"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(99), "HDF5"),
+        (b"PK\x03\x04" + bytes(99), "ZIP"),
+        (b"\x80\x02}q\0.", "pickle"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+    ],
+)
+def test_a_renamed_file_of_another_kind_is_named(tmp_path, content, kind):
+    path = tmp_path / "theirs.onnx"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=kind):
+        ForeignNetwork(path)

@@ -7,14 +7,16 @@ import cv2
 import numpy as np
 import pytest
 
-from fercore.cli import main
+from fercore.cli import importing, main
 from fercore.config import RunConfig
 from fercore.data import load
+from fercore.data.splits import POOL, Splits
 from fercore.foreign import OnnxOptions, import_onnx
 from fercore.labels import FER2013
 from fercore.runs import list_runs
 from tests.hostile import networks
 from tests.hostile import predictions as tables
+from tests.tiny import make_splits
 
 LABELS = ",".join(FER2013)
 
@@ -75,6 +77,16 @@ def test_what_does_not_fit_is_one_line_and_makes_no_run(
     assert not list_runs(tmp_path / "runs")
 
 
+def test_a_dataset_without_splits_needs_a_run_that_divides_it(fercore, tmp_path, monkeypatch):
+    test = make_splits()["test"]
+    pooled = Splits("synthetic", FER2013, {POOL: test})
+    monkeypatch.setattr(importing, "load", lambda *_: pooled)
+    (tmp_path / "theirs.csv").write_bytes(tables.csv(tables.frame(test, FER2013)))
+    code, out, error = fercore(tmp_path / "theirs.csv")
+    assert (code, out) == (2, "")
+    assert "comes without splits; expected --like with a run on it" in error
+
+
 def test_how_a_network_was_read_is_printed(fercore, tmp_path):
     networks.classifier(tmp_path / "net.onnx")
     code, out, _ = fercore(
@@ -95,6 +107,10 @@ def test_how_a_table_was_read_is_printed(fercore, tmp_path, synthetic):
     code, out, _ = fercore(path)
     assert code == 0
     assert "as rounded ones do" in out
+    (run,) = list_runs(tmp_path / "runs")
+    _, shown, _ = fercore(run.id, command=("runs", "show"), options=())
+    assert ", , " not in shown
+    assert "layer" not in shown
     path.write_bytes(tables.truth_after_scores(synthetic["test"], FER2013))
     code, out, error = fercore(path)
     assert (code, out) == (2, "")
