@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,6 +131,34 @@ def test_against_paper(runs: dict[str, Run]):
     said = facts.paper_words(runs["le2019-deep"], found)
     assert "interval of our figure" in said
     assert "does not contain the error of the printed figure" in said
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "inside"),
+    [(66.3, 70, True), (60, 66.3, True), (60, 70, True), (66.4, 70, False), (60, 66.2, False)],
+)
+def test_a_printed_figure_at_an_end_of_our_interval_lies_in_it(
+    runs: dict[str, Run], low: float, high: float, inside: bool
+):
+    run = runs["le2019-deep"]
+    test = run.results.splits["test"].model_copy(
+        update={"accuracy_low": low / 100, "accuracy_high": high / 100}
+    )
+    results = run.results.model_copy(update={"splits": run.results.splits | {"test": test}})
+    assert run.config.published.test_accuracy == 66.3
+    assert facts.against_paper(replace(run, results=results)).inside is inside
+
+
+@pytest.mark.parametrize(("age", "silent"), [(10.0, 10.0), (-3600.0, 0.0)])
+def test_a_run_whose_clock_is_ahead_was_heard_of_just_now(
+    runs: dict[str, Run], age: float, silent: float, monkeypatch: pytest.MonkeyPatch
+):
+    run = runs["khopkar2021"]
+    now = run.status.heartbeat + age
+    monkeypatch.setattr(time, "time", lambda: now)
+    assert facts.silent_for(run) == pytest.approx(silent)
+    never = run.status.model_copy(update={"heartbeat": 0.0})
+    assert facts.silent_for(replace(run, status=never)) is None
 
 
 def test_against_the_figure_of_another_test_set():
