@@ -77,6 +77,14 @@ def test_the_observed_difference_is_that_of_scikit_learn(metric):
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "uar"])
+def test_two_classes_are_as_good_as_seven(metric):
+    labels, first, second = (array % 2 for array in (LABELS, FIRST, SECOND))
+    found = metrics.paired_bootstrap(labels, first, second, 2, metric, draws=10)
+    expected = score(metric, labels, second) - score(metric, labels, first)
+    assert found.difference == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "uar"])
 def test_the_interval_is_that_of_resampled_indices(metric):
     found = metrics.paired_bootstrap(LABELS, FIRST, SECOND, 7, metric, draws=20_000)
     rng = np.random.default_rng(1)
