@@ -84,6 +84,14 @@ def test_two_classes_are_as_good_as_seven(metric):
     assert found.difference == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("metric", ["macro_f1", "uar"])
+def test_a_class_that_a_resample_lacks_is_left_out_of_its_mean(metric):
+    labels = np.array([0] * 20 + [1] * 20 + [2])
+    first = np.where(np.arange(41) % 4 == 0, 1, labels)
+    found = metrics.paired_bootstrap(labels, first, labels, 3, metric, draws=500)
+    assert 0 < found.low < found.difference < found.high < 1
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "uar"])
 def test_the_interval_is_that_of_resampled_indices(metric):
     found = metrics.paired_bootstrap(LABELS, FIRST, SECOND, 7, metric, draws=20_000)

@@ -12,12 +12,13 @@ from fercore.errors import UserError
 from fercore.evaluate import predictions_of
 from fercore.protocol import plan
 from fercore.recorder import RunWriter
-from fercore.records import Environment, LogRow
+from fercore.records import Environment, LogRow, Status
 from fercore.runs import (
     Predictions,
     Run,
     check_run,
     find_run,
+    gives_signs_of_life,
     list_runs,
     read_log,
     read_run,
@@ -342,3 +343,30 @@ def test_runs_without_other_images_are_another_experiment(tmp_path):
     assert [own.seed for own, _ in trained(config, runs)] == [1]
     listed.unlink()  # nobody knows any more: those of the newest have a mean in common
     assert len(trained(config, runs)) == 1
+
+
+@pytest.mark.parametrize(
+    ("ids", "probabilities"),
+    [((2, 2), (2, 7)), ((2,), (14,)), ((0,), (0, 7)), ((2,), (2, 0)), ((3,), (2, 7))],
+)
+def test_predictions_of_another_shape_are_none(tmp_path, ids, probabilities):
+    committed = Path(__file__).parents[1] / "runs" / "rath2021-original-s0-20261121T060913"
+    path = tmp_path / committed.name
+    shutil.copytree(committed, path)
+    np.savez_compressed(
+        path / "predictions.npz",
+        test_ids=np.full(ids, "a"),
+        test_labels=np.zeros(ids, np.uint8),
+        test_probabilities=np.zeros(probabilities, np.float16),
+    )
+    assert read_run(path).predictions("test") is None
+
+
+@pytest.mark.parametrize(("age", "alive"), [(119.9, True), (120.0, False)])
+def test_a_run_is_taken_for_alive_until_it_was_silent_for_two_minutes(
+    tmp_path, monkeypatch, age, alive
+):
+    status = Status(state="running", heartbeat=time.time(), pid=1)
+    (tmp_path / "status.json").write_text(status.model_dump_json())
+    monkeypatch.setattr("fercore.locks.seconds_since_written", lambda file: age)
+    assert gives_signs_of_life(tmp_path, status) is alive

@@ -29,12 +29,21 @@ ROOT = Path(__file__).parents[2]
 # Each module, and the tests that are to notice a change of it.
 MODULES = {
     "fercore/metrics/counts.py": ["tests/test_metrics.py"],
-    "fercore/metrics/paired.py": ["tests/test_metrics_paired.py"],
+    "fercore/metrics/paired.py": [
+        "tests/test_metrics_paired.py",
+        "tests/test_metrics_clustered.py",
+    ],
     "fercore/metrics/probabilistic.py": ["tests/test_metrics.py"],
     "fercore/partition.py": ["tests/test_partition.py", "tests/test_protocol.py"],
-    "fercore/runs.py": ["tests/test_runs.py", "tests/test_curation.py"],
+    "fercore/runs.py": [
+        *("tests/test_runs.py", "tests/test_curation.py", "tests/test_locks.py"),
+        *("tests/test_migrate.py", "tests/hostile/test_run_folders.py"),
+    ],
     "fercore/papers.py": ["tests/test_papers.py"],
-    "fercore/foreign.py": ["tests/test_foreign.py"],
+    "fercore/foreign.py": [
+        *("tests/test_foreign.py", "tests/hostile/test_hostile_networks.py"),
+        "tests/hostile/test_import_command.py",
+    ],
     "fercore/faces.py": ["tests/test_faces.py"],
     "fercore/tracking.py": ["tests/test_tracking.py"],
     "dashboard/facts.py": ["tests/dashboard/test_facts.py"],
