@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from fercore import foreign
 from fercore.adapt import ForeignNetwork
 from fercore.bench import measure
 from fercore.combine import joined
@@ -338,3 +339,17 @@ def test_latency_is_stored_once_for_each_machine(tmp_path, splits, monkeypatch):
     monkeypatch.setattr("fercore.machine.cpu_name", lambda: "Another")
     measure(read_run(made))
     assert [entry.device for entry in read_run(made).latency] == [first.device, "Another"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "names"),
+    [
+        ((0.0,), (1.0,), ["mean and std on 0-255", "mean and std on 0-1"]),
+        ((0.0,), (64.0,), ["mean and std on 0-255"]),
+        ((0.5,), (0.5,), ["mean and std on 0-1"]),
+        ((127.5,), (64.0,), ["mean and std on 0-255"]),
+    ],
+)
+def test_both_units_are_compared_where_mean_and_std_tell_none(mean, std, names):
+    found, _ = foreign._normalizations(OnnxOptions(mean=mean, std=std))
+    assert list(found) == names
