@@ -155,7 +155,7 @@ def paired(runs: Sequence[Run], split: str, baseline: str, other: str) -> Pair |
 
 
 def accuracy_deltas(baseline: Run, others: Sequence[Run]) -> dict[str, PairedDifference | None]:
-    """Each run's test accuracy less the baseline's, on the samples that both have judged, by id."""
+    """Each run's test accuracy less the baseline's, on the samples scored by both, by run id."""
     # One entry of Streamlit's cache for each baseline: a thousand would take half a second to find.
     known = _deltas_from(baseline.path, _stamp(baseline))
     found = {}

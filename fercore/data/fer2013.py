@@ -131,7 +131,7 @@ def add(
         {source.sha256 for source in old.sources if source.gave == source.holds} if old else set()
     )
     if old and set(digests.values()) <= known:
-        return _report(old, changed=False, notes=("already installed, unchanged",))
+        return store.report(old, TITLES, False, ("already installed, unchanged",))
 
     samples: dict[str, _Samples] = defaultdict(_Samples)
     gave: dict[Path, set[str]] = {}
@@ -182,7 +182,7 @@ def add(
         held_out=held_out,
         audit=audit(merged),
     )
-    return _report(manifest, changed=True, notes=(*notes, *_remarks(manifest)))
+    return store.report(manifest, TITLES, True, (*notes, *_remarks(manifest)))
 
 
 def _read(path: Path, samples: Mapping[str, _Samples], log: IntakeLog) -> bool:
@@ -322,18 +322,6 @@ def _sources(
         for roles in [tuple(role for role in ROLES if role in gave[path])]
     ]
     return (*kept, *added)
-
-
-def _report(manifest: store.Manifest, changed: bool, notes: tuple[str, ...]) -> AddReport:
-    return AddReport(
-        dataset=NAME,
-        changed=changed,
-        fingerprint=manifest.fingerprint,
-        counts=manifest.counts,
-        titles=TITLES,
-        audit=manifest.audit,
-        notes=notes,
-    )
 
 
 def _remarks(manifest: store.Manifest) -> list[str]:

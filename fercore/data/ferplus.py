@@ -65,14 +65,14 @@ def add(
     """
     source = fer2013.load(root)
     digests = {path: sha256(path) for path in paths}
-    installed = _installed(root)
+    installed = store.undamaged(root, NAME)
     if (
         installed
         and installed.derived_from
         and installed.derived_from.fingerprint == source.fingerprint
         and {one.sha256 for one in installed.sources} == set(digests.values())
     ):
-        return _report(installed, changed=False, notes=("already installed, unchanged",))
+        return store.report(installed, TITLES, False, ("already installed, unchanged",))
     log = IntakeLog(skip_bad, on_progress)
     votes: _Votes = {}
     for path in paths:
@@ -106,27 +106,8 @@ def add(
     )
     why = ", ".join(f"{count:,} {reason}" for reason, count in left_out.most_common())
     total = f"{left_out.total():,} images were left out: {why}"
-    return _report(manifest, True, (*notes, total if left_out else "no image was left out"))
-
-
-def _installed(root: Path) -> store.Manifest | None:
-    try:
-        found = store.read(root, NAME)
-    except UserError:
-        return None  # damaged: replaced as a whole
-    return found[0] if found else None
-
-
-def _report(manifest: store.Manifest, changed: bool, notes: tuple[str, ...]) -> AddReport:
-    return AddReport(
-        dataset=NAME,
-        changed=changed,
-        fingerprint=manifest.fingerprint,
-        counts=manifest.counts,
-        titles=TITLES,
-        audit=manifest.audit,
-        notes=notes,
-    )
+    last = total if left_out else "no image was left out"
+    return store.report(manifest, TITLES, True, (*notes, last))
 
 
 def majority(votes: Sequence[int]) -> str:

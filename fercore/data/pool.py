@@ -72,10 +72,10 @@ def add(
             few classes or too many, or the dataset cannot be stored.
     """
     digests = {path: sha256(path) for path in paths}
-    installed = _installed(root, name)
+    installed = store.undamaged(root, name)
     known = {source.sha256 for source in installed.sources} if installed else set()
     if installed and not again and known == set(digests.values()):
-        return _report(installed, False, ("already installed, unchanged",))
+        return store.report(installed, TITLES, False, ("already installed, unchanged",))
     samples = sorted(
         (
             Sample(image, storable_name(label), _bounded(storable_name(name)), role)
@@ -114,7 +114,7 @@ def add(
         were = "image was" if count == 1 else "images were"
         notes += (f"{count:,} {were} taken out of training to choose checkpoints on",)
     notes += _missing_classes(found)
-    return _report(found, True, (*remarks(found), *notes))
+    return store.report(found, TITLES, True, (*remarks(found), *notes))
 
 
 def _check_number(class_names: tuple[str, ...], notes: tuple[str, ...]) -> None:
@@ -244,24 +244,4 @@ def _describe(derived: store.Derivation) -> str:
     return (
         f"aligned from {derived.dataset} {derived.fingerprint}, faces found by {derived.detector}: "
         f"{shares}"
-    )
-
-
-def _installed(root: Path, name: str) -> store.Manifest | None:
-    try:
-        found = store.read(root, name)
-    except UserError:
-        return None  # damaged: replaced as a whole
-    return found[0] if found else None
-
-
-def _report(manifest: store.Manifest, changed: bool, notes: tuple[str, ...]) -> AddReport:
-    return AddReport(
-        dataset=manifest.dataset,
-        changed=changed,
-        fingerprint=manifest.fingerprint,
-        counts=manifest.counts,
-        titles=TITLES,
-        audit=manifest.audit,
-        notes=notes,
     )

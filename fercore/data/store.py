@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fercore.data.audit import Audit
+from fercore.data.report import AddReport
 from fercore.data.splits import POOL, ROLES, Split, fingerprint
 from fercore.errors import UserError
 from fercore.files import replacing
@@ -340,3 +341,27 @@ def _damaged(
     if derived_from and derived_from.detector:
         how = f"fercore data align {derived_from.dataset} --name {name}"
     return UserError(f"{path} is damaged ({reason}); add the dataset again with: {how}")
+
+
+def undamaged(root: Path, name: str) -> Manifest | None:
+    """Return what is installed of a dataset; `None` if nothing is, or it is damaged."""
+    try:
+        found = read(root, name)
+    except UserError:
+        return None
+    return found[0] if found else None
+
+
+def report(
+    manifest: Manifest, titles: Mapping[str, str], changed: bool, notes: tuple[str, ...]
+) -> AddReport:
+    """Return what adding a dataset did, from what is installed now."""
+    return AddReport(
+        dataset=manifest.dataset,
+        changed=changed,
+        fingerprint=manifest.fingerprint,
+        counts=manifest.counts,
+        titles=titles,
+        audit=manifest.audit,
+        notes=notes,
+    )
