@@ -1,7 +1,7 @@
 """The dashboard's server: `streamlit run dashboard/app.py`.
 
 Before it answers, it imports what its first page needs and reads the run directories, so that the
-first visitor does not wait for that. What each visitor's browser then runs is `main.py`.
+first visitor does not wait for that. What each visitor's browser then runs is `navigation.py`.
 """
 
 import gc
@@ -10,18 +10,22 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import cached
+from dashboard.state import run_cache
 
 # libsrtp, which video streams need, crashes the process if TensorFlow was loaded before it.
 import_module("pylibsrtp")
 for _module in (
-    *("dashboard.run_list", "dashboard.report", "dashboard.photo"),
+    *(
+        "dashboard.app_pages.runs.sections",
+        "dashboard.app_pages.run.sections",
+        "dashboard.app_pages.photo.sections",
+    ),
     *("pyarrow.pandas_compat", "PIL.Image", "cv2", "onnxruntime"),
 ):
     import_module(_module)
-cached.list_runs()
+run_cache.list_runs()
 # Streamlit collects garbage after every run of a page: these objects stay.
 gc.collect()
 gc.freeze()
 
-app = st.App(Path(__file__).with_name("main.py"))
+app = st.App(Path(__file__).with_name("navigation.py"))

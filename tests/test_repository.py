@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fercore.runs import read_run
+from fercore.runs.reader import read_run
 
 ROOT = Path(__file__).parents[1]
 # Each is added with `git add -f`; at most eight, and together with the rest under 30 MB.

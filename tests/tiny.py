@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from fercore.config import ExperimentConfig
+from fercore.config.experiment import ExperimentConfig
+from fercore.data.labels import FER2013
 from fercore.data.splits import Split, Splits, fingerprint
-from fercore.evaluate import judge, predictions_of
-from fercore.labels import FER2013
-from fercore.protocol import plan
-from fercore.records import Results
-from fercore.runs import Predictions, Run
+from fercore.evaluation.protocol import build_protocol
+from fercore.evaluation.results import evaluate_predictions, predictions_of
+from fercore.runs.predictions import Predictions
+from fercore.runs.reader import Run
+from fercore.runs.schema import Results
 
 
 def make_split(n: int, prefix: str, seed: int) -> Split:
@@ -52,7 +53,7 @@ class Told(Run):
 
     def __init__(self, config: ExperimentConfig, right: int, *, chosen: int | None = None):
         """It gets `right` of the 140 test images right, and `chosen` of the validation's."""
-        protocol = plan(tiny_config(name=config.name), make_splits())
+        protocol = build_protocol(tiny_config(name=config.name), make_splits())
         said = {
             role: answers(protocol.judged[role].labels, many)
             for role, many in (("validation", right if chosen is None else chosen), ("test", right))
@@ -60,7 +61,7 @@ class Told(Run):
         results = Results.model_validate(
             {
                 "class_names": protocol.class_names,
-                "splits": judge(protocol, predictions_of(protocol, said)),
+                "splits": evaluate_predictions(protocol, predictions_of(protocol, said)),
                 "stopped_by": "epochs",
                 "epochs_run": config.epochs,
                 "parameters": 10,

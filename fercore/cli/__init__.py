@@ -21,15 +21,15 @@ from fercore.cli import (
     bundle,
     data,
     evaluation,
-    experiments,
     goals,
     labels,
     papers,
     predict,
     runs,
+    train,
 )
 from fercore.errors import UserError
-from fercore.names import storable_name
+from fercore.io.file_names import storable_name
 
 app = typer.Typer(
     help="Train, log and compare small networks for facial-expression recognition.",
@@ -57,7 +57,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
 app.add_typer(augment.app, name="augment")
 app.add_typer(bench.app, name="bench")
-experiments.register(app)
+train.register(app)
 evaluation.register(app)
 papers.register(app)
 ablations.register(app)

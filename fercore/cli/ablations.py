@@ -6,11 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fercore import ablations
-from fercore import data as datasets
-from fercore.ablations import Change, Line, Study
-from fercore.cli.jobs import Job, as_options, do
-from fercore.cli.options import (
+from fercore.cli._options import (
     AsJson,
     DataRoot,
     RunsRoot,
@@ -20,10 +16,15 @@ from fercore.cli.options import (
     print_json,
     print_table,
 )
-from fercore.config import load_config
+from fercore.cli._scheduler import TrainingJob, as_options, run_job
+from fercore.config.loading import load_config
+from fercore.data import registry as datasets
 from fercore.errors import UserError
-from fercore.roots import data_root, runs_root
-from fercore.runs import Run, list_runs
+from fercore.paths import data_root, runs_root
+from fercore.reproduction import ablations
+from fercore.reproduction.ablations import AblationResult, Change, Study
+from fercore.runs.listing import list_runs
+from fercore.runs.reader import Run
 
 DASH = "-"
 
@@ -83,11 +84,11 @@ def ablate(
             _print(study, lines)
 
 
-def job_of(study: Study, change: Change, seed: int) -> Job:
+def job_of(study: Study, change: Change, seed: int) -> TrainingJob:
     """Return the training of one run."""
     fields = {**ablations.overrides(study, change), "seed": seed}
     words = ("train", study.base, *as_options(fields))
-    return Job(load_config(study.base, fields), words)
+    return TrainingJob(load_config(study.base, fields), words)
 
 
 def _chosen(only: Sequence[str]) -> list[tuple[Study, list[Change]]]:
@@ -141,14 +142,14 @@ def _train_missing(
     for seed in range(seeds):
         for change in trainable:
             if seed not in ablations.runs_of(study, change, list_runs(runs)):
-                do(job_of(study, change, seed), runs, data)
+                run_job(job_of(study, change, seed), runs, data)
 
 
 def _lacks_dataset(study: Study, change: Change, data: Path) -> bool:
     """Say in one line that a change is left out because its dataset is not installed, if so."""
     name = ablations.config_of(study, change).dataset
     try:
-        if datasets.status(name, data).installed:
+        if datasets.dataset_status(name, data).installed:
             return False
         reason = f"the dataset {name} is not installed"
     except UserError as error:
@@ -157,12 +158,12 @@ def _lacks_dataset(study: Study, change: Change, data: Path) -> bool:
     return True
 
 
-def _lines(study: Study, wanted: Sequence[Change], runs: Sequence[Run]) -> list[Line]:
+def _lines(study: Study, wanted: Sequence[Change], runs: Sequence[Run]) -> list[AblationResult]:
     keys = {change.key for change in wanted}
     return [line for line in ablations.compare(study, runs) if line.change.key in keys]
 
 
-def _print(study: Study, lines: Sequence[Line]) -> None:
+def _print(study: Study, lines: Sequence[AblationResult]) -> None:
     typer.secho(study.title, bold=True)
     if study.note:
         typer.echo(study.note)
@@ -189,7 +190,7 @@ def _headings(study: Study) -> list[str]:
     ]
 
 
-def _cells(study: Study, line: Line) -> list[str]:
+def _cells(study: Study, line: AblationResult) -> list[str]:
     titles = [line.change.title]
     if study.cumulative:
         titles.append(line.reference.title if line.reference else DASH)
@@ -210,7 +211,7 @@ def _cells(study: Study, line: Line) -> list[str]:
     ]
 
 
-def _as_json(study: Study, lines: Sequence[Line]) -> dict[str, Any]:
+def _as_json(study: Study, lines: Sequence[AblationResult]) -> dict[str, Any]:
     return {
         **study.model_dump(mode="json", exclude={"changes"}),
         "lines": [

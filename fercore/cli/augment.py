@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from fercore.cli.experiments import parse_request
-from fercore.cli.options import DataRoot
-from fercore.cli.quiet import native_notes_silenced
-from fercore.config import load_config
+from fercore.cli._native_output import suppress_native_stderr
+from fercore.cli._options import DataRoot
+from fercore.cli._overrides import parse_request
+from fercore.config.loading import load_config
 from fercore.errors import UserError
-from fercore.roots import data_root
+from fercore.paths import data_root
 
 app = typer.Typer(help="See what augmentation does.", no_args_is_help=True)
 
@@ -50,14 +50,14 @@ def preview(
     import cv2
     import numpy as np
 
-    from fercore.data import load
-    from fercore.protocol import plan
+    from fercore.data.registry import load_dataset
+    from fercore.evaluation.protocol import build_protocol
 
-    images = plan(config, load(config.dataset, data_root(data))).train.images
+    images = build_protocol(config, load_dataset(config.dataset, data_root(data))).train.images
     chosen = np.random.default_rng(config.seed).permutation(len(images))[:count]
-    with native_notes_silenced():
-        from fercore.preview import grid
-        from fercore.preview import preview as change
+    with suppress_native_stderr():
+        from fercore.augmentation.preview import grid
+        from fercore.augmentation.preview import preview as change
     sheet = grid(change(images[np.sort(chosen)], config.augmentation, config.seed, epoch))
     done, content = cv2.imencode(".png", sheet)
     assert done

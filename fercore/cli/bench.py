@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fercore.cli.options import (
+from fercore.cli._options import (
     AsJson,
     DataRoot,
     RunsRoot,
@@ -16,9 +16,9 @@ from fercore.cli.options import (
     print_table,
 )
 from fercore.errors import UserError
-from fercore.recreate import has_network
-from fercore.roots import data_root, runs_root
-from fercore.runs import find_run
+from fercore.paths import data_root, runs_root
+from fercore.runs.listing import find_run
+from fercore.runs.recreate import has_network
 
 app = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True)
 
@@ -38,7 +38,7 @@ def inference(
 
     Example: fercore bench inference RUN
     """
-    from fercore.bench import measure
+    from fercore.benchmarks.latency import measure
 
     folder = runs_root(root)
     if runs:
@@ -85,9 +85,9 @@ def live(
 
     Example: fercore bench live RUN --film party.mp4
     """
-    from fercore import bench_live
-    from fercore.faces import TITLES, yunet_file
-    from fercore.predict import Network
+    from fercore.benchmarks import video_latency
+    from fercore.faces.detection import DETECTOR_TITLES, yunet_file
+    from fercore.inference.predictor import RunClassifier
 
     folder = runs_root(root)
     if runs:
@@ -99,23 +99,23 @@ def live(
         chosen = [found[name] for name in usual if name in found] or here[:1]
     if not chosen:
         raise UserError(f"no run under {folder} has a network (model.onnx); train one first")
-    networks = [Network(run) for run in chosen]
+    networks = [RunClassifier(run) for run in chosen]
     if film is not None:
-        source, pictures = film.name, bench_live.film(film, frames)
+        source, pictures = film.name, video_latency.film(film, frames)
     else:
-        name, pictures = bench_live.scenes(data_root(data), frames)
+        name, pictures = video_latency.scenes(data_root(data), frames)
         source = f"a face of {name}"
     rows = []
     for kind in ("yunet", "haar") if yunet_file() else ("haar",):
         for network in networks:
-            times = bench_live.live_times([network], kind, pictures)
-            rows.append({"way": network.id, "finder": TITLES[kind]} | asdict(times))
-    if (theirs := bench_live.fer_times(pictures)) is not None:
+            times = video_latency.live_times([network], kind, pictures)
+            rows.append({"way": network.id, "finder": DETECTOR_TITLES[kind]} | asdict(times))
+    if (theirs := video_latency.fer_times(pictures)) is not None:
         rows.append({"way": "fer (PyPI)", "finder": "its own"} | asdict(theirs))
     if as_json:
-        print_json({"machine": bench_live.where(), "frames": source, "results": rows})
+        print_json({"machine": video_latency.where(), "frames": source, "results": rows})
         return
-    typer.echo(f"{bench_live.where()}; {len(pictures)} frames of {source}")
+    typer.echo(f"{video_latency.where()}; {len(pictures)} frames of {source}")
     table = plain_table(
         *("way", "finder", ">p50 ms", ">p95 ms", ">most ms", ">answered %", ">extra faces %")
     )

@@ -12,13 +12,13 @@ from typing import Annotated
 
 import typer
 
-from fercore import data as datasets
-from fercore.cli.options import DataRoot, RunsRoot
+from fercore.cli._options import DataRoot, RunsRoot
+from fercore.data import registry as datasets
 from fercore.data import store
 from fercore.errors import UserError
-from fercore.provenance import commit
-from fercore.roots import data_root, runs_root
-from fercore.runs import find_run, list_runs
+from fercore.paths import data_root, runs_root
+from fercore.runs.listing import find_run, list_runs
+from fercore.runs.provenance import commit
 
 # What training on JAX does not import: the dashboard, label issues, and what writes model.onnx.
 NOT_NEEDED = {
@@ -96,7 +96,7 @@ def bundle(
     root = data_root(data)
     names = dataset or ["fer2013"]
     for name in names:
-        if not datasets.status(name, root).installed:
+        if not datasets.dataset_status(name, root).installed:
             raise UserError(
                 f"{name} is not installed under {root}; add it: fercore data add {name} PATH"
             )

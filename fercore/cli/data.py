@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fercore import data
-from fercore.cli.options import AsJson, DataRoot, plain_table, print_json, print_table
-from fercore.data.report import Counts
-from fercore.data.splits import POOL, ROLES
+from fercore.cli._options import AsJson, DataRoot, plain_table, print_json, print_table
+from fercore.data import registry, reports
+from fercore.data.reports import Counts
+from fercore.data.splits import ROLES, UNSPLIT
 from fercore.errors import UserError
-from fercore.roots import data_root
+from fercore.paths import data_root
 
 app = typer.Typer(help="Add datasets and list what is installed.", no_args_is_help=True)
 
@@ -49,14 +49,14 @@ def add_command(
     Example: fercore data add fer2013 fer2013.csv
     Example: fercore data add navras photos/ --new --size 48
     """
-    if size and not new and dataset not in data.list_own(data_root(root)):
+    if size and not new and dataset not in registry.list_custom_datasets(data_root(root)):
         raise UserError(
             f"received --size for {dataset}, expected it for a dataset of your own; a new one "
             "needs --new as well"
         )
     console = Console(stderr=True)
     with console.status("reading") as spinner:
-        report = data.add(
+        report = registry.add_dataset(
             dataset,
             paths,
             data_root(root),
@@ -80,7 +80,7 @@ def undo_command(
 
     Example: fercore data undo fer2013
     """
-    status = data.undo(dataset, data_root(root))
+    status = registry.undo_change(dataset, data_root(root))
     if as_json:
         print_json(asdict(status))
         return
@@ -105,7 +105,7 @@ def align_command(
 
     Example: fercore data align fer2013 --name fer2013-aligned
     """
-    from fercore.alignment import align_dataset, load_detector
+    from fercore.faces.dataset_alignment import align_dataset, load_detector
 
     place = data_root(root)
     found = load_detector(detector, place)
@@ -121,13 +121,13 @@ def align_command(
     _print_report(report, place, as_json)
 
 
-def _print_report(report: data.AddReport, root: Path, as_json: bool) -> None:
+def _print_report(report: reports.AddReport, root: Path, as_json: bool) -> None:
     if as_json:
         print_json(asdict(report) | {"audit": report.audit.model_dump()})
         return
     _print_counts(report.counts, dict(report.titles))
     audit = report.audit
-    if POOL in report.counts:
+    if UNSPLIT in report.counts:
         typer.echo(f"repeated: {audit.repeats:,} images repeat another")
     else:
         typer.echo(
@@ -142,7 +142,7 @@ def _print_report(report: data.AddReport, root: Path, as_json: bool) -> None:
     for note in report.notes:
         typer.echo(note)
     typer.echo(f"{report.dataset} is in {root}, fingerprint {report.fingerprint}")
-    if report.changed and data.has_previous(report.dataset, root):
+    if report.changed and registry.has_previous(report.dataset, root):
         typer.echo(f"the version before is kept: fercore data undo {report.dataset}")
 
 
@@ -153,8 +153,8 @@ def list_command(root: DataRoot = None, as_json: AsJson = False) -> None:
     Example: fercore data list
     """
     place = data_root(root)
-    names = (*data.list_datasets(), *data.list_own(place))
-    found = [data.status(name, place) for name in names]
+    names = (*registry.list_datasets(), *registry.list_custom_datasets(place))
+    found = [registry.dataset_status(name, place) for name in names]
     if as_json:
         print_json([asdict(status) for status in found])
         return
@@ -172,7 +172,7 @@ def list_command(root: DataRoot = None, as_json: AsJson = False) -> None:
     for status in found:
         sizes = [
             f"{sum(status.counts[role].values()):,}" if role in status.counts else "-"
-            for role in (*ROLES, POOL)
+            for role in (*ROLES, UNSPLIT)
         ]
         table.add_row(
             status.name,

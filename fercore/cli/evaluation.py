@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fercore.cli.options import (
+from fercore.cli._options import (
     AsJson,
     DataRoot,
     RunsRoot,
@@ -18,15 +18,16 @@ from fercore.cli.options import (
     print_json,
     print_table,
 )
-from fercore.config import Average
-from fercore.data.splits import POOL, Splits
+from fercore.config.run import Average
+from fercore.data.splits import UNSPLIT, Splits
 from fercore.errors import UserError
-from fercore.recreate import require_network
-from fercore.roots import data_root, runs_root
-from fercore.runs import Run, find_run
+from fercore.paths import data_root, runs_root
+from fercore.runs.listing import find_run
+from fercore.runs.reader import Run
+from fercore.runs.recreate import require_network
 
 if TYPE_CHECKING:
-    from fercore.ancestry import Images
+    from fercore.evaluation.leakage import Images
 
 SPLITS = {
     "public": "validation",
@@ -37,7 +38,7 @@ SPLITS = {
     "test": "test",
     "train": "train",
     "training": "train",
-    "all": POOL,
+    "all": UNSPLIT,
 }
 
 
@@ -69,13 +70,13 @@ def evaluate(
 
     Example: fercore evaluate RUN --dataset ckplus
     """
-    from fercore.combine import joined
-    from fercore.data import load
-    from fercore.evaluate import evaluate_onnx
-    from fercore.lineage import line_of
-    from fercore.onnx_session import OnnxNetwork
-    from fercore.partition import divide
-    from fercore.protocol import refuse_other_division
+    from fercore.data.registry import load_dataset
+    from fercore.data.splitting import split_dataset
+    from fercore.evaluation.protocol import require_same_splits
+    from fercore.inference.dataset_evaluation import evaluate_onnx
+    from fercore.inference.ensemble import build_ensemble_onnx
+    from fercore.inference.onnx_session import OnnxNetwork
+    from fercore.runs.lineage import iter_ancestors
 
     role = SPLITS.get((split or "private").lower())
     if role is None:
@@ -85,21 +86,21 @@ def evaluate(
     if config is None:
         raise UserError(f"{found.id} cannot be read: {found.problem}")
     network = require_network(found)
-    splits = load(dataset or config.dataset, data_root(data))
+    splits = load_dataset(dataset or config.dataset, data_root(data))
     known = found.original_dataset
     same_images = known is not None and known.name == splits.original.name
-    if split is None and POOL in splits and not same_images:
-        role = POOL
-    if role != POOL and same_images:
-        refuse_other_division(found, splits)
-        splits = divide(config, splits)  # as the run was trained and judged
+    if split is None and UNSPLIT in splits and not same_images:
+        role = UNSPLIT
+    if role != UNSPLIT and same_images:
+        require_same_splits(found, splits)
+        splits = split_dataset(config, splits)  # as the run was trained and judged
     views = None
     if tta and found.results:
-        content = joined([network], found.results.class_names, "ten")
+        content = build_ensemble_onnx([network], found.results.class_names, "ten")
         views = OnnxNetwork(content, threads=0)
     result = evaluate_onnx(found, splits, role, views)
-    line = list(line_of(runs_root(runs), found))
-    if role == POOL and any(
+    line = list(iter_ancestors(runs_root(runs), found))
+    if role == UNSPLIT and any(
         own and own.original_dataset and own.original_dataset.name == splits.original.name
         for _, own in line
     ):
@@ -133,7 +134,7 @@ def _note_seen_images(
     root: Path,
 ) -> None:
     """Say how many of the evaluated images stand in the training of a run, or of its ancestors."""
-    from fercore.ancestry import count_seen
+    from fercore.evaluation.leakage import count_seen
 
     counts = [count_seen(own, images, root) for _, own in line if own and own.experiment]
     if any(counts):
@@ -183,8 +184,8 @@ def ensemble(
 
     Example: fercore ensemble RUN RUN RUN --name three-seeds
     """
-    from fercore.combine import combine, network_obstacle
-    from fercore.data import load
+    from fercore.data.registry import load_dataset
+    from fercore.inference.ensemble import combine, why_no_network
 
     root = runs_root(runs)
     found = [find_run(root, member) for member in members or []]
@@ -205,7 +206,7 @@ def ensemble(
         for own in found:
             require_network(own)
     first = found[0].config if found else None
-    splits = load(first.dataset if first else dataset or "fer2013", data_root(data))
+    splits = load_dataset(first.dataset if first else dataset or "fer2013", data_root(data))
     words = f"mean of {len(found)} networks" if len(found) > 1 or first is None else first.title
     default = f"ensemble-of-{len(found)}"
     if first and len(found) == 1:
@@ -215,7 +216,7 @@ def ensemble(
         found, candidates, split_title = _select(root, found, splits, select, mean)
         words = f"Ensemble of {len(found)} networks, chosen on {split_title}"
         default = "ensemble-selected"
-    obstacle = "--no-network" if no_network else "" if tta else network_obstacle(found)
+    obstacle = "--no-network" if no_network else "" if tta else why_no_network(found)
     if obstacle:
         typer.echo(f"note: from stored predictions, without a model.onnx of its own ({obstacle})")
     path = combine(
@@ -240,7 +241,7 @@ def _select(
     root: Path, named: Sequence[Run], splits: Splits, size: int, average: Average
 ) -> tuple[list[Run], int, str]:
     """Select members and print each step: the members, number of candidates and split title."""
-    from fercore.selection import find_candidates, select_members
+    from fercore.evaluation.ensemble_selection import find_candidates, select_members
 
     candidates = find_candidates(
         root, named or list_whole_runs(root), splits, skip_unsuitable=not named

@@ -7,9 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fercore import goals
-from fercore.cli.budget import NOTHING_LEFT, do_next, do_queued, do_within, print_queue
-from fercore.cli.options import (
+from fercore.cli._options import (
     AsJson,
     DataRoot,
     RunsRoot,
@@ -19,12 +17,15 @@ from fercore.cli.options import (
     print_json,
     print_table,
 )
-from fercore.cli.queue import QueuedJob, goal_jobs, lacks_gpu, missing_jobs, teacher_obstacle
+from fercore.cli._queue import QueuedJob, goal_jobs, lacks_gpu, missing_jobs, teacher_obstacle
+from fercore.cli._time_budget import NOTHING_LEFT, do_next, do_queued, do_within, print_queue
 from fercore.errors import UserError
-from fercore.goals import Goal, Standing
-from fercore.recreate import missing_network
-from fercore.roots import data_root, runs_root
-from fercore.runs import Run, list_runs, read_run
+from fercore.paths import data_root, runs_root
+from fercore.reproduction import goals
+from fercore.reproduction.goals import Goal, GoalStatus
+from fercore.runs.listing import list_runs
+from fercore.runs.reader import Run, read_run
+from fercore.runs.recreate import missing_network
 
 DASH = "-"
 HEADINGS = (
@@ -203,7 +204,7 @@ def _train_missing(
         do_queued(queued, runs, data)
 
 
-def _cells(standing: Standing) -> tuple[str, ...]:
+def _cells(standing: GoalStatus) -> tuple[str, ...]:
     goal, found = standing.goal, standing.reached
     target = f"{goal.accuracy:.2f}"
     if goal.accuracy_cpu:
@@ -230,7 +231,7 @@ def _cells(standing: Standing) -> tuple[str, ...]:
     )
 
 
-def _as_json(standing: Standing) -> dict[str, Any]:
+def _as_json(standing: GoalStatus) -> dict[str, Any]:
     return {
         **standing.goal.model_dump(mode="json"),
         "reached": None if standing.reached is None else dict(vars(standing.reached)),

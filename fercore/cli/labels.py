@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fercore.cli.options import (
+from fercore.cli._options import (
     AsJson,
     RunsRoot,
     list_whole_runs,
@@ -17,9 +17,9 @@ from fercore.cli.options import (
     print_table,
 )
 from fercore.errors import UserError
-from fercore.label_issues import LabelIssue, collect, find, runs_of, write_csv
-from fercore.roots import runs_root
-from fercore.runs import find_run
+from fercore.evaluation.label_issues import LabelIssue, collect, find, runs_of, write_csv
+from fercore.paths import runs_root
+from fercore.runs.listing import find_run
 
 
 def register(app: typer.Typer) -> None:

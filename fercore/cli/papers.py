@@ -6,9 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fercore import papers
-from fercore.cli.jobs import Job, as_options, do
-from fercore.cli.options import (
+from fercore.cli._options import (
     AsJson,
     DataRoot,
     RunsRoot,
@@ -18,11 +16,14 @@ from fercore.cli.options import (
     print_json,
     print_table,
 )
-from fercore.config import load_config
+from fercore.cli._scheduler import TrainingJob, as_options, run_job
+from fercore.config.loading import load_config
 from fercore.errors import UserError
-from fercore.papers import Comparison, Ours
-from fercore.roots import data_root, runs_root
-from fercore.runs import Run, list_runs
+from fercore.paths import data_root, runs_root
+from fercore.reproduction import papers, published_figures
+from fercore.reproduction.papers import Comparison, Reproduction
+from fercore.runs.listing import list_runs
+from fercore.runs.reader import Run
 
 DASH = "-"
 HEADINGS = (
@@ -106,13 +107,13 @@ def missing(experiment: str, seeds: int, runs: Sequence[Run]) -> list[tuple[int,
         for run in papers.runs_of(experiment, runs)
         if run.config
     }
-    wanted = [(seed, fold) for seed in range(seeds) for fold in papers.folds(experiment)]
+    wanted = [(seed, fold) for seed in range(seeds) for fold in published_figures.folds(experiment)]
     return [key for key in wanted if key not in done]
 
 
 def _chosen(only: Sequence[str]) -> set[str]:
     by_system: dict[str, set[str]] = {}
-    for row in papers.rows():
+    for row in published_figures.rows():
         by_system.setdefault(row.system, set()).update(row.experiments)
     every = set().union(*by_system.values())
     for name in only:
@@ -129,14 +130,14 @@ def _chosen(only: Sequence[str]) -> set[str]:
 def _train_missing(wanted: set[str], seeds: int, runs: Path, data: Path) -> None:
     # All rows with one seed before any second one: a table of single runs comes first.
     for number in range(1, seeds + 1):
-        for experiment in papers.experiments():
+        for experiment in published_figures.experiments():
             if experiment not in wanted:
                 continue
             for seed, fold in missing(experiment, number, list_runs(runs)):
-                do(job_of(experiment, seed, fold), runs, data)
+                run_job(job_of(experiment, seed, fold), runs, data)
 
 
-def job_of(experiment: str, seed: int, fold: int) -> Job:
+def job_of(experiment: str, seed: int, fold: int) -> TrainingJob:
     """The training of one run."""
     fields = {"seed": seed}
     split = load_config(experiment).protocol.split
@@ -145,7 +146,7 @@ def job_of(experiment: str, seed: int, fold: int) -> Job:
         fields["protocol.fold"] = fold
     elif split == "random":
         fields["protocol.split_seed"] = seed
-    return Job(load_config(experiment, fields), ("train", experiment, *as_options(fields)))
+    return TrainingJob(load_config(experiment, fields), ("train", experiment, *as_options(fields)))
 
 
 def _cells(comparison: Comparison) -> tuple[str, ...]:
@@ -172,21 +173,21 @@ def _cells(comparison: Comparison) -> tuple[str, ...]:
     )
 
 
-def _figure(ours: Ours | None) -> str:
+def _figure(ours: Reproduction | None) -> str:
     if ours is None:
         return DASH
     spread = "" if ours.spread is None else f" ± {ours.spread:.2f}"
     return f"{ours.mean:.2f}{spread}"
 
 
-def _seeds(ours: Ours | None) -> str:
+def _seeds(ours: Reproduction | None) -> str:
     if ours is None:
         return DASH
     return str(ours.seeds) if ours.folds == 1 else f"{ours.seeds} x {ours.folds} folds"
 
 
 def _as_json(comparison: Comparison) -> dict[str, Any]:
-    def fields(ours: Ours | None) -> dict[str, Any] | None:
+    def fields(ours: Reproduction | None) -> dict[str, Any] | None:
         return None if ours is None else dict(vars(ours))
 
     return {

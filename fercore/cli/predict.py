@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fercore.cli.options import AsJson, RunsRoot, percent, plain_table, print_json, print_table
-from fercore.data.intake.intake_log import describe_passed_over
+from fercore.cli._options import AsJson, RunsRoot, percent, plain_table, print_json, print_table
+from fercore.data.readers.skipped_files import describe_passed_over
 from fercore.errors import UserError
-from fercore.names import storable_name
+from fercore.io.file_names import storable_name
 
 if TYPE_CHECKING:
-    from fercore.predict import Prediction, Predictor
+    from fercore.inference.predictor import Prediction, Predictor
 
 FILMS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".y4m", ".m4v", ".mpg", ".mpeg")
 
@@ -78,8 +78,8 @@ def predict(
 
     Example: fercore predict party.jpg holiday/ --run RUN --csv faces.csv
     """
-    from fercore.faces import load_finder
-    from fercore.predict import Predictor
+    from fercore.faces.detection import load_detector
+    from fercore.inference.predictor import Predictor
 
     if not run:
         raise UserError(
@@ -90,7 +90,7 @@ def predict(
             raise UserError(f"received {target}, but there is no folder {target.absolute().parent}")
     files, others = _files(paths)
     copies = _copies(files, annotate)
-    predictor = Predictor(run, load_finder(finder.value), threads=0, root=root)
+    predictor = Predictor(run, load_detector(finder.value), threads=0, root=root)
     if annotate is not None:
         annotate.mkdir(exist_ok=True)
     rows: list[_Row] = []  # to be printed
@@ -136,7 +136,7 @@ def predict(
 
 def _files(paths: Sequence[Path]) -> tuple[list[Path], Counter[str]]:
     """The photos and films, and how many other files folders hold, by suffix."""
-    from fercore.photos import other_files_under, photos_under
+    from fercore.inference.media.photos import other_files_under, photos_under
 
     files: list[Path] = []
     others: Counter[str] = Counter()
@@ -185,11 +185,11 @@ def _judged(
     copy: Path | None,
 ) -> Iterator[list[_Row]]:
     """What each network says of each face of a photo or film, face by face."""
-    from fercore import faces
-    from fercore.photos import decode_photo
+    from fercore.faces import geometry
+    from fercore.inference.media.photos import decode_photo
 
     def judge(image: NDArray[np.uint8]) -> list["Prediction"]:
-        return predictor.predict(image, [faces.whole(image)] if whole else None)
+        return predictor.predict(image, [geometry.full_image_face(image)] if whole else None)
 
     def told(found: Sequence["Prediction"], frame: int | None = None) -> Iterator[list[_Row]]:
         for place, prediction in enumerate(found):
@@ -197,7 +197,7 @@ def _judged(
             yield [where | _row(prediction, run, least) for run in predictor.ids]
 
     if file.suffix.lower() in FILMS:
-        from fercore.films import annotated, frames
+        from fercore.inference.media.video import annotated, frames
 
         with annotated(copy, file) as write:
             for number, image in frames(file):
@@ -230,7 +230,7 @@ def _content(file: Path) -> bytes:
 def _drawn(
     image: NDArray[np.uint8], found: Sequence["Prediction"], predictor: "Predictor", least: float
 ) -> NDArray[np.uint8]:
-    from fercore.drawing import draw_face
+    from fercore.faces.drawing import draw_face
 
     copy = image.copy()
     for prediction in found:

@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fercore import curation
-from fercore.cli.options import (
+from fercore.cli._options import (
     AsJson,
     DataRoot,
     RunsRoot,
@@ -20,11 +19,14 @@ from fercore.cli.options import (
 )
 from fercore.data.splits import Splits
 from fercore.errors import UserError
-from fercore.names import storable_name
-from fercore.provenance import session_summary
-from fercore.records import SplitResult, run_schema
-from fercore.roots import data_root, runs_root
-from fercore.runs import Run, check_notes, check_run, find_run, list_runs
+from fercore.io.file_names import storable_name
+from fercore.paths import data_root, runs_root
+from fercore.runs import annotations
+from fercore.runs.checks import check_notes, check_run
+from fercore.runs.listing import find_run, list_runs
+from fercore.runs.provenance import session_summary
+from fercore.runs.reader import Run
+from fercore.runs.schema import SplitResult, run_schema
 
 app = typer.Typer(help="List, show, check, note, import and delete runs.", no_args_is_help=True)
 RunName = Annotated[str, typer.Argument(help="A run's name or path.")]
@@ -147,8 +149,8 @@ def migrate(
 
     Example: fercore runs migrate
     """
-    from fercore.data import load
-    from fercore.migrate import is_outdated, update
+    from fercore.data.registry import load_dataset
+    from fercore.evaluation.migration import is_outdated, update
 
     root = runs_root(runs)
     chosen = [find_run(root, name) for name in names or []]
@@ -164,7 +166,7 @@ def migrate(
                 continue
             name = run.config.dataset
             if name not in loaded:
-                loaded[name] = load(name, data_root(data))
+                loaded[name] = load_dataset(name, data_root(data))
             before = run.results.splits.get("test") if run.results else None
             after = update(run, loaded[name]).splits.get("test")
         except UserError as error:
@@ -215,7 +217,7 @@ def rm(
         )
     if not yes:
         typer.confirm(f"Delete {found.path}?", abort=True)
-    curation.delete(found)
+    annotations.delete(found)
     typer.echo(f"deleted {found.id}; to undo that: fercore runs restore {found.id}")
 
 
@@ -230,10 +232,10 @@ def restore(
     """
     root = runs_root(runs)
     if run is None:
-        for found in curation.deleted(root):
+        for found in annotations.deleted(root):
             typer.echo(found.id)
         return
-    typer.echo(f"restored {curation.restore(root, run).path}")
+    typer.echo(f"restored {annotations.restore(root, run).path}")
 
 
 @app.command()
@@ -246,10 +248,10 @@ def purge(
     Example: fercore runs purge
     """
     root = runs_root(runs)
-    count = len(curation.deleted(root))
+    count = len(annotations.deleted(root))
     if count and not yes:
         typer.confirm(f"Remove {count} deleted runs for good?", abort=True)
-    typer.echo(f"removed {curation.purge(root)} runs")
+    typer.echo(f"removed {annotations.purge(root)} runs")
 
 
 @app.command()
@@ -274,10 +276,10 @@ def note(
     found = find_run(runs_root(runs), run)
     changes: dict[str, Any] = {"text": text, "pinned": pin, "archived": archive}
     if tags is not None:
-        changes["tags"] = curation.parse_tags(tags)
+        changes["tags"] = annotations.parse_tags(tags)
     given = {name: value for name, value in changes.items() if value is not None}
     before = found.notes
-    notes = curation.annotate(found, before, **given) if given else before
+    notes = annotations.annotate(found, before, **given) if given else before
     if before.text and notes.text != before.text:  # gone from the disk, it stays on the screen
         typer.echo(f"replaced the note: {storable_name(before.text)}", err=True)
     if gone := [tag for tag in before.tags if tag not in notes.tags]:
@@ -356,7 +358,7 @@ def import_command(
 
     Example: fercore runs import network.onnx --labels angry,disgust,fear,happy,sad,surprise,neutral
     """
-    from fercore.cli.importing import Request, import_file
+    from fercore.cli._import_run import Request, import_file
 
     request = Request(
         file=file,

@@ -1,4 +1,4 @@
-"""Training images that a CSV file excludes, see `fercore.config.ProtocolConfig.exclude`."""
+"""Exclude training images that a CSV file names (`protocol.exclude` of a configuration)."""
 
 import csv
 import hashlib

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fercore.data.splits import Split, image_keys
+from fercore.data.splits import Split, image_hashes
 
 # Side of the thumbnails by which near-duplicates are looked for.
 _THUMBNAIL = 12
@@ -89,11 +89,11 @@ def sharpness(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return found
 
 
-def equal_groups(parts: Mapping[str, Split]) -> list[Group]:
+def duplicate_groups(parts: Mapping[str, Split]) -> list[Group]:
     """Images that occur more than once, over all parts, the largest groups first."""
     found: defaultdict[bytes, list[tuple[Sample, int]]] = defaultdict(list)
     for role, part in parts.items():
-        keys = image_keys(part.images).tolist()
+        keys = image_hashes(part.images).tolist()
         for place, (key, label) in enumerate(zip(keys, part.labels.tolist(), strict=True)):
             found[key].append((Sample(role, place), label))
     groups = [
@@ -104,7 +104,7 @@ def equal_groups(parts: Mapping[str, Split]) -> list[Group]:
     return sorted(groups, key=lambda group: -len(group.samples))
 
 
-def constant(parts: Mapping[str, Split]) -> list[Sample]:
+def constant_images(parts: Mapping[str, Split]) -> list[Sample]:
     """Images of one grey level."""
     found = []
     for role, part in parts.items():
@@ -129,8 +129,8 @@ def near_duplicates(
     """
     one, other = (parts[role] for role in roles)
     thumbnails = [_normalised(_shrunk(part.images)) for part in (one, other)]
-    equal = set(map(bytes, image_keys(other.images)))
-    keys = [bytes(key) for key in image_keys(one.images)]
+    equal = set(map(bytes, image_hashes(other.images)))
+    keys = [bytes(key) for key in image_hashes(one.images)]
     found = []
     for start in range(0, len(one), _CHUNK):
         likeness = thumbnails[0][start : start + _CHUNK] @ thumbnails[1].T

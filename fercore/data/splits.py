@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 ROLES = ("train", "validation", "test")
 
 # The one part of a dataset that comes without splits; a protocol divides it.
-POOL = "all"
+UNSPLIT = "all"
 # Between the id of an image and the number of its copy.
 COPY_MARK = "#"
 # What samples may share, the coarsest first; the last is the image that copies were made of.
@@ -76,7 +76,9 @@ class Split:
             for name, copied in zip(self.ids.tolist(), self.copies.tolist(), strict=True)
         ]
         # Copies have the pixels of their originals still: equal ones are found by them.
-        _, first, unit = np.unique(image_keys(self.images), return_index=True, return_inverse=True)
+        _, first, unit = np.unique(
+            image_hashes(self.images), return_index=True, return_inverse=True
+        )
         return np.array(names)[first[unit]], "image"
 
     def take(self, keep: NDArray[np.bool_] | NDArray[np.integer]) -> "Split":
@@ -158,7 +160,7 @@ class Splits:
 def fingerprint(parts: Mapping[str, Split]) -> str:
     """16 hexadecimal digits over every role, pixel, label and id of a dataset, in order."""
     digest = hashlib.sha256()
-    for role in (*ROLES, POOL):
+    for role in (*ROLES, UNSPLIT):
         if role in parts:
             part = parts[role]
             digest.update(f"{role}:{part.images.shape}:".encode())
@@ -168,14 +170,14 @@ def fingerprint(parts: Mapping[str, Split]) -> str:
     return digest.hexdigest()[:16]
 
 
-def image_keys(images: NDArray[np.uint8]) -> NDArray[np.void]:
+def image_hashes(images: NDArray[np.uint8]) -> NDArray[np.void]:
     """One comparable key per image, equal exactly when every pixel is: `(n,)` void."""
     digests = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
     return np.frombuffer(b"".join(digests), dtype="V16") if digests else np.empty(0, dtype="V16")
 
 
-def repeated_in(images: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def is_duplicate_of(images: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Which images stand, pixel for pixel, among the reference images: `(n,)` bool."""
-    known = {key.tobytes() for key in image_keys(reference)}
-    keys = (key.tobytes() for key in image_keys(images))
+    known = {key.tobytes() for key in image_hashes(reference)}
+    keys = (key.tobytes() for key in image_hashes(images))
     return np.fromiter((key in known for key in keys), bool, len(images))

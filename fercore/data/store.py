@@ -19,13 +19,14 @@ from typing import Literal
 
 import numpy as np
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from fercore.data.audit import Audit
-from fercore.data.report import AddReport
-from fercore.data.splits import POOL, ROLES, Split, fingerprint
+from fercore.config.base import FrozenModel
+from fercore.data.quality import Audit
+from fercore.data.reports import AddReport
+from fercore.data.splits import ROLES, UNSPLIT, Split, fingerprint
 from fercore.errors import UserError
-from fercore.files import replacing
+from fercore.io.files import atomic_write
 
 MANIFEST = "dataset.json"
 PREVIOUS = "previous.json"
@@ -34,11 +35,7 @@ _MAX_TRIES = 3
 _MAX_WAIT = 600  # seconds; the largest dataset takes two minutes to read
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Source(_Record):
+class Source(FrozenModel):
     """A file or folder that a user added.
 
     Attributes:
@@ -54,7 +51,7 @@ class Source(_Record):
     holds: tuple[str, ...]
 
 
-class Derivation(_Record):
+class Derivation(FrozenModel):
     """What a derived dataset was made from, and how.
 
     Attributes:
@@ -72,10 +69,10 @@ class Derivation(_Record):
     titles: dict[str, str]
     detector: str = ""
     detector_sha256: str = ""
-    faces_found: dict[str, float] = {}
+    faces_found: dict[str, float] = Field(default_factory=dict)
 
 
-class Manifest(_Record):
+class Manifest(FrozenModel):
     """`dataset.json`.
 
     Attributes:
@@ -163,7 +160,7 @@ def undo(root: Path, name: str) -> Manifest:
         try:
             old, now = (folder / PREVIOUS).read_bytes(), (folder / MANIFEST).read_bytes()
             for path, content in ((folder / MANIFEST, old), (folder / PREVIOUS, now)):
-                with replacing(path) as stream:
+                with atomic_write(path) as stream:
                     stream.write(content)
         except OSError as error:
             raise UserError(
@@ -237,7 +234,7 @@ def _read_arrays(root: Path, name: str, found: Manifest) -> dict[str, Split]:
         with np.load(path, allow_pickle=False) as arrays:
             parts = {
                 role: Split(*(arrays[f"{role}_{field}"] for field in ("images", "labels", "ids")))
-                for role in (*ROLES, POOL)
+                for role in (*ROLES, UNSPLIT)
                 if f"{role}_images" in arrays
             }
         if {role: len(part) for role, part in parts.items()} != {
@@ -277,7 +274,7 @@ def write(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{digest}.npz"
-        with replacing(path) as stream:
+        with atomic_write(path) as stream:
             np.savez(stream, allow_pickle=False, **arrays)
         record = Manifest(
             dataset=name,
@@ -292,7 +289,7 @@ def write(
             derived_from=derived_from,
         )
         kept = _keep_previous(root, name, path.name)
-        with replacing(folder / MANIFEST) as stream:
+        with atomic_write(folder / MANIFEST) as stream:
             stream.write(record.model_dump_json(indent=2, exclude_none=True).encode() + b"\n")
     except OSError as error:
         raise UserError(
@@ -317,7 +314,7 @@ def _keep_previous(root: Path, name: str, new_file: str) -> str | None:
         now = None
     if now is not None and now.file != new_file:
         content = (folder / MANIFEST).read_bytes()
-        with replacing(folder / PREVIOUS) as stream:
+        with atomic_write(folder / PREVIOUS) as stream:
             stream.write(content)
         return now.file
     try:

@@ -5,6 +5,15 @@ classes, columns are predicted ones. A figure that the data cannot give, such as
 class with no sample, is NaN in an array and null in JSON.
 """
 
+from fercore.metrics.all_metrics import Evaluation, summarise
+from fercore.metrics.calibration import (
+    ECE_BINS,
+    Reliability,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability,
+    top_k_accuracy,
+)
 from fercore.metrics.clustered import (
     Groups,
     clustered_interval,
@@ -22,14 +31,13 @@ from fercore.metrics.counts import (
     effective_size,
     macro_f1,
     per_class,
-    predictive_value,
+    positive_predictive_value,
     recall_interval,
     uar,
     wilson_interval,
 )
-from fercore.metrics.evaluation import Evaluation, summarise
-from fercore.metrics.multiple import holm
-from fercore.metrics.paired import (
+from fercore.metrics.multiple_testing import holm
+from fercore.metrics.paired_tests import (
     McNemar,
     PairedDifference,
     PairedMetric,
@@ -37,15 +45,7 @@ from fercore.metrics.paired import (
     mcnemar,
     paired_bootstrap,
 )
-from fercore.metrics.probabilistic import (
-    ECE_BINS,
-    Reliability,
-    expected_calibration_error,
-    negative_log_likelihood,
-    reliability,
-    top_k_accuracy,
-)
-from fercore.metrics.scaling import apply_temperature, fit_temperature
+from fercore.metrics.temperature_scaling import apply_temperature, fit_temperature
 
 __all__ = [
     "ECE_BINS",
@@ -76,7 +76,7 @@ __all__ = [
     "negative_log_likelihood",
     "paired_bootstrap",
     "per_class",
-    "predictive_value",
+    "positive_predictive_value",
     "recall_interval",
     "reliability",
     "summarise",

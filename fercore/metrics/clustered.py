@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fercore.metrics.checks import Counts, Labels, Vector, class_indices, require_same_length
 from fercore.metrics.counts import normal_quantile, wilson_interval
+from fercore.metrics.validation import Counts, Labels, Vector, class_indices, require_same_length
 
 Groups = NDArray[Any]
 

@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from fercore.metrics.checks import (
+from fercore.metrics.validation import (
     Counts,
     Labels,
     Vector,
@@ -228,7 +228,7 @@ def uar(confusion: Counts) -> float:
     return float(np.nanmean(per_class(confusion).recall))
 
 
-def predictive_value(sensitivity: float, specificity: float, prevalence: float) -> float:
+def positive_predictive_value(sensitivity: float, specificity: float, prevalence: float) -> float:
     """The chance that a detection is right, by Bayes' theorem.
 
     Args:
@@ -243,7 +243,7 @@ def predictive_value(sensitivity: float, specificity: float, prevalence: float) 
         ValueError: for an argument out of its range.
 
     Example:
-        >>> round(predictive_value(0.98, 0.98, 0.0007), 3)  # Rath (2021), Appendix
+        >>> round(positive_predictive_value(0.98, 0.98, 0.0007), 3)  # Rath (2021), Appendix
         0.033
     """
     if not all(0 <= share <= 1 for share in (sensitivity, specificity, prevalence)):

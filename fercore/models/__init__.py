@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def list_models() -> tuple[str, ...]:
     """The names of all networks, sorted."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name for name in names if not name.startswith("_")))
 
 
 def require(name: str) -> None:

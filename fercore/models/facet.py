@@ -12,7 +12,7 @@ import keras
 from keras import KerasTensor, layers
 
 from fercore.errors import UserError
-from fercore.layers import BatchNormalization, Dropout
+from fercore.models._layers import BatchNormalization, Dropout
 
 # Channels of each stage, and blocks in it; the first stage stands at full resolution.
 _VARIANTS: dict[str, tuple[tuple[int, int], ...]] = {

@@ -8,7 +8,7 @@ import keras
 from keras import KerasTensor, layers
 
 from fercore.errors import UserError
-from fercore.layers import BatchNormalization, Dropout, FractionalMaxPooling2D
+from fercore.models._layers import BatchNormalization, Dropout, FractionalMaxPooling2D
 
 # (filters, kernel size) of each block, and units of each hidden layer.
 BLOCKS = {

@@ -9,7 +9,7 @@ import keras
 from keras import KerasTensor, layers
 
 from fercore.errors import UserError
-from fercore.layers import BatchNormalization, Dropout
+from fercore.models._layers import BatchNormalization, Dropout
 
 
 def build(

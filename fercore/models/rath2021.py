@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from fercore.errors import UserError
-from fercore.layers import Dropout
+from fercore.models._layers import Dropout
 
 
 def build(

@@ -15,7 +15,7 @@ import keras
 from keras import KerasTensor, layers
 
 from fercore.errors import UserError
-from fercore.layers import BatchNormalization, DiracInitializer, Dropout, WhiteningConv2D
+from fercore.models._layers import BatchNormalization, DiracInitializer, Dropout, WhiteningConv2D
 
 # Channels of the four stages.
 _VARIANTS: dict[str, tuple[int, ...]] = {
@@ -49,7 +49,7 @@ def build(
         initializer: `"he_normal"` (He et al., 2015), or `"dirac"`: the first output channels copy
             the input channels, the others begin as `"he_normal"`.
         whitening: put a fixed convolution before the network whose filters decorrelate 3x3 patches
-            of the training images, see `fercore.layers.WhiteningConv2D`.
+            of the training images, see `fercore.models._layers.WhiteningConv2D`.
 
     Returns:
         A network from `(n, height, width, 1)` float32 grey levels, 0 to 255, to `(n, num_classes)`

@@ -19,10 +19,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from fercore import device, machine, models
-from fercore.augment import Augment
-from fercore.config import AugmentationConfig, ExperimentConfig
-from fercore.trainee import Trainee, batches
+from fercore import machine, models
+from fercore.augmentation.layer import Augment
+from fercore.config.augmentation import AugmentationConfig
+from fercore.config.experiment import ExperimentConfig
+from fercore.training import device
+from fercore.training.inputs import make_fit_inputs
+from fercore.training.model import TrainingModel
 
 KATKAR = AugmentationConfig(rotation=30, shear=0.2, horizontal_flip=True)
 EVERYTHING = KATKAR.model_copy(
@@ -85,13 +88,13 @@ def step_seconds(images: np.ndarray, rounds: int) -> tuple[float, float]:
                 augmentation=policy,
             )
             network = models.build("katkar2021", (48, 48, 1), 7, {"variant": "model2"})
-            trainees.append(Trainee(network, config, pixels))
+            trainees.append(TrainingModel(network, config, pixels))
     times: list[list[float]] = [[], []]
     positions = np.arange(len(images), dtype=np.int32)
     for _ in range(rounds + 1):
         for trainee, found in zip(trainees, times, strict=True):
             began = time.perf_counter()
-            trainee.fit(**batches(positions, labels, 64), shuffle=False, verbose=0)
+            trainee.fit(**make_fit_inputs(positions, labels, 64), shuffle=False, verbose=0)
             found.append(time.perf_counter() - began)
     without, with_policy = (statistics.median(found[1:]) for found in times)
     return without, with_policy

@@ -43,7 +43,7 @@ def script_seconds(runs: Path, rounds: int) -> list[float]:
 
     times = []
     for _ in range(rounds + 1):
-        app = AppTest.from_file(str(ROOT / "dashboard" / "main.py"), default_timeout=60)
+        app = AppTest.from_file(str(ROOT / "dashboard" / "navigation.py"), default_timeout=60)
         began = time.perf_counter()
         app.run()
         times.append(time.perf_counter() - began)

@@ -3,7 +3,8 @@
     FERCORE_YUNET=face_detection_yunet_2023mar.onnx python tests/benchmarks/face_crops.py
 
 Medians over images of each dataset that is installed, as fractions of the image's side; each image
-is enlarged and continued beyond its edges by its last pixels. `fercore.faces.REFERENCE` is their
+is enlarged and continued beyond its edges by its last pixels. `fercore.faces.geometry.REFERENCE`
+is their
 mean.
 """
 
@@ -15,8 +16,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from fercore import data, faces
-from fercore.roots import data_root
+from fercore.data import registry
+from fercore.faces import detection, geometry
+from fercore.paths import data_root
 
 SIDE = 240
 DATASETS = ("fer2013", "ckplus", "lfw_emotion")
@@ -28,13 +30,13 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path)
     arguments = parser.parse_args()
     root = data_root(arguments.data_root)
-    yunet, haar = faces.load_finder("yunet"), faces.HaarFinder()
+    yunet, haar = detection.load_detector("yunet"), detection.HaarDetector()
     table = Table("dataset", "eyes", "nose", "mouth corners", "Haar's box: left, top, side", "n")
     means = []
     for name in DATASETS:
-        if not data.status(name, root).installed:
+        if not registry.dataset_status(name, root).installed:
             continue
-        splits = data.load(name, root)
+        splits = registry.load_dataset(name, root)
         part = splits.parts.get("validation") or next(iter(splits.parts.values()))
         chosen = np.random.default_rng(0).permutation(len(part.images))[: arguments.images]
         marks, boxes = [], []
@@ -57,8 +59,8 @@ def main() -> None:
         )
     Console(width=160).print(table)
     if means:
-        off = np.abs(np.mean(means, axis=0) - faces.REFERENCE).max()
-        print(f"fercore.faces.REFERENCE is within {off:.3f} of their mean")
+        off = np.abs(np.mean(means, axis=0) - geometry.REFERENCE).max()
+        print(f"fercore.faces.geometry.REFERENCE is within {off:.3f} of their mean")
 
 
 if __name__ == "__main__":

@@ -20,9 +20,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from fercore import data, faces
-from fercore.predict import Predictor
-from fercore.roots import data_root
+from fercore.data import registry
+from fercore.faces import detection, geometry
+from fercore.inference.predictor import Predictor
+from fercore.paths import data_root
 
 NOBODY = ("cat", "coffee", "rocket", "coins", "brick", "grass", "gravel", "clock", "text", "page")
 SIDE, SIZE = 210, (480, 640)
@@ -37,28 +38,28 @@ def main() -> None:
     root = data_root(arguments.data_root)
     rng = np.random.default_rng(0)
     portraits = take(
-        next(iter(data.load("lfw_emotion", root).parts.values())), arguments.images, rng
+        next(iter(registry.load_dataset("lfw_emotion", root).parts.values())), arguments.images, rng
     )
-    test = take(data.load("fer2013", root)["test"], arguments.images, rng)
+    test = take(registry.load_dataset("fer2013", root)["test"], arguments.images, rng)
     table = Table("finder", "found", "false", "in none", "ms", "found in FER2013", "accuracy")
-    kinds = ["haar", *(["yunet"] if faces.yunet_file() else [])]
-    asis = Predictor([arguments.run], faces.HaarFinder(), threads=0)
+    kinds = ["haar", *(["yunet"] if detection.yunet_file() else [])]
+    asis = Predictor([arguments.run], detection.HaarDetector(), threads=0)
     table.add_row("none: as they are", *[""] * 5, f"{accuracy(asis, test, whole=True)[1]:.1%}")
     for kind in kinds:
-        finder = faces.load_finder(kind)
+        finder = detection.load_detector(kind)
         found, false, times = [], 0, []
         for image in portraits.images:
             scene, wanted = placed(image, rng)
             began = time.perf_counter()
             boxes = finder.find(scene)
             times.append(time.perf_counter() - began)
-            hits = [faces.overlap(face, wanted) > 0.5 for face in boxes]
+            hits = [geometry.iou(face, wanted) > 0.5 for face in boxes]
             found.append(any(hits))
             false += len(hits) - any(hits)
         nowhere = sum(len(finder.find(image)) for image in without_faces())
         seen, right = accuracy(Predictor([arguments.run], finder, threads=0), test)
         table.add_row(
-            *(faces.TITLES[finder.kind], f"{np.mean(found):.1%}"),
+            *(detection.DETECTOR_TITLES[finder.kind], f"{np.mean(found):.1%}"),
             *(f"{100 * false / len(found):.1f}", f"{nowhere} of {len(NOBODY)}"),
             *(f"{1e3 * statistics.median(times):.1f}", f"{seen:.1%}", f"{right:.1%}"),
         )
@@ -69,13 +70,13 @@ def take(part, count: int, rng: np.random.Generator):
     return part.take(np.sort(rng.permutation(len(part.images))[:count]))
 
 
-def placed(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, faces.Face]:
+def placed(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, geometry.Face]:
     """A portrait on a wall; the dataset's frame is where the face is."""
     scene = np.full(SIZE, 110, np.float32) + rng.normal(0, 4, SIZE)
     top, left = (int(rng.integers(0, size - SIDE)) for size in SIZE)
     scene[top : top + SIDE, left : left + SIDE] = cv2.resize(image, (SIDE, SIDE))
     grey = np.clip(scene, 0, 255).astype(np.uint8)
-    return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), faces.Face(left, top, SIDE)
+    return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), geometry.Face(left, top, SIDE)
 
 
 def without_faces() -> list[np.ndarray]:
@@ -95,7 +96,7 @@ def accuracy(predictor: Predictor, part, whole: bool = False) -> tuple[float, fl
     seen = right = 0
     for image, label in zip(part.images, part.labels, strict=True):
         if whole:
-            said = predictor.predict(image, [faces.whole(image)])
+            said = predictor.predict(image, [geometry.full_image_face(image)])
         else:
             large = cv2.resize(image, (192, 192), interpolation=cv2.INTER_CUBIC)
             said = predictor.predict(

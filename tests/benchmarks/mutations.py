@@ -28,25 +28,29 @@ ROOT = Path(__file__).parents[2]
 
 # Each module, and the tests that are to notice a change of it.
 MODULES = {
-    "fercore/metrics/counts.py": ["tests/test_metrics.py"],
-    "fercore/metrics/paired.py": [
-        "tests/test_metrics_paired.py",
-        "tests/test_metrics_clustered.py",
+    "fercore/metrics/counts.py": ["tests/metrics/test_metrics.py"],
+    "fercore/metrics/paired_tests.py": [
+        "tests/metrics/test_paired_tests.py",
+        "tests/metrics/test_clustered.py",
     ],
-    "fercore/metrics/probabilistic.py": ["tests/test_metrics.py"],
-    "fercore/partition.py": ["tests/test_partition.py", "tests/test_protocol.py"],
-    "fercore/runs.py": [
-        *("tests/test_runs.py", "tests/test_curation.py", "tests/test_locks.py"),
-        *("tests/test_migrate.py", "tests/hostile/test_run_folders.py"),
+    "fercore/metrics/calibration.py": ["tests/metrics/test_metrics.py"],
+    "fercore/data/splitting.py": [
+        "tests/data/test_splitting.py",
+        "tests/evaluation/test_protocol.py",
     ],
-    "fercore/papers.py": ["tests/test_papers.py"],
-    "fercore/foreign.py": [
-        *("tests/test_foreign.py", "tests/hostile/test_hostile_networks.py"),
+    "fercore/runs/reader.py": [
+        *("tests/runs/test_reader.py", "tests/runs/test_annotations.py"),
+        *("tests/runs/test_locks.py", "tests/runs/test_migration.py"),
+        "tests/hostile/test_run_folders.py",
+    ],
+    "fercore/reproduction/papers.py": ["tests/reproduction/test_papers.py"],
+    "fercore/importers/import_run.py": [
+        *("tests/importers/test_import_run.py", "tests/hostile/test_hostile_networks.py"),
         "tests/hostile/test_import_command.py",
     ],
-    "fercore/faces.py": ["tests/test_faces.py"],
-    "fercore/tracking.py": ["tests/test_tracking.py"],
-    "dashboard/facts.py": ["tests/dashboard/test_facts.py"],
+    "fercore/faces/detection.py": ["tests/faces/test_detection.py"],
+    "fercore/faces/tracker.py": ["tests/faces/test_tracker.py"],
+    "dashboard/analysis/run_properties.py": ["tests/dashboard/test_run_properties.py"],
 }
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, str]] = {

@@ -12,9 +12,11 @@ import time
 
 import numpy as np
 
-from fercore import device, models
-from fercore.config import load_config
-from fercore.trainee import Trainee, batches
+from fercore import models
+from fercore.config.loading import load_config
+from fercore.training import device
+from fercore.training.inputs import make_fit_inputs
+from fercore.training.model import TrainingModel
 
 BATCH, STEPS = 128, 8
 FAMILIES = ("vgg", "facet")
@@ -35,7 +37,7 @@ def main() -> None:
         for _ in range(arguments.rounds + 1):
             for family, trainee in trainees.items():
                 began = time.perf_counter()
-                epoch = batches(np.arange(n, dtype=np.int32), labels, BATCH)
+                epoch = make_fit_inputs(np.arange(n, dtype=np.int32), labels, BATCH)
                 trainee.fit(**epoch, shuffle=False, verbose=0)
                 speeds[family].append(n / (time.perf_counter() - began))
         vgg, facet = (speeds[family][1:] for family in FAMILIES)
@@ -46,12 +48,12 @@ def main() -> None:
         )
 
 
-def build(family: str, variant: str, images: np.ndarray) -> Trainee:
+def build(family: str, variant: str, images: np.ndarray) -> TrainingModel:
     fields = {"model": family, "model_options": {"variant": variant}, "batch_size": BATCH}
     config = load_config("facet-tiny", fields)
     with device.computing_in(device.resolve_precision("auto")):
         network = models.build(family, (48, 48, 1), 7, config.model_options)
-        return Trainee(network, config, images)
+        return TrainingModel(network, config, images)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fercore.runs import list_runs
+from fercore.runs.listing import list_runs
 from tests.dashboard import browser, make_runs
 
 ROOT = Path(__file__).parents[2]
@@ -147,11 +147,11 @@ def rerun_seconds(
     from streamlit.testing.v1 import AppTest
     from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 
-    from dashboard import camera
+    from dashboard.app_pages.live import sections
 
     parts: list[float] = []
     fragment = st.fragment
-    camera.webrtc_streamer = playing_camera()
+    sections.webrtc_streamer = playing_camera()
 
     def timed(*_: Any, run_every: float | None = None) -> Callable[[Callable[[], None]], Any]:
         def decorate(function: Callable[[], None]) -> Any:
@@ -174,9 +174,9 @@ def rerun_seconds(
     LocalScriptRunner._run_script_thread = counted  # type: ignore[method-assign]
     st.fragment = timed  # type: ignore[assignment]
     try:
-        app = AppTest.from_file(str(ROOT / "dashboard" / "main.py"), default_timeout=600)
+        app = AppTest.from_file(str(ROOT / "dashboard" / "navigation.py"), default_timeout=600)
         if page != "runs":
-            app.switch_page(f"app_pages/{page}.py")
+            app.switch_page(f"app_pages/{page}/{page}.py")
         for key, value in query.items():
             app.query_params[key] = value
         if page == "photo":
@@ -199,9 +199,9 @@ def script_seconds(page: str, picked: list[str], rounds: int) -> list[float]:
 
     times = []
     for _ in range(rounds + 1):
-        app = AppTest.from_file(str(ROOT / "dashboard" / "main.py"), default_timeout=120)
+        app = AppTest.from_file(str(ROOT / "dashboard" / "navigation.py"), default_timeout=120)
         if page != "runs":
-            app.switch_page(f"app_pages/{page}.py")
+            app.switch_page(f"app_pages/{page}/{page}.py")
             app.query_params["runs"] = picked
         began = time.perf_counter()
         app.run()
@@ -290,9 +290,9 @@ def main() -> None:
         runs = list_runs(root)
         os.environ["FERCORE_RUNS"] = str(root)
         if arguments.reruns:
-            from dashboard import cached
+            from dashboard.state import run_cache
 
-            cached.list_runs()
+            run_cache.list_runs()
             gc.collect()
             gc.freeze()  # as dashboard/app.py does before the first visitor
             with_seeds = [run for run in runs if run.id.startswith("facet-tiny-s")]

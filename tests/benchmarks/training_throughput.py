@@ -4,7 +4,8 @@
 
 The papers train with Keras's `ImageDataGenerator` (or plain arrays where they augment nothing) and
 `Model.fit` at its defaults: batch 64, float32, Adam, categorical cross-entropy on softmax outputs.
-Ours is `fercore.train` with the same network, batch size and augmentation. Both train on the same
+Ours is `fercore.training.trainer` with the same network, batch size and augmentation. Both train
+on the same
 images; their epochs alternate, so that a machine that is busy slows both alike. The first round
 warms up and is not counted.
 """
@@ -33,12 +34,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from fercore import device, machine, models
-from fercore.config import AugmentationConfig, ExperimentConfig
+from fercore import machine, models
+from fercore.config.augmentation import AugmentationConfig
+from fercore.config.experiment import ExperimentConfig
 from fercore.data.splits import Split, Splits
-from fercore.recorder import RunWriter
-from fercore.train import train
-from fercore.trainee import Progress
+from fercore.runs.writer import RunWriter
+from fercore.training import device
+from fercore.training.callbacks import Progress
+from fercore.training.trainer import train
 
 BATCH_SIZE = 64
 NUM_CLASSES = 7
@@ -236,7 +239,7 @@ def main() -> None:
 
     installed = None
     if arguments.data_root:
-        from fercore.data import fer2013
+        from fercore.data.datasets import fer2013
 
         installed = fer2013.load(arguments.data_root)
     measurements = []

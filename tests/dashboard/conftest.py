@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import streamlit as st
 
-from fercore.runs import Run, list_runs
+from fercore.runs.listing import list_runs
+from fercore.runs.reader import Run
 from tests.dashboard import make_runs
 
 

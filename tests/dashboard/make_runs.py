@@ -1,4 +1,4 @@
-"""Realistic run directories for tests and screenshots, written through `fercore.recorder`.
+"""Realistic run directories for tests and screenshots, written through `fercore.runs.writer`.
 
 python tests/dashboard/make_runs.py FOLDER
 """
@@ -15,23 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from fercore.config import ExperimentConfig, PublishedFigure
+from fercore.config.experiment import ExperimentConfig
+from fercore.config.run import PublishedFigure
 from fercore.data import store
-from fercore.data.audit import audit
+from fercore.data.labels import FER2013
+from fercore.data.quality import audit
 from fercore.data.splits import Split
-from fercore.evaluate import split_result
-from fercore.labels import FER2013
+from fercore.evaluation.results import split_result
 from fercore.metrics import fit_temperature
-from fercore.recorder import RunWriter
-from fercore.records import (
-    Environment,
-    Layer,
-    LogRow,
-    Onnx,
-    Results,
-    Selection,
-)
-from fercore.runs import Predictions
+from fercore.runs.predictions import Predictions
+from fercore.runs.schema import Environment, EpochLog, LayerSummary, OnnxExport, Results, Selection
+from fercore.runs.writer import RunWriter
 
 COUNTS = {
     "Training": (3995, 436, 4097, 7215, 4830, 3171, 4965),
@@ -53,8 +47,10 @@ MISTAKES = np.array(
     ]
 )
 LAYERS = (
-    Layer(name="pixels", kind="InputLayer", output_shape=[48, 48, 1], parameters=0, trainable=0),
-    Layer(
+    LayerSummary(
+        name="pixels", kind="InputLayer", output_shape=[48, 48, 1], parameters=0, trainable=0
+    ),
+    LayerSummary(
         name="conv1",
         kind="Conv2D",
         detail="32 kernels 3×3, relu",
@@ -62,7 +58,7 @@ LAYERS = (
         parameters=320,
         trainable=320,
     ),
-    Layer(
+    LayerSummary(
         name="pool1",
         kind="MaxPooling2D",
         detail="2×2",
@@ -70,7 +66,7 @@ LAYERS = (
         parameters=0,
         trainable=0,
     ),
-    Layer(
+    LayerSummary(
         name="conv2",
         kind="Conv2D",
         detail="64 kernels 3×3, relu",
@@ -78,8 +74,8 @@ LAYERS = (
         parameters=18496,
         trainable=18496,
     ),
-    Layer(name="flatten", kind="Flatten", output_shape=[4096], parameters=0, trainable=0),
-    Layer(
+    LayerSummary(name="flatten", kind="Flatten", output_shape=[4096], parameters=0, trainable=0),
+    LayerSummary(
         name="hidden",
         kind="Dense",
         detail="64 units, relu",
@@ -87,7 +83,7 @@ LAYERS = (
         parameters=262208,
         trainable=262208,
     ),
-    Layer(name="logits", kind="Dense", output_shape=[7], parameters=455, trainable=455),
+    LayerSummary(name="logits", kind="Dense", output_shape=[7], parameters=455, trainable=455),
 )
 
 
@@ -163,7 +159,7 @@ def finished(root: Path, plan: Plan) -> Path:
             images_per_second=2870.0,
             peak_memory_bytes=1_830_000_000,
             finished=_stamp(plan.hours_ago - 0.5),
-            onnx=Onnx(
+            onnx=OnnxExport(
                 bytes=parameters * 2 + 14_000,
                 weights="float16",
                 opset=17,
@@ -381,7 +377,7 @@ def _begun(root: Path, plan: Plan) -> RunWriter:
     return run
 
 
-def _layers(plan: Plan) -> Sequence[Layer]:
+def _layers(plan: Plan) -> Sequence[LayerSummary]:
     return [
         layer.model_copy(
             update={
@@ -393,7 +389,7 @@ def _layers(plan: Plan) -> Sequence[Layer]:
     ]
 
 
-def _log(plan: Plan, epochs: int) -> list[LogRow]:
+def _log(plan: Plan, epochs: int) -> list[EpochLog]:
     rng = np.random.default_rng(plan.seed * 31 + len(plan.name))
     rows, elapsed = [], 0.0
     for epoch in range(1, epochs + 1):
@@ -403,7 +399,7 @@ def _log(plan: Plan, epochs: int) -> list[LogRow]:
         seconds = 11.0 * plan.scale + rng.normal(0, 0.3)
         elapsed += seconds + 1.2
         rows.append(
-            LogRow(
+            EpochLog(
                 epoch=epoch,
                 loss=float(1.9 * (1 - train) + 0.05),
                 accuracy=float(train),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from fercore.runs import list_runs
+from fercore.runs.listing import list_runs
 from tests.dashboard import browser, make_runs
 
 WIDTHS = {390: 844, 1280: 800, 1920: 1080}

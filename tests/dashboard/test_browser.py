@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from fercore import curation
-from fercore.labels import FER2013
-from fercore.recorder import RunWriter
-from fercore.runs import read_run
+from fercore.data.labels import FER2013
+from fercore.runs import annotations
+from fercore.runs.reader import read_run
+from fercore.runs.writer import RunWriter
 from tests.dashboard import browser, make_runs
 
 REQUIRED = os.environ.get("FERCORE_REQUIRE_BROWSER") == "1"
@@ -326,13 +326,13 @@ def test_the_whole_story(visitor, chromium, address, root):
 
 def test_a_note_that_was_changed_meanwhile_is_shown_and_not_replaced(visitor, root):
     plan = make_runs.Plan("noted", "A run that two people note", done=2, hours_ago=0.01)
-    path = make_runs.ended(root, plan, "interrupted", "stopped")
+    path = make_runs.completed(root, plan, "interrupted", "stopped")
     page = visitor.open("/?q=two+people+note")
     tick(page, 0)
     page.get_by_role("button", name="Edit").click()
     page.get_by_role("button", name="Note and tags").click()
     page.get_by_role("textbox", name="Note").fill("from this tab")
-    curation.annotate(read_run(path), text="from another tab", tags=("other",))
+    annotations.annotate(read_run(path), text="from another tab", tags=("other",))
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Someone else changed this note")).to_be_visible()
     expect(page.get_by_test_id("stDialog").get_by_text("from another tab")).to_be_visible()
@@ -348,7 +348,7 @@ def test_a_note_that_was_changed_meanwhile_is_shown_and_not_replaced(visitor, ro
 
 def test_a_run_is_tagged_deleted_and_brought_back(visitor, root):
     plan = make_runs.Plan("passing-by", "A run that comes and goes", done=2, hours_ago=0.01)
-    path = make_runs.ended(root, plan, "interrupted", "stopped")
+    path = make_runs.completed(root, plan, "interrupted", "stopped")
     page = visitor.open("/?q=comes+and+goes")
     tick(page, 0)
     page.get_by_role("button", name="Edit").click()

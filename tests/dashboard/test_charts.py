@@ -1,16 +1,23 @@
 import numpy as np
 import pytest
 
-from dashboard import charts, html_report, theme
-from dashboard import figure as figure_module
-from fercore.labels import FER2013
+from dashboard.charts import (
+    accuracy_charts,
+    calibration_charts,
+    class_charts,
+    dataset_charts,
+    theme,
+)
+from dashboard.charts import base as figure_module
+from dashboard.reports import html
+from fercore.data.labels import FER2013
 from fercore.metrics import reliability
-from fercore.runs import Run
+from fercore.runs.reader import Run
 
 
 def test_recall_bars_carry_their_intervals(runs: dict[str, Run]):
     result = runs["le2019-deep"].results.splits["test"]
-    (bar,) = charts.recall_bars([("A", "#0059a1", result)]).data
+    (bar,) = class_charts.recall_bars([("A", "#0059a1", result)]).data
     fear = result.classes[2]
     assert bar.x == FER2013
     assert bar.y[2] == fear.recall
@@ -21,20 +28,24 @@ def test_recall_bars_carry_their_intervals(runs: dict[str, Run]):
 def test_class_recall_in_the_colors_of_the_classes(runs: dict[str, Run]):
     result = runs["katkar2021-model1-original"].results.splits["test"]
     colors = theme.EMOTION_COLORS["light"]
-    (bar,) = charts.class_recall(result, colors).data
+    (bar,) = class_charts.class_recall(result, colors).data
     assert list(bar.marker.color) == [colors[name] for name in FER2013 if name != "disgust"]
 
 
 def test_distribution_sums_rows_and_columns(runs: dict[str, Run]):
     result = runs["le2019-deep"].results.splits["test"]
-    true, said = charts.class_distribution(result, FER2013, theme.EMOTION_COLORS["dark"]).data
+    true, said = dataset_charts.class_distribution(
+        result, FER2013, theme.EMOTION_COLORS["dark"]
+    ).data
     assert sum(true.y) == sum(said.y) == result.n
     assert true.y[3] == 879
 
 
 def test_forest_has_a_whisker_a_run(runs: dict[str, Run]):
     result = runs["le2019-deep"].results.splits["test"]
-    figure = charts.accuracy_forest([("A", "#0059a1", result), ("B", "#ab3400", result)], 0.663)
+    figure = accuracy_charts.accuracy_forest(
+        [("A", "#0059a1", result), ("B", "#ab3400", result)], 0.663
+    )
     assert [trace.y[0] for trace in figure.data] == ["B", "A"]
     assert figure.data[0].error_x.array[0] == pytest.approx(result.accuracy_high - result.accuracy)
     assert figure.layout.shapes[0].x0 == 0.663
@@ -43,7 +54,7 @@ def test_forest_has_a_whisker_a_run(runs: dict[str, Run]):
 def test_reliability_diagram_counts_every_sample(runs: dict[str, Run]):
     found = runs["le2019-deep"].predictions("test")
     points = reliability(found.probabilities, found.labels)
-    figure = charts.reliability_diagram(points, "#0059a1", "#888888")
+    figure = calibration_charts.reliability_diagram(points, "#0059a1", "#888888")
     bins = figure.data[1]
     assert sum(bins.customdata) == sum(figure.data[2].y) == 3589
     assert np.all(np.array(bins.error_y.array) >= 0)
@@ -52,8 +63,10 @@ def test_reliability_diagram_counts_every_sample(runs: dict[str, Run]):
 def test_the_frontier_joins_what_nothing_beats(runs: dict[str, Run]):
     result = runs["le2019-deep"].results.splits["test"]
 
-    def cost(name: str, value: float, accuracy: float) -> charts.Cost:
-        return charts.Cost(name, "#0059a1", value, result.model_copy(update={"accuracy": accuracy}))
+    def cost(name: str, value: float, accuracy: float) -> accuracy_charts.CostPoint:
+        return accuracy_charts.CostPoint(
+            name, "#0059a1", value, result.model_copy(update={"accuracy": accuracy})
+        )
 
     costs = [
         cost("small", 1e5, 0.60),
@@ -61,29 +74,29 @@ def test_the_frontier_joins_what_nothing_beats(runs: dict[str, Run]):
         cost("large", 1e6, 0.66),
         cost("same but dearer", 2e6, 0.66),
     ]
-    frontier, *points = charts.cost_scatter(costs, "Parameters").data
+    frontier, *points = accuracy_charts.cost_scatter(costs, "Parameters").data
     assert list(frontier.x) == [1e5, 1e6]
     assert [point.name for point in points] == [entry.label for entry in costs]
 
 
 def test_a_figure_is_drawn_once_for_the_same_content():
     counts = {"Training": [3, 4]}
-    figure = charts.class_counts(counts, ["happy", "sad"], {"Training": "#123456"})
-    assert charts.class_counts({"Training": [3, 4]}, ["happy", "sad"], {"Training": "#123456"}) is (
-        figure
-    )
+    figure = dataset_charts.class_counts(counts, ["happy", "sad"], {"Training": "#123456"})
+    assert dataset_charts.class_counts(
+        {"Training": [3, 4]}, ["happy", "sad"], {"Training": "#123456"}
+    ) is (figure)
     assert figure.to_dict() is figure.to_dict()
     counts["Training"].append(5)  # the same list with other content
-    other = charts.class_counts(counts, ["happy", "sad", "fear"], {"Training": "#123456"})
+    other = dataset_charts.class_counts(counts, ["happy", "sad", "fear"], {"Training": "#123456"})
     assert other is not figure
     assert list(other.data[0].y) == [3, 4, 5]
     assert list(figure.data[0].y) == [3, 4]
 
 
 def test_a_report_leaves_the_figures_of_the_page_as_they_are():
-    figure = charts.class_counts({"Test": [3, 4]}, ["happy", "sad"], {"Test": "#123456"})
+    figure = dataset_charts.class_counts({"Test": [3, 4]}, ["happy", "sad"], {"Test": "#123456"})
     before = figure.to_json()
-    html_report.charts([figure])
+    html.charts([figure])
     assert figure.to_json() == before
 
 

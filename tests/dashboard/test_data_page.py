@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import datasets
-from fercore.data import load
+from dashboard.app_pages.data import upload_section
+from fercore.data.registry import load_dataset
 from tests.dashboard import make_runs
 from tests.dashboard.test_pages import open_page
 
@@ -34,18 +34,18 @@ def test_the_page_asks_before_it_replaces_and_undoes(
     place = tmp_path / "data"
     monkeypatch.setenv("FERCORE_DATA", str(place))
     make_runs.faces(place, root)
-    before = load("fer2013", place).fingerprint
+    before = load_dataset("fer2013", place).fingerprint
     app = upload(open_page("data"), ("small.csv", table(7, "Training")))
-    assert load("fer2013", place).fingerprint == before
+    assert load_dataset("fer2013", place).fingerprint == before
     assert "are replaced for everyone" in app.warning[0].value
     press(app, "Cancel")
-    assert load("fer2013", place).fingerprint == before
+    assert load_dataset("fer2013", place).fingerprint == before
     assert not [button for button in app.button if button.label == "Undo: fer2013"]
     app = press(upload(open_page("data"), ("small.csv", table(7, "Training"))), "Replace")
     assert not app.exception
-    assert len(load("fer2013", place)["train"]) == 1
+    assert len(load_dataset("fer2013", place)["train"]) == 1
     app = press(open_page("data"), "Undo: fer2013")
-    assert load("fer2013", place).fingerprint == before
+    assert load_dataset("fer2013", place).fingerprint == before
     assert "is the previous version again" in app.success[0].value
 
 
@@ -63,7 +63,7 @@ def test_uploads_of_one_name_and_of_long_names_are_all_read(
     app = upload(open_page("data"), *files)
     assert not app.exception
     assert not app.error
-    splits = load("fer2013", place)
+    splits = load_dataset("fer2013", place)
     assert [len(splits[role]) for role in splits] == [1, 1, 1]
 
 
@@ -89,7 +89,7 @@ def test_what_cannot_be_read_is_said_and_can_be_left_out(
 def test_any_name_of_an_upload_can_be_a_file(tmp_path: Path, name: str):
     file = io.BytesIO(b"content")
     file.name = name
-    (path,) = datasets.store_uploads([file], tmp_path)
+    (path,) = upload_section.store_uploads([file], tmp_path)
     assert path.read_bytes() == b"content"
     assert path.parent == tmp_path / "0"
     if name.endswith(".tar.xz"):

@@ -6,13 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dashboard import charts, exports, facts, html_report, judged, tables, theme, versus
-from dashboard.comparison import Compared
-from dashboard.shared_images import evaluate_together
+from dashboard.analysis import recommendation, run_properties
+from dashboard.analysis.shared_images import evaluate_together
+from dashboard.charts import accuracy_charts, augmentation_charts, class_charts, theme
+from dashboard.components import baseline_comparison
+from dashboard.components.compared_runs import Compared
+from dashboard.reports import html
+from dashboard.tables import compare_tables, run_tables, runs_table, table_formats
 from fercore import metrics
 from fercore.cli import app
-from fercore.records import UNGROUPED, Results
-from fercore.runs import Run, read_run
+from fercore.evaluation import paired_runs
+from fercore.runs.reader import Run, read_run
+from fercore.runs.schema import UNGROUPED, Results
 
 ROOT = Path(__file__).parents[2] / "runs"
 BY_SUBJECT = "ranjan2023-model1-ckplus-subjects-s0-f3-20261121T120411"
@@ -50,45 +55,47 @@ def test_the_interval_is_that_of_the_stored_groups(run: Run):
 
 
 def test_tables_name_the_groups_beside_n(run: Run, old: Run, independent: Run):
-    table = tables.runs_table([[run], [old], [independent]])
+    table = runs_table.runs_table([[run], [old], [independent]])
     assert table["Groups"].fillna("").tolist() == [GROUPS, UNGROUPED, ""]
     columns = list(table.columns)
     assert columns.index("Groups") == columns.index("n") + 1
     labels = {one.id: one.id for one in (run, independent)}
     colors = theme.run_colors(list(labels), "light")
     results = {one.id: one.results.splits["test"] for one in (run, independent)}
-    headline = tables.headline_table([run, independent], labels, colors, results)
+    headline = compare_tables.headline_table([run, independent], labels, colors, results)
     assert headline["Groups"].fillna("").tolist() == [GROUPS, ""]
-    assert GROUPS in tables.splits_table(run)["Groups"].tolist()
-    assert tables.splits_table(old)["Groups"].tolist() == [UNGROUPED] * 3
-    assert "Groups" not in tables.splits_table(independent)
+    assert GROUPS in run_tables.splits_table(run)["Groups"].tolist()
+    assert run_tables.splits_table(old)["Groups"].tolist() == [UNGROUPED] * 3
+    assert "Groups" not in run_tables.splits_table(independent)
     result = run.results.splits["test"]
-    by_class = tables.class_table(result)["Groups"].tolist()
+    by_class = run_tables.class_table(result)["Groups"].tolist()
     angry = result.classes[0]
     assert by_class[0] == f"by subject, {angry.groups} group{'s' * (angry.groups != 1)}"
-    assert "Groups" not in tables.class_table(independent.results.splits["test"])
+    assert "Groups" not in run_tables.class_table(independent.results.splits["test"])
 
 
 def test_exports_and_reports_hold_them(run: Run):
-    table = tables.splits_table(run)
+    table = run_tables.splits_table(run)
     for text in (
-        exports.as_csv(table),
-        exports.as_markdown(table),
-        exports.as_latex(table),
-        html_report.table(table),
+        table_formats.as_csv(table),
+        table_formats.as_markdown(table),
+        table_formats.as_latex(table),
+        html.table(table),
     ):
         assert GROUPS in text
 
 
 def test_texts_beside_an_interval(run: Run, old: Run, independent: Run):
     result = run.results.splits["test"]
-    assert facts.sample_size(run, result) == f"n = {result.n}, {GROUPS}"
+    assert run_properties.sample_size(run, result) == f"n = {result.n}, {GROUPS}"
     before = old.results.splits["test"]
-    assert facts.sample_size(old, before) == f"n = {result.n}, {UNGROUPED}"
-    assert facts.class_size(old, before, before.classes[0]).endswith(UNGROUPED)
-    assert "group" in facts.class_size(run, result, result.classes[0])
-    assert facts.sample_size(independent, independent.results.splits["test"]) == "n = 3,589"
-    figure = charts.accuracy_forest([("ours", "#123456", result)])
+    assert run_properties.sample_size(old, before) == f"n = {result.n}, {UNGROUPED}"
+    assert run_properties.class_size(old, before, before.classes[0]).endswith(UNGROUPED)
+    assert "group" in run_properties.class_size(run, result, result.classes[0])
+    assert (
+        run_properties.sample_size(independent, independent.results.splits["test"]) == "n = 3,589"
+    )
+    figure = accuracy_charts.accuracy_forest([("ours", "#123456", result)])
     assert GROUPS in figure.data[0].hovertemplate
 
 
@@ -96,9 +103,9 @@ def test_a_recall_names_the_groups_of_its_class(run: Run, independent: Run):
     result = run.results.splits["test"]
     colors = theme.class_colors(run.results.class_names, "light")
     seen = [entry for entry in result.classes if entry.support]
-    bars = charts.class_recall(result, colors).data[0]
+    bars = class_charts.class_recall(result, colors).data[0]
     assert [row[3] for row in bars.customdata] == [f", groups: {e.groups}" for e in seen]
-    plain = charts.recall_bars([("a", "#123456", independent.results.splits["test"])]).data[0]
+    plain = class_charts.recall_bars([("a", "#123456", independent.results.splits["test"])]).data[0]
     assert {row[3] for row in plain.customdata} == {""}
 
 
@@ -110,16 +117,18 @@ def test_a_comparison_names_the_groups_or_that_they_are_unknown(
         if not known:
             said = replace(said, groups=None, group_kind="")
         runs = [first, replace(first, path=Path("another"))]
-        evaluations = evaluate_together(runs, "test", lambda run, dropped: judged.judge(said))
+        evaluations = evaluate_together(
+            runs, "test", lambda run, dropped: paired_runs.sample_predictions(said)
+        )
         monkeypatch.setattr(
-            versus.cached,
+            baseline_comparison.comparison_cache,
             "paired",
-            lambda runs, split, one, other: judged.compare(*evaluations.pair(one, other)),
+            lambda runs, split, one, other: paired_runs.compare_pair(*evaluations.pair(one, other)),
         )
         names = {one.id: one.id for one in runs}
         colors = theme.run_colors(list(names), "light")
         view = Compared(runs, names, colors, "test", "Test", evaluations)
-        return versus.table(view, first)
+        return baseline_comparison.table(view, first)
 
     assert compared(run)["Groups"].tolist() == [GROUPS]
     assert compared(old, known=False)["Groups"].tolist() == [UNGROUPED]
@@ -130,7 +139,7 @@ def test_an_accuracy_by_strength_has_intervals_by_group():
     right = [np.repeat(np.arange(40) < hits, 5) for hits in (36, 20)]
     groups = np.repeat(np.arange(40), 5).astype(str)
     grouped, alone = (
-        charts.strength_curve([0, 1], right, known, "Rotation", "#123456").data[0]
+        augmentation_charts.strength_curve([0, 1], right, known, "Rotation", "#123456").data[0]
         for known in (groups, None)
     )
     assert list(grouped.y) == [0.9, 0.5]
@@ -152,7 +161,7 @@ def test_the_network_to_use_is_near_the_best_by_the_error_of_groups(run: Run):
         splits = run.results.splits | {"validation": split}
         results = run.results.model_copy(update={"splits": splits, "parameters": parameters})
         made.append(replace(run, path=Path(name), results=results))
-    assert facts.chosen(made).id == "small"
+    assert recommendation.recommended_run(made).id == "small"
 
 
 def test_the_command_line_names_the_groups(run: Run, capsys):

@@ -16,18 +16,29 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import asking, camera, formats, photo, reports
-from fercore import ablations, curation, goals, metrics, papers
-from fercore.combine import combine
-from fercore.config import AugmentationConfig, RunConfig, load_config
-from fercore.data import load, store
-from fercore.data.audit import Audit
-from fercore.foreign import import_predictions
-from fercore.labels import FER2013
-from fercore.runs import Run, list_runs, read_run
+from dashboard import formats
+from dashboard.app_pages.live import sections as live_sections
+from dashboard.app_pages.photo import saliency
+from dashboard.app_pages.photo import sections as photo_sections
+from dashboard.components import model_picker
+from dashboard.reports import builder
+from fercore import metrics
+from fercore.config.augmentation import AugmentationConfig
+from fercore.config.loading import load_config
+from fercore.config.run import RunConfig
+from fercore.data import store
+from fercore.data.labels import FER2013
+from fercore.data.quality import Audit
+from fercore.data.registry import load_dataset
+from fercore.importers.import_run import import_predictions
+from fercore.inference.ensemble import combine
+from fercore.reproduction import ablations, goals, papers, published_figures
+from fercore.runs import annotations
+from fercore.runs.listing import list_runs
+from fercore.runs.reader import Run, read_run
 from tests.dashboard import make_runs
 
-APP = str(Path(__file__).parents[2] / "dashboard" / "main.py")
+APP = str(Path(__file__).parents[2] / "dashboard" / "navigation.py")
 RUNS = Path(__file__).parents[2] / "runs"
 PAGES = ("runs", "compare", "confusion", "run", "papers")  # those of runs alone
 
@@ -38,7 +49,7 @@ def open_page(name: str, opened: Sequence[str] = (), **query: str | list[str]) -
     for key in opened:
         app.session_state[key] = True
     if name != "runs":
-        app.switch_page(f"app_pages/{name}.py")
+        app.switch_page(f"app_pages/{name}/{name}.py")
     for key, value in query.items():
         app.query_params[key] = value
     app.run()
@@ -76,7 +87,7 @@ def test_without_runs_a_page_says_what_to_do(empty: Path, page: str):
 
 
 def test_without_runs_the_published_figures_stand_alone(empty: Path):
-    whole = sum(not row.class_name for row in papers.rows())
+    whole = sum(not row.class_name for row in published_figures.rows())
     app = open_page("papers")
     assert "Not trained yet 18" in words(app)
     assert "fercore papers --train khopkar2021-honest  # 25" in words(app)
@@ -366,7 +377,7 @@ def test_pages_show_runs_that_start_were_killed_or_diverged(root: Path):
     (starting.path / "environment.json").unlink()
     killed = make_runs.killed(root, plans[1])
     said = "the training loss of epoch 6 is nan"
-    diverged = make_runs.ended(root, plans[2], "diverged", said)
+    diverged = make_runs.completed(root, plans[2], "diverged", said)
     open_page("runs")
     page = words(open_page("run", run=starting.path.name))
     assert "To train it" not in page
@@ -487,7 +498,7 @@ def test_runs_are_set_against_a_baseline(runs: dict[str, Run]):
 
 def test_markup_in_a_title_stays_text(root: Path):
     plan = make_runs.Plan("markup", "![x](http://example.com/x.png) **bold** $x$ <b>", done=2)
-    path = make_runs.ended(root, plan, "failed", "![y](http://example.com/y.png)")
+    path = make_runs.completed(root, plan, "failed", "![y](http://example.com/y.png)")
     said = words(open_page("run", run=path.name))
     assert "![" not in said
     assert r"\*\*bold\*\*" in said
@@ -501,7 +512,7 @@ import sys
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file({APP!r}, default_timeout=60)
 if {page!r} != "runs":
-    app.switch_page("app_pages/{page}.py")
+    app.switch_page("app_pages/{page}/{page}.py")
     app.query_params["runs"] = {run_ids!r}
     app.query_params["run"] = {run_ids[0]!r}
 app.run()
@@ -524,7 +535,12 @@ print(sorted(heavy & set(sys.modules)))
 def test_dashboard_imports_neither_training_nor_the_command_line():
     for file in (Path(APP).parent).rglob("*.py"):
         source = file.read_text()
-        for forbidden in ("fercore.cli", "fercore.train", "import keras", "import tensorflow"):
+        for forbidden in (
+            "fercore.cli",
+            "fercore.training.trainer",
+            "import keras",
+            "import tensorflow",
+        ):
             assert forbidden not in source, file
 
 
@@ -534,7 +550,8 @@ def test_no_module_takes_a_standard_name():
 
 
 def test_pages_are_thin():
-    for file in (Path(APP).parent / "app_pages").glob("*.py"):
+    for folder in (Path(APP).parent / "app_pages").glob("[a-z]*"):
+        file = folder / f"{folder.name}.py"
         assert len(file.read_text().splitlines()) < 130
         assert "numpy" not in file.read_text()
 
@@ -645,8 +662,8 @@ def test_a_run_has_one_name_on_all_pages(root: Path, runs: dict[str, Run]):
 def test_what_a_page_cannot_show_stays_picked(root: Path, runs: dict[str, Run]):
     picked = [runs["le2019-deep"].id, runs["khopkar2021"].id]
     app = open_page("compare", runs=picked)
-    app.switch_page("app_pages/confusion.py").run()
-    app.switch_page("app_pages/compare.py").run()
+    app.switch_page("app_pages/confusion/confusion.py").run()
+    app.switch_page("app_pages/compare/compare.py").run()
     assert app.query_params["runs"] == picked
 
 
@@ -660,10 +677,10 @@ def test_of_a_parameter_that_stands_twice_the_first_counts_everywhere(
 
 def test_the_report_of_a_run_says_what_its_page_warns_of(runs: dict[str, Run]):
     run = runs["katkar2021-model1-original"]
-    said = reports.of_run(run, "test")()
+    said = builder.of_run(run, "test")()
     assert "Scored without disgust" in said
     assert "On all 3,589 test images it is" in said
-    assert "drawn by code" in reports.of_run(runs["synthetic-quick"], "test")()
+    assert "drawn by code" in builder.of_run(runs["synthetic-quick"], "test")()
 
 
 def test_a_network_that_was_there_before_the_results_is_none_of_theirs(runs: dict[str, Run]):
@@ -697,7 +714,7 @@ def test_live_says_what_is_wrong_with_yunet(
     results["onnx"] = json.loads((network.parent / "results.json").read_bytes())["onnx"]
     (run.path / "results.json").write_text(json.dumps(results))
     app = AppTest.from_file(APP, default_timeout=30)
-    app.switch_page("app_pages/live.py")
+    app.switch_page("app_pages/live/live.py")
     app.query_params["networks"] = [run.id]
     app.run()
     assert not app.exception
@@ -706,10 +723,10 @@ def test_live_says_what_is_wrong_with_yunet(
 
 
 def test_turn_servers_carry_their_secret(monkeypatch: pytest.MonkeyPatch):
-    assert camera.ice_servers() == []
+    assert live_sections.ice_servers() == []
     named = "stun:one.example:3478, turn:two.example?transport=udp|ann|s3cret,"
     monkeypatch.setenv("FERCORE_ICE_SERVERS", named)
-    assert camera.ice_servers() == [
+    assert live_sections.ice_servers() == [
         {"urls": "stun:one.example:3478"},
         {"urls": "turn:two.example?transport=udp", "username": "ann", "credential": "s3cret"},
     ]
@@ -717,8 +734,8 @@ def test_turn_servers_carry_their_secret(monkeypatch: pytest.MonkeyPatch):
 
 def test_pins_tags_and_the_archive(root: Path, runs: dict[str, Run]):
     pinned, archived = runs["le2019-shallow"], runs["le2019-deep"]
-    curation.annotate(pinned, pinned=True, tags=("gold",), text="the one to beat")
-    curation.annotate(archived, archived=True)
+    annotations.annotate(pinned, pinned=True, tags=("gold",), text="the one to beat")
+    annotations.annotate(archived, archived=True)
     app = open_page("runs")
     (real, *_) = (frame.value for frame in app.dataframe)
     assert real.index[0] == pinned.id
@@ -733,7 +750,7 @@ def test_pins_tags_and_the_archive(root: Path, runs: dict[str, Run]):
 
 
 def test_a_deleted_run_can_be_restored_from_the_page(root: Path, runs: dict[str, Run]):
-    curation.delete(runs["le2019-shallow"])
+    annotations.delete(runs["le2019-shallow"])
     app = open_page("runs")
     (button,) = (b for b in app.button if b.label == "Restore")
     button.click().run()
@@ -744,7 +761,7 @@ def test_a_deleted_run_can_be_restored_from_the_page(root: Path, runs: dict[str,
 def test_an_imported_run_stands_beside_our_own(root: Path, runs: dict[str, Run], tmp_path: Path):
     data = tmp_path / "data"
     make_runs.faces(data, root)
-    splits = load("fer2013", data)
+    splits = load_dataset("fer2013", data)
     names = splits.class_names
     table = pd.DataFrame(np.full((3589, 7), 0.1), columns=list(names))
     table[names[3]] = 0.4
@@ -769,11 +786,11 @@ def test_predicted_classes_without_probabilities_are_shown_without_calibration(
 ):
     data = tmp_path / "data"
     make_runs.faces(data, root)
-    test = load("fer2013", data)["test"]
+    test = load_dataset("fer2013", data)["test"]
     said = [FER2013[place] for place in np.where(np.arange(len(test)) % 3, test.labels, 3)]
     pd.DataFrame({"id": test.ids, "predicted": said}).to_csv(tmp_path / "theirs.csv", index=False)
     config = RunConfig(name="theirs", title="Theirs", dataset="fer2013", model="theirs")
-    splits = load("fer2013", data)
+    splits = load_dataset("fer2013", data)
     path = import_predictions({"test": tmp_path / "theirs.csv"}, config, splits, root, "import")
     pair = [runs["le2019-deep"].id, path.name]
     app = open_page("compare", runs=pair)
@@ -800,7 +817,7 @@ def test_an_ensemble_without_a_network_is_shown_but_not_offered_for_photos(
     first, second = read_run(runs["le2019-deep"].path), read_run(runs["le2019-shallow"].path)
     path = combine(
         [first, second],
-        load("fer2013", made_data),
+        load_dataset("fer2013", made_data),
         root,
         name="selected",
         title="Two networks",
@@ -818,7 +835,7 @@ def test_an_ensemble_without_a_network_is_shown_but_not_offered_for_photos(
     assert f"The geometric mean probability of `{first.id}`, `{second.id}`" in said
     assert "chosen on PublicTest among 5 runs" in said
     assert "has no network of its own" in said
-    offered = asking.networks(list_runs(root))
+    offered = model_picker.networks(list_runs(root))
     assert path.name not in offered
     for page in ("photo", "live"):
         open_page(page)
@@ -834,7 +851,7 @@ def test_trust_follows_from_the_matrix(root: Path, runs: dict[str, Run]):
     alarms = sum(row[place] for row in result.confusion) - hits
     sensitivity, specificity = hits / 55, 1 - alarms / (3589 - 55)
     row = table[table["Class"] == "disgust"].iloc[0]
-    expected = metrics.predictive_value(sensitivity, specificity, 0.001)
+    expected = metrics.positive_predictive_value(sensitivity, specificity, 0.001)
     assert row["Right there"] == pytest.approx(100 * expected)
     assert row["Right here"] == pytest.approx(100 * hits / (hits + alarms))
 
@@ -864,7 +881,7 @@ def test_latency_is_shown_where_it_was_measured(root: Path, runs: dict[str, Run]
 def test_the_augmentation_page_shows_what_training_feeds(
     empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from fercore.preview import preview
+    from fercore.augmentation.preview import preview
 
     monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
     policy = {"rotation": "20", "shear": "0", "horizontal_flip": "0", "cutmix": "1", "seed": "3"}
@@ -952,7 +969,7 @@ def test_the_data_page_shows_flaws(root: Path, tmp_path: Path, monkeypatch: pyte
     clean = words(open_page("data"))
     assert "Nothing of what is looked for" in clean
 
-    splits = load("fer2013", tmp_path / "data")
+    splits = load_dataset("fer2013", tmp_path / "data")
     parts = {role: splits[role].take(np.arange(len(splits[role]))) for role in splits}
     parts["test"].images[0] = parts["train"].images[4]  # angry and fear
     parts["test"].images[1] = 0
@@ -971,7 +988,7 @@ def test_the_data_page_shows_an_aligned_dataset(
     place = tmp_path / "data"
     monkeypatch.setenv("FERCORE_DATA", str(place))
     make_runs.faces(place, root)
-    source = load("fer2013", place)
+    source = load_dataset("fer2013", place)
     derived = store.Derivation(
         dataset="fer2013",
         fingerprint=source.fingerprint,
@@ -1008,16 +1025,21 @@ def test_photos_that_are_shown_are_the_last_to_be_forgotten(monkeypatch: pytest.
             asked.append(int(image[0, 0, 0]))
             return [str(image[0, 0, 0])]
 
-    monkeypatch.setattr(photo, "_MOST_KEPT", 6)
-    monkeypatch.setattr(photo, "_predictor", lambda view: Counting())
+    monkeypatch.setattr(saliency, "MAX_KEPT", 6)
+    monkeypatch.setattr(photo_sections, "_predictor", lambda view: Counting())
     monkeypatch.setattr(
-        photo, "decode_photo", lambda content, name, **_: np.full((1, 1, 3), int(name), np.uint8)
+        photo_sections,
+        "decode_photo",
+        lambda content, name, **_: np.full((1, 1, 3), int(name), np.uint8),
     )
-    monkeypatch.setattr(photo.st, "session_state", {})
-    given = [photo.Given(str(number), f"digest-{number}", lambda: b"") for number in range(4)]
-    views = [photo.View({}, finder, False, 0.0, None, "") for finder in ("haar", "yunet")]
+    monkeypatch.setattr(photo_sections.st, "session_state", {})
+    given = [
+        photo_sections.UploadedPhoto(str(number), f"digest-{number}", lambda: b"")
+        for number in range(4)
+    ]
+    views = [photo_sections.View({}, finder, False, 0.0, None, "") for finder in ("haar", "yunet")]
     for view in (*views, views[0], views[0]):
-        assert list(photo.judge(given, view)) == [one.digest for one in given]
+        assert list(photo_sections.predict_photos(given, view)) == [one.digest for one in given]
     # Two of the first four had gone, and nothing that is shown does.
     assert asked == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
 

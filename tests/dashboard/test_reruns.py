@@ -13,30 +13,28 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import (
-    cached,
-    confusions,
-    datasets,
-    exports,
-    facts,
-    matrix,
-    own,
-    published,
-    report,
-    reports,
-    tables,
-)
-from fercore import ablations, curation, goals, papers, runs
+from dashboard.analysis import run_properties
+from dashboard.app_pages.confusion import sections as confusion_sections
+from dashboard.app_pages.data import sections as data_sections
+from dashboard.app_pages.papers import goals_and_ablations, published
+from dashboard.app_pages.run import sections as run_sections
+from dashboard.charts import confusion_matrix
+from dashboard.components import export_menu
+from dashboard.reports import builder
+from dashboard.state import comparison_cache, network_cache, run_cache
+from dashboard.tables import run_tables
 from fercore.data import store
-from fercore.data.audit import Audit
-from fercore.labels import FER2013
-from fercore.recorder import RunWriter
-from fercore.records import Notes
+from fercore.data.labels import FER2013
+from fercore.data.quality import Audit
+from fercore.reproduction import ablations, goals, papers
+from fercore.runs import annotations, reader
+from fercore.runs.schema import Notes
+from fercore.runs.writer import RunWriter
 from tests.dashboard import make_runs
 from tests.photos import astronaut, encoded
 from tests.tiny import make_splits
 
-APP = str(Path(__file__).parents[2] / "dashboard" / "main.py")
+APP = str(Path(__file__).parents[2] / "dashboard" / "navigation.py")
 COMMITTED = Path(__file__).parents[2] / "runs"
 TINY = "facet-tiny-s0-20261121T151906"
 DEEP = "le2019-deep-s0-20261121T052505"
@@ -45,7 +43,7 @@ DEEP = "le2019-deep-s0-20261121T052505"
 def page(name: str, **query: str | list[str]) -> AppTest:
     app = AppTest.from_file(APP, default_timeout=60)
     if name != "runs":
-        app.switch_page(f"app_pages/{name}.py")
+        app.switch_page(f"app_pages/{name}/{name}.py")
     for key, value in query.items():
         app.query_params[key] = value
     return rerun(app)
@@ -87,7 +85,7 @@ def test_tables_of_papers_goals_and_ablations_are_computed_once(
             (papers, "compare"),
             (goals, "compare"),
             (ablations, "compare"),
-            (runs, "read_run"),
+            (reader, "read_run"),
         )
     ]
     rerun(app)
@@ -105,12 +103,12 @@ def test_closed_sections_and_menus_compute_nothing(
         counted(monkeypatch, module, name)
         for module, name in (
             (published, "class_table"),
-            (matrix, "confusion"),
-            (own, "change_table"),
-            (tables, "layer_table"),
-            (reports, "of_comparison"),
-            (reports, "of_run"),
-            (exports, "_made"),
+            (confusion_matrix, "confusion"),
+            (goals_and_ablations, "change_table"),
+            (run_tables, "layer_table"),
+            (builder, "of_comparison"),
+            (builder, "of_run"),
+            (export_menu, "_made"),
         )
     ]
     both = {"runs": [TINY, DEEP]}
@@ -135,14 +133,14 @@ def test_which_networks_take_a_dataset_is_found_once_and_follows_the_disk(
 ):
     splits = SimpleNamespace(name="fer2013", class_names=FER2013)
     path = committed / TINY / "model.onnx"
-    assert TINY not in cached.runs_on(splits)
+    assert TINY not in network_cache.runs_on(splits)
     shutil.copyfile(COMMITTED / TINY / "model.onnx", path)
-    assert TINY in cached.runs_on(splits)
-    calls = counted(monkeypatch, cached, "has_network")
-    assert TINY in cached.runs_on(splits)
+    assert TINY in network_cache.runs_on(splits)
+    calls = counted(monkeypatch, run_cache, "has_network")
+    assert TINY in network_cache.runs_on(splits)
     assert calls == []
     path.unlink()
-    assert TINY not in cached.runs_on(splits)
+    assert TINY not in network_cache.runs_on(splits)
 
 
 def test_a_link_to_matrices_opens_their_section(committed: Path):
@@ -165,7 +163,7 @@ def test_a_figure_of_papers_follows_the_results_on_the_disk(committed: Path):
     results.write_text(json.dumps(fields))  # in place
     rerun(app)
     assert ours() == 12.5 != before
-    curation.delete(runs.read_run(committed / DEEP))
+    annotations.delete(reader.read_run(committed / DEEP))
     rerun(app)
     assert np.isnan(ours())
 
@@ -173,8 +171,8 @@ def test_a_figure_of_papers_follows_the_results_on_the_disk(committed: Path):
 def test_a_study_follows_the_logs_and_predictions_on_the_disk(committed: Path):
     study = next(study for study in ablations.studies() if study.key == "recipe")
 
-    def line(key: str) -> ablations.Line:
-        lines = cached.ablation_lines(study, cached.list_runs())
+    def line(key: str) -> ablations.AblationResult:
+        lines = comparison_cache.ablation_lines(study, run_cache.list_runs())
         return next(line for line in lines if line.change.key == key)
 
     before = line("mixup")
@@ -205,22 +203,22 @@ def test_a_note_an_epoch_and_a_deletion_show_at_the_next_rerun(root: Path):
     (running / "status.json").write_text(json.dumps(status | {"epoch": 33}))
     rerun(app)
     assert "33 of 40" in table()["Epochs"].tolist()
-    curation.delete(runs.read_run(deep))
+    annotations.delete(reader.read_run(deep))
     rerun(app)
     assert len(table()) == count - 1
 
 
 def test_labels_are_unique_and_read_nothing(root: Path, monkeypatch: pytest.MonkeyPatch):
-    found = cached.list_runs()
-    expected = facts.labels(found)
-    assert cached.labels(found[:3]) == {run.id: expected[run.id] for run in found[:3]}
-    cached.labels(found)[found[0].id] = "changed by a page"
-    assert cached.labels(found) == expected
+    found = run_cache.list_runs()
+    expected = run_properties.labels(found)
+    assert run_cache.labels(found[:3]) == {run.id: expected[run.id] for run in found[:3]}
+    run_cache.labels(found)[found[0].id] = "changed by a page"
+    assert run_cache.labels(found) == expected
     calls = counted(monkeypatch, os, "stat") + counted(monkeypatch, os, "scandir")
-    cached.labels(found)
+    run_cache.labels(found)
     assert calls == []
     shutil.copytree(found[0].path, root / "copied")
-    assert cached.labels(cached.list_runs())[found[0].id] == found[0].id
+    assert run_cache.labels(run_cache.list_runs())[found[0].id] == found[0].id
 
 
 def test_every_page_scans_the_folder_of_runs_once(root: Path, monkeypatch: pytest.MonkeyPatch):
@@ -233,7 +231,7 @@ def test_every_page_scans_the_folder_of_runs_once(root: Path, monkeypatch: pytes
         ("papers", {}),
     ):
         app = page(name, **query)
-        scans = counted(monkeypatch, cached.Shelf, "all")
+        scans = counted(monkeypatch, run_cache.Shelf, "all")
         rerun(app)
         assert len(scans) == 1, name
         monkeypatch.undo()
@@ -243,23 +241,23 @@ def test_every_page_scans_the_folder_of_runs_once(root: Path, monkeypatch: pytes
 def test_differences_from_a_baseline_follow_the_predictions(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    baseline, *others = [run for run in cached.list_runs() if run.results and run.experiment]
+    baseline, *others = [run for run in run_cache.list_runs() if run.results and run.experiment]
     others = [run for run in others if run.experiment.dataset == baseline.experiment.dataset]
-    first = cached.accuracy_deltas(baseline, others)
-    computed = counted(monkeypatch, cached, "_accuracy_delta")
-    assert cached.accuracy_deltas(baseline, others) == first
+    first = comparison_cache.accuracy_deltas(baseline, others)
+    computed = counted(monkeypatch, comparison_cache, "_accuracy_delta")
+    assert comparison_cache.accuracy_deltas(baseline, others) == first
     assert computed == []
     (others[0].path / "predictions.npz").unlink()
-    changed = cached.accuracy_deltas(baseline, others)
+    changed = comparison_cache.accuracy_deltas(baseline, others)
     assert computed == ["_accuracy_delta"]
     assert first[others[0].id] is not None
     assert changed[others[0].id] is None
     # Bounded: what was asked for longest ago goes first, and is computed again.
-    monkeypatch.setattr(cached, "_MOST_DELTAS", 1)
+    monkeypatch.setattr(comparison_cache, "_MOST_DELTAS", 1)
     os.utime(others[1].path / "predictions.npz")
-    assert cached.accuracy_deltas(baseline, others) == changed
+    assert comparison_cache.accuracy_deltas(baseline, others) == changed
     computed.clear()
-    assert cached.accuracy_deltas(baseline, others) == changed
+    assert comparison_cache.accuracy_deltas(baseline, others) == changed
     assert len(computed) == len(others)
 
 
@@ -271,7 +269,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [(datasets, "data"), (confusions, "confusion"), (report, "run")]
+    ("module", "name"),
+    [(data_sections, "data"), (confusion_sections, "confusion"), (run_sections, "run")],
 )
 def test_a_gallery_makes_the_faces_of_its_page_alone(
     installed: None,
@@ -289,11 +288,11 @@ def test_a_gallery_makes_the_faces_of_its_page_alone(
 def test_photos_are_decoded_once_and_seen_by_their_visitor_alone(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    from dashboard import photo
+    from dashboard.app_pages.photo import sections as photo_sections
 
     monkeypatch.setenv("FERCORE_RUNS", str(COMMITTED))
-    decoded = counted(monkeypatch, photo, "decode_photo")
-    encodings = counted(monkeypatch, photo, "jpeg_address")
+    decoded = counted(monkeypatch, photo_sections, "decode_photo")
+    encodings = counted(monkeypatch, photo_sections, "jpeg_address")
     one, other = (page("photo", networks=TINY) for _ in range(2))
     one.file_uploader(key="photos").set_value(("me.jpg", encoded(astronaut()), "image/jpeg"))
     for _ in range(3):

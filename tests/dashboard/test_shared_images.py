@@ -5,15 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dashboard import cached, shared_images
-from dashboard.shared_images import Evaluations
-from fercore.config import load_config
-from fercore.runs import Run
+from dashboard.analysis import shared_images
+from dashboard.analysis.shared_images import Evaluations
+from dashboard.state import comparison_cache
+from fercore.config.loading import load_config
+from fercore.runs.reader import Run
 
 
 def together(runs: list[Run], split: str = "test") -> Evaluations:
     return shared_images.evaluate_together(
-        runs, split, lambda run, dropped: cached.judged_samples(run, split, dropped)
+        runs, split, lambda run, dropped: comparison_cache.sample_predictions(run, split, dropped)
     )
 
 

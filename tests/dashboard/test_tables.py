@@ -3,20 +3,23 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from dashboard import cached, facts, tables, theme
-from fercore.runs import Run
+from dashboard.analysis import run_properties
+from dashboard.charts import theme
+from dashboard.state import run_cache
+from dashboard.tables import compare_tables, run_tables, runs_table
+from fercore.runs.reader import Run
 
 
 def test_runs_table_holds_the_figures(runs: dict[str, Run]):
     run, dropped = runs["le2019-deep"], runs["katkar2021-model1-original"]
-    table = tables.runs_table([[run], [dropped], [runs["failed-run"]]])
+    table = runs_table.runs_table([[run], [dropped], [runs["failed-run"]]])
     test = run.results.splits["test"]
     row = table.loc[run.id]
     assert row["Accuracy"] == pytest.approx(test.accuracy * 100)
     assert row["n"] == 3589
     assert row["Scored"] == ["all 7"]
     assert row["All classes"] == row["Accuracy"]
-    assert row["Worst class"] == facts.worst_class(test).name
+    assert row["Worst class"] == run_properties.worst_class(test).name
     assert row["Parameters"] == run.results.parameters
     assert row["Training time"] == pd.Timedelta(round(run.results.train_seconds), unit="s")
     row = table.loc[dropped.id]
@@ -30,9 +33,9 @@ def test_runs_table_holds_the_figures(runs: dict[str, Run]):
 
 
 def test_every_run_has_a_row(runs: dict[str, Run]):
-    table = tables.runs_table([[run] for run in runs.values()])
+    table = runs_table.runs_table([[run] for run in runs.values()])
     assert list(table.index) == [run.id for run in runs.values()]
-    assert tables.runs_table([]).empty
+    assert runs_table.runs_table([]).empty
 
 
 @pytest.mark.parametrize(
@@ -48,21 +51,24 @@ def test_every_run_has_a_row(runs: dict[str, Run]):
 )
 def test_select_runs(runs: dict[str, Run], text, dataset, states, expected):
     everything = [run for run in runs.values() if run.config]
-    found = tables.select_runs(everything, text, dataset, states)
+    found = runs_table.select_runs(everything, text, dataset, states)
     assert {run.config.name for run in found} == expected
 
 
 def test_problems_in_one_line(runs: dict[str, Run]):
-    table = tables.problems_table([runs["holiday-pictures"], runs["torn-s0-20250101T000000"]])
+    table = runs_table.problems_table([runs["holiday-pictures"], runs["torn-s0-20250101T000000"]])
     assert table["Problem"][0] == "no config.json: not a run directory of this package"
     assert "\n" not in table["Problem"][1]
 
 
 def test_headline_table_leaves_gaps(runs: dict[str, Run]):
     pair = [runs["le2019-deep"], runs["khopkar2021"]]
-    labels, colors = facts.labels(pair), theme.run_colors([run.id for run in pair], "light")
+    labels, colors = (
+        run_properties.labels(pair),
+        theme.run_colors([run.id for run in pair], "light"),
+    )
     unique = pair[0].results.splits["test_unique"]
-    table = tables.headline_table(pair, labels, colors, {pair[0].id: unique})
+    table = compare_tables.headline_table(pair, labels, colors, {pair[0].id: unique})
     assert table["Accuracy"][0] == pytest.approx(unique.accuracy * 100)
     assert table["n"][0] == unique.n
     assert pd.isna(table["Accuracy"][1])
@@ -71,7 +77,7 @@ def test_headline_table_leaves_gaps(runs: dict[str, Run]):
 
 def test_class_table(runs: dict[str, Run]):
     result = runs["katkar2021-model1-original"].results.splits["test"]
-    table = tables.class_table(result).set_index("Class")
+    table = run_tables.class_table(result).set_index("Class")
     assert table.loc["happy", "Samples"] == 879
     assert table.loc["happy", "Recall"] == pytest.approx(result.classes[3].recall * 100)
     assert pd.isna(table.loc["disgust", "Recall"])
@@ -79,7 +85,7 @@ def test_class_table(runs: dict[str, Run]):
 
 
 def test_splits_table(runs: dict[str, Run]):
-    table = tables.splits_table(runs["katkar2021-model1-original"])
+    table = run_tables.splits_table(runs["katkar2021-model1-original"])
     assert list(table["Split"]) == [
         "PrivateTest",
         "PrivateTest without repeats",
@@ -91,42 +97,42 @@ def test_splits_table(runs: dict[str, Run]):
 
 def test_differences_only(runs: dict[str, Run]):
     pair = [runs["le2019-deep"], runs["le2019-shallow"]]
-    labels = facts.labels(pair)
-    table = tables.differences_table(pair, labels).set_index("Field")
+    labels = run_properties.labels(pair)
+    table = compare_tables.differences_table(pair, labels).set_index("Field")
     assert table.loc["augmentation.rotation"].tolist() == ["10", "0"]
     assert table.loc["augmentation.horizontal_flip"].tolist() == ["yes", "no"]
     assert table.loc["model_options.variant"].tolist() == ["–", "shallow"]
     assert table.loc["ran on: device"].tolist() == ["NVIDIA H200", "Intel Xeon, 2 cores"]
     assert "model" not in table.index
     assert "title" not in table.index
-    everything = tables.differences_table(pair, labels, equal=True)
+    everything = compare_tables.differences_table(pair, labels, equal=True)
     assert "model" in set(everything["Field"])
-    assert tables.differences_table([pair[0]], labels).empty
+    assert compare_tables.differences_table([pair[0]], labels).empty
 
 
 def test_layers_and_network(runs: dict[str, Run]):
     run = runs["le2019-deep"]
-    layers = cached.layers(run)
-    table = tables.layer_table(layers)
+    layers = run_cache.layers(run)
+    table = run_tables.layer_table(layers)
     assert table["Parameters"].sum() == run.results.parameters
     assert table["Output"][1] == "46 × 46 × 32"
-    labels, colors = facts.labels([run]), theme.run_colors([run.id], "light")
-    row = tables.network_table([run], labels, colors, {run.id: layers}).iloc[0]
+    labels, colors = run_properties.labels([run]), theme.run_colors([run.id], "light")
+    row = compare_tables.network_table([run], labels, colors, {run.id: layers}).iloc[0]
     assert row["Parameters"] == run.results.parameters
     assert row["Heaviest layer"].startswith("hidden, 93")
 
 
 def test_provenance(runs: dict[str, Run]):
-    table = tables.provenance_table(runs["le2019-deep"]).set_index("What")["Value"]
+    table = run_tables.provenance_table(runs["le2019-deep"]).set_index("What")["Value"]
     assert table["Device"] == "NVIDIA H200"
     assert table["Package keras"] == "3.15.1"
     assert table["Checkpoint"].startswith("epoch ")
-    assert "Folder" in tables.provenance_table(runs["holiday-pictures"])["What"].tolist()
+    assert "Folder" in run_tables.provenance_table(runs["holiday-pictures"])["What"].tolist()
 
 
 def test_provenance_says_what_was_excluded_from_training(runs: dict[str, Run]):
     run = runs["le2019-deep"]
-    assert "Excluded from training" not in tables.provenance_table(run)["What"].tolist()
+    assert "Excluded from training" not in run_tables.provenance_table(run)["What"].tolist()
     protocol = run.config.protocol.model_copy(update={"exclude": "./doubtful.csv"})
     excluded = {"excluded_images": 1234, "excluded_sha256": "ab12"}
     run = replace(
@@ -134,13 +140,13 @@ def test_provenance_says_what_was_excluded_from_training(runs: dict[str, Run]):
         config=run.config.model_copy(update={"protocol": protocol}),
         environment=run.environment.model_copy(update=excluded),
     )
-    table = tables.provenance_table(run).set_index("What")["Value"]
+    table = run_tables.provenance_table(run).set_index("What")["Value"]
     assert table["Excluded from training"] == "1,234 images of ./doubtful.csv, SHA-256 ab12"
 
 
 def test_config_and_counts(runs: dict[str, Run]):
-    fields = tables.config_table(runs["le2019-deep"]).set_index("Field")["Value"]
+    fields = run_tables.config_table(runs["le2019-deep"]).set_index("Field")["Value"]
     assert fields["optimizer.learning_rate"] == "0.001"
-    counts = tables.counts_table(runs["le2019-deep"]).set_index("Split")
+    counts = run_tables.counts_table(runs["le2019-deep"]).set_index("Split")
     assert counts.loc["Training", "all"] == 28709
     assert counts.loc["PrivateTest", "disgust"] == 55

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dashboard import theme
-from fercore.labels import CKPLUS, FER2013, LFW_EMOTION
+from dashboard.charts import theme
+from fercore.data.labels import CKPLUS, FER2013, LFW_EMOTION
 
 CONFIG = tomllib.loads((Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text())
 # Machado, Oliveira & Fernandes (2009), severity 1: how linear RGB looks without one kind of cone.

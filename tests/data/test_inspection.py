@@ -32,7 +32,7 @@ def parts() -> dict[str, Split]:
 
 
 def test_equal_images_are_grouped_over_all_parts(parts):
-    groups = inspection.equal_groups(parts)
+    groups = inspection.duplicate_groups(parts)
     found = {frozenset((s.role, s.place) for s in group.samples): group for group in groups}
     agreeing = found[frozenset({("test", 3), ("train", 10)})]
     assert agreeing.across
@@ -43,7 +43,7 @@ def test_equal_images_are_grouped_over_all_parts(parts):
 
 
 def test_a_constant_image_is_found(parts):
-    assert inspection.constant(parts) == [inspection.Sample("test", 30)]
+    assert inspection.constant_images(parts) == [inspection.Sample("test", 30)]
 
 
 def test_almost_equal_images_are_found_and_equal_ones_are_not(parts):

@@ -6,15 +6,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fercore.config import ExperimentConfig
-from fercore.data import load, store
-from fercore.data.audit import Audit
-from fercore.data.splits import POOL, Split
-from fercore.labels import FER2013
-from fercore.protocol import plan
-from fercore.provenance import describe
-from fercore.recorder import RunWriter
-from fercore.runs import Run, read_run
+from fercore.config.experiment import ExperimentConfig
+from fercore.data import store
+from fercore.data.labels import FER2013
+from fercore.data.quality import Audit
+from fercore.data.registry import load_dataset
+from fercore.data.splits import UNSPLIT, Split
+from fercore.evaluation.protocol import build_protocol
+from fercore.runs.provenance import describe_environment
+from fercore.runs.reader import Run, read_run
+from fercore.runs.writer import RunWriter
 
 Images = NDArray[np.uint8]
 
@@ -59,7 +60,7 @@ def install(
             for i in range(len(images))
         ]
     )
-    parts = {POOL: Split(images, labels, ids)}
+    parts = {UNSPLIT: Split(images, labels, ids)}
     store.write(
         root,
         name,
@@ -70,14 +71,16 @@ def install(
         audit=Audit(),
         **({"derived_from": derived_from} if derived_from else {}),
     )
-    return load(name, root).fingerprint
+    return load_dataset(name, root).fingerprint
 
 
 def trained(runs: Path, data: Path, config: ExperimentConfig) -> Run:
     """A run that says it was trained so."""
-    splits = load(config.dataset, data)
+    splits = load_dataset(config.dataset, data)
     writer = RunWriter.create(runs, config)
     found = {"backend": "none", "device": "none", "precision": "float32"}
-    writer.write_record(describe("test", splits, plan(config, splits), **found))
+    writer.write_record(
+        describe_environment("test", splits, build_protocol(config, splits), **found)
+    )
     writer.set_status(state="finished")
     return read_run(writer.path)

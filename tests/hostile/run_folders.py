@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from fercore.records import Latency, Onnx
+from fercore.runs.schema import Latency, OnnxExport
 from tests.dashboard import make_runs
 
 PLAN = make_runs.Plan("whole", "A whole run", epochs=3, done=3)
@@ -77,7 +77,7 @@ def small_network(classes: int = 7) -> bytes:
 def record_network(path: Path, *, digest: bool) -> None:
     """Let `results.json` describe the `model.onnx` that is there."""
     content = (path / "model.onnx").read_bytes()
-    known = Onnx(
+    known = OnnxExport(
         bytes=len(content),
         opset=17,
         sha256=hashlib.sha256(content).hexdigest() if digest else None,

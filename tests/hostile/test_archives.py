@@ -11,10 +11,10 @@ import pytest
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 from streamlit.testing.v1 import AppTest
 
-from dashboard import photo as photo_page
-from dashboard import uploads
+from dashboard.app_pages.photo import sections as photo_page
+from dashboard.app_pages.photo import uploads
 from fercore.errors import UserError
-from fercore.photos import PhotoArchive
+from fercore.inference.media.photos import PhotoArchive
 from tests.hostile import archives
 from tests.photos import astronaut, encoded
 
@@ -27,7 +27,7 @@ def uploaded(name: str, content: bytes, number: int = 0) -> UploadedFile:
     return UploadedFile(record, None)
 
 
-def taken(*files: UploadedFile) -> tuple[list[uploads.Given], list[str]]:
+def taken(*files: UploadedFile) -> tuple[list[uploads.UploadedPhoto], list[str]]:
     return uploads.within_limits([(file, uploads.listing(file)) for file in files])
 
 
@@ -159,8 +159,8 @@ def test_the_page_states_its_limits_names_what_it_does_not_read_and_keeps_no_ori
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setenv("FERCORE_RUNS", str(ROOT / "runs"))
-    app = AppTest.from_file(str(ROOT / "dashboard" / "main.py"), default_timeout=60)
-    app.switch_page("app_pages/photo.py")
+    app = AppTest.from_file(str(ROOT / "dashboard" / "navigation.py"), default_timeout=60)
+    app.switch_page("app_pages/photo/photo.py")
     app.query_params["networks"] = NETWORK
     app.run()
     assert uploads.LIMITS in [caption.value for caption in app.caption]
@@ -192,7 +192,7 @@ def formats_free(text: str) -> str:
 
 
 def test_a_photo_that_cannot_be_read_is_tried_once(monkeypatch: pytest.MonkeyPatch):
-    from dashboard import photo
+    from dashboard.app_pages.photo import sections
 
     tried = []
 
@@ -200,12 +200,12 @@ def test_a_photo_that_cannot_be_read_is_tried_once(monkeypatch: pytest.MonkeyPat
         tried.append(name)
         raise UserError(f"{name} is damaged")
 
-    monkeypatch.setattr(photo, "decode_photo", refuse)
-    monkeypatch.setattr(photo, "_predictor", lambda view: None)
-    monkeypatch.setattr(photo.st, "session_state", {})
-    view = photo.View({}, "haar", False, 0.0, None, "off")
+    monkeypatch.setattr(sections, "decode_photo", refuse)
+    monkeypatch.setattr(sections, "_predictor", lambda view: None)
+    monkeypatch.setattr(sections.st, "session_state", {})
+    view = sections.View({}, "haar", False, 0.0, None, "off")
     for _ in range(3):
-        assert photo.judge([uploads.given("a.png", b"x")], view) == {}
+        assert sections.predict_photos([uploads.given("a.png", b"x")], view) == {}
     assert tried == ["a.png"]
 
 

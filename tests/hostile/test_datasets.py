@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fercore import data
-from fercore.data import ferplus, store
-from fercore.data.intake import members
-from fercore.data.splits import POOL, repeated_in
+from fercore.data import registry, store
+from fercore.data import splits as splits_module
+from fercore.data.datasets import ferplus
+from fercore.data.readers import archives
+from fercore.data.splits import UNSPLIT, is_duplicate_of
 from fercore.errors import UserError
 from tests.hostile import datasets
 
@@ -24,10 +25,10 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def add_table(path: Path, content: bytes, root: Path) -> data.Splits:
+def add_table(path: Path, content: bytes, root: Path) -> splits_module.Splits:
     path.write_bytes(content)
-    data.add("fer2013", [path], root)
-    return data.load("fer2013", root)
+    registry.add_dataset("fer2013", [path], root)
+    return registry.load_dataset("fer2013", root)
 
 
 def quoted(separator: str, around: str = "{}"):
@@ -65,7 +66,7 @@ def test_a_table_is_read_however_it_is_written(tmp_path: Path, root: Path, kind:
     found = add_table(tmp_path / "fer2013.csv", TABLES[kind], root / "other")
     assert found.fingerprint == plain.fingerprint
     zipped = datasets.write_zip(tmp_path / "zipped.zip", {"fer2013.csv": TABLES[kind]})
-    report = data.add("fer2013", [zipped], root / "zipped")
+    report = registry.add_dataset("fer2013", [zipped], root / "zipped")
     assert report.fingerprint == plain.fingerprint
 
 
@@ -80,11 +81,11 @@ def test_bad_rows_are_all_named_and_can_be_left_out(tmp_path: Path, root: Path):
     path = tmp_path / "fer2013.csv"
     path.write_text(datasets.table(lambda k: "9" if k == 3 else str(k)))
     with pytest.raises(UserError) as raised:
-        data.add("fer2013", [path], root)
+        registry.add_dataset("fer2013", [path], root)
     for row in (6, 7, 20, 21, 34, 35):
         assert f"data row {row} " in str(raised.value)
     assert str(raised.value).endswith("leave them out with --skip-bad")
-    report = data.add("fer2013", [path], root, skip_bad=True)
+    report = registry.add_dataset("fer2013", [path], root, skip_bad=True)
     assert report.notes[0].startswith("left out: 6 of 42 images cannot be used")
     assert sum(report.counts["train"].values()) == 12
 
@@ -122,10 +123,10 @@ def test_ferplus_labels_the_images_of_fer2013_and_says_what_is_left_out(tmp_path
     }
     path = tmp_path / "fer2013new.csv"
     path.write_text(datasets.votes(cast))
-    report = data.add("ferplus", [path], root)
+    report = registry.add_dataset("ferplus", [path], root)
     (note,) = report.notes
     assert note == "3 images were left out: 1 no majority, 1 unknown, 1 not a face"
-    found, source = data.load("ferplus", root), data.load("fer2013", root)
+    found, source = registry.load_dataset("ferplus", root), registry.load_dataset("fer2013", root)
     assert found.class_names == ferplus.CLASS_NAMES
     assert found.original == (source.name, source.fingerprint)
     assert [len(found[role]) for role in found] == [11, 14, 14]
@@ -135,7 +136,7 @@ def test_ferplus_labels_the_images_of_fer2013_and_says_what_is_left_out(tmp_path
         names = [found.class_names[k] for k in found[role].labels]
         assert names == [source.class_names[k] for k in source[role].labels]
         np.testing.assert_array_equal(found[role].images, source[role].images)
-    assert not data.add("ferplus", [path], root).changed
+    assert not registry.add_dataset("ferplus", [path], root).changed
 
 
 def test_votes_that_belong_to_other_images_are_refused(tmp_path: Path, root: Path):
@@ -148,27 +149,27 @@ def test_votes_that_belong_to_other_images_are_refused(tmp_path: Path, root: Pat
     path = tmp_path / "fer2013new.csv"
     path.write_text("\n".join([head, *turned]))
     with pytest.raises(UserError, match=r"0 of 42 keep their label; add FER2013 from fer2013\.csv"):
-        data.add("ferplus", [path], root)
+        registry.add_dataset("ferplus", [path], root)
 
 
 def test_ferplus_without_its_images_says_what_to_do(tmp_path: Path, root: Path):
     path = tmp_path / "fer2013new.csv"
     path.write_text(datasets.votes())
     with pytest.raises(UserError, match="fer2013 is not installed"):
-        data.add("ferplus", [path], root)
+        registry.add_dataset("ferplus", [path], root)
     with pytest.raises(UserError, match="fercore data add ferplus PATH"):
-        data.add("fer2013", [path], root)
+        registry.add_dataset("fer2013", [path], root)
     files = {
         f"{folder}/{mood}/im{n}.png": datasets.png(n + place)
         for place, folder in ((0, "train"), (100, "test"))
         for n, mood in enumerate(datasets.CLASSES * 4)
     }
-    data.add("fer2013", [datasets.write_zip(tmp_path / "folders.zip", files)], root)
+    registry.add_dataset("fer2013", [datasets.write_zip(tmp_path / "folders.zip", files)], root)
     with pytest.raises(UserError, match=r"add FER2013 from fer2013\.csv first"):
-        data.add("ferplus", [path], root)
+        registry.add_dataset("ferplus", [path], root)
     path.write_text(datasets.votes().replace("10", "ten"))
     with pytest.raises(UserError, match=r"42 of 42 images cannot be used: .*data row 0 "):
-        data.add("ferplus", [path], ferplus_root(tmp_path, root / "csv"))
+        registry.add_dataset("ferplus", [path], ferplus_root(tmp_path, root / "csv"))
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz", "parts"])
@@ -192,16 +193,16 @@ def test_folders_of_parts_are_kept(
         "tar.gz": lambda: [datasets.write_tar(tmp_path / "set.tar.gz", files)],
         "parts": lambda: sorted(datasets.write_folder(tmp_path / "set", files).iterdir()),
     }[kind]()
-    report = data.add("mine", paths, root, new=True)
-    splits = data.load("mine", root)
+    report = registry.add_dataset("mine", paths, root, new=True)
+    splits = registry.load_dataset("mine", root)
     assert {role: len(splits[role]) for role in splits} == dict.fromkeys(names, 8)
     assert splits.class_names == ("happy", "sad")
     assert not splits.held_out
     assert report.notes == ()
     assert splits["test"].ids.tolist()[0] == "test/happy/0"
     # A change of the size finds the size of what is stored.
-    assert data.add("mine", paths, root, new_size=24).changed
-    assert data.load("mine", root)["test"].images.shape[1:] == (24, 24)
+    assert registry.add_dataset("mine", paths, root, new_size=24).changed
+    assert registry.load_dataset("mine", root)["test"].images.shape[1:] == (24, 24)
 
 
 def test_parts_below_the_class_are_kept_as_well(tmp_path: Path, root: Path):
@@ -211,8 +212,13 @@ def test_parts_below_the_class_are_kept_as_well(tmp_path: Path, root: Path):
         for (part, mood, name), content in ((path.split("/"), c) for path, c in above.items())
     }
     for name, files in (("above", above), ("below", below)):
-        data.add(name, [datasets.write_zip(tmp_path / f"{name}.zip", files)], root, new=True)
-    assert data.load("above", root).fingerprint == data.load("below", root).fingerprint
+        registry.add_dataset(
+            name, [datasets.write_zip(tmp_path / f"{name}.zip", files)], root, new=True
+        )
+    assert (
+        registry.load_dataset("above", root).fingerprint
+        == registry.load_dataset("below", root).fingerprint
+    )
 
 
 @pytest.mark.parametrize(
@@ -231,24 +237,24 @@ def test_parts_are_known_by_the_names_of_their_siblings(
     tmp_path: Path, root: Path, train: str, test: str
 ):
     files = datasets.layout(*(f"{part}/{mood}" for part in (train, test) for mood in ("a", "b")))
-    data.add("mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True)
-    splits = data.load("mine", root)
+    registry.add_dataset("mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True)
+    splits = registry.load_dataset("mine", root)
     assert {role: len(splits[role]) for role in splits} == {"train": 6, "validation": 2, "test": 8}
     assert set(splits.class_names) == {"a", "b"}
 
 
 def test_one_folder_may_name_the_class_and_the_part(tmp_path: Path, root: Path):
     files = datasets.layout("Happy_train", "Happy_test", "sad_train", "sad_test")
-    data.add("mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True)
-    splits = data.load("mine", root)
+    registry.add_dataset("mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True)
+    splits = registry.load_dataset("mine", root)
     assert {role: len(splits[role]) for role in splits} == {"train": 6, "validation": 2, "test": 8}
     assert splits.class_names == ("happy", "sad")
 
 
 def test_eval_is_validation_beside_a_test_folder(tmp_path: Path, root: Path):
     files = datasets.layout(*(f"{p}/{m}" for p in ("train", "eval", "test") for m in ("a", "b")))
-    data.add("mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True)
-    splits = data.load("mine", root)
+    registry.add_dataset("mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True)
+    splits = registry.load_dataset("mine", root)
     assert {role: len(splits[role]) for role in splits} == dict.fromkeys(splits, 8)
     assert not splits.held_out
 
@@ -258,13 +264,17 @@ def test_fer2013_does_not_put_eval_and_test_together(tmp_path: Path, root: Path)
         *(f"{p}/{c}" for p in ("train", "eval", "test") for c in datasets.CLASSES)
     )
     with pytest.raises(UserError, match=r"eval/.* tell its split"):
-        data.add("fer2013", [datasets.write_zip(tmp_path / "set.zip", files)], root)
+        registry.add_dataset("fer2013", [datasets.write_zip(tmp_path / "set.zip", files)], root)
 
 
 def test_a_class_whose_name_holds_a_part_is_a_class(tmp_path: Path, root: Path):
     files = datasets.layout("test subject", "control", "dev team")
-    data.add("mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True)
-    assert data.load("mine", root).class_names == ("control", "dev team", "test subject")
+    registry.add_dataset("mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True)
+    assert registry.load_dataset("mine", root).class_names == (
+        "control",
+        "dev team",
+        "test subject",
+    )
 
 
 def test_folders_below_emotions_are_no_classes(tmp_path: Path, root: Path):
@@ -275,27 +285,35 @@ def test_folders_below_emotions_are_no_classes(tmp_path: Path, root: Path):
         for k in (1, 2)
     ]
     files = datasets.layout(*folders)
-    report = data.add("mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True)
-    assert data.load("mine", root).class_names == ("happy", "sad")
+    report = registry.add_dataset(
+        "mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True
+    )
+    assert registry.load_dataset("mine", root).class_names == ("happy", "sad")
     assert any("are the classes, not those inside them: s1, s2" in note for note in report.notes)
 
 
 def test_folders_around_the_classes_are_named(tmp_path: Path, root: Path):
     files = datasets.layout("tr/a", "tr/b", "te/a", "te/b")
-    report = data.add("mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True)
+    report = registry.add_dataset(
+        "mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True
+    )
     assert report.notes == ("the folders around those of the classes are not used: te, tr",)
 
 
 def test_folders_that_become_one_class_are_named(tmp_path: Path, root: Path):
     files = datasets.layout("Joy", "happy", "sad.", "\U0001f600", "\U0001f600\ufe0f")
-    report = data.add("mine", [datasets.write_folder(tmp_path / "set", files)], root, new=True)
-    assert data.load("mine", root).class_names == ("happy", "sad", "\U0001f600")
+    report = registry.add_dataset(
+        "mine", [datasets.write_folder(tmp_path / "set", files)], root, new=True
+    )
+    assert registry.load_dataset("mine", root).class_names == ("happy", "sad", "\U0001f600")
     assert "happy (Joy, happy)" in report.notes[0]
 
 
 def test_classes_that_a_part_lacks_are_named(tmp_path: Path, root: Path):
     files = datasets.layout("train/a", "train/b", "test/a", "test/c")
-    report = data.add("mine", [datasets.write_folder(tmp_path / "set", files)], root, new=True)
+    report = registry.add_dataset(
+        "mine", [datasets.write_folder(tmp_path / "set", files)], root, new=True
+    )
     assert report.notes[-2:] == (
         "the training part holds no image of c",
         "the test part holds no image of b",
@@ -305,13 +323,15 @@ def test_classes_that_a_part_lacks_are_named(tmp_path: Path, root: Path):
 def test_training_that_is_too_small_to_take_validation_out_is_refused(tmp_path: Path, root: Path):
     files = datasets.layout("train/a", "train/b", "test/a", "test/b", per_folder=1)
     with pytest.raises(UserError, match="holds too few images to take some out"):
-        data.add("mine", [datasets.write_folder(tmp_path / "set", files)], root, new=True)
+        registry.add_dataset(
+            "mine", [datasets.write_folder(tmp_path / "set", files)], root, new=True
+        )
 
 
 def test_two_spellings_of_a_part_may_hold_files_of_one_name(tmp_path: Path, root: Path):
     files = datasets.layout("train/a", "training/a", "train/b", "test/a", "test/b")
-    data.add("mine", [datasets.write_folder(tmp_path / "set", files)], root, new=True)
-    splits = data.load("mine", root)
+    registry.add_dataset("mine", [datasets.write_folder(tmp_path / "set", files)], root, new=True)
+    splits = registry.load_dataset("mine", root)
     assert sum(len(splits[role]) for role in splits) == 20
 
 
@@ -333,34 +353,36 @@ def test_links_and_climbing_names_are_counted(tmp_path: Path, root: Path, kind: 
             link.type, link.linkname = tarfile.LNKTYPE, "a/0.png"
             archive.addfile(link)
         expected = "passed over 1 file: 1 links"
-    assert data.add("mine", [path], root, new=True).notes == (expected,)
+    assert registry.add_dataset("mine", [path], root, new=True).notes == (expected,)
 
 
 def test_images_beside_a_table_of_labels_say_what_was_passed_over(tmp_path: Path, root: Path):
     files = datasets.layout("images") | {"labels.csv": b"image,label\n0.png,1\n"}
     path = datasets.write_folder(tmp_path / "set", files)
     with pytest.raises(UserError, match=r"1 class \(images\).*passed over 1 file: 1 \.csv"):
-        data.add("mine", [path], root, new=True)
+        registry.add_dataset("mine", [path], root, new=True)
 
 
 def test_a_table_for_a_dataset_of_ones_own_is_sent_to_fer2013(tmp_path: Path, root: Path):
     path = tmp_path / "mine.csv"
     path.write_text(datasets.table())
     with pytest.raises(UserError, match=r"received mine\.csv .*fercore data add fer2013 PATH"):
-        data.add("mine", [path], root, new=True)
+        registry.add_dataset("mine", [path], root, new=True)
 
 
 def test_a_table_without_usage_says_so(tmp_path: Path, root: Path):
     path = tmp_path / "train.csv"
     path.write_text(datasets.table(header="emotion,pixels,other"))
     with pytest.raises(UserError, match=r"train\.csv, for want of the column Usage"):
-        data.add("fer2013", [path], root)
+        registry.add_dataset("fer2013", [path], root)
 
 
 def test_train_and_test_hold_a_validation_part_out(tmp_path: Path, root: Path):
     files = datasets.layout("train/happy", "train/sad", "test/happy", "test/sad", per_folder=16)
-    report = data.add("mine", [datasets.write_folder(tmp_path / "set", files)], root, new=True)
-    splits = data.load("mine", root)
+    report = registry.add_dataset(
+        "mine", [datasets.write_folder(tmp_path / "set", files)], root, new=True
+    )
+    splits = registry.load_dataset("mine", root)
     assert {role: len(splits[role]) for role in splits} == {
         "train": 28,
         "validation": 4,
@@ -374,25 +396,25 @@ def test_train_and_validation_are_no_dead_end(tmp_path: Path, root: Path):
     files = datasets.layout(*(f"{p}/{c}" for p in ("train", "val") for c in datasets.CLASSES))
     for name, new in (("mine", True), ("fer2013", False)):
         path = datasets.write_folder(tmp_path / name, files)
-        report = data.add(name, [path], root, new=new)
+        report = registry.add_dataset(name, [path], root, new=new)
         assert any("there is no test folder" in note for note in report.notes)
-        splits = data.load(name, root)
+        splits = registry.load_dataset(name, root)
         assert {role: len(splits[role]) for role in splits} == {
             "train": 21,
             "validation": 7,
             "test": 28,
         }
         assert splits.held_out
-        assert not repeated_in(splits["test"].images, splits["validation"].images).any()
-        assert data.status(name, root).installed
+        assert not is_duplicate_of(splits["test"].images, splits["validation"].images).any()
+        assert registry.dataset_status(name, root).installed
 
 
 def test_fer2013_with_a_validation_folder_takes_a_test_folder_later(tmp_path: Path, root: Path):
     files = datasets.layout(*(f"{p}/{c}" for p in ("train", "val") for c in datasets.CLASSES))
-    data.add("fer2013", [datasets.write_folder(tmp_path / "first", files)], root)
+    registry.add_dataset("fer2013", [datasets.write_folder(tmp_path / "first", files)], root)
     more = datasets.layout(*(f"test/{c}" for c in datasets.CLASSES), per_folder=6)
-    data.add("fer2013", [datasets.write_folder(tmp_path / "second", more)], root)
-    splits = data.load("fer2013", root)
+    registry.add_dataset("fer2013", [datasets.write_folder(tmp_path / "second", more)], root)
+    splits = registry.load_dataset("fer2013", root)
     assert {role: len(splits[role]) for role in splits} == {
         "train": 21,
         "validation": 7,
@@ -402,24 +424,26 @@ def test_fer2013_with_a_validation_folder_takes_a_test_folder_later(tmp_path: Pa
 
 def test_one_part_alone_is_no_split(tmp_path: Path, root: Path):
     files = datasets.layout("train/happy", "train/sad")
-    report = data.add("mine", [datasets.write_folder(tmp_path / "set", files)], root, new=True)
+    report = registry.add_dataset(
+        "mine", [datasets.write_folder(tmp_path / "set", files)], root, new=True
+    )
     assert report.notes == ("only train/ is there: the images are not divided into parts",)
-    assert set(data.load("mine", root)) == {POOL}
+    assert set(registry.load_dataset("mine", root)) == {UNSPLIT}
     vehicles = datasets.write_folder(tmp_path / "vehicles", datasets.layout("train", "plane"))
-    data.add("vehicles", [vehicles], root, new=True)
-    assert data.load("vehicles", root).class_names == ("plane", "train")
+    registry.add_dataset("vehicles", [vehicles], root, new=True)
+    assert registry.load_dataset("vehicles", root).class_names == ("plane", "train")
 
 
 def test_parts_without_class_folders_are_refused(tmp_path: Path, root: Path):
     flat = datasets.write_folder(tmp_path / "flat", datasets.layout("train", "test"))
     with pytest.raises(UserError, match="lies in no class folder"):
-        data.add("mine", [flat], root, new=True)
+        registry.add_dataset("mine", [flat], root, new=True)
     mixed = datasets.layout("train/happy", "train/sad", "test/happy", "test/sad", "more/happy")
     path = datasets.write_folder(tmp_path / "mixed", mixed)
     with pytest.raises(UserError, match=r"4 of 20 images cannot .* outside train/ and test/"):
-        data.add("mine", [path], root, new=True)
-    data.add("mine", [path], root, new=True, skip_bad=True)
-    assert sum(map(len, data.load("mine", root).parts.values())) == 16
+        registry.add_dataset("mine", [path], root, new=True)
+    registry.add_dataset("mine", [path], root, new=True, skip_bad=True)
+    assert sum(map(len, registry.load_dataset("mine", root).parts.values())) == 16
 
 
 RAF = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
@@ -433,8 +457,8 @@ def test_raf_db_keeps_its_split_and_gets_its_class_names(
     files = datasets.raf_kaggle() if edition == "kaggle" else datasets.raf_original()
     write = datasets.write_folder if kind == "folder" else datasets.write_zip
     path = write(tmp_path / ("set.zip" if kind == "zip" else "set"), files)
-    report = data.add("rafdb", [path], root, new=True)
-    splits = data.load("rafdb", root)
+    report = registry.add_dataset("rafdb", [path], root, new=True)
+    splits = registry.load_dataset("rafdb", root)
     assert splits.class_names == RAF
     assert {role: len(splits[role]) for role in splits} == {
         "train": 21,
@@ -450,8 +474,8 @@ def test_raf_db_keeps_its_split_and_gets_its_class_names(
 
 def test_other_numbers_as_class_names_are_pointed_out(tmp_path: Path, root: Path):
     path = datasets.write_folder(tmp_path / "set", datasets.layout("0", "1"))
-    report = data.add("mine", [path], root, new=True)
-    assert data.load("mine", root).class_names == ("0", "1")
+    report = registry.add_dataset("mine", [path], root, new=True)
+    assert registry.load_dataset("mine", root).class_names == ("0", "1")
     assert any("called by numbers" in note for note in report.notes)
 
 
@@ -460,7 +484,7 @@ def test_a_wrong_list_of_labels_is_refused(tmp_path: Path, root: Path):
     files["basic/EmoLabel/list_patition_label.txt"] += b"train_99999.jpg 8\n"
     path = datasets.write_folder(tmp_path / "set", files)
     with pytest.raises(UserError, match=r"line 57: received 'train_99999\.jpg 8'"):
-        data.add("rafdb", [path], root, new=True)
+        registry.add_dataset("rafdb", [path], root, new=True)
 
 
 def test_bad_images_are_all_named_and_can_be_left_out(tmp_path: Path, root: Path):
@@ -468,19 +492,19 @@ def test_bad_images_are_all_named_and_can_be_left_out(tmp_path: Path, root: Path
     bad = {f"sad/bad{n}.png": b"no image" for n in range(14)}
     path = datasets.write_folder(tmp_path / "set", files | bad)
     with pytest.raises(UserError) as raised:
-        data.add("mine", [path], root, new=True)
+        registry.add_dataset("mine", [path], root, new=True)
     message = str(raised.value)
     assert message.startswith("14 of 22 images cannot be used: cannot decode set/sad/bad0.png")
     assert message.count("cannot decode") == 10
     assert "and 4 more; leave them out with --skip-bad" in message
     assert "\n" not in message
-    report = data.add("mine", [path], root, new=True, skip_bad=True)
+    report = registry.add_dataset("mine", [path], root, new=True, skip_bad=True)
     assert report.notes[0].startswith("left out: 14 of 22 images")
-    assert len(data.load("mine", root)[POOL]) == 8
+    assert len(registry.load_dataset("mine", root)[UNSPLIT]) == 8
     (root / "other").mkdir(parents=True)
     only = datasets.write_folder(tmp_path / "only", bad)
     with pytest.raises(UserError, match="14 of 14"):
-        data.add("other", [only], root, new=True, skip_bad=True)
+        registry.add_dataset("other", [only], root, new=True, skip_bad=True)
 
 
 @pytest.mark.parametrize("name", ["ckplus", "lfw_emotion", "fer2013"])
@@ -502,8 +526,8 @@ def test_bad_images_of_known_datasets_can_be_left_out(tmp_path: Path, root: Path
     victim = next(iter(faces))
     path = datasets.write_folder(tmp_path / "set", faces | {victim: b"torn"})
     with pytest.raises(UserError, match=f"cannot decode set/{victim}.*; leave it out with"):
-        data.add(name, [path], root)
-    report = data.add(name, [path], root, skip_bad=True)
+        registry.add_dataset(name, [path], root)
+    report = registry.add_dataset(name, [path], root, skip_bad=True)
     assert sum(sum(counts.values()) for counts in report.counts.values()) == 2
     assert any(note.startswith("left out: 1 of 3 images") for note in report.notes)
 
@@ -513,25 +537,29 @@ def test_names_that_differ_in_the_spelling_of_an_accent_are_one_class(tmp_path: 
     apart = unicodedata.normalize("NFD", composed)
     files = datasets.layout(composed, apart, "joie", per_folder=2)
     path = datasets.write_zip(tmp_path / "set.zip", files)
-    data.add("mine", [path], root, new=True)
-    splits = data.load("mine", root)
+    registry.add_dataset("mine", [path], root, new=True)
+    splits = registry.load_dataset("mine", root)
     assert splits.class_names == (composed, "joie")
-    assert len(set(splits[POOL].ids.tolist())) == 6
+    assert len(set(splits[UNSPLIT].ids.tolist())) == 6
     other = datasets.layout(apart, "joie", per_folder=2)
-    one = data.add("one", [datasets.write_zip(tmp_path / "one.zip", other)], root, new=True)
+    one = registry.add_dataset(
+        "one", [datasets.write_zip(tmp_path / "one.zip", other)], root, new=True
+    )
     renamed = {unicodedata.normalize("NFC", name): content for name, content in other.items()}
-    two = data.add("two", [datasets.write_zip(tmp_path / "two.zip", renamed)], root, new=True)
+    two = registry.add_dataset(
+        "two", [datasets.write_zip(tmp_path / "two.zip", renamed)], root, new=True
+    )
     assert one.fingerprint == two.fingerprint
 
 
 def test_class_names_and_ids_are_bounded(tmp_path: Path, root: Path):
     path = datasets.write_folder(tmp_path / "set", datasets.layout("a" * 65, "b"))
     with pytest.raises(UserError, match="has a name of 65 characters, expected 64 at most"):
-        data.add("mine", [path], root, new=True)
+        registry.add_dataset("mine", [path], root, new=True)
     deep = "/".join(["x" * 100] * 5)
     files = datasets.layout(f"{deep}/a", f"{deep}/b")
-    data.add("mine", [datasets.write_zip(tmp_path / "deep.zip", files)], root, new=True)
-    ids = data.load("mine", root)[POOL].ids
+    registry.add_dataset("mine", [datasets.write_zip(tmp_path / "deep.zip", files)], root, new=True)
+    ids = registry.load_dataset("mine", root)[UNSPLIT].ids
     assert len(set(ids.tolist())) == 8
     assert max(map(len, ids.tolist())) == 200
 
@@ -539,42 +567,42 @@ def test_class_names_and_ids_are_bounded(tmp_path: Path, root: Path):
 def test_an_archive_of_too_many_files_is_refused(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(members, "MAX_MEMBERS", 100)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 100)
     files = {f"a/{n}": b"" for n in range(101)}
     for path in (
         datasets.zip_of_many(tmp_path / "many.zip", 101),
         datasets.write_tar(tmp_path / "many.tar.gz", files),
     ):
         with pytest.raises(UserError, match="holds more than 100 files; expected smaller archives"):
-            data.add("mine", [path], root, new=True)
-    monkeypatch.setattr(members, "_MAX_CATALOGUE", 1000)
+            registry.add_dataset("mine", [path], root, new=True)
+    monkeypatch.setattr(archives, "_MAX_CATALOGUE", 1000)
     with pytest.raises(UserError, match="lists more than 7 files"):
-        data.add("mine", [tmp_path / "many.zip"], root, new=True)
+        registry.add_dataset("mine", [tmp_path / "many.zip"], root, new=True)
 
 
 def test_an_archive_of_too_much_content_is_refused(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(members, "MAX_INFLATED", 1 << 30)
+    monkeypatch.setattr(archives, "MAX_INFLATED", 1 << 30)
     path = datasets.zip_that_says_more(tmp_path / "large.zip", 3 << 30)
     with pytest.raises(UserError, match="holds more than 1 GB once inflated"):
-        data.add("mine", [path], root, new=True)
+        registry.add_dataset("mine", [path], root, new=True)
     # Not by the list: a header that tells the reader of the TAR to take it all into memory.
     path = datasets.tar_with_a_long_header(tmp_path / "header.tar.gz", 200 << 20)
     assert path.stat().st_size < 1 << 20
     with pytest.raises(UserError, match="once inflated"):
-        data.add("mine", [path], root, new=True)
+        registry.add_dataset("mine", [path], root, new=True)
 
 
 def test_a_zip_written_on_windows_has_folders(tmp_path: Path, root: Path):
     files = {name.replace("/", "\\"): c for name, c in datasets.layout("happy", "sad").items()}
-    data.add("mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True)
-    assert data.load("mine", root).class_names == ("happy", "sad")
+    registry.add_dataset("mine", [datasets.write_zip(tmp_path / "set.zip", files)], root, new=True)
+    assert registry.load_dataset("mine", root).class_names == ("happy", "sad")
 
 
 def test_a_path_that_is_too_long_is_one_line(root: Path):
     with pytest.raises(UserError, match="does not exist"):
-        data.add("mine", [Path("a" * 300 + ".zip")], root, new=True)
+        registry.add_dataset("mine", [Path("a" * 300 + ".zip")], root, new=True)
 
 
 def versions(root: Path) -> tuple[str, str]:
@@ -582,44 +610,44 @@ def versions(root: Path) -> tuple[str, str]:
     first = datasets.write_zip(root.parent / "1.zip", datasets.layout("happy", "sad"))
     second = datasets.write_zip(root.parent / "2.zip", datasets.layout("fear", "sad"))
     return (
-        data.add("mine", [first], root, new=True).fingerprint,
-        data.add("mine", [second], root, new=True).fingerprint,
+        registry.add_dataset("mine", [first], root, new=True).fingerprint,
+        registry.add_dataset("mine", [second], root, new=True).fingerprint,
     )
 
 
 def test_the_version_before_is_kept_and_comes_back(root: Path):
     root.parent.mkdir(exist_ok=True)
     first, second = versions(root)
-    assert data.has_previous("mine", root)
-    assert data.undo("mine", root).fingerprint == first
-    assert data.load("mine", root).class_names == ("happy", "sad")
-    assert data.undo("mine", root).fingerprint == second
-    assert data.load("mine", root).class_names == ("fear", "sad")
+    assert registry.has_previous("mine", root)
+    assert registry.undo_change("mine", root).fingerprint == first
+    assert registry.load_dataset("mine", root).class_names == ("happy", "sad")
+    assert registry.undo_change("mine", root).fingerprint == second
+    assert registry.load_dataset("mine", root).class_names == ("fear", "sad")
     # One version is kept, not all.
     third = datasets.write_zip(root.parent / "3.zip", datasets.layout("anger", "sad"))
-    data.add("mine", [third], root)
+    registry.add_dataset("mine", [third], root)
     assert len(list((root / "mine").glob("*.npz"))) == 2
-    assert data.undo("mine", root).fingerprint == second
+    assert registry.undo_change("mine", root).fingerprint == second
 
 
 def test_without_a_version_before_there_is_nothing_to_undo(root: Path):
     root.parent.mkdir(exist_ok=True)
     with pytest.raises(UserError, match="received the dataset 'mine'"):
-        data.undo("mine", root)
+        registry.undo_change("mine", root)
     path = datasets.write_zip(root.parent / "1.zip", datasets.layout("happy", "sad"))
-    data.add("mine", [path], root, new=True)
-    data.add("mine", [path], root)
-    assert not data.has_previous("mine", root)
+    registry.add_dataset("mine", [path], root, new=True)
+    registry.add_dataset("mine", [path], root)
+    assert not registry.has_previous("mine", root)
     with pytest.raises(UserError, match="mine has no previous version"):
-        data.undo("mine", root)
+        registry.undo_change("mine", root)
 
 
 def test_a_damaged_dataset_can_be_brought_back(root: Path):
     root.parent.mkdir(exist_ok=True)
     first, second = versions(root)
     (root / "mine" / f"{second}.npz").write_bytes(b"torn")
-    assert data.undo("mine", root).fingerprint == first
-    assert len(data.load("mine", root)[POOL]) == 8
+    assert registry.undo_change("mine", root).fingerprint == first
+    assert len(registry.load_dataset("mine", root)[UNSPLIT]) == 8
 
 
 def test_two_that_add_at_once_leave_a_whole_dataset(tmp_path: Path, root: Path):
@@ -642,7 +670,7 @@ def test_two_that_add_at_once_leave_a_whole_dataset(tmp_path: Path, root: Path):
     for process in running:
         _, said = process.communicate(timeout=120)
         assert process.returncode == 0, said
-    splits = data.load("fer2013", root)
+    splits = registry.load_dataset("fer2013", root)
     assert [len(splits[role]) for role in splits] == [14, 14, 14]
 
 
@@ -661,9 +689,9 @@ def test_who_waits_too_long_is_told(root: Path, monkeypatch: pytest.MonkeyPatch)
     path = datasets.write_zip(root.parent / "1.zip", datasets.layout("happy", "sad"))
     with store.changing(root, "mine"):
         with pytest.raises(UserError, match="another process has been changing mine"):
-            data.add("mine", [path], root, new=True)
-        data.add("other", [path], root, new=True)
-    data.add("mine", [path], root, new=True)
+            registry.add_dataset("mine", [path], root, new=True)
+        registry.add_dataset("other", [path], root, new=True)
+    registry.add_dataset("mine", [path], root, new=True)
 
 
 def test_a_reader_finds_a_dataset_that_is_replaced_while_it_reads(
@@ -680,8 +708,8 @@ def test_a_reader_finds_a_dataset_that_is_replaced_while_it_reads(
         if changes:
             waiting, changes[:] = list(changes), []
             for path in waiting:
-                data.add("mine", [path], root)
+                registry.add_dataset("mine", [path], root)
         return real(*arguments)
 
     monkeypatch.setattr(store, "_read_arrays", replaced_meanwhile)
-    assert data.load("mine", root).class_names == ("happy", "sad")
+    assert registry.load_dataset("mine", root).class_names == ("happy", "sad")

@@ -7,14 +7,15 @@ import textwrap
 import numpy as np
 import pytest
 
-from fercore.adapt import ForeignNetwork
-from fercore.config import RunConfig
+from fercore.config.run import RunConfig
+from fercore.data.labels import FER2013
 from fercore.errors import UserError
-from fercore.foreign import OnnxOptions, import_onnx
-from fercore.isolated import run_isolated
-from fercore.labels import FER2013
-from fercore.network_labels import parse_names
-from fercore.runs import check_run, read_run
+from fercore.importers.import_run import OnnxOptions, import_onnx
+from fercore.importers.limited_process import run_isolated
+from fercore.importers.onnx_adapter import ForeignNetwork
+from fercore.importers.onnx_labels import parse_names
+from fercore.runs.checks import check_run
+from fercore.runs.reader import read_run
 from tests.hostile import networks as make
 from tests.tiny import make_splits
 

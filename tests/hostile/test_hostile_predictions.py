@@ -7,13 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fercore.config import RunConfig
+from fercore.config.run import RunConfig
+from fercore.data.labels import FER2013
 from fercore.errors import UserError
-from fercore.foreign import import_predictions
-from fercore.labels import FER2013
-from fercore.prediction_tables import Part, read_table
-from fercore.runs import check_run, read_run
-from fercore.selection import stored_predictions
+from fercore.evaluation.ensemble_selection import stored_predictions
+from fercore.importers.import_run import import_predictions
+from fercore.importers.prediction_table import read_table
+from fercore.importers.table_rows import Part
+from fercore.runs.checks import check_run
+from fercore.runs.reader import read_run
 from tests.hostile import predictions as make
 from tests.tiny import make_splits
 

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fercore import data, faces, image_levels
-from fercore.data.intake.images import decode_grey, decode_scaled
-from fercore.data.splits import POOL
+from fercore.data import registry
+from fercore.data.readers.images import decode_grey, decode_scaled
+from fercore.data.splits import UNSPLIT
 from fercore.errors import UserError
-from fercore.image_decoding import IMAGE_SUFFIXES, decode_image, image_size, to_grey
-from fercore.photos import decode_photo, photos_under
+from fercore.faces import cropping
+from fercore.images import levels as levels_module
+from fercore.images.decoding import IMAGE_SUFFIXES, decode_image, image_size, to_grey
+from fercore.inference.media.photos import decode_photo, photos_under
 from tests.hostile import images
 
 SIDE = images.SIDE
@@ -27,7 +29,7 @@ def as_trained(content: bytes) -> np.ndarray:
 
 
 def as_asked(content: bytes) -> np.ndarray:
-    return faces.to_grey(decode_photo(content, "photo")).astype(int)
+    return cropping.to_grey(decode_photo(content, "photo")).astype(int)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -237,7 +239,7 @@ def test_a_large_jpeg_is_reduced_where_that_is_asked_for():
 
 
 def test_strips_join_without_a_seam(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(image_levels, "_STRIP_PIXELS", 5 * SIDE)
+    monkeypatch.setattr(levels_module, "_STRIP_PIXELS", 5 * SIDE)
     found = decode_image(FORMATS["colour.png"], "photo")
     np.testing.assert_array_equal(to_grey(found), images.eight())
 
@@ -247,7 +249,7 @@ def test_folders_of_every_format_become_a_dataset_and_are_asked_about(tmp_path: 
         for mood in ("happy", "sad"):
             (tmp_path / "set" / mood).mkdir(parents=True, exist_ok=True)
             (tmp_path / "set" / mood / name).write_bytes(content)
-    report = data.add("mine", [tmp_path / "set"], tmp_path / "root", new=True)
+    report = registry.add_dataset("mine", [tmp_path / "set"], tmp_path / "root", new=True)
     assert report.notes == ()
-    assert len(data.load("mine", tmp_path / "root")[POOL]) == 2 * len(FORMATS)
+    assert len(registry.load_dataset("mine", tmp_path / "root")[UNSPLIT]) == 2 * len(FORMATS)
     assert len(photos_under(tmp_path / "set")) == 2 * len(FORMATS)

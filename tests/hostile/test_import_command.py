@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from fercore.cli import importing, main
-from fercore.config import RunConfig
-from fercore.data import load
-from fercore.data.splits import POOL, Splits
-from fercore.foreign import OnnxOptions, import_onnx
-from fercore.labels import FER2013
-from fercore.runs import list_runs
+from fercore.cli import _import_run, main
+from fercore.config.run import RunConfig
+from fercore.data.labels import FER2013
+from fercore.data.registry import load_dataset
+from fercore.data.splits import UNSPLIT, Splits
+from fercore.importers.import_run import OnnxOptions, import_onnx
+from fercore.runs.listing import list_runs
 from tests.hostile import networks
 from tests.hostile import predictions as tables
 from tests.tiny import make_splits
@@ -23,7 +23,7 @@ LABELS = ",".join(FER2013)
 
 @pytest.fixture(scope="module")
 def synthetic():
-    return load("synthetic", Path("unused"))
+    return load_dataset("synthetic", Path("unused"))
 
 
 @pytest.fixture
@@ -79,8 +79,8 @@ def test_what_does_not_fit_is_one_line_and_makes_no_run(
 
 def test_a_dataset_without_splits_needs_a_run_that_divides_it(fercore, tmp_path, monkeypatch):
     test = make_splits()["test"]
-    pooled = Splits("synthetic", FER2013, {POOL: test})
-    monkeypatch.setattr(importing, "load", lambda *_: pooled)
+    pooled = Splits("synthetic", FER2013, {UNSPLIT: test})
+    monkeypatch.setattr(_import_run, "load", lambda *_: pooled)
     (tmp_path / "theirs.csv").write_bytes(tables.csv(tables.frame(test, FER2013)))
     code, out, error = fercore(tmp_path / "theirs.csv")
     assert (code, out) == (2, "")

@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from dashboard import facts, tables
-from fercore.ancestry import check_ancestors
+from dashboard.analysis import run_properties
+from dashboard.tables import run_tables
 from fercore.cli import app
 from fercore.cli.evaluation import _note_seen_images
-from fercore.config import ExperimentConfig
-from fercore.data import load, store
+from fercore.config.experiment import ExperimentConfig
+from fercore.data import store
 from fercore.data.inspection import find_copies
+from fercore.data.registry import load_dataset
+from fercore.data.splitting import split_dataset
 from fercore.errors import UserError
-from fercore.partition import divide
-from fercore.runs import Run, list_runs
+from fercore.evaluation.leakage import check_ancestors
+from fercore.runs.listing import list_runs
+from fercore.runs.reader import Run
 from tests.hostile import leaks
 from tests.tiny import make_splits, tiny_config
 
@@ -41,7 +44,7 @@ def config_on(dataset: str, **changes: object) -> ExperimentConfig:
 
 def check(data: Path, **changes: object):
     config = tiny_config(dataset="asked", **({"protocol": RANDOM} | changes))
-    return check_ancestors(data.parent / "runs", config, load("asked", data), data)
+    return check_ancestors(data.parent / "runs", config, load_dataset("asked", data), data)
 
 
 def source(data: Path, dataset: str, **changes: object) -> Run:
@@ -54,13 +57,13 @@ def source(data: Path, dataset: str, **changes: object) -> Run:
     ids=["equal", "mirrored", "enlarged", "reduced", "recompressed"],
 )
 def test_a_test_set_under_another_name_is_found(data: Path, change: Callable):
-    images = load("asked", data)["all"].images
+    images = load_dataset("asked", data)["all"].images
     leaks.install(data, "mine", change(images)[::-1])
     run = source(data, "mine")
     with pytest.raises(UserError, match=r"of the tested images in the dataset mine, such as asked"):
         check(data, start_from=run.id)
-    tested = divide(config_on("asked"), load("asked", data))["test"]
-    seen = divide(config_on("mine"), load("mine", data))
+    tested = split_dataset(config_on("asked"), load_dataset("asked", data))["test"]
+    seen = split_dataset(config_on("mine"), load_dataset("mine", data))
     places = {int(name[-4:]) for name in tested.ids}
     known = {139 - int(name[-4:]) for role in ("train", "validation") for name in seen[role].ids}
     (recorded,) = check(data, start_from=run.id, protocol=FAULTY)
@@ -73,16 +76,16 @@ def test_a_test_set_under_another_name_is_found(data: Path, change: Callable):
 
 
 def test_other_images_and_those_of_the_same_training_are_no_leak(data: Path):
-    splits = load("asked", data)
+    splits = load_dataset("asked", data)
     leaks.install(data, "others", leaks.smooth_images(140, seed=1))
-    leaks.install(data, "training", divide(config_on("asked"), splits)["train"].images)
+    leaks.install(data, "training", split_dataset(config_on("asked"), splits)["train"].images)
     for dataset in ("others", "training", "asked"):
         (recorded,) = check(data, start_from=source(data, dataset).id)
         assert (recorded.dataset, recorded.tested_images_seen) == (dataset, 0)
 
 
 def test_what_cannot_be_compared_is_recorded_as_unknown(data: Path):
-    leaks.install(data, "mine", load("asked", data)["all"].images[::-1])
+    leaks.install(data, "mine", load_dataset("asked", data)["all"].images[::-1])
     run = source(data, "mine")
     leaks.install(data, "mine", leaks.smooth_images(140, seed=2))
     (recorded,) = check(data, start_from=run.id)
@@ -91,7 +94,7 @@ def test_what_cannot_be_compared_is_recorded_as_unknown(data: Path):
 
 @pytest.mark.parametrize("tie", ["start_from", "teacher"])
 def test_a_leak_is_found_behind_another_run(data: Path, tie: str):
-    leaks.install(data, "mine", load("asked", data)["all"].images[::-1])
+    leaks.install(data, "mine", load_dataset("asked", data)["all"].images[::-1])
     leaks.install(data, "others", leaks.smooth_images(140, seed=1))
     first = source(data, "mine")
     ties = {"start_from": {"start_from": first.id}}
@@ -107,7 +110,7 @@ def test_a_leak_is_found_behind_another_run(data: Path, tie: str):
 
 
 def test_a_changed_copy_is_found_by_the_images_that_it_was_made_from(data: Path):
-    images = load("asked", data)["all"].images[::-1]
+    images = load_dataset("asked", data)["all"].images[::-1]
     fingerprint = leaks.install(data, "mine", images)
     derived = store.Derivation(
         dataset="mine",
@@ -136,10 +139,10 @@ def test_turned_copies_are_not_found():
 def test_a_training_is_refused_before_it_has_a_folder(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    leaks.install(data, "mine", load("asked", data)["all"].images[::-1])
+    leaks.install(data, "mine", load_dataset("asked", data)["all"].images[::-1])
     run = source(data, "mine")
     # Whether its weights are here and fit is checked elsewhere.
-    monkeypatch.setattr("fercore.lineage.find_start", lambda *given: run)
+    monkeypatch.setattr("fercore.training.warm_start.resolve_initial_run", lambda *given: run)
     wanted = tmp_path / "config.json"
     wanted.write_text(config_on("asked", start_from=run.id).model_dump_json())
     roots = ["--data-root", str(data), "--runs-root", str(run.path.parent)]
@@ -156,11 +159,11 @@ def test_copies_of_test_images_have_no_place_in_an_official_split(mode: str):
         augmentation={"mode": mode, "horizontal_flip": True},
     )
     with pytest.raises(UserError, match=r'"before_split" with protocol.split = "official"'):
-        divide(config, make_splits())
+        split_dataset(config, make_splits())
 
 
 def test_an_evaluation_on_images_of_the_training_is_noted(data: Path, capsys):
-    images = load("asked", data)["all"].images
+    images = load_dataset("asked", data)["all"].images
     leaks.install(data, "mine", images[::-1])
     leaks.install(data, "others", leaks.smooth_images(140, seed=1))
     for dataset, said in (("mine", "112 of these 140 images"), ("others", "")):
@@ -170,7 +173,7 @@ def test_an_evaluation_on_images_of_the_training_is_noted(data: Path, capsys):
 
 
 def test_what_an_ancestor_has_seen_is_shown_with_the_run(data: Path):
-    leaks.install(data, "mine", load("asked", data)["all"].images[::-1])
+    leaks.install(data, "mine", load_dataset("asked", data)["all"].images[::-1])
     seen = source(data, "mine")
     recorded = check(data, start_from=seen.id, protocol=FAULTY)
     run = source(data, "asked", start_from=seen.id)
@@ -179,10 +182,10 @@ def test_what_an_ancestor_has_seen_is_shown_with_the_run(data: Path):
     run = replace(run, environment=environment)
     assert (
         f"{seen.id}, which this run learned from, was trained on {count} of the tested images"
-        in (" ".join(facts.cautions(run)))
+        in (" ".join(run_properties.cautions(run)))
     )
-    table = tables.provenance_table(run).set_index("What")["Value"]
+    table = run_tables.provenance_table(run).set_index("What")["Value"]
     assert table["Learned from (tested images seen)"] == f"{seen.id} on mine ({count})"
     unknown = recorded[0].model_copy(update={"tested_images_seen": None})
     environment = run.environment.model_copy(update={"ancestors": (unknown,)})
-    assert "is not known" in facts.cautions(replace(run, environment=environment))[0]
+    assert "is not known" in run_properties.cautions(replace(run, environment=environment))[0]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from fercore.cli import escape_unprintable, main
-from fercore.cli.options import called_command, plain_table, print_table
-from fercore.names import storable_name
+from fercore.cli._options import called_command, plain_table, print_table
+from fercore.io.file_names import storable_name
 from tests.hostile import datasets
 from tests.photos import film
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fercore import label_issues
-from fercore.config import load_config
+from fercore.config.loading import load_config
 from fercore.errors import UserError
-from fercore.runs import check_notes, check_run, find_run, list_runs, read_run, started
+from fercore.evaluation import label_issues
+from fercore.runs.checks import check_notes, check_run
+from fercore.runs.listing import find_run, list_runs
+from fercore.runs.reader import read_run, started
 from tests.hostile import run_folders
 from tests.hostile.run_folders import DAMAGES, FILES, PARTS
 

@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import cached
-from dashboard.shelf import Shelf
-from fercore import cli, curation
-from fercore.runs import list_runs, read_run
+from dashboard.state import run_cache
+from dashboard.state.run_store import RunCache
+from fercore import cli
+from fercore.runs import annotations
+from fercore.runs.listing import list_runs
+from fercore.runs.reader import read_run
 from tests.dashboard.conftest import fresh_caches  # noqa: F401
 from tests.hostile import run_folders
 from tests.hostile.run_folders import DAMAGES, FILES, PARTS
 
-APP = str(Path(__file__).parents[2] / "dashboard" / "main.py")
+APP = str(Path(__file__).parents[2] / "dashboard" / "navigation.py")
 PAGES = ("runs", "compare", "confusion", "run", "papers")
 # One of each kind; `test_run_folders.py` reads them all.
 SAMPLE = ("half", "brackets", "numbers of 400 digits", "a FIFO")
@@ -38,7 +40,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def open_page(name: str, **query: str | list[str]) -> AppTest:
     app = AppTest.from_file(APP, default_timeout=60)
     if name != "runs":
-        app.switch_page(f"app_pages/{name}.py")
+        app.switch_page(f"app_pages/{name}/{name}.py")
     for key, value in query.items():
         app.query_params[key] = value
     app.run()
@@ -141,19 +143,19 @@ def test_folders_of_any_name_are_rows(whole: Path, root: Path):
     for page in PAGES:
         open_page(page)
     for run in list_runs(root):
-        assert Shelf(root).find(run.id).path == run.path
+        assert RunCache(root).find(run.id).path == run.path
         if "\\" in run.id:
             assert "There is no run called" not in words(open_page("run", run=run.id))
     for run in list_runs(root):
         if run.config:
-            curation.delete(run)
+            annotations.delete(run)
     open_page("runs")
 
 
 @pytest.mark.parametrize("run_id", ["a\0b", "x" * 5000, "..", "a/b", "back\\slash"])
 def test_an_address_may_ask_for_any_run(whole: Path, root: Path, run_id: str):
     shutil.copytree(whole, root / "whole")
-    assert cached.find_run(run_id) is None
+    assert run_cache.find_run(run_id) is None
     open_page("run", run=run_id)
     open_page("photo", networks=[run_id])
 

@@ -1,0 +1,1 @@
+"""The Augmentation page: previews of what training sees."""

@@ -1,0 +1,1 @@
+"""The Compare page: two to eight runs side by side."""

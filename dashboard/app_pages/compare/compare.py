@@ -1,0 +1,51 @@
+"""Compare: two to eight runs side by side."""
+
+import streamlit as st
+
+from dashboard.app_pages.compare import baseline_section, sections
+from dashboard.components import compared_runs, empty_state, export_menu, page_links, run_picker
+from dashboard.reports import builder
+from dashboard.state import run_cache
+from dashboard.tables import compare_tables
+
+st.title("Compare", anchor=False)
+readable = {run.id: run for run in run_cache.list_runs() if run.config}
+if not readable:
+    empty_state.no_runs()
+    st.stop()
+
+picked = run_picker.pick_runs(readable)
+if len(picked) < 2:
+    missing = "two runs" if not picked else "one more run"
+    st.info(
+        f"Choose at least {missing} above, or tick rows on the Runs page.",
+        icon=":material/compare_arrows:",
+    )
+    st.page_link(page_links.RUNS_PAGE, label="Go to Runs", icon=":material/table_rows:")
+    st.stop()
+
+view = compared_runs.compared([readable[run_id] for run_id in picked])
+compared_runs.cautions(view)
+menu = st.container()
+sections.headline(view)
+baseline = baseline_section.section(view)
+with menu, st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+    export_menu.menu(
+        "comparison",
+        lambda: compare_tables.headline_table(
+            view.runs, view.labels, view.colors, view.evaluations.results
+        ),
+        lambda: builder.of_comparison(view, baseline),
+    )
+    st.page_link(
+        page_links.CONFUSION_PAGE,
+        label="Confusion matrices and faces",
+        icon=":material/grid_on:",
+        query_params={"runs": picked, "split": view.split},
+    )
+sections.training(view)
+if view.evaluated:
+    sections.recalls(view)
+    sections.costs(view)
+sections.networks(view, baseline)
+sections.differences(view)

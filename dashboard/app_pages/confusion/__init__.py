@@ -1,0 +1,1 @@
+"""The Confusion page: confusion matrices, and the faces behind each cell."""

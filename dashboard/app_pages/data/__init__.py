@@ -1,0 +1,1 @@
+"""The Data page: installed datasets, their quality, and adding one."""

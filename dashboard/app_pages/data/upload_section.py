@@ -1,0 +1,150 @@
+"""Add a dataset from uploaded files, replace one, and undo that."""
+
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from dashboard import formats
+from dashboard.components import url_widgets
+from fercore.data.registry import (
+    add_dataset,
+    dataset_status,
+    has_previous,
+    list_custom_datasets,
+    list_datasets,
+    undo_change,
+)
+from fercore.errors import UserError
+from fercore.paths import data_root
+
+_UPLOAD_MB = 512
+_MAX_NAME = 60  # characters of an uploaded file's name, at 4 bytes each
+ADDED_KEY = "added dataset"
+_ASKED = "asked to replace"
+
+
+def upload_form() -> None:
+    """Show the form that adds the files of a dataset."""
+    names = [name for name in list_datasets() if name != "synthetic"]
+    name = st.selectbox("Which dataset", names, key="add-name")
+    files = st.file_uploader(
+        "Its files: CSV, ZIP or TAR",
+        accept_multiple_files=True,
+        max_upload_size=_UPLOAD_MB,
+        key="add-files",
+        help="They are converted into one file under the data root, and nothing else is kept.",
+    )
+    skip_bad = st.checkbox("Leave out files that cannot be used", key="add-skip-bad")
+    st.caption("The same from the command line, for files of any size:")
+    st.code(f"fercore data add {name} PATH", language="bash")
+    asked = (name, *(file.file_id for file in files or []))
+    if files and st.button("Add", type="primary", icon=":material/add:"):
+        if not dataset_status(name, data_root()).counts:
+            _add(name, files, skip_bad)
+        else:
+            st.session_state[_ASKED] = asked
+    if files and st.session_state.get(_ASKED) == asked:
+        _confirm_replacing(name, files, skip_bad)
+    undo_button()
+
+
+def _confirm_replacing(name: str, files: Sequence[UploadedFile], skip_bad: bool) -> None:
+    """Ask before an installed dataset is replaced, and add the files if the reader agrees."""
+    text = (
+        f"{formats.markdown(name)} is installed: {_total(name):,} images. The parts that these "
+        "files hold are replaced for everyone who uses this data root. The current version is "
+        "kept, and can be restored here."
+    )
+    if has_previous(name, data_root()):
+        text += " The version before the current one is deleted."
+    st.warning(text, icon=":material/sync:")
+    with st.container(horizontal=True):
+        if st.button("Replace", type="primary", key="add-replace"):
+            st.session_state.pop(_ASKED, None)
+            _add(name, files, skip_bad)
+        if st.button("Cancel", key="add-cancel"):
+            st.session_state.pop(_ASKED, None)
+            st.rerun()
+
+
+def undo_button() -> None:
+    """A button for each dataset whose last replacement can be undone."""
+    root = data_root()
+    names = [n for n in (*list_datasets(), *list_custom_datasets(root)) if has_previous(n, root)]
+    if not names:
+        return
+    st.caption("Restore the version that the last change replaced:")
+    with st.container(horizontal=True):
+        for name in names:
+            st.button(
+                f"Undo: {name}",
+                icon=":material/undo:",
+                key=f"undo-{name}",
+                on_click=_undo,
+                args=(name,),
+            )
+
+
+def _undo(name: str) -> None:
+    try:
+        undo_change(name, data_root())
+    except UserError as error:
+        st.toast(formats.markdown(str(error)), icon=":material/error:")
+        return
+    st.session_state[ADDED_KEY] = [
+        f"{name} is the previous version again: {_total(name):,} images."
+    ]
+
+
+def _total(name: str) -> int:
+    return sum(
+        sum(classes.values()) for classes in dataset_status(name, data_root()).counts.values()
+    )
+
+
+def _add(name: str, files: Sequence[UploadedFile], skip_bad: bool) -> None:
+    bar = st.progress(0.0, text="Reading")
+
+    def on_progress(done: int, total: int | None) -> None:
+        bar.progress(min(1.0, done / (total or 36_000)), text=f"Reading: {done:,} images")
+
+    try:
+        with tempfile.TemporaryDirectory(prefix="fercore-") as folder:
+            paths = store_uploads(files, Path(folder))
+            report = add_dataset(name, paths, data_root(), on_progress, skip_bad=skip_bad)
+    except (UserError, OSError) as error:
+        bar.empty()
+        st.error(formats.markdown(str(error)), icon=":material/error:")
+        return
+    st.session_state[ADDED_KEY] = [f"{_total(name):,} images of {name} are ready.", *report.notes]
+    url_widgets.set_values({"dataset": name})
+    st.rerun()
+
+
+def store_uploads(files: Sequence[UploadedFile], folder: Path) -> list[Path]:
+    """Write uploaded files, each into a folder of its own: two may have one name.
+
+    Names are shortened, and characters that file systems refuse are replaced.
+    """
+    paths = []
+    for number, file in enumerate(files):
+        path = folder / str(number) / _file_name(file.name)
+        path.parent.mkdir()
+        path.write_bytes(file.getbuffer())
+        paths.append(path)
+    return paths
+
+
+def _file_name(name: str) -> str:
+    last = name.replace("\\", "/").rpartition("/")[2]
+    safe = re.sub(r"[^\w.()+ -]", "_", last).lstrip(".")
+    stem, dot, endings = safe.partition(".")
+    if len(safe) <= _MAX_NAME:
+        return safe or "upload"
+    # The ending tells the kind of file.
+    ending = (dot + endings)[-12:] if dot else ""
+    return f"{stem[: _MAX_NAME - len(ending)]}{ending}"

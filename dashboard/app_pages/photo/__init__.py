@@ -1,0 +1,1 @@
+"""The Photo page: predictions on uploaded photos."""

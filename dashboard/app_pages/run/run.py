@@ -1,0 +1,39 @@
+"""Run: one run in full, live while it trains."""
+
+import streamlit as st
+
+from dashboard import formats
+from dashboard.analysis import run_properties
+from dashboard.app_pages.run import sections
+from dashboard.components import empty_state, url_widgets
+from dashboard.state import run_cache
+
+runs = run_cache.list_runs()
+if not runs:
+    st.title("Run", anchor=False)
+    empty_state.no_runs()
+    st.stop()
+
+names = run_properties.labels(runs)
+wanted = url_widgets.query_value("run")
+if wanted and wanted not in names:
+    st.warning(
+        f"There is no run called {formats.markdown(wanted)}; it may have been removed. "
+        "Choose another one below.",
+        icon=":material/search_off:",
+    )
+run_id = url_widgets.selectbox("Run", names, key="run")
+run = run_cache.find_run(run_id) if run_id else None
+if run is None:
+    st.stop()
+
+sections.header(run)
+sections.export(run)
+if run.config:
+    sections.figures(run)
+    if run.experiment:
+        sections.training(run)
+    sections.classes(run)
+    sections.mistakes(run)
+    sections.trust(run)
+    sections.details(run)

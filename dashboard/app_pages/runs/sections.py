@@ -1,0 +1,288 @@
+"""The pieces of the Runs page: headline tiles, what trains now, the table with its selection."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import formats
+from dashboard.analysis import recommendation, run_properties, training_progress
+from dashboard.app_pages.runs import run_actions
+from dashboard.charts import theme
+from dashboard.components import (
+    column_formats,
+    export_menu,
+    page_links,
+    run_picker,
+    training_curves,
+    url_widgets,
+)
+from dashboard.state import comparison_cache, run_cache
+from dashboard.tables import runs_table
+from fercore.metrics import PairedDifference
+from fercore.runs.reader import Run
+
+_OPEN = ":material/open_in_full:"
+_VISIT = "runs page visit"
+
+
+def tiles(runs: Sequence[Run]) -> None:
+    """The test figure of the best run on validation, and how many runs there are of which kind."""
+    real = [run for run in runs if not run_properties.is_synthetic(run) and run.state != "broken"]
+    best = recommendation.best(real)
+    finished = sum(run.state == "finished" for run in real)
+    running = [run for run in runs if run.is_active]
+    halted = [run for run in runs if run.state in training_progress.HALTED]
+    with st.grid(4, min_column_width=230, gap="small"):
+        if best:
+            run, result, validation = best
+            label = f"Best run, chosen on {formats.markdown(validation.title)}"
+            value = formats.percent(result.accuracy)
+            dataset = run.config.dataset if run.config else ""
+            below = (
+                f"{formats.markdown(result.title)} of {formats.markdown(dataset)}, "
+                f"{formats.interval(result.accuracy_low, result.accuracy_high)}, "
+                f"{run_properties.sample_size(run, result)} · "
+                f"{formats.markdown(run_properties.title(run))}, "
+                f"{formats.percent(validation.accuracy)} of {formats.markdown(validation.title)}"
+            )
+        else:
+            label, value = "Best run, chosen on validation", formats.DASH
+            below = "no finished run on all classes of a real dataset"
+        _tile(label, value, below)
+        _tile("Runs on real faces", str(len(real)), f"{finished} finished")
+        _tile(
+            "Running now",
+            str(len(running)),
+            ", ".join(formats.markdown(run_properties.title(run)) for run in running)
+            or "nothing trains",
+        )
+        _tile(
+            "Stopped before the end",
+            str(len(halted)),
+            "interrupted, stalled, failed or diverged" if halted else "none",
+        )
+
+
+def live(runs: Sequence[Run]) -> None:
+    """What trains now; a new or changed run redraws the page."""
+    known, just_read = _stamp(runs), [runs]
+
+    @st.fragment(run_every=training_curves.REFRESH_SECONDS)
+    def watch() -> None:
+        runs = just_read.pop() if just_read else run_cache.refreshed_runs()
+        if _stamp(runs) != known:
+            st.rerun()
+        for run in runs:
+            if run.is_active:
+                _live_card(run)
+
+    watch()
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the table of runs shows.
+
+    Attributes:
+        runs: those that the filters leave.
+        grouped: whether the seeds of an experiment share a row.
+        sort: one of `dashboard.tables.runs_table.SORTS`.
+        reverse: the last first.
+        baseline: what the others are compared with, if anything.
+    """
+
+    runs: list[Run]
+    grouped: bool
+    sort: str
+    reverse: bool
+    baseline: Run | None
+
+
+def controls(runs: Sequence[Run]) -> Listing:
+    """Let the reader filter, group and sort, and choose a baseline."""
+    datasets = sorted({run.config.dataset for run in runs if run.config})
+    present = [state for state in theme.STATES if any(run.state == state for run in runs)]
+    archived = any(run.notes.archived for run in runs)
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        text = url_widgets.text_input(
+            "Search",
+            key="q",
+            placeholder="title, model, tag, note, s1 …",
+            icon=":material/search:",
+            width=260,
+        )
+        dataset = ""
+        if len(datasets) > 1:
+            dataset = url_widgets.segmented_control(
+                "Dataset", {"": "All"} | {name: name for name in datasets}, key="dataset"
+            )
+        states = url_widgets.pills("State", {state: state for state in present}, key="state")
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        labels = {key: sort.label for key, sort in runs_table.SORTS.items()}
+        sort = (
+            url_widgets.selectbox("Sort by", labels, key="sort", implied=True, width=230)
+            or "newest"
+        )
+        judged = [run for run in runs if run_properties.result_of(run, "test")]
+        options = {"": "none"} | run_cache.labels(judged)
+        chosen = url_widgets.selectbox("Baseline", options, key="baseline", implied=True, width=300)
+        reverse = url_widgets.toggle("Reverse", key="reverse")
+        grouped = url_widgets.toggle(
+            "Group seeds",
+            key="group",
+            help="One row per experiment: mean and spread over its seeds and folds. Of a seed that "
+            "was trained again the newest run counts; earlier ones have rows of their own.",
+        )
+        hidden = not (archived and url_widgets.toggle("Archived too", key="archived"))
+    shown = runs_table.select_runs(runs, text, dataset, states)
+    if hidden:
+        shown = [run for run in shown if not run.notes.archived]
+    baseline = next((run for run in judged if run.id == chosen), None)
+    return Listing(shown, grouped, sort, reverse, baseline)
+
+
+def table_of(runs: Sequence[Run], listing: Listing) -> tuple[list[Sequence[Run]], pd.DataFrame]:
+    """The rows of the table, in order, and the table."""
+    groups = (
+        run_properties.group_by_experiment(runs) if listing.grouped else [[run] for run in runs]
+    )
+    deltas = _deltas(runs, listing.baseline)
+    ordered = runs_table.sorted_groups(groups, listing.sort, deltas, reverse=listing.reverse)
+    return ordered, runs_table.runs_table(ordered, deltas)
+
+
+def selectable(
+    groups: Sequence[Sequence[Run]], table: pd.DataFrame, key: str, test_title: str
+) -> list[str]:
+    """The table of these runs; the ids of the runs whose rows are ticked."""
+    ids = [[run.id for run in group] for group in groups]
+    chosen = set(run_picker.selected_runs())
+    st.session_state[f"{key}-ids"] = [group[0] for group in ids]
+    visit = st.session_state.get(_VISIT, 0)
+    shown = table.copy()
+    shown.insert(1, "Open", _OPEN)
+    # A new key where the rows change: ticks are kept by run, not by the place of a row.
+    event = st.dataframe(
+        shown.dropna(axis="columns", how="all"),
+        hide_index=True,
+        column_config=column_formats.runs(test_title, f"{key}-open", _open_row),
+        key=f"{key}-{visit}-{hash(tuple(map(tuple, ids)))}",
+        on_select=_ticked,
+        selection_mode="multi-row",
+        selection_default={
+            "selection": {"rows": [i for i, group in enumerate(ids) if chosen.issuperset(group)]}
+        },
+        placeholder=formats.DASH,
+        height="content" if len(groups) <= 15 else 560,
+        alt="Training runs and their figures",
+    )
+    return [run_id for row in event.selection.rows if row < len(ids) for run_id in ids[row]]
+
+
+def ticks_from_address() -> None:
+    """Take the ticked runs from the address, where a link or the back button changed it."""
+    wanted = url_widgets.pending_value("runs")
+    if wanted is None or wanted == run_picker.selected_runs():
+        return
+    run_picker.select_runs(wanted)
+    # Another table: one that is there already keeps its own ticks.
+    st.session_state[_VISIT] = st.session_state.get(_VISIT, 0) + 1
+
+
+def actions(runs: Sequence[Run], table: pd.DataFrame) -> None:
+    """What can be done with the runs that are ticked, and with the table."""
+    names = run_cache.labels(runs)
+    picked = [run_id for run_id in run_picker.selected_runs() if run_id in names]
+    fit = 2 <= len(picked) <= theme.MAX_COMPARED
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        compare = st.button(
+            f"Compare selected ({len(picked)})" if picked else "Compare selected",
+            type="primary",
+            icon=":material/compare_arrows:",
+            disabled=not fit,
+        )
+        confusion = st.button(
+            "Confusion",
+            icon=":material/grid_on:",
+            disabled=not 1 <= len(picked) <= theme.MAX_COMPARED,
+        )
+        show = st.button("Open run", icon=":material/monitoring:", disabled=len(picked) != 1)
+        run_actions.buttons([run for run in runs if run.id in picked])
+        export_menu.menu("runs", lambda: table)
+        st.caption(_advice(len(picked)))
+    if compare:
+        st.switch_page(page_links.COMPARE_PAGE, query_params={"runs": picked})
+    if confusion:
+        st.switch_page(page_links.CONFUSION_PAGE, query_params={"runs": picked})
+    if show:
+        st.switch_page(page_links.RUN_PAGE, query_params={"run": picked[0]})
+
+
+def _ticked() -> None:
+    url_widgets.mark_changed("runs")
+
+
+def _deltas(runs: Sequence[Run], baseline: Run | None) -> dict[str, PairedDifference | None]:
+    if baseline is None or baseline.config is None:
+        return {}
+    dataset = baseline.config.dataset
+    comparable = [
+        run
+        for run in runs
+        if run.id != baseline.id and run.results and run.config and run.config.dataset == dataset
+    ]
+    with st.spinner(f"Pairing {len(comparable):,} runs with the baseline"):
+        return comparison_cache.accuracy_deltas(baseline, comparable)
+
+
+def _advice(picked: int) -> str:
+    if picked == 0:
+        return "Tick two to eight rows to compare them, or one to open it."
+    if picked == 1:
+        return "Tick at least one more row to compare."
+    if picked > theme.MAX_COMPARED:
+        return f"At most {theme.MAX_COMPARED} runs fit in one comparison."
+    return ""
+
+
+def _open_row(key: str) -> None:
+    ids = st.session_state.get(key.removesuffix("open") + "ids", [])
+    event = st.session_state.get(key)
+    if event is not None and event.row < len(ids):
+        st.switch_page(page_links.RUN_PAGE, query_params={"run": ids[event.row]})
+
+
+def _stamp(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    # What, if it changes, changes the table.
+    return [(run.id, run.state) for run in runs]
+
+
+def _tile(label: str, value: str, below: str) -> None:
+    with st.container(border=True, height="stretch", gap="xxsmall"):
+        st.metric(label, value)
+        st.caption(below)
+
+
+def _live_card(run: Run) -> None:
+    log = run_cache.log(run)
+    with st.container(border=True, key=f"live-{run.id}"):
+        left, right = st.columns([3, 2], vertical_alignment="center", gap="medium")
+        with left:
+            st.markdown(f"**{formats.markdown(run_properties.title(run))}**")
+            st.progress(training_progress.progress(run), text=training_curves.time_left(run, log))
+        with right, st.container(horizontal=True, vertical_alignment="center"):
+            last = log[-1] if log else None
+            st.metric(
+                "Validation accuracy",
+                formats.percent(last.val_accuracy if last else None),
+                chart_data=[row.val_accuracy for row in log] if len(log) > 1 else None,
+                width="stretch",
+            )
+            st.page_link(
+                page_links.RUN_PAGE,
+                label="Open",
+                icon=":material/monitoring:",
+                query_params={"run": run.id},
+            )

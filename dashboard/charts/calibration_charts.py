@@ -1,0 +1,66 @@
+"""The reliability diagram."""
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from dashboard.charts.base import kept, layout
+from dashboard.charts.theme import faded
+from fercore.metrics import Reliability
+
+
+@kept
+def reliability_diagram(points: Reliability, color: str, muted: str) -> go.Figure:
+    """Accuracy against confidence by bin, and how many samples each bin holds."""
+    figure = make_subplots(
+        rows=2, shared_xaxes=True, row_heights=[0.76, 0.24], vertical_spacing=0.05
+    )
+    figure.update_layout(**layout(height=380, hovermode="closest"))
+    centres = [(a + b) / 2 for a, b in zip(points.edges[:-1], points.edges[1:], strict=True)]
+    bins = [
+        (float(points.confidence[i]), float(points.accuracy[i]), int(count))
+        for i, count in enumerate(points.counts)
+        if count
+    ]
+    ends = [
+        (float(low), float(high))
+        for low, high, count in zip(points.low, points.high, points.counts, strict=True)
+        if count
+    ]
+    figure.add_scatter(
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        line={"color": muted, "dash": "dash", "width": 1.2},
+        hoverinfo="skip",
+    )
+    figure.add_scatter(
+        x=[confidence for confidence, _, _ in bins],
+        y=[accuracy for _, accuracy, _ in bins],
+        mode="markers",
+        marker={"color": color, "size": 8},
+        error_y={
+            "type": "data",
+            "array": [high - b[1] for b, (_, high) in zip(bins, ends, strict=True)],
+            "arrayminus": [b[1] - low for b, (low, _) in zip(bins, ends, strict=True)],
+            "color": color,
+            "thickness": 1.5,
+            "width": 3,
+        },
+        customdata=[count for _, _, count in bins],
+        hovertemplate=(
+            "confidence %{x:.1%}<br>accuracy %{y:.1%}<br>%{customdata:,d} images<extra></extra>"
+        ),
+    )
+    figure.add_bar(
+        x=centres,
+        y=[int(count) for count in points.counts],
+        marker={"color": faded(color, 0.45), "line": {"width": 0}},
+        hovertemplate="%{y:,d} images<extra></extra>",
+        row=2,
+        col=1,
+    )
+    figure.update_xaxes(range=[0, 1], tickformat=".1~%")
+    figure.update_xaxes(title_text="Confidence of the prediction", row=2)
+    figure.update_yaxes(range=[-0.02, 1.02], tickformat=".1~%", title_text="Accuracy", row=1)
+    figure.update_yaxes(title_text="Images", nticks=3, row=2)
+    return figure

@@ -1,0 +1,101 @@
+"""Charts of recall by class."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from dashboard.charts.base import GREY, figure_of, kept
+from fercore.metrics import positive_predictive_value
+from fercore.runs.schema import SplitResult
+
+
+@kept
+def recall_bars(results: Sequence[tuple[str, str, SplitResult]]) -> go.Figure:
+    """Recall of each class with its 95% interval; one bar in each group for each run."""
+    figure = figure_of(height=380, hovermode="closest", barmode="group", bargap=0.22)
+    for label, color, result in results:
+        seen = [entry for entry in result.classes if entry.recall is not None]
+        _add_recall(figure, seen, label, color)
+    names = dict.fromkeys(entry.name for *_, result in results for entry in result.classes)
+    figure.update_xaxes(categoryorder="array", categoryarray=list(names), showgrid=False)
+    figure.update_yaxes(range=[0, 1], tickformat=".1~%", title_text="Recall")
+    return figure
+
+
+@kept
+def class_recall(result: SplitResult, colors: Mapping[str, str]) -> go.Figure:
+    """Recall of each class of one run, in the colours of the classes."""
+    figure = figure_of(height=330, hovermode="closest", bargap=0.35)
+    seen = [entry for entry in result.classes if entry.recall is not None]
+    _add_recall(figure, seen, "", [colors[entry.name] for entry in seen])
+    figure.update_xaxes(showgrid=False)
+    figure.update_yaxes(range=[0, 1], tickformat=".1~%", title_text="Recall")
+    return figure
+
+
+@kept
+def trust_curves(
+    rates: Sequence[tuple[str, float, float]], colors: Mapping[str, str], chosen: float
+) -> go.Figure:
+    """How often a detection of a class is right, by how common the class is.
+
+    Args:
+        rates: name, sensitivity and specificity of each class.
+        colors: of the classes.
+        chosen: a prevalence to mark, as a fraction.
+    """
+    figure = figure_of(height=340, hovermode="x unified")
+    prevalences = np.geomspace(0.001, 0.5, 60).tolist()
+    for name, sensitivity, specificity in rates:
+        figure.add_scatter(
+            x=prevalences,
+            y=[positive_predictive_value(sensitivity, specificity, share) for share in prevalences],
+            name=name,
+            mode="lines",
+            line={"color": colors[name], "width": 2},
+            hovertemplate="%{y:.1%}",
+        )
+    figure.add_vline(chosen, line_dash="dash", line_width=1.5, line_color=GREY)
+    ticks = [0.001, 0.01, 0.1, 0.5]
+    figure.update_xaxes(
+        type="log",
+        title_text="Share of faces that show the class",
+        tickvals=ticks,
+        ticktext=["0.1%", "1%", "10%", "50%"],
+        hoverformat=".1%",
+    )
+    figure.update_yaxes(range=[0, 1], tickformat=".1~%", title_text="Detections that are right")
+    return figure
+
+
+def _add_recall(figure: go.Figure, classes: Sequence[Any], label: str, color: Any) -> None:
+    figure.add_bar(
+        x=[entry.name for entry in classes],
+        y=[entry.recall for entry in classes],
+        name=label,
+        marker={"color": color, "line": {"width": 0}},
+        error_y={
+            "type": "data",
+            "array": [(entry.recall_high or entry.recall) - entry.recall for entry in classes],
+            "arrayminus": [entry.recall - (entry.recall_low or 0.0) for entry in classes],
+            "thickness": 1.2,
+            "width": 3,
+            "color": GREY,
+        },
+        customdata=[
+            (
+                entry.recall_low or 0.0,
+                entry.recall_high or 0.0,
+                entry.support,
+                "" if entry.groups is None else f", groups: {entry.groups}",
+            )
+            for entry in classes
+        ],
+        hovertemplate=(
+            f"{label + '<br>' if label else ''}%{{x}}: %{{y:.1%}} "
+            "(%{customdata[0]:.1%} to %{customdata[1]:.1%}), n = %{customdata[2]:,d}"
+            "%{customdata[3]}<extra></extra>"
+        ),
+    )

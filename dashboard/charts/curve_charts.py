@@ -1,0 +1,224 @@
+"""Training curves as Plotly figures: pure functions, no Streamlit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+
+from dashboard.charts.base import GREY, figure_of, kept
+from dashboard.charts.theme import faded
+from fercore.runs.schema import EpochLog
+
+Metric = Literal["accuracy", "loss", "gap", "learning_rate"]
+XAxis = Literal["epoch", "time"]
+
+METRICS: dict[str, str] = {
+    "accuracy": "Accuracy",
+    "loss": "Loss",
+    "gap": "Generalisation gap",
+    "learning_rate": "Learning rate",
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run's log, and how to draw it.
+
+    Attributes:
+        checkpoint: the epoch whose weights were kept, if one was.
+    """
+
+    label: str
+    color: str
+    rows: Sequence[EpochLog]
+    checkpoint: int | None = None
+
+
+@dataclass(frozen=True)
+class Band:
+    """The logs of one experiment's seeds, drawn as their mean within their range.
+
+    Both cover the epochs that all seeds have, so that the mean does not jump where one seed ends.
+    """
+
+    label: str
+    color: str
+    seeds: Sequence[Sequence[EpochLog]]
+
+
+def smoothed(values: Sequence[float], weight: float) -> list[float]:
+    """An exponential moving average without the pull towards zero at its start.
+
+    Args:
+        values: one for each epoch.
+        weight: of what came before, in [0, 1); 0 changes nothing.
+
+    Source: Kingma & Ba, "Adam", 2015, section 3 (the bias correction).
+    """
+    averaged, last = [], 0.0
+    for count, value in enumerate(values, start=1):
+        last = weight * last + (1 - weight) * value
+        averaged.append(last / (1 - weight**count))
+    return averaged
+
+
+@kept
+def training_curves(
+    curves: Sequence[Curve],
+    metric: Metric,
+    x: XAxis = "epoch",
+    smoothing: float = 0.0,
+    bands: Sequence[Band] = (),
+    *,
+    log_loss: bool = False,
+) -> go.Figure:
+    """One metric of several runs over epochs or time.
+
+    Validation is solid and training dotted; a diamond stands where the checkpoint was taken. With
+    smoothing, the raw line stays behind, faint. Where there are bands, everything is over epochs:
+    seeds do not share their times.
+    """
+    if bands:
+        x = "epoch"
+    figure = figure_of(height=340, hovermode="x unified", uirevision=f"{metric}-{x}")
+    unit, per_unit = _time_unit(curves) if x == "time" else ("", 1.0)
+    logs = [*(curve.rows for curve in curves), *(log for band in bands for log in band.seeds)]
+    for curve in curves:
+        if not curve.rows:
+            continue
+        across = [row.elapsed / per_unit if x == "time" else row.epoch for row in curve.rows]
+        for name, dash, values in _lines(curve.rows, metric):
+            shown = smoothed(values, smoothing)
+            label = ", ".join(filter(None, (curve.label, name)))
+            if smoothing:
+                _add_line(figure, across, values, faded(curve.color, 0.25), dash, None, 1.2)
+            _add_line(figure, across, shown, curve.color, dash, label, 2.0, metric)
+            if name != "training":
+                _add_checkpoint(figure, curve, across, shown)
+    for band in bands:
+        _add_band(figure, band, metric, smoothing)
+    if x == "time":
+        figure.update_xaxes(title_text=f"Training time ({unit})")
+    else:
+        last = max((row.epoch for log in logs for row in log), default=0)
+        figure.update_xaxes(title_text="Epoch", dtick=1 if last <= 10 else None)
+    figure.update_yaxes(title_text=_axis_title(metric), **_axis_format(metric))
+    if metric == "loss" and log_loss:
+        figure.update_yaxes(type="log", tickformat="~g")
+    if metric == "learning_rate":
+        rates = [row.learning_rate for log in logs for row in log if row.learning_rate > 0]
+        narrow = bool(rates) and max(rates) < 100 * min(rates)
+        figure.update_yaxes(type="log", tickformat="~g", dtick="D2" if narrow else 1)
+    if metric == "gap":
+        figure.add_hline(0, line_width=1, line_dash="dash", line_color=GREY)
+    return figure
+
+
+def _lines(rows: Sequence[EpochLog], metric: Metric) -> list[tuple[str, str, list[float]]]:
+    match metric:
+        case "accuracy":
+            return [
+                ("training", "dot", [row.accuracy for row in rows]),
+                ("validation", "solid", [row.val_accuracy for row in rows]),
+            ]
+        case "loss":
+            return [
+                ("training", "dot", [row.loss for row in rows]),
+                ("validation", "solid", [row.val_loss for row in rows]),
+            ]
+        case "gap":
+            return [("", "solid", [row.accuracy - row.val_accuracy for row in rows])]
+        case "learning_rate":
+            return [("", "solid", [row.learning_rate for row in rows])]
+
+
+def _add_line(
+    figure: go.Figure,
+    x: Sequence[float],
+    y: Sequence[float],
+    color: str,
+    dash: str,
+    label: str | None,
+    width: float,
+    metric: Metric = "loss",
+) -> None:
+    share = metric in {"accuracy", "gap"}
+    figure.add_scatter(
+        x=x,
+        y=y,
+        name=label,
+        mode="lines" if len(x) > 1 else "markers",
+        line={"color": color, "dash": dash, "width": width},
+        marker={"color": color, "size": 6},
+        # A faint raw line behind a smoothed one has no label, and nothing to say.
+        hoverinfo="skip" if label is None else None,
+        hovertemplate=None if label is None else ("%{y:.2%}" if share else "%{y:.4g}"),
+    )
+
+
+def _add_band(figure: go.Figure, band: Band, metric: Metric, smoothing: float) -> None:
+    values: dict[str, dict[int, list[float]]] = {}
+    dashes: dict[str, str] = {}
+    seeds = [rows for rows in band.seeds if rows]
+    for rows in seeds:
+        for name, dash, line in _lines(rows, metric):
+            dashes[name] = dash
+            for row, value in zip(rows, smoothed(line, smoothing), strict=True):
+                values.setdefault(name, {}).setdefault(row.epoch, []).append(value)
+    for name, by_epoch in values.items():
+        epochs = [epoch for epoch in sorted(by_epoch) if len(by_epoch[epoch]) == len(seeds)]
+        if not epochs:
+            continue
+        figure.add_scatter(
+            x=[*epochs, *reversed(epochs)],
+            y=[max(by_epoch[e]) for e in epochs] + [min(by_epoch[e]) for e in reversed(epochs)],
+            fill="toself",
+            fillcolor=faded(band.color, 0.18),
+            mode="none",
+            hoverinfo="skip",
+        )
+        label = f"{band.label}, {name}" if name else band.label
+        mean = [sum(by_epoch[epoch]) / len(by_epoch[epoch]) for epoch in epochs]
+        _add_line(figure, epochs, mean, band.color, dashes[name], label, 2.0, metric)
+
+
+def _add_checkpoint(
+    figure: go.Figure, curve: Curve, x: Sequence[float], y: Sequence[float]
+) -> None:
+    for row, at, value in zip(curve.rows, x, y, strict=True):
+        if row.epoch == curve.checkpoint:
+            figure.add_scatter(
+                x=[at],
+                y=[value],
+                mode="markers",
+                marker={
+                    "symbol": "diamond",
+                    "size": 11,
+                    "color": curve.color,
+                    "line": {"width": 1.5, "color": "white"},
+                },
+                name=f"{curve.label}, checkpoint",
+                hoverinfo="skip",
+            )
+
+
+def _time_unit(curves: Sequence[Curve]) -> tuple[str, float]:
+    longest = max((row.elapsed for curve in curves for row in curve.rows), default=0.0)
+    if longest < 120:
+        return "seconds", 1.0
+    return ("minutes", 60.0) if longest < 3 * 3600 else ("hours", 3600.0)
+
+
+def _axis_title(metric: Metric) -> str:
+    titles: dict[Metric, str] = {
+        "accuracy": "Accuracy",
+        "loss": "Loss",
+        "gap": "Training less validation accuracy",
+        "learning_rate": "Learning rate",
+    }
+    return titles[metric]
+
+
+def _axis_format(metric: Metric) -> dict[str, Any]:
+    return {"tickformat": ".1~%"} if metric in {"accuracy", "gap"} else {}

@@ -1,0 +1,103 @@
+"""Training curves with their controls, for one run or several."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from dashboard import formats
+from dashboard.analysis import run_properties, training_progress
+from dashboard.charts import curve_charts
+from dashboard.components import url_widgets
+from dashboard.components.plot import plot
+from dashboard.state import run_cache
+from fercore.runs.reader import Run
+from fercore.runs.schema import EpochLog
+
+REFRESH_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class CurveView:
+    """What the training curves show."""
+
+    metrics: list[str]
+    x: curve_charts.XAxis
+    smoothing: float
+    log_loss: bool
+
+
+def curve_controls(default: Sequence[str] = ("accuracy", "loss")) -> CurveView:
+    """Let the reader choose what the training curves show."""
+    with st.container(horizontal=True, gap="medium"):
+        metrics = url_widgets.pills("Curves", curve_charts.METRICS, key="curves", default=default)
+        x = url_widgets.segmented_control("Against", {"epoch": "Epoch", "time": "Time"}, key="x")
+        smoothing = url_widgets.segmented_control(
+            "Smoothing", {"0": "Off", "0.5": "Some", "0.8": "Strong"}, key="smooth"
+        )
+        log_loss = url_widgets.toggle("Logarithmic loss", key="log")
+    return CurveView(metrics, "time" if x == "time" else "epoch", float(smoothing), log_loss)
+
+
+def curve_of(run: Run, label: str, color: str) -> curve_charts.Curve:
+    """A run's log as a curve, with its checkpoint if it has one."""
+    return curve_charts.Curve(label, color, run_cache.log(run), run_properties.checkpoint(run))
+
+
+def training_curves(
+    runs: Sequence[Run],
+    lines: Sequence[curve_charts.Curve],
+    view: CurveView,
+    bands: Sequence[curve_charts.Band] = (),
+) -> None:
+    """The curves, as many side by side as fit: of the runs, single ones as lines."""
+    logs = [*(line.rows for line in lines), *(log for band in bands for log in band.seeds)]
+    if not any(logs):
+        st.info("No whole epoch has been logged yet.", icon=":material/hourglass_empty:")
+        return
+    if not view.metrics:
+        st.info("Choose at least one curve above.", icon=":material/show_chart:")
+        return
+    with st.grid(min(len(view.metrics), 3), min_column_width=340, gap="medium"):
+        for metric in view.metrics:
+            figure = curve_charts.training_curves(
+                lines,
+                metric,  # type: ignore[arg-type]
+                view.x,
+                view.smoothing,
+                bands,
+                log_loss=view.log_loss,
+            )
+            plot(figure, f"curve-{metric}", f"{curve_charts.METRICS[metric]} over {view.x}")
+    st.caption(
+        "Solid: validation. Dotted: training, as trained on (augmented, weighted, with dropout). "
+        "Diamond: the epoch whose weights were kept."
+        + (
+            " Band: from the lowest to the highest seed, around their mean, up to the last epoch "
+            "that all of them have."
+            if bands
+            else ""
+        )
+        + (" With bands, everything is over epochs." if bands and view.x == "time" else "")
+    )
+    if "loss" in view.metrics and (added := run_properties.extra_loss_terms(runs)):
+        st.caption(
+            f"The training loss is what was minimised, with {', '.join(added)}; the validation "
+            "loss goes by the labels alone. The one does not compare with the other."
+        )
+
+
+def time_left(run: Run, log: Sequence[EpochLog]) -> str:
+    """`epoch 12 of 60, 3 min left`, for a run that is training."""
+    status = run.status
+    if status is None:
+        return ""
+    parts = [f"epoch {status.epoch} of {status.epochs}"]
+    if run.state == "starting":
+        return f"starting: {parts[0]}"
+    if status.steps and status.epoch < status.epochs:
+        parts.append(f"step {status.step:,} of {status.steps:,}")
+    left = training_progress.seconds_left(run, log)
+    if left is not None:
+        parts.append(f"about {formats.duration(left)} left")
+    return f"{status.phase or run.state}: {', '.join(parts)}"

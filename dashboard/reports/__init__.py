@@ -1,0 +1,1 @@
+"""HTML reports and table formats: files that open without a server. No Streamlit."""

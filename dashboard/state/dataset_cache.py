@@ -1,0 +1,154 @@
+"""Cached datasets, their thumbnails and previews of augmentation."""
+
+import gc
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard.charts.data_urls import jpeg_address
+from dashboard.state.run_store import Signature, signature_of
+from fercore.config.augmentation import AugmentationConfig
+from fercore.data.splits import Splits
+from fercore.errors import UserError
+from fercore.paths import data_root
+
+if TYPE_CHECKING:
+    from fercore.augmentation.preview import Preview
+
+
+def images(dataset: str) -> "Images | None":
+    """The faces of an installed dataset by sample id; `None` if it is not there or damaged."""
+    root = data_root()
+    return _images(dataset, root, signature_of(root / dataset, "dataset.json"))
+
+
+def installed_datasets() -> list[str]:
+    """The datasets that can be read: FER2013 first, faces drawn by code last."""
+    from fercore.data.registry import dataset_status, list_custom_datasets, list_datasets
+
+    root = data_root()
+    names = [*list_datasets(), *list_custom_datasets(root)]
+    found = [dataset_status(name, root) for name in names]
+    ready = [entry for entry in found if entry.installed]
+    order = {"fer2013": 0, "synthetic": 2}
+    return sorted((entry.name for entry in ready), key=lambda name: order.get(name, 1))
+
+
+def keras_is_loaded() -> bool:
+    """Whether augmentation answers at once."""
+    return "keras" in sys.modules
+
+
+def preview(
+    images: NDArray[np.uint8], policy: AugmentationConfig, seed: int, epoch: int = 1
+) -> "Preview":
+    """What training makes of these images, by the layers that train."""
+    return _preview(images, images.tobytes(), policy.model_dump_json(), seed, epoch)
+
+
+def inspected(dataset: str, what: str, role: str = "") -> Any:
+    """What `fercore.data.inspection` finds in an installed dataset."""
+    found = images(dataset)
+    assert found is not None
+    return _inspected(found.splits, found.fingerprint, dataset, what, role)
+
+
+def thumbnails(dataset: str, role: str, places: NDArray[np.intp]) -> list[str]:
+    """Images of one part of an installed dataset as the addresses of small JPEGs."""
+    found = images(dataset)
+    assert found is not None
+    part = found.splits[role]
+    return list(_thumbnails(part.images, places, places.tobytes(), found.fingerprint, role))
+
+
+class Images(Mapping[str, Any]):
+    """Faces by sample id: `(height, width)` uint8.
+
+    Attributes:
+        fingerprint: of the dataset.
+        splits: the dataset.
+    """
+
+    def __init__(self, splits: Splits):
+        self.fingerprint = splits.fingerprint
+        self.splits = splits
+        self._places = {
+            name: (role, place)
+            for role, part in splits.parts.items()
+            for place, name in enumerate(part.ids.tolist())
+        }
+
+    def __getitem__(self, name: str) -> NDArray[np.uint8]:
+        role, place = self._places[name]
+        image: NDArray[np.uint8] = self.splits[role].images[place]
+        return image
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+@st.cache_resource(max_entries=3, show_spinner=False)
+def _images(dataset: str, root: Path, signature: Signature) -> Images | None:
+    from fercore.data.registry import load_dataset
+
+    try:
+        return Images(load_dataset(dataset, root))
+    except UserError:
+        return None
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _preview(
+    _images: NDArray[np.uint8], pixels: bytes, policy: str, seed: int, epoch: int
+) -> "Preview":
+    preview = preview_function()
+    found: Preview = preview(_images, AugmentationConfig.model_validate_json(policy), seed, epoch)
+    return found
+
+
+@st.cache_resource(show_spinner=False)
+def preview_function() -> Any:
+    """Return `fercore.augmentation.preview.preview`, with Keras loaded and compiled once."""
+    from fercore.augmentation.preview import preview
+
+    preview(np.zeros((2, 48, 48), np.uint8), AugmentationConfig(rotation=1), 0)
+    # Streamlit collects garbage after every run of every page; with a framework's million objects
+    # to walk through, each would take a second from then on.
+    gc.collect()
+    gc.freeze()
+    return preview
+
+
+@st.cache_resource(max_entries=64, show_spinner="Looking through the images")
+def _inspected(_splits: Splits, fingerprint: str, dataset: str, what: str, role: str) -> Any:
+    from fercore.data import inspection
+
+    match what:
+        case "mean":
+            return inspection.mean_faces(_splits[role], len(_splits.class_names))
+        case "brightness":
+            return inspection.brightness(_splits[role].images)
+        case "sharpness":
+            return inspection.sharpness(_splits[role].images)
+        case "groups":
+            return inspection.duplicate_groups(_splits.parts)
+        case "constant":
+            return inspection.constant_images(_splits.parts)
+        case "near":
+            return inspection.near_duplicates(_splits.parts)
+    raise ValueError(what)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _thumbnails(
+    _images: NDArray[np.uint8], _places: NDArray[np.intp], key: bytes, fingerprint: str, role: str
+) -> tuple[str, ...]:
+    return tuple(jpeg_address(_images[place]) for place in _places)

@@ -1,0 +1,100 @@
+"""Cached runs: read once, until their files change."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard.analysis import run_properties
+from dashboard.state.run_store import RunCache, Signature, signature_of
+from fercore.paths import runs_root
+from fercore.runs.predictions import Predictions
+from fercore.runs.reader import Run, read_log
+from fercore.runs.schema import EpochLog, LayerSummary
+
+if TYPE_CHECKING:
+    pass
+
+
+def list_runs() -> list[Run]:
+    """Every run under the runs root, newest first."""
+    return _shelf(runs_root()).all()
+
+
+def refreshed_runs() -> list[Run]:
+    """Every run, for a part of a page that refreshes by itself: quicker than `list_runs`."""
+    return _shelf(runs_root()).all(quick=True)
+
+
+def known_runs() -> tuple[Run, ...]:
+    """Every run as the last `list_runs` found it: nothing is looked for on the disk."""
+    return _shelf(runs_root()).known()
+
+
+def find_run(run_id: str) -> Run | None:
+    """The run of that name under the runs root; `None` if there is none."""
+    return _shelf(runs_root()).find(run_id)
+
+
+def log(run: Run) -> list[EpochLog]:
+    """The run's log, read again only when it has grown."""
+    return _log(run.path, signature_of(run.path, "log.jsonl"))
+
+
+def layers(run: Run) -> list[LayerSummary]:
+    """The run's layer table."""
+    return _layers(run, run.path, signature_of(run.path, "layers.json"))
+
+
+def labels(runs: Sequence[Run]) -> dict[str, str]:
+    """A short label for each run by its id, unique among all runs: the same on every page.
+
+    All runs are those that the page has listed before: nothing is read from the disk.
+    """
+    known = _labels(known_runs())
+    return {run.id: known.get(run.id, run.id) for run in runs}
+
+
+def predictions(run: Run, split: str) -> Predictions | None:
+    """The run's predictions on `"validation"` or `"test"`, if they can be read."""
+    return _predictions(run, run.path, split, run_signature(run))
+
+
+@lru_cache(maxsize=4)
+def _labels(runs: tuple[Run, ...]) -> dict[str, str]:
+    return run_properties.labels(runs)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _shelf(root: Path) -> RunCache:
+    return RunCache(root)
+
+
+# The results below are shared between sessions and never changed: no copy is taken of them.
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _log(path: Path, signature: Signature) -> list[EpochLog]:
+    return read_log(path)
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def _layers(_run: Run, path: Path, signature: Signature) -> list[LayerSummary]:
+    return _run.layers()
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _predictions(_run: Run, path: Path, split: str, signature: Signature) -> Predictions | None:
+    return _run.predictions(split)
+
+
+def files_signature(runs: Sequence[Run]) -> str:
+    """What changes where a figure of one of the runs can."""
+    files = ("config.json", "environment.json", "results.json", "predictions.npz")
+    # One text, as in `_pair_key`.
+    return repr([(str(run.path), signature_of(run.path, *files)) for run in runs])
+
+
+def run_signature(run: Run) -> Signature:
+    """Return what changes when the predictions of a run change."""
+    return signature_of(run.path, "predictions.npz")

@@ -1,0 +1,97 @@
+"""Formats of cells that several tables share."""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+from dashboard import formats
+from dashboard.analysis import run_properties
+from fercore.runs.reader import Run
+from fercore.runs.schema import SplitResult
+
+# Rows of the configuration that name a run and say nothing about how it differs from another.
+NAME_FIELDS = ("name", "title", "published")
+FIGURES: dict[str, Callable[[SplitResult], Any]] = {
+    "Accuracy": lambda result: percent(result.accuracy),
+    "95% interval": lambda result: formats.interval(result.accuracy_low, result.accuracy_high),
+    "n": lambda result: result.n,
+    "Groups": lambda result: result.grouping or None,
+    "Classes": lambda result: sum(entry.support > 0 for entry in result.classes),
+    "Macro-F1": lambda result: percent(result.macro_f1),
+    "UAR": lambda result: percent(result.uar),
+    "Top-2": lambda result: percent(result.top2),
+    "ECE": lambda result: percent(result.ece),
+    "NLL": lambda result: result.nll,
+}
+
+
+def figures(run: Run, result: SplitResult) -> dict[str, Any]:
+    """Return the cells of one result, by the columns of `FIGURES`."""
+    found = {name: figure(result) for name, figure in FIGURES.items()}
+    return found | {"Groups": run.grouping(result) or None}
+
+
+def without_empty_groups(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave the column of groups out where no image shares anything with another."""
+    empty = "Groups" in table and table["Groups"].isna().all()
+    return table.drop(columns="Groups") if empty else table
+
+
+def test_result(run: Run) -> SplitResult | None:
+    """Return the result on the test split, if there is one."""
+    return run_properties.result_of(run, "test")
+
+
+@lru_cache(maxsize=64)
+def config_texts(run: Run) -> Mapping[str, str]:
+    """Return every field of a run's configuration and environment as text, by dotted name."""
+    fields = (
+        flatten(run.config.model_dump(mode="json", exclude=set(NAME_FIELDS))) if run.config else {}
+    )
+    environment = run.environment
+    if environment:
+        fields |= {
+            "ran on: device": ", ".join(environment.devices),
+            "ran on: precision": environment.precision,
+            "ran on: backend": environment.backend,
+            "ran on: commit": environment.commit,
+            "ran on: data": environment.dataset_fingerprint,
+        }
+    return fields
+
+
+def flatten(fields: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested fields as text, by dotted name."""
+    flat: dict[str, str] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = _text(value)
+    return flat
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return formats.DASH
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return ", ".join(map(str, value)) or formats.DASH
+        case float():
+            return f"{value:g}"
+        case _:
+            return str(value)
+
+
+def accuracy(result: SplitResult | None) -> float | None:
+    """Return the accuracy of a result from 0 to 1, if there is one."""
+    return result.accuracy if result else None
+
+
+def percent(fraction: float | None) -> float | None:
+    """Return a fraction in percent."""
+    return None if fraction is None else fraction * 100

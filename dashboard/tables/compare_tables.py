@@ -1,0 +1,109 @@
+"""The tables of the Compare page: headline figures, networks, differences."""
+
+from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
+from typing import Any
+
+import pandas as pd
+
+from dashboard import formats
+from dashboard.charts.theme import swatch
+from dashboard.tables.cells import FIGURES, config_texts, figures, without_empty_groups
+from dashboard.tables.run_tables import layer_table
+from fercore.runs.reader import Run
+from fercore.runs.schema import LayerSummary, SplitResult
+
+
+def headline_table(
+    runs: Sequence[Run],
+    labels: Mapping[str, str],
+    colors: Mapping[str, str],
+    results: Mapping[str, SplitResult],
+) -> pd.DataFrame:
+    """One row a run: its figures, by run id, beside its costs."""
+    table = pd.DataFrame(
+        [
+            {"Color": swatch(colors[run.id]), "Run": labels[run.id]}
+            | _headline_row(run, results.get(run.id))
+            for run in runs
+        ]
+    )
+    return without_empty_groups(table)
+
+
+def layer_differences(
+    baseline: Sequence[LayerSummary], other: Sequence[LayerSummary]
+) -> pd.DataFrame:
+    """The layers that only one of two networks has, in order: `-` the baseline, `+` the other.
+
+    Names do not count, nor do layers that are equal in kind, detail, output and parameters.
+    """
+
+    def signature(layer: LayerSummary) -> tuple[object, ...]:
+        return layer.kind, layer.detail, tuple(layer.output_shape), layer.parameters
+
+    matcher = SequenceMatcher(None, list(map(signature, baseline)), list(map(signature, other)))
+    kept: list[tuple[str, LayerSummary]] = []
+    for what, start, end, other_start, other_end in matcher.get_opcodes():
+        if what != "equal":
+            kept += [("\u2212", layer) for layer in baseline[start:end]]
+            kept += [("+", layer) for layer in other[other_start:other_end]]
+    table = layer_table([layer for _, layer in kept])
+    if not table.empty:
+        table.insert(0, "", [sign for sign, _ in kept])
+    return table
+
+
+def network_table(
+    runs: Sequence[Run],
+    labels: Mapping[str, str],
+    colors: Mapping[str, str],
+    layers: Mapping[str, Sequence[LayerSummary]],
+) -> pd.DataFrame:
+    """One row a run: the size of its network, and where most of the parameters sit."""
+    rows = []
+    for run in runs:
+        table = layers[run.id]
+        heaviest = max(table, key=lambda layer: layer.parameters, default=None)
+        total = sum(layer.parameters for layer in table)
+        results = run.results
+        share = formats.percent(heaviest.parameters / total, 0) if heaviest and total else ""
+        rows.append(
+            {
+                "Color": swatch(colors[run.id]),
+                "Run": labels[run.id],
+                "Model": run.config.model if run.config else formats.DASH,
+                "Layers": len(table) or None,
+                "Parameters": results.parameters if results else (total or None),
+                "Trainable": results.trainable_parameters if results else None,
+                "model.onnx": results.onnx.bytes if results and results.onnx else None,
+                "Heaviest layer": f"{heaviest.name}, {share}" if heaviest and share else None,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def differences_table(
+    runs: Sequence[Run], labels: Mapping[str, str], *, equal: bool = False
+) -> pd.DataFrame:
+    """One row a field, one column a run; fields that are equal everywhere only if asked for."""
+    columns = {labels[run.id]: config_texts(run) for run in runs}
+    fields = dict.fromkeys(field for column in columns.values() for field in column)
+    table = pd.DataFrame(
+        [
+            [field, *(column.get(field, formats.DASH) for column in columns.values())]
+            for field in fields
+        ],
+        columns=["Field", *columns],
+    )
+    differs = table[list(columns)].nunique(axis=1) > 1
+    return table[differs | equal].reset_index(drop=True)
+
+
+def _headline_row(run: Run, result: SplitResult | None) -> dict[str, Any]:
+    results = run.results
+    return (figures(run, result) if result else dict.fromkeys(FIGURES)) | {
+        "Checkpoint": results.selection.epoch if results and results.selection else None,
+        "Parameters": results.parameters if results else None,
+        "Device": ", ".join(run.environment.devices) if run.environment else None,
+    }

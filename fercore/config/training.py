@@ -1,0 +1,102 @@
+"""Configuration of optimizer, schedule, early stopping, resizing and distillation."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from fercore.config.base import FrozenModel
+
+
+class OptimizerConfig(FrozenModel):
+    """A Keras optimizer and its settings.
+
+    Attributes:
+        name: the Keras class; `"muon"` is `fercore.training.muon.Muon`.
+        learning_rate: the highest rate of the schedule.
+        momentum: for `sgd` alone.
+        nesterov: for `sgd` alone.
+        weight_decay: decoupled decay a step of all kernels, 0 for none.
+        clip_norm: bound on each gradient's norm, 0 for none.
+        average: momentum of an exponential moving average of the weights, such as 0.998, which is
+            what is judged and kept (Polyak & Juditsky, 1992), the statistics of batch normalisation
+            estimated anew for it; 0 keeps the weights themselves.
+        batch_norm_bias_rate: factor of the learning rate for the biases of batch normalisation
+            (Jordan, "94% on CIFAR-10 in 3.29 Seconds", 2024, section 3.4, uses 64 with SGD).
+    """
+
+    name: Literal["adam", "adamw", "sgd", "adadelta", "rmsprop", "muon"] = "adam"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip_norm: float = Field(default=0.0, ge=0)
+    average: float = Field(default=0.0, ge=0, lt=1)
+    batch_norm_bias_rate: float = Field(default=1.0, gt=0, le=1000)
+
+    @model_validator(mode="after")
+    def _momentum_needs_sgd(self) -> "OptimizerConfig":
+        if self.name != "sgd" and (self.momentum or self.nesterov):
+            raise ValueError(f"momentum and nesterov belong to sgd, received name = {self.name!r}")
+        return self
+
+
+class ScheduleConfig(FrozenModel):
+    """How the learning rate moves from epoch to epoch.
+
+    Attributes:
+        kind: `"constant"`; `"cosine"` falls towards the zero that would follow the last epoch
+            (Loshchilov & Hutter, 2017); `"plateau"` multiplies by `factor` after `patience` epochs
+            in which the validation loss has not fallen.
+        warmup_epochs: epochs in which the rate rises linearly to its highest value.
+        factor: for `plateau`.
+        patience: epochs, for `plateau`.
+        minimum: the lowest rate of `plateau` and `cosine`.
+    """
+
+    kind: Literal["constant", "cosine", "plateau"] = "constant"
+    warmup_epochs: int = Field(default=0, ge=0)
+    factor: float = Field(default=0.1, gt=0, lt=1)
+    patience: int = Field(default=10, ge=1)
+    minimum: float = Field(default=0.0, ge=0)
+
+
+class ProgressiveResizingConfig(FrozenModel):
+    """Train on smaller images first, which makes those epochs cheaper.
+
+    Attributes:
+        size: pixels, height and width of the small images; `None` trains at full size throughout.
+        fraction: of the epochs, from the first on, that see the small images.
+    """
+
+    size: int | None = Field(default=None, ge=8, le=512)
+    fraction: float = Field(default=0.6, gt=0, lt=1)
+
+
+class EarlyStoppingConfig(FrozenModel):
+    """Stop after `patience` epochs in a row that did not improve on the best; 0 never stops."""
+
+    monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
+    patience: int = Field(default=0, ge=0)
+
+
+class DistillationConfig(FrozenModel):
+    """Trained networks whose answers are learnt beside the labels (Hinton et al., 2015).
+
+    Attributes:
+        teachers: runs, or experiments of which every finished seed teaches that has what it
+            teaches from.
+        asked: `"each_batch"`, and the teachers see each image as the network does, changed and
+            mixed; they teach from their checkpoints, on the machine that trained them. What is
+            learnt is the mean of their probabilities at the temperature. `"once"`, before the
+            training, about each image and, where the augmentation flips, its mirror image; they
+            teach from their `model.onnx`, and a step costs what it costs without them. What is
+            learnt is the mean of their probabilities, raised to one over the temperature and
+            normalised: the answer, at the temperature, of one network that says this mean.
+        weight: share of their answers in the loss; the labels have the rest.
+        temperature: divides the logits before the softmax, the network's and the teachers'.
+    """
+
+    teachers: tuple[str, ...] = ()
+    asked: Literal["each_batch", "once"] = "each_batch"
+    weight: float = Field(default=0.5, gt=0, le=1)
+    temperature: float = Field(default=2.0, gt=0)

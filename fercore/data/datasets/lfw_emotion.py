@@ -1,0 +1,195 @@
+"""Faces of LFW (Huang et al., 2007) under one of eight emotions, the set of Rath (2021).
+
+12,758 images named after the person they show, with a table `legend.csv` of image and emotion. The
+labels came from a commercial service in 2016, not from people, and three of the eight classes have
+12 images or fewer. Taken from a folder, ZIP or TAR that holds the images and the table, which may
+name an image with its folder or without; images of another size than 150x150 are scaled to it.
+"""
+
+import csv
+import io
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fercore.data import labels
+from fercore.data.datasets import _unsplit
+from fercore.data.readers.archives import TABLES, Member, walk
+from fercore.data.readers.csv import encoding_of
+from fercore.data.readers.images import MAX_BYTES, decode_scaled
+from fercore.data.readers.skipped_files import IntakeLog
+from fercore.data.reports import AddReport, DatasetStatus, OnProgress
+from fercore.data.splits import Splits
+from fercore.errors import UserError
+from fercore.images.decoding import IMAGE_SUFFIXES
+
+NAME = "lfw_emotion"
+CLASS_NAMES = labels.LFW_EMOTION
+SIZE = (150, 150)
+_MAX_TABLE = 16 << 20
+
+# Path and pixels.
+_Found = tuple[str, NDArray[np.uint8]]
+
+PUBLISHED = {
+    "angry": 227,
+    "contempt": 9,
+    "disgust": 12,
+    "fear": 12,
+    "happy": 5306,
+    "neutral": 6713,
+    "sad": 124,
+    "surprise": 355,
+}
+
+
+def load(root: Path) -> Splits:
+    """Load what `add` installed: one part; the subject of an image is the person in its name.
+
+    Raises:
+        UserError: if it is not installed, or damaged.
+    """
+    return _unsplit.load(root, NAME, groups)
+
+
+def status(root: Path) -> DatasetStatus:
+    """What is installed."""
+    return _unsplit.status(root, NAME)
+
+
+def add(
+    paths: Sequence[Path],
+    root: Path,
+    on_progress: OnProgress | None = None,
+    skip_bad: bool = False,
+) -> AddReport:
+    """Install the images that `legend.csv` names.
+
+    Raises:
+        UserError: if a file is missing, damaged, or cannot be stored; if the table is missing,
+            names an image that is not there or one of several, or an unknown emotion.
+    """
+    log = IntakeLog(skip_bad, on_progress)
+
+    def read() -> list[_unsplit.Sample]:
+        images: defaultdict[str, list[_Found]] = defaultdict(list)
+        emotions: dict[str, str] = {}
+        for path in paths:
+            for member in walk(path, log.passed_over):
+                if member.has_suffix(TABLES):
+                    emotions |= read_legend(member)
+                elif member.has_suffix(IMAGE_SUFFIXES):
+                    with log.one_image():
+                        image = decode_scaled(member.read(MAX_BYTES), SIZE, member.where)
+                        images[_key(member.name)].append((member.name, image))
+                else:
+                    log.pass_over(member)
+        log.notes()  # bad images are named before those that are missing
+        if not emotions:
+            raise UserError(
+                "no legend was found; expected a CSV with the columns image and emotion beside "
+                "the images"
+            )
+        missing = [name for name in emotions if _key(name) not in images]
+        if skip_bad and missing:
+            log.left_out(f"{len(missing):,} images that the legend names, such as {missing[0]}")
+            emotions = {name: emotions[name] for name in emotions if name not in set(missing)}
+        elif missing:
+            raise UserError(
+                f"the legend names {len(missing):,} images that are not there, such as "
+                f"{missing[0]}; add images and legend together"
+            )
+        times = Counter(PurePosixPath(name).stem for name in emotions)
+        named: dict[str, str] = {}
+        samples = []
+        for name, emotion in emotions.items():
+            place, image = _choose(name, images[_key(name)])
+            if place in named:
+                raise UserError(
+                    f"the legend names {named[place]} and {name}, but only {place} is there; add "
+                    "both images, or take one out of the legend"
+                )
+            named[place] = name
+            stem = PurePosixPath(name).stem
+            samples.append(_unsplit.Sample(image, emotion, stem if times[stem] == 1 else name))
+        return samples
+
+    return _unsplit.add(
+        NAME,
+        paths,
+        root,
+        CLASS_NAMES,
+        read,
+        log,
+        lambda manifest: _unsplit.compare_counts(manifest, PUBLISHED, "the set of Rath (2021)"),
+    )
+
+
+def groups(ids: NDArray[np.str_]) -> Mapping[str, NDArray[np.str_]]:
+    """The person of each image: `Aaron_Eckhart_0001` shows `Aaron_Eckhart`."""
+    names = [PurePosixPath(name).name for name in ids.tolist()]
+    return {"subject": np.array([name.rpartition("_")[0] or name for name in names])}
+
+
+def read_legend(member: Member) -> dict[str, str]:
+    """Emotion by image, as a table with the columns `image` and `emotion` names it.
+
+    Raises:
+        UserError: if it is no table, a column is missing, an emotion unknown, or an image named
+            with two emotions.
+    """
+    content = member.read(_MAX_TABLE)
+    text = content.decode(encoding_of(content[:4]), "replace")
+    try:
+        return _emotions(csv.DictReader(io.StringIO(text, newline="")), member.where)
+    except csv.Error as error:
+        raise UserError(
+            f"{member.where} is no table ({error}): expected the columns image and emotion, and a "
+            "name in each cell"
+        ) from error
+
+
+def _emotions(rows: "csv.DictReader[str]", where: str) -> dict[str, str]:
+    columns = {(name or "").strip().lower(): name for name in rows.fieldnames or []}
+    if not {"image", "emotion"} <= set(columns):
+        raise UserError(
+            f"{where} has the columns {', '.join(columns) or 'none'}, expected image and emotion"
+        )
+    found: dict[str, str] = {}
+    for number, row in enumerate(rows):
+        path = PurePosixPath((row[columns["image"]] or "").strip())
+        name = str(path)
+        emotion = labels.canonical(row[columns["emotion"]] or "")
+        if not path.name or emotion not in CLASS_NAMES:
+            raise UserError(
+                f"{where}, data row {number} (from 0): received the image {name[-40:]!r} "
+                f"with the emotion {emotion[:40]!r}, expected one of: {', '.join(CLASS_NAMES)}"
+            )
+        if found.setdefault(name, emotion) != emotion:
+            raise UserError(f"{where}: {name} has two emotions, {found[name]} and {emotion}")
+    return found
+
+
+def _choose(name: str, images: list[_Found]) -> _Found:
+    """The image that the legend means, of those called so: by its folders, where they are there."""
+    for spelled in (str, str.lower):
+        inside = [
+            image for image in images if spelled(f"/{image[0]}").endswith(spelled(f"/{name}"))
+        ]
+        if inside:
+            break
+    path, pixels = (inside or images)[0]
+    for other, other_pixels in (inside or images)[1:]:
+        if not np.array_equal(pixels, other_pixels):
+            raise UserError(
+                f"the legend names {name}, which may be {path} or {other}; expected the folder in "
+                "the legend as well"
+            )
+    return path, pixels
+
+
+def _key(name: str) -> str:
+    return PurePosixPath(name).name.lower()

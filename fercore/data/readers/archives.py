@@ -1,0 +1,339 @@
+"""Walk the files of a folder, a ZIP, a TAR or a table, without extracting any of them.
+
+Names inside an archive are only ever read as text: no path is built from them. An archive may hold
+500,000 files and 32 GB of content at most.
+"""
+
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import tarfile
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from fercore.errors import UserError
+from fercore.io.file_names import storable_name
+
+TABLES = (".csv",)
+ZIPS = (".zip",)
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
+LINKS, CLIMBING = "links", 'names with ".."'
+MAX_MEMBERS = 500_000
+MAX_INFLATED = 32 << 30
+_MAX_READ = 128 << 20  # at once: more than any member or header of a TAR that is read
+_MAX_CATALOGUE = 64 << 20  # bytes of the list of files at the end of a ZIP
+_OPENERS: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+}
+EXPECTED = "a folder, or a file that ends in " + ", ".join(TABLES + ZIPS + TARS)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file, valid until the next one is asked for (a TAR is read front to back).
+
+    Attributes:
+        name: path with forward slashes; begins with the name of the folder, or with that of the
+            archive without its suffix.
+        where: the file in words, for messages.
+        open: opens its content.
+    """
+
+    name: str
+    where: str
+    open: Callable[[], IO[bytes]]
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders it lies in, outermost first."""
+        return PurePosixPath(self.name).parts[:-1]
+
+    @property
+    def stem(self) -> str:
+        """Its own name without the suffix."""
+        return PurePosixPath(self.name).stem
+
+    def has_suffix(self, suffixes: tuple[str, ...]) -> bool:
+        """Whether its name ends in one of these, in any case."""
+        return self.name.lower().endswith(suffixes)
+
+    def read(self, limit: int) -> bytes:
+        """Its content.
+
+        Args:
+            limit: most bytes to accept, so that no archive can fill the memory.
+
+        Raises:
+            UserError: if it cannot be read or is longer.
+        """
+        with readable(self.where), self.open() as stream:
+            content = stream.read(limit + 1)
+        if len(content) > limit:
+            raise UserError(f"{self.where} is longer than {limit} bytes, expected a small file")
+        return content
+
+
+@contextmanager
+def readable(where: str) -> Iterator[None]:
+    """Turn what the archive readers raise on a damaged file into one line for the user."""
+    try:
+        yield
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        OSError,
+        RuntimeError,  # an encrypted ZIP, or one of a compression that Python lacks
+        UnicodeDecodeError,  # a name in a ZIP that is not in the code that it says it is
+    ) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error) or "ends too early"
+        if isinstance(error, RuntimeError) and "encrypted" in reason:
+            reason = "it is encrypted"
+        raise UserError(
+            f"cannot read {where} ({reason}): expected a complete, unencrypted file; "
+            "fetch it again and compare its checksum"
+        ) from error
+
+
+def walk(path: Path, left_out: Counter[str] | None = None) -> Iterator[Member]:
+    """Every regular, visible file under a path, archives in a folder opened in turn.
+
+    Hidden files, `__MACOSX`, links, and names that climb with `..` are left out. An archive inside
+    an archive is yielded as a plain file.
+
+    Args:
+        path: a folder, or a file with a known suffix.
+        left_out: counts the links and the names with `..` that are left out.
+
+    Raises:
+        UserError: if there is no such path, its suffix is unknown, or it is damaged.
+    """
+    left_out = Counter() if left_out is None else left_out
+    if os.path.isdir(path):
+        yield from _walk_folder(path, left_out)
+    elif not os.path.exists(path):
+        raise _absent(path)
+    elif _ends_in(path.name, TABLES):
+        yield Member(path.name, storable_name(path.name), lambda: path.open("rb"))
+    elif _ends_in(path.name, ZIPS):
+        yield from _walk_zip(path, left_out)
+    elif _ends_in(path.name, TARS):
+        yield from _walk_tar(path, left_out)
+    else:
+        raise UserError(f"received {storable_name(path.name)}, expected {EXPECTED}")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, or of the names and contents of all visible files in a folder.
+
+    Raises:
+        UserError: if there is no such path, or it cannot be read.
+    """
+    if not os.path.exists(path):
+        raise _absent(path)
+    with readable(storable_name(path.name)):
+        if not path.is_dir():
+            with path.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        for file, name in _visible_files(path, Counter()):
+            with file.open("rb") as stream:
+                content = hashlib.file_digest(stream, "sha256").hexdigest()
+            digest.update(f"{content}  {name}\n".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+
+def _walk_folder(folder: Path, left_out: Counter[str]) -> Iterator[Member]:
+    for file, name in _visible_files(folder, left_out):
+        if _ends_in(file.name, ZIPS + TARS):
+            yield from walk(file, left_out)
+        else:
+            where = storable_name(name)
+            yield Member(name, where, lambda file=file: file.open("rb"))  # type: ignore[misc]
+
+
+def _visible_files(folder: Path, left_out: Counter[str]) -> Iterator[tuple[Path, str]]:
+    """Files and their names, which begin with the folder's own, in a fixed order."""
+    base = folder.resolve()
+    with readable(storable_name(folder.name)):
+        for parent, subfolders, files in os.walk(base):
+            subfolders[:] = sorted(name for name in subfolders if _is_visible(name))
+            left_out[LINKS] += sum(os.path.islink(os.path.join(parent, n)) for n in subfolders)
+            for file in (Path(parent, name) for name in sorted(files) if _is_visible(name)):
+                if file.is_symlink():
+                    left_out[LINKS] += 1
+                elif file.is_file():
+                    yield file, PurePosixPath(base.name, file.relative_to(base)).as_posix()
+
+
+def _walk_zip(path: Path, left_out: Counter[str]) -> Iterator[Member]:
+    name = storable_name(path.name)
+    with readable(name):
+        with path.open("rb") as stream:
+            check_catalogue(stream, name, _MAX_CATALOGUE)
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            limits = _Limits(name)
+            for info in entries:
+                limits.count(info.file_size)
+            for info in entries:
+                is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
+                inner = info.filename.replace("\\", "/")  # as some programs on Windows write it
+                if is_link or _climbs(inner):
+                    left_out[LINKS if is_link else CLIMBING] += 1
+                elif not info.is_dir() and _is_visible(inner):
+                    yield Member(
+                        _inner_name(path, inner),
+                        f"{name}: {storable_name(info.filename)}",
+                        lambda info=info: archive.open(info),  # type: ignore[misc]
+                    )
+
+
+def _walk_tar(path: Path, left_out: Counter[str]) -> Iterator[Member]:
+    name = storable_name(path.name)
+    with (
+        readable(name),
+        path.open("rb") as raw,
+        _BoundedReader(_decompressed(raw), name) as content,
+        tarfile.open(fileobj=content, mode="r:") as archive,
+    ):
+        limits = _Limits(name)
+        for info in archive:
+            limits.count(info.size)
+            if info.issym() or info.islnk() or _climbs(info.name):
+                left_out[CLIMBING if _climbs(info.name) else LINKS] += 1
+            elif info.isfile() and _is_visible(info.name):
+                stream = archive.extractfile(info)
+                if stream is not None:
+                    yield Member(
+                        _inner_name(path, info.name),
+                        f"{name}: {storable_name(info.name)}",
+                        lambda stream=stream: stream,  # type: ignore[misc]
+                    )
+
+
+@dataclass
+class _Limits:
+    """Counts what an archive says that it holds, and refuses too much."""
+
+    name: str
+    members: int = 0
+    size: int = 0
+
+    def count(self, size: int) -> None:
+        self.members += 1
+        self.size += max(0, size)
+        if self.members > MAX_MEMBERS:
+            raise UserError(
+                f"{self.name} holds more than {MAX_MEMBERS:,} files; expected smaller archives, "
+                "all added in one command"
+            )
+        if self.size > MAX_INFLATED:
+            raise _too_large(self.name)
+
+
+class _BoundedReader(io.RawIOBase):
+    """A stream that is never read far, or much at once, whatever the headers of a TAR ask for."""
+
+    def __init__(self, stream: Any, name: str):
+        self._stream, self._name = stream, name
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0 or size > _MAX_READ or self._stream.tell() > MAX_INFLATED:
+            raise _too_large(self._name)
+        return bytes(self._stream.read(size))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if offset > MAX_INFLATED:
+            raise _too_large(self._name)
+        return int(self._stream.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._stream.tell())
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def _too_large(name: str) -> UserError:
+    """The refusal of an archive that holds more than `MAX_INFLATED`."""
+    return UserError(
+        f"{name} holds more than {MAX_INFLATED >> 30} GB once inflated; expected smaller archives, "
+        "all added in one command"
+    )
+
+
+def _decompressed(raw: IO[bytes]) -> Any:
+    head = raw.read(6)
+    raw.seek(0)
+    return next((opener(raw) for magic, opener in _OPENERS.items() if head.startswith(magic)), raw)
+
+
+def check_catalogue(stream: IO[bytes], name: str, limit: int) -> None:
+    """Refuse a ZIP whose list of files would fill the memory before any of them is looked at.
+
+    Args:
+        stream: the archive; it can be sought.
+        name: of the archive, for the message.
+        limit: most bytes of the list to accept.
+
+    Raises:
+        UserError: if the list is longer.
+    """
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - (1 << 16) - 100))
+    end = stream.read()
+    place = end.rfind(b"PK\5\6")
+    length = int.from_bytes(end[place + 12 : place + 16], "little") if place >= 0 else 0
+    longer = end.rfind(b"PK\6\6")
+    if longer >= 0:
+        length = max(length, int.from_bytes(end[longer + 40 : longer + 48], "little"))
+    # A list cannot be longer than its file: what says so is no list, or damaged.
+    if min(length, size) > limit:
+        # An entry takes some 130 bytes.
+        raise UserError(
+            f"{name} lists more than {limit // 130:,} files; expected smaller archives, all added "
+            "in one command"
+        )
+
+
+def _absent(path: Path) -> UserError:
+    shown = storable_name(str(path))
+    shown = shown if len(shown) <= 200 else f"...{shown[-200:]}"
+    return UserError(f"received {shown}, which does not exist; expected {EXPECTED}")
+
+
+def _inner_name(archive: Path, name: str) -> str:
+    return f"{archive.name.split('.')[0]}/{name.lstrip('/')}"
+
+
+def _climbs(name: str) -> bool:
+    return ".." in PurePosixPath(name).parts
+
+
+def _is_visible(name: str) -> bool:
+    return not any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+
+
+def _ends_in(name: str, suffixes: tuple[str, ...]) -> bool:
+    return name.lower().endswith(suffixes)

@@ -1,0 +1,229 @@
+"""Read FER2013 as a table, row by row: a label, pixels and a usage in each."""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, cast
+
+from fercore.data import labels
+from fercore.data.readers.archives import readable
+from fercore.errors import UserError
+
+COLUMNS = ("emotion", "pixels", "usage")
+VOTES = (
+    *("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"),
+    *("unknown", "nf"),
+)
+_MAX_LINE = 1 << 16  # 2,304 pixels take 9 kB at most
+_DELIMITERS = ",;\t"
+
+_LEVELS = {str(level): level for level in range(256)} | {
+    f"{level}.0": level for level in range(256)
+}
+_PIXEL_COLUMN = re.compile(r"(?:pixels?|px?)?[ _.-]?\d+")
+_ALIASES = {"label": "emotion", "emotions": "emotion", "pixel": "pixels", "split": "usage"}
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image of a table.
+
+    Attributes:
+        number: position among the data rows, from 0, as pandas counts.
+        label: the class number.
+        usage: such as `"PublicTest"`.
+        pixels: grey levels, row by row.
+    """
+
+    number: int
+    label: int
+    usage: str
+    pixels: bytes
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that was opened: its header, lower case and stripped, and the rows below it."""
+
+    header: list[str]
+    rows: Iterator[list[str]]
+    where: str
+
+
+def open_table(stream: IO[bytes], where: str) -> Table | None:
+    """Read the header of a CSV file in UTF-8, UTF-16 or UTF-32, parted by `,`, `;` or tab.
+
+    Returns:
+        The table, or None if it has no header.
+    """
+    buffered = _peekable(stream)
+    text = io.TextIOWrapper(buffered, encoding_of(buffered.peek(4)[:4]), "replace", newline="")
+    lines = _lines(text, where)
+    first = next(lines, "")
+    delimiter = max(_DELIMITERS, key=first.count)
+    reader = csv.reader(_chained(first, lines), delimiter=delimiter)
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+    except csv.Error:  # such as a quote that never ends
+        return None
+    return Table(header, reader, where)
+
+
+def is_votes(table: Table) -> bool:
+    """Whether a table holds the votes of FER+ (`fer2013new.csv`)."""
+    return set(VOTES) <= set(table.header)
+
+
+def encoding_of(head: bytes) -> str:
+    """The encoding of a text, by its first four bytes; UTF-8 where nothing tells another one."""
+    for mark, encoding in _BOMS:
+        if head.startswith(mark):
+            return encoding
+    if len(head) >= 2 and 0 in head[:2]:  # UTF-16 without a mark: a header is ASCII
+        return "utf-16-le" if head[1] == 0 else "utf-16-be"
+    return "utf-8"
+
+
+def read_rows(
+    table: Table,
+    class_names: Sequence[str],
+    num_pixels: int,
+    reject: Callable[[str], None],
+) -> Iterator[Row] | None:
+    """Read the rows of a table whose header names `COLUMNS`, in any order.
+
+    A label is a number, also written as `3.0`, or the name of a class. The pixels stand in one
+    column, parted by spaces or commas, or in a column each.
+
+    Args:
+        table: see `open_table`.
+        class_names: labels are positions in it.
+        num_pixels: length of `Row.pixels`.
+        reject: told of each row that does not hold what it should; the row is left out.
+
+    Returns:
+        The rows, or None if the header lacks one of the columns.
+
+    Raises:
+        UserError: while iterating, if the file cannot be read on.
+    """
+    header = [
+        _ALIASES[name] if name in _ALIASES and _ALIASES[name] not in table.header else name
+        for name in table.header
+    ]
+    if not {"emotion", "usage"} <= set(header):
+        return None
+    places = [place for place, name in enumerate(header) if _PIXEL_COLUMN.fullmatch(name)]
+    if "pixels" in header:
+        places = [header.index("pixels")]
+    elif len(places) != num_pixels:
+        return None
+    columns = (header.index("emotion"), header.index("usage"))
+    return _parse(table, columns, places, class_names, num_pixels, reject)
+
+
+def _peekable(stream: IO[bytes]) -> io.BufferedReader:
+    if hasattr(stream, "peek"):
+        return cast(io.BufferedReader, stream)
+    return io.BufferedReader(cast(io.RawIOBase, stream))
+
+
+def _chained(first: str, lines: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from lines
+
+
+def _lines(text: io.TextIOWrapper, where: str) -> Iterator[str]:
+    try:
+        with readable(where):
+            while line := text.readline(_MAX_LINE):
+                if len(line) == _MAX_LINE:
+                    raise UserError(f"{where} has a line longer than {_MAX_LINE}, expected a table")
+                yield line
+    finally:
+        with suppress(ValueError):  # closed already, where a bad row ended the reading
+            text.detach()  # the stream is the caller's to close
+
+
+def _parse(
+    table: Table,
+    columns: tuple[int, int],
+    places: Sequence[int],
+    class_names: Sequence[str],
+    num_pixels: int,
+    reject: Callable[[str], None],
+) -> Iterator[Row]:
+    for number, cells in enumerate(filled_rows(table)):
+        try:
+            emotion, usage = (cells[place] for place in columns)
+            label = _label(emotion, class_names)
+            written = " ".join([cells[place] for place in places])
+            levels = bytes(map(_LEVELS.__getitem__, _separated(written)))
+            if len(levels) != num_pixels:
+                raise ValueError(f"{len(levels)} pixels")
+        except (ValueError, KeyError, IndexError) as error:
+            reject(
+                f"{table.where}, data row {number} (from 0) cannot be read ({_reason(error)}): "
+                f"expected an emotion from 0 to {len(class_names) - 1}, or its name, and "
+                f"{num_pixels} grey levels from 0 to 255"
+            )
+        else:
+            yield Row(number, label, usage.strip(), levels)
+
+
+def filled_rows(table: Table) -> Iterator[list[str]]:
+    """The rows of a table that are not blank.
+
+    Raises:
+        UserError: if the file is no CSV.
+    """
+    try:
+        for cells in table.rows:
+            if cells:
+                yield cells
+    except csv.Error as error:
+        raise UserError(f"{table.where} is no table ({error}); expected a CSV file") from error
+
+
+def _label(written: str, class_names: Sequence[str]) -> int:
+    emotion = labels.canonical(written)
+    if emotion in class_names:
+        return list(class_names).index(emotion)
+    try:
+        value = float(written)
+    except ValueError:
+        raise ValueError(f"emotion {written[:20]!r}") from None
+    if value not in range(len(class_names)):
+        raise ValueError(f"emotion {written[:20]}")
+    return int(value)
+
+
+def _separated(written: str) -> list[str]:
+    """The grey levels of a cell: parted by spaces, commas or semicolons, also in brackets."""
+    if not written[:1].isdigit() or "," in written or ";" in written:
+        written = written.translate(_SEPARATORS)
+    return written.split()
+
+
+_SEPARATORS = str.maketrans(",;[]()", "      ")
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case KeyError():
+            return f"grey level {str(error.args[0])[:20]!r}"
+        case IndexError():
+            return "a column is missing"
+        case _:
+            return str(error)[:80]

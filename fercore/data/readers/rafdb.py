@@ -1,0 +1,71 @@
+"""What RAF-DB (Li et al., 2017) ships: numbered classes, and a list of labels beside the images.
+
+The original archive holds `Image/aligned/train_00001_aligned.jpg`, `Image/original/train_00001.jpg`
+and `EmoLabel/list_patition_label.txt` (so spelled), a name and a number from 1 to 7 a line. The
+edition of Kaggle holds `train/<number>/train_00001_aligned.jpg` and the same for test.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from pathlib import PurePosixPath
+
+from fercore.data.readers.archives import Member
+from fercore.data.readers.csv import encoding_of
+from fercore.errors import UserError
+
+# 1 is surprise, 7 is neutral.
+CLASS_NAMES = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
+
+_LIST = re.compile(r"list_par?tition_label\.txt", re.IGNORECASE)
+_STEM = re.compile(r"(train|test)_\d+(_aligned)?", re.IGNORECASE)
+_MAX_LIST = 16 << 20
+
+
+def is_numbered(folders: Collection[str], stems: Sequence[str]) -> bool:
+    """Whether class folders and the names of their images are those of RAF-DB."""
+    numbers = {str(number) for number in range(1, len(CLASS_NAMES) + 1)}
+    return bool(stems) and set(folders) <= numbers and all(map(_STEM.fullmatch, stems))
+
+
+def is_list(member: Member) -> bool:
+    """Whether a file is RAF-DB's list of labels."""
+    return _LIST.fullmatch(PurePosixPath(member.name).name) is not None
+
+
+def read_list(member: Member) -> dict[str, str]:
+    """Class by image, as a line names them: `train_00001.jpg 5`; names without their suffix.
+
+    Raises:
+        UserError: if a line holds something else.
+    """
+    content = member.read(_MAX_LIST)
+    classes: dict[str, str] = {}
+    for number, line in enumerate(content.decode(encoding_of(content[:4]), "replace").splitlines()):
+        words = line.split()
+        if not words:
+            continue
+        label = words[-1]
+        known = label.isascii() and label.isdecimal() and 1 <= int(label[:3]) <= len(CLASS_NAMES)
+        if len(words) != 2 or not known:
+            raise UserError(
+                f"{member.where}, line {number + 1}: received {line[:60]!r}, expected the name of "
+                f"an image and a number from 1 to {len(CLASS_NAMES)}"
+            )
+        classes[PurePosixPath(words[0]).stem.lower()] = CLASS_NAMES[int(label) - 1]
+    return classes
+
+
+def name_in_list(stem: str) -> str:
+    """The name under which the list has an image: an aligned one stands for the original."""
+    return stem.lower().removesuffix("_aligned")
+
+
+def is_aligned(stem: str) -> bool:
+    """Whether an image is one of the aligned ones."""
+    return stem.lower().endswith("_aligned")
+
+
+def role_by_name(stem: str) -> str | None:
+    """The part that an image belongs to: `train_00001` to training."""
+    match = _STEM.fullmatch(stem)
+    return match[1].lower() if match else None

@@ -1,0 +1,109 @@
+"""Bring runs of earlier versions to the present format, without training or predicting anything."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fercore.data.splits import Splits
+from fercore.errors import UserError
+from fercore.evaluation.protocol import build_protocol
+from fercore.evaluation.results import evaluate_predictions, predictions_of
+from fercore.io.files import atomic_write
+from fercore.runs.reader import Run
+from fercore.runs.schema import Results, SplitResult
+from fercore.runs.writer import hold_lock
+
+
+def is_outdated(run: Run) -> bool:
+    """Return whether a finished run lacks what `update` adds."""
+    if run.results is None or run.config is None:
+        return False
+    stored = run.predictions("test")
+    return run.groups_unknown or (stored is not None and stored.unique is None)
+
+
+def update(run: Run, splits: Splits) -> Results:
+    """Add to a run of an earlier version what follows from its dataset and its own protocol.
+
+    `predictions.npz` gains the groups that its images come in and which test images do not stand in
+    training; with groups, the intervals in `results.json` change and the groups are counted.
+    Everything else stays as it is, to the last bit.
+
+    Args:
+        run: finished, with predictions.
+        splits: the run's dataset.
+
+    Returns:
+        The new results.
+
+    Raises:
+        UserError: if the run is not finished, the dataset or its samples are not those that the run
+            was evaluated on, or the files cannot be written. The run is unchanged then.
+    """
+    if run.config is None or run.results is None or run.is_active:
+        raise UserError(f"{run.id} is {run.state}; expected a finished run")
+    known = run.environment.dataset_fingerprint if run.environment else splits.fingerprint
+    if known != splits.fingerprint:
+        raise UserError(
+            f"{run.id} was evaluated on another {splits.name} (fingerprint {known}, here "
+            f"{splits.fingerprint}); add the dataset again from the same files"
+        )
+    protocol = build_protocol(run.config, splits)
+    probabilities = {}
+    for role, split in protocol.judged.items():
+        stored = run.predictions(role)
+        if stored is None and role == "validation" and role not in run.results.splits:
+            continue
+        if stored is None:
+            raise UserError(f"{run.id} has no readable {role} predictions in predictions.npz")
+        same = np.array_equal(stored.ids, split.ids) and np.array_equal(stored.labels, split.labels)
+        if not same:
+            raise UserError(
+                f"{run.id} stores {role} predictions for other samples than its protocol gives on "
+                f"{splits.name} now ({len(stored.ids):,}, here {len(split):,})"
+            )
+        probabilities[role] = stored.probabilities
+    predictions = predictions_of(protocol, probabilities)
+    views = {name: view for name, view in protocol.views.items() if view.role in predictions}
+    judged = evaluate_predictions(replace(protocol, views=views), predictions)
+    results = json.loads((run.path / "results.json").read_bytes())
+    for name, fields in results["splits"].items():
+        _add_intervals(run, name, fields, judged.get(name))
+    with np.load(run.path / "predictions.npz", allow_pickle=False) as file:
+        arrays = dict(file)
+    for role, part in predictions.items():
+        # Equal splits are stored once, as "test".
+        if f"{role}_ids" in arrays and part.groups is not None:
+            arrays[f"{role}_groups"] = part.groups
+            arrays[f"{role}_group_kind"] = np.array(part.group_kind)
+        if part.unique is not None:
+            arrays[f"{role}_unique"] = part.unique
+    text = json.dumps(results, indent=1, allow_nan=False) + "\n"
+    changed = Results.model_validate_json(text)
+    try:
+        with hold_lock(run.path), atomic_write(run.path / "predictions.npz") as target:
+            np.savez_compressed(target, **arrays)
+            with atomic_write(run.path / "results.json") as changed_results:
+                changed_results.write(text.encode())
+    except OSError as error:
+        raise UserError(f"cannot write {run.path} ({error.strerror})") from None
+    return changed
+
+
+def _add_intervals(run: Run, name: str, fields: dict[str, Any], found: SplitResult | None) -> None:
+    """Take over the intervals and groups of an evaluation of the same samples, if it has groups."""
+    if found is None or found.confusion != fields["confusion"]:
+        raise UserError(
+            f"{run.id}: its predictions on {name} give another confusion matrix than results.json; "
+            f"see: fercore runs check {run.id}"
+        )
+    if found.groups is None:
+        return
+    again = found.model_dump(mode="json")
+    for key in ("accuracy_low", "accuracy_high", "groups", "group_kind"):
+        fields[key] = again[key]
+    for own, other in zip(fields["classes"], again["classes"], strict=True):
+        for key in ("recall_low", "recall_high", "groups"):
+            own[key] = other[key]

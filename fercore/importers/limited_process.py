@@ -1,0 +1,140 @@
+"""Run a module of this package in another process, under limits of time and memory."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import IO
+
+from fercore import machine
+from fercore.errors import UserError
+
+# Exit status of a process that got no more memory.
+MEMORY_EXIT = 77
+_NO_MEMORY = ("bad_alloc", "bad allocation", "failed to allocate", "out of memory")
+_POLL_SECONDS = 0.05
+# Of address space for each thread: its stack and what the allocator reserves for it.
+_BYTES_PER_THREAD = 80 << 20
+
+
+def run_isolated(module: str, folder: Path, what: str, seconds: float, memory_bytes: int) -> None:
+    """Run `python -m module folder memory` to its end, or end it when it passes a limit.
+
+    The module prints a line whenever it gets on; the limit of time is that from one line to the
+    next. Memory is what the process holds beyond what it held when it called `limit_memory`.
+
+    Args:
+        module: of this package.
+        folder: where it reads its task and writes its outcome.
+        what: it works on, for messages.
+        seconds: from one line to the next.
+        memory_bytes: of resident memory.
+
+    Raises:
+        UserError: if it passed a limit, or ended without an outcome.
+    """
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, str(folder), str(memory_bytes)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "MALLOC_ARENA_MAX": "2"},
+        stdin=subprocess.PIPE,  # closed when this process ends, whereupon the other ends, too
+        stdout=subprocess.PIPE,
+        stderr=None if os.environ.get("FERCORE_DEBUG") else subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    progress = _Progress(process.stdout)
+    try:
+        while process.poll() is None:
+            if progress.seconds_since() > seconds:
+                raise UserError(
+                    f"{what} gave no answer within {seconds:g} seconds; no run was made. "
+                    "Expected a network that ends; for a slow one pass a higher --time-limit"
+                )
+            held = machine.memory_of(process.pid)
+            if progress.base and held - progress.base > memory_bytes:
+                raise _too_much_memory(what, memory_bytes)
+            time.sleep(_POLL_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdout.close()
+    if process.returncode == MEMORY_EXIT:
+        raise _too_much_memory(what, memory_bytes)
+    if process.returncode:
+        raise UserError(
+            f"{what} ended the process that loaded it (status {process.returncode}); no run was "
+            "made. Export the network again, or with another version of its exporter"
+        )
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether an error says that there is no more memory."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)
+
+
+def report_progress(line: str = "") -> None:
+    """Print a line for the process that waits."""
+    print(line, flush=True)
+
+
+def limit_memory(memory_bytes: int) -> None:
+    """Limit what this process may hold beyond what it holds now, and end it with its parent.
+
+    Where the system has no limit of address space (macOS, Windows), the waiting process alone
+    watches the memory.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    report_progress(f"base {machine.memory_of(os.getpid())}")
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        threads = _BYTES_PER_THREAD * machine.count_cores()
+        limit = pages * resource.getpagesize() + memory_bytes + memory_bytes // 4 + threads
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        if hard != resource.RLIM_INFINITY:
+            limit = min(limit, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    except (ImportError, OSError, ValueError):
+        pass
+
+
+class _Progress:
+    """The lines that a process prints: when the last one came, and the memory it began with."""
+
+    def __init__(self, stream: IO[bytes]):
+        self.base = 0
+        self._last = time.monotonic()
+        threading.Thread(target=self._read, args=(stream,), daemon=True).start()
+
+    def seconds_since(self) -> float:
+        return time.monotonic() - self._last
+
+    def _read(self, stream: IO[bytes]) -> None:
+        try:
+            for line in stream:
+                self._last = time.monotonic()
+                if line.startswith(b"base "):
+                    self.base = int(line.split()[1])
+        except ValueError:
+            pass  # the stream was closed
+
+
+def _end_with_parent() -> None:
+    # Not by `sys.stdin`, whose lock would stop the interpreter from ending.
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+def _too_much_memory(what: str, memory_bytes: int) -> UserError:
+    return UserError(
+        f"{what} takes more than {memory_bytes / 2**30:.1f} GiB of memory to load and run; no run "
+        "was made. For a large network pass a higher --memory-limit (GiB)"
+    )

@@ -1,0 +1,1 @@
+"""Read photos and videos of unknown origin, within limits of memory."""

@@ -1,0 +1,6 @@
+"""Published figures, our goals and our ablation studies, compared with the runs that exist.
+
+Each module reads the TOML file beside it. May import `fercore.runs`, `fercore.metrics` and
+`fercore.config`. To add a paper, add its rows to `papers.toml` and its experiments to
+`fercore/configs/`.
+"""

@@ -1,0 +1,54 @@
+import re
+from dataclasses import replace
+
+from dashboard.charts import theme
+from dashboard.charts.data_urls import png_address
+from dashboard.components import face_grid
+from dashboard.state import dataset_cache
+from fercore.data.splits import COPY_MARK
+from tests.tiny import make_splits
+
+
+def installed(first: str) -> dataset_cache.Images:
+    """A dataset whose first test image has this id."""
+    splits = make_splits()
+    test = splits["test"]
+    ids = test.ids.astype("<U32")
+    ids[0] = first
+    return dataset_cache.Images(
+        replace(splits, parts=splits.parts | {"test": replace(test, ids=ids)})
+    )
+
+
+def test_copies_are_shown_as_their_originals_and_names_may_hold_the_mark():
+    name = f"me{COPY_MARK}1.png"
+    found = installed(name)
+
+    def picture(sample: str) -> list[str]:
+        return re.findall(
+            r'src="([^"]+)"',
+            face_grid.face_figure_html(face_grid.SampleCard(sample, "sad", {}), found),
+        )
+
+    expected = [png_address(found.splits["test"].images[0])]
+    assert picture(name) == picture(f"{name}{COPY_MARK}7") == expected
+    # Nothing but its outline where the dataset that is installed does not have it.
+    assert picture("another") == picture(f"another{COPY_MARK}1.png") == []
+
+
+def test_a_class_has_one_color_in_every_gallery():
+    found = installed("first")
+    found.splits = replace(found.splits, class_names=("bored", "calm", "tired"))
+
+    def colors(true: str, said: str) -> list[str]:
+        face = face_grid.SampleCard("first", true, {"network": (said, 0.5)})
+        return re.findall("background:(#[0-9a-fA-F]+)", face_grid.face_figure_html(face, found))
+
+    known = theme.class_colors(["bored", "calm", "tired"], "light")
+    assert len(set(known.values())) == 3
+    assert colors("tired", "calm") == [known["tired"], known["calm"]]
+    assert colors("calm", "tired") == [known["calm"], known["tired"]]
+    # A class of the network's that the dataset does not have takes none of theirs.
+    true, said = colors("tired", "contented")
+    assert true == known["tired"]
+    assert said not in known.values()

@@ -1,0 +1,278 @@
+"""Several networks, and several views of an image, as one network."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fercore.config.protocol import ImageConfig
+from fercore.config.run import CombinedConfig, ImportedConfig, ImportSource, RunConfig
+from fercore.data.splits import UNSPLIT
+from fercore.errors import UserError
+from fercore.evaluation.ensemble_selection import average_probabilities
+from fercore.evaluation.protocol import require_same_splits
+from fercore.inference.dataset_evaluation import evaluate_onnx
+from fercore.inference.ensemble import build_ensemble_onnx, combine, why_no_network
+from fercore.inference.onnx_session import OnnxNetwork
+from fercore.inference.predictor import RunClassifier
+from fercore.runs.checks import check_run
+from fercore.runs.reader import read_run
+from fercore.runs.schema import Results
+from fercore.runs.writer import RunWriter
+from tests.tiny import make_splits, tiny_config
+
+pytestmark = pytest.mark.keras
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_splits()
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory, data):
+    """Two seeds, trained once for all tests."""
+    from fercore.training.trainer import train
+
+    root = tmp_path_factory.mktemp("runs")
+    writers = [RunWriter.create(root, tiny_config(seed=seed, epochs=2)) for seed in (0, 1)]
+    for seed, writer in enumerate(writers):
+        config = tiny_config(seed=seed, epochs=2)
+        train(config, data, writer, command="fercore train tiny")
+    return [read_run(writer.path) for writer in writers]
+
+
+def combined(members, data, root, views="one", **changes):
+    path = combine(
+        members, data, root, name="both", title="Both", views=views, command="it", **changes
+    )
+    return read_run(path)
+
+
+def test_the_mean_of_two_networks_is_a_run_like_any_other(members, data, tmp_path):
+    run = combined(members, data, tmp_path)
+    assert check_run(run.path) == []
+    assert isinstance(run.config, CombinedConfig)
+    assert run.config.combined.members == tuple(member.id for member in members)
+    assert (run.state, run.origin, run.experiment) == ("finished", "combined", None)
+    assert run.results.parameters == 2 * members[0].results.parameters
+
+    images = data["test"].images
+    one, other = (OnnxNetwork(member.onnx_path)(images) for member in members)
+    assert np.abs(one - other).max() > 0.01
+    assert OnnxNetwork(run.onnx_path)(images) == pytest.approx((one + other) / 2, abs=1e-5)
+    stored = run.predictions("test")
+    assert stored.probabilities == pytest.approx((one + other) / 2, abs=1e-3)
+    assert list(stored.ids) == list(data["test"].ids)
+    again = evaluate_onnx(run, data, "test")
+    # To the last digit: judged as stored, in half precision.
+    assert again == run.results.splits["test"].model_copy(update={"title": again.title})
+    assert {"validation", "test", "test_unique"} == set(run.results.splits)
+    # It answers like one network, with the temperature that was stored.
+    assert RunClassifier(run).temperature == run.results.temperature
+
+
+@pytest.mark.parametrize("views", ["one", "flip"])
+def test_the_geometric_mean_in_onnx_is_that_of_numpy(members, data, tmp_path, views):
+    run = combined(members, data, tmp_path, views, average="geometric")
+    assert run.config.combined.average == "geometric"
+    images = data["test"].images
+    seen = [images, images[:, :, ::-1]] if views == "flip" else [images]
+    networks = [OnnxNetwork(member.onnx_path) for member in members]
+    said = [network(view) for network in networks for view in seen]
+    found = OnnxNetwork(run.onnx_path)(images)
+    assert found == pytest.approx(average_probabilities(said, "geometric"), abs=1e-5)
+    assert np.abs(found - average_probabilities(said, "arithmetic")).max() > 1e-3
+
+
+def test_a_certain_network_leaves_the_geometric_mean_finite(tmp_path):
+    """Probabilities of exactly 0 and 1."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    said = np.array([[1, 0, 0], [0.2, 0.3, 0.5]], np.float32)
+    shape, out = ["batch", 8, 8, 1], ["batch", 3]
+    files = []
+    for number, row in enumerate(said):
+        constants = [
+            numpy_helper.from_array(np.zeros((64, 3), np.float32), "kernel"),
+            numpy_helper.from_array(row, "row"),
+        ]
+        nodes = [
+            helper.make_node("Flatten", ["pixels"], ["flat"]),
+            helper.make_node("Gemm", ["flat", "kernel", "row"], ["probabilities"]),
+        ]
+        graph = helper.make_graph(
+            nodes,
+            "constant",
+            [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, out)],
+            constants,
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+        files.append(tmp_path / f"{number}.onnx")
+        onnx.save(model, files[-1])
+    content = build_ensemble_onnx(files, ("a", "b", "c"), average="geometric")
+    found = OnnxNetwork(content)(np.zeros((2, 8, 8), np.uint8))
+    expected = average_probabilities([said[:1], said[1:]], "geometric")
+    assert np.isfinite(found).all()
+    assert found == pytest.approx(np.repeat(expected, 2, axis=0), abs=1e-5)
+
+
+def test_stored_probabilities_give_what_the_networks_give(members, data, tmp_path):
+    """They are in half precision, so to 1e-3."""
+    for average in ("arithmetic", "geometric"):
+        joint = combined(members, data, tmp_path, average=average)
+        stored = combined(members, data, tmp_path, average=average, network=False)
+        assert (joint.results.onnx is None, stored.results.onnx is None) == (False, True)
+        assert stored.onnx_path is None
+        for role in ("validation", "test"):
+            expected = joint.predictions(role).probabilities
+            assert stored.predictions(role).probabilities == pytest.approx(expected, abs=1e-3)
+
+
+def test_networks_are_joined_where_all_are_here_and_take_the_same_images(members):
+    first, second = members
+    assert why_no_network(members) == ""
+    gone = replace(second, results=second.results.model_copy(update={"onnx": None}))
+    assert why_no_network([first, gone]) == f"{gone.id} has no model.onnx"
+    small = second.config.model_copy(update={"image": ImageConfig(size=32)})
+    other = replace(second, config=small)
+    assert "different sizes" in why_no_network([first, other])
+
+
+def test_a_mean_with_an_imported_network_says_so(members, data, tmp_path):
+    shared = members[0].config.model_dump(include=set(RunConfig.model_fields))
+    names = data.class_names
+    source = ImportSource(kind="onnx", file="theirs.onnx", sha256="0", class_names=names)
+    theirs = ImportedConfig.model_validate(shared | {"imported": source})
+    mean = combined([replace(members[0], config=theirs), members[1]], data, tmp_path)
+    assert mean.config.combined.imported
+    # And so does what is made from it.
+    views = combine([mean], data, tmp_path, name="views", title="Views", views="flip", command="it")
+    assert read_run(views).config.combined.imported
+    assert not combined(members, data, tmp_path / "own").config.combined.imported
+
+
+def moved(images, down, right):
+    """Images moved, the last pixels filling the edge."""
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2)), mode="edge")
+    return padded[:, 2 - down : 50 - down, 2 - right : 50 - right]
+
+
+@pytest.mark.parametrize("views", ["flip", "ten"])
+def test_views_are_the_image_moved_and_mirrored(members, data, views):
+    file, names = members[0].onnx_path, members[0].results.class_names
+    images = data["test"].images[:9]
+    places = [(0, 0)]
+    if views == "ten":
+        places += [(0, 2), (0, -2), (2, 0), (-2, 0)]
+    seen = [moved(images, *place) for place in places]
+    seen += [view[:, :, ::-1] for view in seen]
+    network = OnnxNetwork(file)
+    expected = np.mean([network(view) for view in seen], axis=0)
+    assert OnnxNetwork(build_ensemble_onnx([file], names, views))(images) == pytest.approx(
+        expected, abs=1e-5
+    )
+
+
+def test_runs_that_do_not_fit_together_leave_nothing(members, data, tmp_path):
+    first, second = members
+    other = replace(second, config=second.config.model_copy(update={"drop_classes": ("fear",)}))
+    copied = tiny_config(
+        protocol={"split": "random", "copies": "before_split", "honest": False},
+        augmentation={"mode": "doubled", "rotation": 10},
+    )
+    divided = tiny_config(protocol={"split": "random"})
+    elsewhere = first.environment.model_copy(update={"dataset_fingerprint": "another"})
+    for runs, message in (
+        ([first, other], "differ in drop_classes"),
+        ([first, first], "a run twice"),
+        ([first, replace(second, results=None)], "has no network"),
+        ([replace(first, config=copied)], "judged on changed copies"),
+        # Of more images the same seed divides otherwise.
+        ([replace(first, config=divided, environment=elsewhere)], "saw another tiny"),
+    ):
+        with pytest.raises(UserError, match=message):
+            combined(runs, data, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_sets_may_differ_in_what_they_leave_out(members, data, tmp_path):
+    first, second = members
+    protocol = second.config.protocol.model_copy(update={"leave_out": ("repeats",)})
+    cleaned = replace(second, config=second.config.model_copy(update={"protocol": protocol}))
+    assert combined([first, cleaned], data, tmp_path).state == "finished"
+
+
+def test_a_dataset_with_other_classes_is_judged_on_those_in_common(members, data):
+    """Happy and sad alone, in another order and twice the size, beside a class nobody knows."""
+    run = members[0]
+    test = data["test"]
+    happy, sad, fear = (run.results.class_names.index(n) for n in ("happy", "sad", "fear"))
+    keep = np.isin(test.labels, [happy, sad, fear])
+    labels = np.select([test.labels[keep] == n for n in (happy, sad)], [2, 0], 1).astype(np.uint8)
+    part = replace(
+        test.take(keep), images=test.images[keep].repeat(2, 1).repeat(2, 2), labels=labels
+    )
+    other = replace(
+        data,
+        name="other",
+        class_names=("sad", "contempt", "happy"),
+        parts={UNSPLIT: part},
+        titles={},
+    )
+    found = evaluate_onnx(run, other, UNSPLIT)
+    both = np.isin(test.labels, [happy, sad])
+    probabilities = OnnxNetwork(run.onnx_path)(test.images[both])[:, [happy, sad]]
+    right = probabilities.argmax(axis=1) == (test.labels[both] == sad)
+    assert found.n == both.sum()
+    assert found.accuracy == pytest.approx(right.mean())
+    assert [row.name for row in found.classes] == ["happy", "sad"]
+    with pytest.raises(UserError, match="too few in common"):
+        evaluate_onnx(run, replace(other, class_names=("a", "b", "c")), UNSPLIT)
+
+
+class Sure:
+    """A network of which the dataset's images are as good as all neutral, which it lacks."""
+
+    image_shape = (48, 48)
+
+    def __call__(self, images):
+        likely = np.full((len(images), 7), 1e-9, np.float32)
+        likely[:, 6] = 1
+        likely[:, 4] = 2e-9
+        return likely
+
+
+def test_what_a_network_is_sure_of_leaves_the_classes_in_common_comparable(members, data):
+    run, test = members[0], data["test"]
+    keep = np.isin(test.labels, [3, 4])  # happy and sad
+    part = replace(test.take(keep), labels=(test.labels[keep] - 3).astype(np.uint8))
+    names = ("happy", "sad")
+    other = replace(data, name="other", class_names=names, parts={UNSPLIT: part}, titles={})
+    found = evaluate_onnx(run, other, UNSPLIT, Sure())
+    # In half precision all of its answers among these two would be nothing.
+    assert found.accuracy == pytest.approx((part.labels == 1).mean())
+    assert found.title == f"other, {UNSPLIT}, 2 common classes"
+    # A class that the run dropped is none that they have in common.
+    dropped = run.config.model_copy(update={"drop_classes": ("fear",)})
+    three = replace(other, class_names=(*names, "fear"))
+    found = evaluate_onnx(replace(run, config=dropped), three, UNSPLIT, Sure())
+    assert (found.title, found.n) == (f"other, {UNSPLIT}, 2 common classes", len(part))
+
+
+def test_a_validation_part_that_was_held_out_here_is_nobody_elses(members, data):
+    run = members[0]
+    held_out = replace(data, held_out=True)
+    require_same_splits(run, held_out)  # its own
+    with pytest.raises(UserError, match="images of its training would be judged"):
+        require_same_splits(run, replace(held_out, fingerprint="another"))
+    require_same_splits(run, replace(data, fingerprint="another"))
+
+
+def test_the_temperature_is_stored(members):
+    run = members[0]
+    assert RunClassifier(run).temperature == run.results.temperature != 1
+    unknown = replace(run, results=Results(**(dict(run.results) | {"temperature": None})))
+    assert RunClassifier(unknown).temperature == 1

@@ -1,0 +1,290 @@
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dashboard.app_pages.live.frame_processor import FrameProcessor
+from fercore.cli import main
+from fercore.faces import detection, geometry
+from fercore.inference.predictor import RunClassifier
+from fercore.inference.video_pipeline import LivePipeline, LiveSettings
+from fercore.runs.reader import read_run
+from tests.photos import film, scene
+
+COMMITTED = Path(__file__).parents[2] / "runs"
+RUN = "katkar2021-model2-original-s0-20261121T024609"
+OTHER = "ranjan2023-model1-fer2013-s0-20261121T064611"
+
+
+@pytest.fixture(scope="module")
+def katkar():
+    return RunClassifier(read_run(COMMITTED / RUN))
+
+
+@pytest.fixture(scope="module")
+def ranjan():
+    return RunClassifier(read_run(COMMITTED / OTHER))
+
+
+@pytest.fixture
+def haar():
+    return detection.HaarDetector(scale=1.2)
+
+
+class Fickle:
+    """A network that says what a test wants, one answer a call, and takes its time."""
+
+    class_names = ("angry", "happy", "sad")
+
+    def __init__(self, answers, seconds=0.0, name="fickle"):
+        self.answers, self.seconds, self.id, self.calls = list(answers), seconds, name, 0
+
+    def crops(self, image, found):
+        return np.zeros((len(found), 48, 48), np.uint8)
+
+    def __call__(self, crops):
+        time.sleep(self.seconds)
+        answer = self.answers[min(self.calls, len(self.answers) - 1)]
+        self.calls += 1
+        return np.tile(np.array(answer, np.float32), (len(crops), 1))
+
+    def calibrated(self, probabilities):
+        return probabilities
+
+
+def through(pipeline, frames, start=0):
+    return [pipeline.process(scene(320, 240), (start + number) / 30) for number in range(frames)]
+
+
+def test_a_face_is_named_by_every_network(katkar, ranjan, haar):
+    (face,) = through(LivePipeline([katkar, ranjan], haar), 10)[-1]
+    assert face.number == 1
+    assert face.labels == {RUN: "happy", OTHER: "happy"}
+    for shares in face.probabilities.values():
+        assert shares.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_the_answer_does_not_flicker_with_the_network(haar):
+    """Angry and sad in turn, as likely as each other: whatever is shown first stays."""
+    fickle = Fickle([(0.5, 0.1, 0.4), (0.4, 0.1, 0.5)] * 100)
+    seen = through(LivePipeline([fickle], haar, LiveSettings(smoothing=0.4, least=0)), 60)
+    assert {face.labels["fickle"] for found in seen for face in found} == {"angry"}
+    raw = Fickle([(0.5, 0.1, 0.4), (0.4, 0.1, 0.5)] * 100)
+    seen = through(
+        LivePipeline([raw], detection.HaarDetector(1.2), LiveSettings(smoothing=0, least=0)), 60
+    )
+    assert {face.labels["fickle"] for found in seen for face in found} == {"angry", "sad"}
+
+
+def test_a_real_change_is_shown_within_a_second(haar):
+    fickle = Fickle([(0.9, 0.05, 0.05)] * 30 + [(0.05, 0.9, 0.05)] * 100)
+    seen = through(LivePipeline([fickle], haar, LiveSettings(smoothing=0.4)), 62)
+    said = [found[0].labels["fickle"] for found in seen if found]
+    assert said[20] == "angry"
+    assert said[-1] == "happy"
+
+
+def test_an_unsure_network_says_nothing(haar):
+    seen = through(LivePipeline([Fickle([(0.4, 0.3, 0.3)])], haar, LiveSettings(least=0.5)), 6)
+    assert seen[-1][0].labels == {"fickle": None}
+
+
+def test_a_slow_network_is_asked_less_often(haar):
+    slow, quick = Fickle([(1, 0, 0)], 0.1, "slow"), Fickle([(1, 0, 0)], 0.0, "quick")
+    seen = through(LivePipeline([slow, quick], haar), 40)
+    assert all(set(found[0].labels) == {"slow", "quick"} for found in seen[3:])
+    assert quick.calls > 30
+    assert slow.calls < 8
+
+
+def test_networks_are_swapped_and_the_face_stays_known(katkar, ranjan, haar):
+    pipeline = LivePipeline([katkar], haar)
+    (before,) = through(pipeline, 6)[-1]
+    pipeline.swap([ranjan])
+    (after,) = through(pipeline, 2, start=6)[-1]
+    assert (before.number, after.number) == (1, 1)
+    assert list(after.labels) == [OTHER]
+
+
+def test_a_face_keeps_its_number_under_another_finder(katkar, haar, monkeypatch):
+    """The first goes, a second comes, and the finder is changed: it is not called the first."""
+    clock = iter(np.arange(0, 100, 1 / 60))
+    monkeypatch.setattr(
+        "dashboard.app_pages.live.frame_processor.time.monotonic", lambda: float(next(clock))
+    )
+    stream = FrameProcessor([katkar], haar, LiveSettings())
+
+    def seen(x, frames):
+        for _ in range(frames):
+            stream.frame(scene(x, 240))
+        return [face.number for face in stream.faces()]
+
+    assert seen(160, 6) == [1]
+    assert seen(480, 60) == [2]
+    stream.configure([katkar], LiveSettings(), detection.HaarDetector(scale=1.1))
+    assert seen(480, 6) == [2]
+
+
+def test_boxes_are_drawn_where_the_face_is(katkar, haar):
+    pipeline = LivePipeline([katkar], haar)
+    found = through(pipeline, 6)[-1]
+    drawn = scene(320, 240)
+    pipeline.draw(drawn, found)
+    rows, columns, _ = np.nonzero(drawn != scene(320, 240))
+    left, top, _, bottom = found[0].face.box
+    assert left - 4 <= columns.min() <= left + 4
+    assert abs(rows.min() - top) <= 4
+    assert rows.max() > bottom
+    # At the very edge of the picture it is drawn as far as it goes.
+    for x, y in ((5, 5), (630, 470)):
+        pipeline.draw(drawn, [type(found[0])(1, geometry.Face(x, y, 80), {}, {})])
+
+
+def test_a_stream_counts_remembers_and_takes_a_picture(katkar, haar):
+    stream = FrameProcessor([katkar], haar, LiveSettings())
+    assert stream.health().frames == 0
+    assert stream.picture() is None
+    for number in range(20):
+        stream.frame(scene(320, 240), number / 25)
+    health = stream.health()
+    assert (health.frames, len(stream.faces()), health.error) == (20, 1, "")
+    assert 0 < health.p50 <= health.p95
+    assert np.array_equal(stream.picture(), scene(320, 240))
+    moments = stream.moments()
+    assert {moment.face for moment in moments} == {1}
+    assert moments[-1].label == "happy"
+    assert sum(moments[-1].probabilities) == pytest.approx(1, abs=1e-2)
+    # Stopped and started anew: nothing has come yet, and what was said is kept.
+    stream.restart()
+    health = stream.health()
+    assert (health.frames, health.silent, health.fps) == (20, None, 0)
+    assert stream.faces() == []
+    assert stream.moments() == moments
+
+
+def test_a_stream_says_how_far_it_is_behind(katkar, haar, monkeypatch):
+    clock = iter(np.arange(0, 100, 0.5))
+    monkeypatch.setattr(
+        "dashboard.app_pages.live.frame_processor.time.monotonic", lambda: float(next(clock))
+    )
+    stream = FrameProcessor([katkar], haar, LiveSettings())
+    # The camera gives 25 frames a second; each begins to be processed a second after the last.
+    for number in range(10):
+        stream.frame(np.zeros((48, 64, 3), np.uint8), number / 25)
+    assert stream.health().behind > 3000
+
+
+def test_a_camera_that_is_started_again_is_not_behind(katkar, haar, monkeypatch):
+    clock = iter([*np.arange(0, 4, 0.02), *np.arange(60, 64, 0.02)])
+    monkeypatch.setattr(
+        "dashboard.app_pages.live.frame_processor.time.monotonic", lambda: float(next(clock))
+    )
+    stream = FrameProcessor([katkar], haar, LiveSettings())
+    for _ in range(2):
+        for number in range(100):
+            stream.frame(np.zeros((48, 64, 3), np.uint8), number / 25)
+    monkeypatch.setattr("dashboard.app_pages.live.frame_processor.time.monotonic", lambda: 64.0)
+    health = stream.health()
+    assert health.behind < 100
+    assert health.skipped == 0
+    assert health.fps == pytest.approx(25, rel=0.05)
+
+
+def test_the_drawn_figure_is_that_of_the_drawn_word(haar, monkeypatch):
+    written = []
+    monkeypatch.setattr(
+        "fercore.inference.video_pipeline.draw_face",
+        lambda image, face, lines: written.extend(lines),
+    )
+    fickle = Fickle([(0.5, 0.1, 0.4)] * 3 + [(0.4, 0.1, 0.5)] * 100)
+    pipeline = LivePipeline([fickle], haar, LiveSettings(smoothing=0.01, least=0))
+    found = through(pipeline, 30)[-1]
+    pipeline.draw(scene(320, 240), found)
+    sad = found[0].probabilities["fickle"][2]
+    assert written == [f"sad {sad:.0%}"]
+    # Barely likelier is not shown: the word stays, with its own figure.
+    slightly = Fickle([(0.47, 0.1, 0.43)] * 3 + [(0.43, 0.1, 0.47)] * 100)
+    pipeline = LivePipeline(
+        [slightly], detection.HaarDetector(1.2), LiveSettings(smoothing=0.01, least=0)
+    )
+    written.clear()
+    pipeline.draw(scene(320, 240), through(pipeline, 30)[-1])
+    assert written == ["angry 43%"]
+
+
+def test_frames_that_gave_way_are_counted(katkar, haar):
+    stream = FrameProcessor([katkar], haar, LiveSettings())
+    for number in [*range(10), 13, 14, 15, 19]:
+        stream.frame(np.zeros((48, 64, 3), np.uint8), number / 25)
+    assert stream.health().skipped == 6
+
+
+def test_a_frame_that_cannot_be_judged_is_shown_all_the_same(haar):
+    class Broken(Fickle):
+        def __call__(self, crops):
+            raise RuntimeError("out of luck")
+
+    stream = FrameProcessor([Broken([])], haar, LiveSettings())
+    for number in range(8):
+        shown = stream.frame(scene(320, 240), number / 25)
+    assert shown.shape == (480, 640, 3)
+    assert stream.health().error == "RuntimeError: out of luck"
+    assert stream.health().frames == 8
+
+
+def test_a_stream_is_changed_from_another_thread(katkar, ranjan, haar):
+    stream = FrameProcessor([katkar], haar, LiveSettings())
+    ended = threading.Event()
+
+    def camera():
+        number = 0
+        while not ended.is_set():
+            stream.frame(scene(320, 240), number / 25)
+            number += 1
+
+    thread = threading.Thread(target=camera)
+    thread.start()
+    try:
+        for number in range(30):
+            stream.configure([(katkar, ranjan)[number % 2]], LiveSettings(least=number / 60))
+            stream.health(), stream.moments(), stream.faces(), stream.picture()
+            time.sleep(0.01)
+        stream.configure([katkar, ranjan], LiveSettings(), detection.HaarDetector())
+        deadline = time.monotonic() + 20
+        while set(stream.moments()[-1].probabilities and [m.run for m in stream.moments(0.3)]) != {
+            RUN,
+            OTHER,
+        }:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        ended.set()
+        thread.join()
+    assert stream.health().error == ""
+
+
+def test_the_bench_times_a_film(tmp_path, monkeypatch, capsys):
+    path = film(tmp_path / "film.mp4", frames=60)
+    arguments = ["bench", "live", RUN, "--film", str(path), "--frames", "50", "--json"]
+    monkeypatch.setattr(sys, "argv", ["fercore", *arguments, "--runs-root", str(COMMITTED)])
+    monkeypatch.delenv("FERCORE_YUNET", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    found = json.loads(capsys.readouterr().out)
+    (row,) = [row for row in found["results"] if row["finder"] == "Haar cascade"]
+    assert row["shown"] > 0.9
+    assert row["extra"] == 0
+    assert 0 < row["p50"] <= row["p95"] <= row["most"]
+
+
+def test_the_bench_makes_frames_of_a_dataset_or_says_what_is_missing(tmp_path):
+    from fercore.benchmarks.video_latency import scenes
+    from fercore.errors import UserError
+
+    with pytest.raises(UserError, match="--film"):
+        scenes(tmp_path, 10)

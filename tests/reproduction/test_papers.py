@@ -1,0 +1,331 @@
+"""The table of published figures: complete, consistent, and computed from runs alone."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fercore import metrics
+from fercore.cli._scheduler import words_for
+from fercore.cli.papers import job_of, missing
+from fercore.config.loading import list_configs, load_config
+from fercore.errors import UserError
+from fercore.reproduction import ablations, papers, published_figures
+from fercore.runs.listing import list_runs
+from fercore.runs.reader import Run
+from fercore.runs.schema import Results
+
+RUNS = Path(__file__).parents[2] / "runs"
+
+
+def made(experiment: str, accuracy: float, seed: int = 0, fold: int = 0, **changes) -> Run:
+    """A finished run that was never trained, in memory."""
+    template = next(run for run in list_runs(RUNS) if run.results and run.config)
+    config = load_config(
+        experiment, {"seed": seed, "protocol.fold": fold, **changes} if fold else {"seed": seed}
+    )
+    if changes:
+        config = load_config(experiment, {"seed": seed, **changes})
+    fields = template.results.model_dump()
+    correct = round(accuracy * 1000)
+    for split in fields["splits"].values():
+        split |= {"n": 1000, "accuracy": correct / 1000}
+    fields |= {"stopped_by": "epochs", "epochs_run": config.epochs}
+    results = Results.model_validate(fields)
+    path = Path(f"{experiment}-s{seed}-f{fold}")
+    return Run(path, "finished", config, template.status, template.environment, results)
+
+
+def comparison(experiment: str, runs: list[Run]) -> papers.Comparison:
+    return next(
+        found
+        for found in papers.compare(runs)
+        if found.row.experiment == experiment and found.row.overall
+    )
+
+
+def test_every_published_experiment_is_in_the_table_and_names_a_system():
+    keys = {system.key for system in published_figures.systems()}
+    in_table = {row.experiment for row in published_figures.rows()}
+    for name in list_configs():
+        published = load_config(name).published
+        if published:
+            assert published.system in keys
+            assert name in in_table
+    assert {row.system for row in published_figures.rows()} == keys
+    assert sum(row.overall for row in published_figures.rows()) == 18
+    assert len(published_figures.rows()) > 80
+
+
+def test_every_experiment_exists_and_the_honest_ones_are_honest():
+    for row in published_figures.rows():
+        assert row.honest is None or load_config(row.honest).protocol.honest
+    assert all(published_figures.minutes(name) < 1000 for name in published_figures.experiments())
+    costs = [
+        published_figures.minutes(name) * len(published_figures.folds(name))
+        for name in published_figures.experiments()
+    ]
+    assert costs == sorted(costs)
+
+
+def test_a_figure_is_the_mean_over_seeds_with_its_interval():
+    runs = [made("le2019-deep", accuracy, seed) for seed, accuracy in enumerate((0.64, 0.66))]
+    found = comparison("le2019-deep", runs)
+    assert found.paper.mean == pytest.approx(65.0)
+    assert found.paper.spread == pytest.approx(2**0.5)
+    assert found.paper.seeds == 2
+    assert found.difference == pytest.approx(-0.55)
+    # Wilson's interval of 650 in 1,000.
+    assert found.paper.low == pytest.approx(61.99, abs=0.01)
+    assert found.paper.high == pytest.approx(67.89, abs=0.01)
+    assert found.status == "within"
+    assert found.paper.first == pytest.approx(64.0)
+    assert not found.first_reaches
+    lucky = comparison("le2019-deep", [made("le2019-deep", 0.66), made("le2019-deep", 0.64, 1)])
+    assert (lucky.paper.mean, lucky.paper.first) == pytest.approx((65.0, 66.0))
+    assert (lucky.status, lucky.first_reaches) == ("within", True)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "status"), [(0.656, "reached"), (0.63, "within"), (0.6, "short")]
+)
+def test_the_status_of_a_row(accuracy: float, status: str):
+    assert comparison("le2019-deep", [made("le2019-deep", accuracy)]).status == status
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "status"), [(0.8496, "reached"), (0.844, "within"), (0.6, "short")]
+)
+def test_a_figure_is_compared_in_the_digits_it_is_printed_in(accuracy: float, status: str):
+    assert comparison("rath2021-original", [made("rath2021-original", accuracy)]).status == status
+
+
+def test_a_zero_is_no_mark_to_reach():
+    rows = papers.compare(list_runs(RUNS))
+    zeros = [row.status for row in rows if row.row.figure == 0]
+    assert zeros == ["noted"] * 12  # four classes, by precision, recall and F1
+
+
+def test_what_trained_or_chose_has_no_honest_figure():
+    rows = papers.compare([made("ranjan2023-model2-fer2013", 0.7)])
+    chose = next(row for row in rows if row.row.metric == "validation accuracy" and row.paper)
+    assert chose.honest is None
+    assert chose.row.experiments == ("ranjan2023-model2-fer2013",)
+    assert "ranjan2023-model2-fer2013" not in papers.untrained(rows)
+
+
+def test_a_run_with_another_recipe_does_not_count():
+    changed = made("le2019-deep", 0.99, epochs=3)
+    assert comparison("le2019-deep", [changed]).status == "missing"
+    assert papers.runs_of("le2019-deep", [changed]) == ()
+    # Precision is the machine's choice.
+    assert papers.runs_of("le2019-deep", [made("le2019-deep", 0.9, precision="float32")])
+
+
+def test_runs_on_two_versions_of_a_dataset_have_no_mean():
+    seeds = [made("le2019-deep", accuracy, seed) for seed, accuracy in enumerate((0.64, 0.66))]
+    on_other = seeds[1].environment.model_copy(update={"dataset_fingerprint": "f" * 16})
+    later = seeds[1].results.model_copy(update={"finished": "2100-01-01T00:00:00+00:00"})
+    other = replace(seeds[1], environment=on_other, results=later)
+    found = comparison("le2019-deep", [seeds[0], other])
+    assert (found.paper.mean, found.paper.seeds) == (pytest.approx(66.0), 1)
+
+
+def test_a_seed_that_is_trained_again_counts_once():
+    first, other = made("le2019-deep", 0.64), made("le2019-deep", 0.66, 1)
+    results = first.results.model_copy(update={"finished": "2100-01-01T00:00:00+00:00"})
+    # The official division has no seed: this one trained the same.
+    config = load_config("le2019-deep", {"protocol.split_seed": 7})
+    again = replace(first, path=Path("again"), config=config, results=results)
+    found = comparison("le2019-deep", [first, again, other]).paper
+    assert (found.seeds, found.runs) == (2, ("again", other.id))
+
+
+def test_copies_of_one_face_give_no_interval():
+    found = comparison("rath2021-balanced", [made("rath2021-balanced", 0.79)])
+    assert (found.paper.low, found.paper.high, found.status) == (None, None, "reached")
+    assert found.paper.mean == pytest.approx(79.0)
+
+
+def row_for(experiment: str) -> papers.Comparison:
+    return comparison(experiment, list_runs(RUNS))
+
+
+def test_the_interval_of_dependent_images_is_over_the_groups_of_all_runs():
+    found = row_for("ranjan2023-model1-ckplus")
+    assert found.paper.grouping == "by subject, 85 groups"
+    # Three seeds on the same frames: as wide as one of them, about, and wider than Wilson's.
+    low, high = metrics.accuracy_interval(round(found.paper.mean * 1.48), 148)
+    assert found.paper.high - found.paper.low > 1.05 * 100 * (high - low)
+    # All folds together: every subject once.
+    honest = found.honest
+    assert honest.grouping == "by subject, 118 groups"
+    assert honest.low < honest.mean < honest.high
+    right, groups, weights = [], [], []
+    for run in papers.runs_of("ranjan2023-model1-ckplus-subjects", list_runs(RUNS)):
+        said = run.predictions("test")
+        right.append(said.probabilities.argmax(axis=1) == said.labels)
+        groups.append(said.groups)
+        weights.append(np.full(len(said.ids), 1 / len(said.ids)))
+    ends = metrics.clustered_interval(*map(np.concatenate, (right, groups, weights)))
+    assert (honest.low, honest.high) == pytest.approx([100 * end for end in ends])
+    # Copies have an interval, now that it is known of whom they are.
+    copies = row_for("rath2021-balanced").paper
+    assert copies.grouping == "by subject, 1,877 groups"
+    low, high = metrics.accuracy_interval(round(copies.mean * copies.n / 100), copies.n)
+    assert copies.high - copies.low > 2 * 100 * (high - low)
+
+
+def test_the_interval_of_a_recall_is_over_the_groups_of_its_class():
+    rows = papers.compare(list_runs(RUNS))
+    found = next(
+        row
+        for row in rows
+        if row.row.experiment == "rath2021-balanced"
+        and (row.row.metric, row.row.class_name) == ("recall", "fear")
+    )
+    assert found.paper.n > 900
+    # Copies of twelve faces.
+    assert found.paper.grouping == "by subject, 12 groups"
+    assert found.paper.high - found.paper.low > 5
+
+
+def test_images_without_groups_have_a_caution():
+    found = comparison("ranjan2023-model1-ckplus", [made("ranjan2023-model1-ckplus", 0.95)])
+    assert found.paper.grouping == "interval takes images as independent"
+    assert comparison("le2019-deep", [made("le2019-deep", 0.64)]).paper.grouping == ""
+
+
+def test_the_difference_from_another_test_set_has_the_error_of_both_figures():
+    found = row_for("katkar2021-model2-original")
+    ours, printed = found.paper, 0.568
+    both = metrics.difference_interval(
+        (ours.mean / 100, ours.low / 100, ours.high / 100),
+        (printed, *metrics.wilson_interval(printed, 3533)),
+    )
+    assert found.difference_interval == pytest.approx([100 * end for end in both], abs=0.01)
+    assert found.difference_interval[1] - found.difference_interval[0] > 1.3 * (
+        ours.high - ours.low
+    )
+    # On frames of the same persons the paper's figure is taken to be as uncertain as ours.
+    frames = row_for("ranjan2023-model2-ckplus")
+    low, high = frames.difference_interval
+    alone = metrics.accuracy_interval(145, 148)
+    independent = metrics.difference_interval(
+        tuple(value / 100 for value in (frames.paper.mean, frames.paper.low, frames.paper.high)),
+        (145 / 148, *alone),
+    )
+    assert low < 100 * independent[0] < 0 < 100 * independent[1] < high
+    # Where the test set is the same, or unknown, there is only the interval of our figure.
+    for name in ("ranjan2023-model2-fer2013", "ranjan2023-model2-ckplus-svm", "le2019-deep"):
+        assert row_for(name).difference_interval is None
+
+
+def test_a_figure_of_another_test_set_is_short_only_beyond_both_errors():
+    """Two points below 54.06: outside of our interval, inside that of the difference."""
+    name = "katkar2021-model1-original"
+    found = comparison(name, [made(name, 0.507)])
+    assert found.paper.high < 54.06
+    assert (found.status, found.difference_interval[1] > 0) == ("within", True)
+    assert comparison(name, [made(name, 0.4)]).status == "short"
+    assert comparison("le2019-deep", [made("le2019-deep", 0.62)]).difference_interval is None
+
+
+def test_folds_count_once_all_of_them_are_there():
+    experiment = "ranjan2023-model1-ckplus-subjects"
+    runs = [made(experiment, 0.8 + fold / 100, fold=fold) for fold in range(10)]
+    row = next(row for row in published_figures.rows() if row.honest == experiment)
+    assert papers.reproduce_row(row, "test", papers.runs_of(experiment, runs[:9])) is None
+    whole = papers.reproduce_row(row, "test", papers.runs_of(experiment, runs))
+    assert whole.folds == 10
+    assert whole.seeds == 1
+    assert whole.n == 10_000
+    assert whole.mean == pytest.approx(84.5)
+    # Student's interval of ten folds: 2.2622 times 3.0277 over the root of ten.
+    assert (whole.low, whole.high) == pytest.approx((84.5 - 2.1659, 84.5 + 2.1659), abs=1e-3)
+    seeds = runs + [made(experiment, 0.8 + fold / 100, 1, fold) for fold in range(10)]
+    again = papers.reproduce_row(row, "test", papers.runs_of(experiment, seeds))
+    assert again.high - again.low == pytest.approx(whole.high - whole.low, rel=0.03)
+    assert missing(experiment, 1, runs[:8]) == [(0, 8), (0, 9)]
+    assert missing(experiment, 2, runs)[0] == (1, 0)
+
+
+def test_what_was_interrupted_is_gone_on_with(tmp_path):
+    begun = made("le2019-deep", 0.3)
+    interrupted = Run(tmp_path / begun.id, "interrupted", begun.config)
+    interrupted.path.mkdir()
+    (interrupted.path / "log.jsonl").write_text("{}\n{}\n")
+    job = job_of("le2019-deep", 0, 0)
+    # Without a checkpoint, as in a clone of what another machine began, there is nothing to go on.
+    assert words_for(job, [interrupted]) == ["train", "le2019-deep", "--seed", "0"]
+    interrupted.last_path.parent.mkdir(parents=True)
+    interrupted.last_path.touch()
+    assert words_for(job, [interrupted]) == ["train", "--resume", begun.id]
+    assert words_for(job_of("le2019-deep", 1, 0), [interrupted])[:2] == ["train", "le2019-deep"]
+    other = begun.config.model_copy(update={"batch_size": 2})
+    changed = Run(interrupted.path, "interrupted", other)
+    assert words_for(job, [changed]) == ["train", "le2019-deep", "--seed", "0"]
+    with pytest.raises(UserError, match="is being trained at this moment"):
+        words_for(job, [interrupted, Run(begun.path, "running", begun.config)])
+
+
+def test_folds_and_random_splits_are_named_on_the_command_line():
+    folds = job_of("ranjan2023-model1-ckplus-subjects", 2, 7).words
+    assert folds[2:] == ("--seed", "2", "--protocol.fold", "7")
+    random = job_of("ranjan2023-model1-ckplus", 2, 0).words
+    assert random[2:] == ("--seed", "2", "--protocol.split-seed", "2")
+
+
+def fercore(*words: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "fercore", *words, "--runs-root", str(RUNS)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_command_prints_every_form():
+    table = fercore("papers")
+    assert table.returncode == 0, table.stderr
+    assert "Table 3, Model 1, original" in table.stdout
+    rows = json.loads(fercore("papers", "--json", "--classes").stdout)
+    assert len(rows) == len(published_figures.rows())
+    markdown = fercore("papers", "--markdown", "le2019").stdout.splitlines()
+    assert len(markdown) == 2 + 3
+    assert all(line.count("|") == markdown[0].count("|") for line in markdown)
+    latex = fercore("papers", "--latex", "khopkar2021").stdout
+    assert latex.startswith("\\begin{tabular}")
+    assert "66.70" in latex
+
+
+README_TABLES = re.findall(
+    r"^<!-- fercore ([^\n]*) --markdown -->\n(.*?)^<!-- end -->$",
+    (RUNS.parent / "README.md").read_text(),
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def test_the_readme_has_every_table():
+    commands = {command for command, _ in README_TABLES}
+    studies = {f"ablate {study.key}" for study in ablations.studies()}
+    assert {"papers", "goals", *studies} <= commands
+    text = (RUNS.parent / "README.md").read_text()
+    assert len(README_TABLES) == text.count("<!-- fercore ") == text.count("<!-- end -->")
+
+
+@pytest.mark.parametrize(("command", "table"), README_TABLES)
+def test_the_readme_prints_what_the_runs_give(command: str, table: str):
+    assert table == fercore(*command.split(), "--markdown").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(("nobody2020",), "expected a system"), (("--json", "--latex"), "expected one")],
+)
+def test_a_wrong_request_is_one_line(words: tuple[str, ...], message: str):
+    answer = fercore("papers", *words)
+    assert answer.returncode == 2
+    assert message in answer.stderr
+    assert answer.stderr.count("\n") == 1
