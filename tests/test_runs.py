@@ -347,7 +347,10 @@ def test_runs_without_other_images_are_another_experiment(tmp_path):
 
 @pytest.mark.parametrize(
     ("ids", "probabilities"),
-    [((2, 2), (2, 7)), ((2,), (14,)), ((0,), (0, 7)), ((2,), (2, 0)), ((3,), (2, 7))],
+    [
+        *(((2, 2), (2, 7)), ((2,), (14,)), ((0,), (0, 7)), ((2,), (2, 0)), ((3,), (2, 7))),
+        *(((2,), (2,)), ((2,), (2, 7, 1))),
+    ],
 )
 def test_predictions_of_another_shape_are_none(tmp_path, ids, probabilities):
     committed = Path(__file__).parents[1] / "runs" / "rath2021-original-s0-20261121T060913"
