@@ -1,3 +1,4 @@
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -215,6 +216,20 @@ def test_the_time_left_is_counted_by_the_last_five_epochs_and_the_step_that_is_r
     assert left([10], 1, 10, step=1, steps=4) == pytest.approx(8.75 * 12)
     assert left(slow_first, 7, 7) == 0
     assert left(slow_first, 7, 8, step=4, steps=4) == 0
+
+
+@pytest.mark.parametrize("shape", [[], [0, 48, 1], [0]])
+def test_the_time_left_needs_no_image_size_in_the_layer_table(
+    runs: dict[str, Run], shape: list[int]
+):
+    run = runs["khopkar2021"]
+    expected = facts.seconds_left(run, cached.log(run))
+    layers = [layer.model_dump() for layer in run.layers()]
+    layers[0]["output_shape"] = shape
+    (run.path / "layers.json").write_text(json.dumps(layers))
+    changed = read_run(run.path)
+    assert changed.layers()[0].output_shape == shape
+    assert facts.seconds_left(changed, cached.log(changed)) == pytest.approx(expected)
 
 
 def test_resume_command_for_what_stopped(runs: dict[str, Run]):
