@@ -382,6 +382,25 @@ def test_folds_have_labels_of_their_own(made: Path):
     assert facts.labels([fold])[run.id].endswith("· fold 4")
 
 
+def test_the_protocol_of_a_run_names_its_fold_if_asked(made: Path):
+    run = next(run for run in list_runs(made) if run.config)
+    changes = {"protocol.split": "subjects", "protocol.folds": 5, "protocol.fold": 3}
+    fold = replace(run, config=load_config(run.path / "config.json", changes))
+    assert facts.protocol_words(fold) == "5 folds by subject"
+    assert facts.protocol_words(fold, fold=True) == "fold 4 of 5 by subject"
+
+
+def test_the_size_of_a_class_names_its_groups_if_its_images_are_dependent(runs: dict[str, Run]):
+    run = runs["le2019-deep"]
+    result = facts.result_of(run, "test")
+    entry = result.classes[0]
+    assert facts.class_size(run, result, entry) == f"n = {entry.support:,}"
+    grouped = result.model_copy(update={"group_kind": "subject"})
+    of_groups = entry.model_copy(update={"groups": 24})
+    expected = f"n = {entry.support:,}, by subject, 24 groups"
+    assert facts.class_size(run, grouped, of_groups) == expected
+
+
 def test_a_test_on_a_training_fold_is_no_figure_of_the_dataset(made: Path):
     runs = [run for run in list_runs(made) if run.results and not facts.is_synthetic(run)]
     run, *_ = facts.best(runs)
