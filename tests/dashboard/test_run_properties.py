@@ -1,3 +1,4 @@
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -225,6 +226,22 @@ def test_the_time_left_is_counted_by_the_last_five_epochs_and_the_step_that_is_r
     assert left(slow_first, 7, 8, step=4, steps=4) == 0
 
 
+@pytest.mark.parametrize("shape", [[], [0, 48, 1], [0]])
+def test_the_time_left_needs_no_image_size_in_the_layer_table(
+    runs: dict[str, Run], shape: list[int]
+):
+    run = runs["khopkar2021"]
+    expected = training_progress.seconds_left(run, run_cache.log(run))
+    layers = [layer.model_dump() for layer in run.layers()]
+    layers[0]["output_shape"] = shape
+    (run.path / "layers.json").write_text(json.dumps(layers))
+    changed = read_run(run.path)
+    assert changed.layers()[0].output_shape == shape
+    assert training_progress.seconds_left(changed, run_cache.log(changed)) == pytest.approx(
+        expected
+    )
+
+
 def test_resume_command_for_what_stopped(runs: dict[str, Run]):
     for name in ("stalled-run", "stopped-run", "failed-run"):
         assert (
@@ -378,6 +395,25 @@ def test_folds_have_labels_of_their_own(made: Path):
     changes = {"protocol.split": "subjects", "protocol.folds": 5, "protocol.fold": 3}
     fold = replace(run, config=load_config(run.path / "config.json", changes))
     assert run_properties.labels([fold])[run.id].endswith("· fold 4")
+
+
+def test_the_protocol_of_a_run_names_its_fold_if_asked(made: Path):
+    run = next(run for run in list_runs(made) if run.config)
+    changes = {"protocol.split": "subjects", "protocol.folds": 5, "protocol.fold": 3}
+    fold = replace(run, config=load_config(run.path / "config.json", changes))
+    assert run_properties.protocol_words(fold) == "5 folds by subject"
+    assert run_properties.protocol_words(fold, fold=True) == "fold 4 of 5 by subject"
+
+
+def test_the_size_of_a_class_names_its_groups_if_its_images_are_dependent(runs: dict[str, Run]):
+    run = runs["le2019-deep"]
+    result = run_properties.result_of(run, "test")
+    entry = result.classes[0]
+    assert run_properties.class_size(run, result, entry) == f"n = {entry.support:,}"
+    grouped = result.model_copy(update={"group_kind": "subject"})
+    of_groups = entry.model_copy(update={"groups": 24})
+    expected = f"n = {entry.support:,}, by subject, 24 groups"
+    assert run_properties.class_size(run, grouped, of_groups) == expected
 
 
 def test_a_test_on_a_training_fold_is_no_figure_of_the_dataset(made: Path):

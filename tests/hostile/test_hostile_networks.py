@@ -241,6 +241,11 @@ def test_a_constant_folding_bomb_is_ended(tmp_path):
     assert "--memory-limit" in message
 
 
+def test_a_small_file_that_takes_two_gigabytes_is_ended(tmp_path):
+    path = make.folding_bomb(tmp_path / "bomb.onnx", 250_000_000)
+    assert "GiB of memory" in refused(tmp_path, path)
+
+
 @pytest.mark.parametrize("growing", [False, True])
 def test_an_endless_loop_is_ended(tmp_path, growing):
     path = make.endless_loop(tmp_path / "loop.onnx", growing)

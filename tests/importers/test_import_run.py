@@ -350,8 +350,31 @@ def test_latency_is_stored_once_for_each_machine(tmp_path, splits, monkeypatch):
         ((0.0,), (64.0,), ["mean and std on 0-255"]),
         ((0.5,), (0.5,), ["mean and std on 0-1"]),
         ((127.5,), (64.0,), ["mean and std on 0-255"]),
+        ((1.0,), (0.5,), ["mean and std on 0-1"]),
+        ((0.5,), (1.0,), ["mean and std on 0-1"]),
     ],
 )
 def test_both_units_are_compared_where_mean_and_std_tell_none(mean, std, names):
     found, _ = import_run._normalizations(OnnxOptions(mean=mean, std=std))
     assert list(found) == names
+
+
+def test_a_network_with_larger_weights_may_take_more_memory(tmp_path, splits, monkeypatch):
+    limits = []
+
+    def stop(module, folder, what, seconds, memory_bytes):
+        limits.append(memory_bytes)
+        raise UserError("stopped")
+
+    monkeypatch.setattr("fercore.importers.import_run.run_isolated", stop)
+    path = tmp_path / "theirs.onnx"
+    foreign_network(path)
+    given = 5 << 20
+    for size, memory_bytes in ((0, None), (100_000, None), (100_000, given)):
+        path.with_name("theirs.onnx.data").write_bytes(bytes(size))
+        options = OnnxOptions(class_names=NAMES, memory_bytes=memory_bytes)
+        with pytest.raises(UserError, match="stopped"):
+            import_onnx(path, options, CONFIG, splits, tmp_path / "runs", "import")
+    # The weights are read and converted: more than one copy of them is held at once.
+    assert limits[1] - limits[0] > 2 * 100_000
+    assert limits[2] == given

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -336,6 +337,16 @@ def test_top_k_refuses_k_out_of_range(k):
 def test_reliability_refuses_no_bins():
     with pytest.raises(ValueError, match="bins=0"):
         metrics.reliability(np.eye(2), np.array([0, 1]), bins=0)
+
+
+def test_figures_of_classes_and_bins_cannot_be_replaced():
+    probabilities, labels = sample()
+    points = metrics.reliability(probabilities, labels)
+    figures = metrics.per_class(metrics.confusion_matrix(labels, labels, K))
+    with pytest.raises(FrozenInstanceError):
+        points.accuracy = points.confidence
+    with pytest.raises(FrozenInstanceError):
+        figures.precision = figures.recall
 
 
 def test_importing_the_metrics_imports_nothing_heavy():

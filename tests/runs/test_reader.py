@@ -14,7 +14,7 @@ from fercore.evaluation.results import predictions_of
 from fercore.runs.activity import gives_signs_of_life
 from fercore.runs.checks import check_run
 from fercore.runs.listing import completed_runs, find_run, list_runs
-from fercore.runs.predictions import Predictions
+from fercore.runs.predictions import Predictions, common_groups
 from fercore.runs.reader import Run, read_log, read_run
 from fercore.runs.schema import Environment, EpochLog, Status
 from fercore.runs.writer import RunWriter
@@ -341,7 +341,10 @@ def test_runs_without_other_images_are_another_experiment(tmp_path):
 
 @pytest.mark.parametrize(
     ("ids", "probabilities"),
-    [((2, 2), (2, 7)), ((2,), (14,)), ((0,), (0, 7)), ((2,), (2, 0)), ((3,), (2, 7))],
+    [
+        *(((2, 2), (2, 8)), ((2,), (16,)), ((0,), (0, 8)), ((2,), (2, 0)), ((3,), (2, 8))),
+        *(((2,), (2,)), ((2,), (2, 8, 1)), ((2,), (2, 7))),
+    ],
 )
 def test_predictions_of_another_shape_are_none(tmp_path, ids, probabilities):
     committed = Path(__file__).parents[2] / "runs" / "rath2021-original-s0-20261121T060913"
@@ -364,3 +367,39 @@ def test_a_run_is_taken_for_alive_until_it_was_silent_for_two_minutes(
     (tmp_path / "status.json").write_text(status.model_dump_json())
     monkeypatch.setattr("fercore.runs.locks.seconds_since_written", lambda file: age)
     assert gives_signs_of_life(tmp_path, status) is alive
+
+
+@pytest.mark.parametrize(
+    ("code", "whole"), [(0xD7FF, True), (0xD800, False), (0xDFFF, False), (0xE000, True)]
+)
+def test_ids_that_no_text_can_hold_are_no_predictions(tmp_path, code, whole):
+    committed = Path(__file__).parents[2] / "runs" / "rath2021-original-s0-20261121T060913"
+    path = tmp_path / committed.name
+    shutil.copytree(committed, path)
+    np.savez_compressed(
+        path / "predictions.npz",
+        test_ids=np.full(2, code, np.uint32).view("<U1"),
+        test_labels=np.zeros(2, np.uint8),
+        test_probabilities=np.full((2, 8), 1 / 8, np.float16),
+    )
+    assert (read_run(path).predictions("test") is not None) is whole
+
+
+def test_unreadable_predictions_are_one_problem(tmp_path):
+    committed = Path(__file__).parents[2] / "runs" / "rath2021-original-s0-20261121T060913"
+    path = tmp_path / committed.name
+    shutil.copytree(committed, path)
+    (path / "predictions.npz").write_bytes(b"PK\x03\x04nonsense")
+    assert sum("predictions.npz" in problem for problem in check_run(path)) == 1
+
+
+def test_groups_that_several_runs_know_keep_together_what_any_of_them_does():
+    images = np.array(["a", "a", "b", "b", "c"])
+    subjects = np.array([0, 1, 1, 2, 3])
+    assert common_groups([(None, ""), (None, "")]) == (None, "")
+    same, kind = common_groups([(images, "image"), (None, ""), (images.copy(), "image")])
+    assert (same.tolist(), kind) == (images.tolist(), "image")
+    merged, kind = common_groups([(images, "image"), (subjects, "subject")])
+    assert kind == "subject"
+    assert len(set(merged[:4].tolist())) == 1
+    assert merged[4] != merged[0]
