@@ -319,7 +319,7 @@ def test_evaluate_divides_the_aligned_faces_as_the_run_was_trained(
         return run.results.splits["test"]
 
     monkeypatch.setattr("fercore.cli.evaluation.require_network", lambda run: run.path)
-    monkeypatch.setattr("fercore.evaluation.results.evaluate_onnx", evaluate_onnx)
+    monkeypatch.setattr("fercore.inference.dataset_evaluation.evaluate_onnx", evaluate_onnx)
     options = ["--data-root", str(root), "--runs-root", str(runs), "--dataset", asked]
     monkeypatch.setattr(sys, "argv", ["fercore", "evaluate", run.id, *options])
     with pytest.raises(SystemExit) as ended:

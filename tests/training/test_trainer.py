@@ -408,7 +408,7 @@ def test_a_validation_loss_that_is_not_finite(splits, tmp_path, monkeypatch):
 @pytest.mark.parametrize("head", ["network", "random_forest"])
 def test_outputs_that_are_not_finite_are_not_evaluated(splits, tmp_path, monkeypatch, head):
     """As where a weight is too large for the half precision that the network is stored in."""
-    nan = {"predict": (140, 7), "forest.forward": (600, 64)}
+    nan = {"predict": (140, 7), "random_forest_head.forward": (600, 64)}
     for name, shape in nan.items():
         outputs = np.full(shape, np.nan, np.float32)
         monkeypatch.setattr(f"fercore.training.trainer.{name}", lambda *_, outputs=outputs: outputs)
@@ -429,8 +429,8 @@ def test_a_teacher_whose_outputs_are_not_finite_is_refused(
     monkeypatch.setattr(
         "fercore.training.preparation.ensemble.ensemble_probabilities", lambda *_, **__: nan
     )
-    monkeypatch.setattr("fercore.training.trainer.checkpoints.teacher", lambda *_: None)
-    monkeypatch.setattr("fercore.training.trainer.forward", lambda *_: nan)
+    monkeypatch.setattr("fercore.training.preparation.checkpoints.load_teacher", lambda *_: None)
+    monkeypatch.setattr("fercore.training.preparation.forward", lambda *_: nan)
     field = {"teachers": [teacher.id], "weight": 0.5, "temperature": 2}
     if asked == "once":
         field["asked"] = "once"
