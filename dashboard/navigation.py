@@ -17,11 +17,17 @@ st.logo(LOGO)
 page = st.navigation(
     [
         st.Page(
+            "app_pages/overview/overview.py",
+            title="Overview",
+            icon=":material/leaderboard:",
+            help="The leaderboard, the recommended network, and what to do next.",
+            default=True,
+        ),
+        st.Page(
             "app_pages/runs/runs.py",
             title="Runs",
             icon=":material/table_rows:",
             help="Every training run with its figures, and what is training now.",
-            default=True,
         ),
         st.Page(
             "app_pages/compare/compare.py",

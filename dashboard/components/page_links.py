@@ -1,7 +1,12 @@
 """The scripts of the pages, for links between them."""
 
+OVERVIEW_PAGE = "app_pages/overview/overview.py"
 RUNS_PAGE = "app_pages/runs/runs.py"
 COMPARE_PAGE = "app_pages/compare/compare.py"
 CONFUSION_PAGE = "app_pages/confusion/confusion.py"
 RUN_PAGE = "app_pages/run/run.py"
 PHOTO_PAGE = "app_pages/photo/photo.py"
+LIVE_PAGE = "app_pages/live/live.py"
+PAPERS_PAGE = "app_pages/papers/papers.py"
+DATA_PAGE = "app_pages/data/data.py"
+AUGMENTATION_PAGE = "app_pages/augmentation/augmentation.py"

@@ -1,14 +1,15 @@
 """Cached comparisons of runs: shared images, paired tests, tables of papers and goals."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.analysis import run_properties, shared_images
+from dashboard.analysis import leaderboard, run_properties, shared_images
+from dashboard.analysis.leaderboard import Board, Difference, Entry
 from dashboard.analysis.shared_images import Evaluations
 from dashboard.state.run_store import Signature
 from fercore import metrics
@@ -45,6 +46,18 @@ def ablation_lines(
     """The results of a study, computed anew when one of its runs changes."""
     text = study.model_dump_json(by_alias=True)
     return _ablation_lines(text, _finished(runs, _study_experiments(text)))
+
+
+def boards(runs: Sequence[Run], dataset: str) -> list[Board]:
+    """The leaderboards of a dataset, computed anew when one of its runs changes."""
+    return _boards(tuple(run for run in runs if run.config), dataset)
+
+
+def differences_to(
+    baseline: Entry | None, entries: tuple[Entry, ...]
+) -> Mapping[str, Difference | None]:
+    """How experiments differ from one of them, by run id; nothing without a baseline."""
+    return _differences(baseline, entries) if baseline else {}
 
 
 def sample_predictions(
@@ -162,6 +175,17 @@ def _goal_statuses(runs: tuple[Run, ...]) -> tuple[goals.GoalStatus, ...]:
 @lru_cache(maxsize=16)
 def _ablation_lines(study: str, runs: tuple[Run, ...]) -> tuple[ablations.AblationResult, ...]:
     return ablations.compare(ablations.Study.model_validate_json(study), runs)
+
+
+@lru_cache(maxsize=16)
+def _boards(runs: tuple[Run, ...], dataset: str) -> list[Board]:
+    return leaderboard.boards(runs, dataset)
+
+
+# Entries are compared by identity.
+@lru_cache(maxsize=64)
+def _differences(baseline: Entry, entries: tuple[Entry, ...]) -> dict[str, Difference | None]:
+    return leaderboard.differences(baseline, entries, sample_predictions)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

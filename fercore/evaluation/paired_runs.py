@@ -147,6 +147,29 @@ def sample_predictions(
     )
 
 
+def join_samples(parts: Sequence[SamplePredictions]) -> SamplePredictions | None:
+    """Join the predictions of several folds of one dataset; `None` if there are none.
+
+    Groups are kept if every part knows some.
+    """
+    if not parts:
+        return None
+    grouped = all(part.groups is not None for part in parts)
+
+    def joined(name: str) -> Any:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    return SamplePredictions(
+        ids=joined("ids"),
+        labels=joined("labels"),
+        probabilities=joined("probabilities"),
+        predicted=joined("predicted"),
+        confidence=joined("confidence"),
+        groups=joined("groups") if grouped else None,
+        group_kind=parts[0].group_kind if grouped else "",
+    )
+
+
 def select_samples(
     judged: SamplePredictions, true: int | None, said: int | None, outcome: Outcome = "wrong"
 ) -> NDArray[np.intp]:

@@ -6,7 +6,7 @@ import streamlit as st
 from dashboard import formats
 from dashboard.analysis import run_properties
 from dashboard.app_pages.runs import run_actions, sections
-from dashboard.components import empty_state, run_picker, url_widgets
+from dashboard.components import active_trainings, empty_state, run_picker, url_widgets
 from dashboard.state import run_cache
 from dashboard.tables import runs_table
 
@@ -18,12 +18,12 @@ if not runs:
     run_actions.undo()
     empty_state.no_runs()
     run_actions.deleted()
-    sections.live(runs)
+    active_trainings.show(runs)
     st.stop()
 
 run_actions.undo()
 sections.tiles(runs)
-sections.live(runs)
+active_trainings.show(runs)
 
 readable = [run for run in runs if run.config]
 unreadable = [run for run in runs if not run.config]

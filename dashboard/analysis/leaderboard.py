@@ -1,0 +1,431 @@
+"""Rank experiments that were evaluated on the same images, and recommend one of them."""
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Literal
+
+import numpy as np
+
+from dashboard.analysis import run_properties
+from fercore import metrics
+from fercore.config.run import CombinedConfig
+from fercore.evaluation.paired_runs import (
+    ALPHA,
+    SamplePredictions,
+    join_samples,
+    pair_samples,
+)
+from fercore.reproduction import ablations
+from fercore.runs.listing import newest_of_each_seed
+from fercore.runs.macs import count_macs
+from fercore.runs.reader import Run
+from fercore.runs.schema import ClassResult, SplitResult, grouping
+
+Kind = Literal["paper", "own", "ensemble", "imported", "ablation"]
+
+KINDS: dict[Kind, str] = {
+    "paper": "Published systems",
+    "own": "Our networks",
+    "ensemble": "Ensembles and TTA",
+    "imported": "Imported",
+    "ablation": "Ablations",
+}
+# Returns the predictions of a run on a split.
+Load = Callable[[Run, str], SamplePredictions | None]
+# Half the width of a 95% interval, in standard errors.
+_NORMAL_QUANTILE = 1.96
+# Image passes for one prediction, by `Combination.views`.
+_PASSES = {"one": 1, "flip": 2, "ten": 10}
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One experiment: the newest completed run of each seed and fold.
+
+    Attributes:
+        runs: of the experiment, in order of seed and fold.
+        split: of `Results.splits`, on which the board ranks.
+        kind: what sort of experiment it is.
+        macs: multiply-accumulate operations of one prediction; `None` where not known.
+    """
+
+    runs: tuple[Run, ...]
+    split: str
+    kind: Kind
+    macs: int | None
+
+    @cached_property
+    def results(self) -> tuple[SplitResult, ...]:
+        """The evaluations that are averaged."""
+        found = (run_properties.result_of(run, self.split) for run in self.runs)
+        return tuple(result for result in found if result)
+
+    @cached_property
+    def run(self) -> Run:
+        """The run that stands for the experiment: the best one on the validation split."""
+
+        def rank(run: Run) -> float:
+            result = run_properties.result_of(run, "validation")
+            return result.accuracy if result else -1.0
+
+        return max(self.runs, key=rank)
+
+    @property
+    def title(self) -> str:
+        """The title of the experiment."""
+        return run_properties.title(self.run)
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over the runs, from 0 to 1."""
+        return statistics.fmean(result.accuracy for result in self.results)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over the runs; `None` for a single one."""
+        values = [result.accuracy for result in self.results]
+        return statistics.stdev(values) if len(values) > 1 else None
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval of the mean accuracy, for other images, not for other seeds."""
+        return _interval(self)
+
+    @property
+    def n(self) -> int:
+        """Tested images, all folds together; further seeds are not counted again."""
+        return sum(result.n for result in self.results) // self.seeds
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds were trained."""
+        return len({run.config.seed for run in self.runs if run.config})
+
+    @property
+    def validation(self) -> float | None:
+        """Mean accuracy on the validation split, by which experiments are chosen."""
+        return _mean(self.runs, lambda run: _of(run_properties.result_of(run, "validation")))
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean over the runs, from 0 to 1."""
+        return statistics.fmean(result.macro_f1 for result in self.results)
+
+    @property
+    def uar(self) -> float:
+        """Mean unweighted average recall over the runs, from 0 to 1."""
+        return statistics.fmean(result.uar for result in self.results)
+
+    @property
+    def worst_class(self) -> ClassResult | None:
+        """The class with the lowest recall of the run that stands for the experiment."""
+        return run_properties.worst_class(run_properties.result_of(self.run, self.split))
+
+    @property
+    def parameters(self) -> int | None:
+        """Parameters of the network."""
+        return self.run.results.parameters if self.run.results else None
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Milliseconds for one face, by the latest measurement of any of the runs."""
+        measured = [run for run in self.runs if run.latency]
+        return run_properties.latency(measured[-1]).face_ms if measured else None
+
+    @property
+    def published(self) -> float | None:
+        """The accuracy that the paper prints, from 0 to 1, under the paper's own protocol."""
+        figure = self.run.config.published if self.run.config else None
+        return figure.test_accuracy / 100 if figure else None
+
+    @property
+    def is_single_network(self) -> bool:
+        """Whether one forward pass of one network gives the prediction."""
+        return not isinstance(self.run.config, CombinedConfig)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An experiment's accuracy less that of another one, on the images that both tested.
+
+    Attributes:
+        accuracy: as a fraction.
+        p: of McNemar's exact test, or of its kind for groups, corrected by Holm's method.
+    """
+
+    accuracy: float
+    p: float
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the test tells the two apart."""
+        return self.p < ALPHA
+
+
+@dataclass(frozen=True)
+class Board:
+    """Experiments on one version of a dataset, under one protocol and on the same classes.
+
+    Attributes:
+        key: what they share, as text.
+        title: the protocol in words.
+        split: on which they are ranked.
+        entries: the most accurate on the validation split first.
+    """
+
+    key: str
+    title: str
+    split: str
+    entries: tuple[Entry, ...]
+
+    @cached_property
+    def best(self) -> Entry | None:
+        """The experiment with the highest validation accuracy."""
+        return _best(self.entries)
+
+    @cached_property
+    def recommended(self) -> Entry | None:
+        """The smallest single network within one standard error of the best single network.
+
+        Accuracies are those on the validation split, and so is the error: the rule by which trees
+        are pruned (Breiman et al., Classification and Regression Trees, 1984, section 3.4.3).
+        """
+        single = [entry for entry in self.entries if entry.is_single_network]
+        top = _best(single)
+        if top is None:
+            return single[0] if single else None
+        enough = _of(_validation(top)) - _standard_error(_validation(top))
+        near = [entry for entry in single if (entry.validation or 0.0) >= enough]
+        near = near or [top]
+        return min(near, key=lambda entry: (entry.parameters or math.inf, -(entry.validation or 0)))
+
+    def best_under(self, parameters: int) -> Entry | None:
+        """Return the most accurate experiment with fewer parameters, chosen on validation."""
+        small = [entry for entry in self.entries if (entry.parameters or math.inf) < parameters]
+        return _best(small)
+
+
+def boards(runs: Sequence[Run], dataset: str) -> list[Board]:
+    """Group the experiments on one dataset into boards that can each be ranked.
+
+    The first board has the most experiments among those that test all classes without leakage.
+
+    Args:
+        runs: any.
+        dataset: its name.
+    """
+    grouped: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.config and run.config.dataset == dataset and _is_evaluated(run):
+            grouped.setdefault(_board_key(run), []).append(run)
+    by_id = {run.id: run for run in runs}
+    found = []
+    for key, members in grouped.items():
+        split = "test" if _is_flawed(members[0]) else "test_unique"
+        entries = [
+            Entry(tuple(own), split, _kind(own[0]), _macs(own[0], by_id))
+            for own in _experiments(members)
+        ]
+        entries.sort(key=lambda entry: entry.validation or 0.0, reverse=True)
+        found.append(Board(key, _board_title(members[0]), split, tuple(entries)))
+    found.sort(key=lambda board: (board.split != "test_unique", -len(board.entries)))
+    return found
+
+
+def differences(
+    baseline: Entry, entries: Sequence[Entry], load: Load
+) -> dict[str, Difference | None]:
+    """Compare experiments with one of them, by the predictions of the runs that stand for them.
+
+    Args:
+        baseline: one experiment.
+        entries: others, of the same board.
+        load: returns the predictions of a run on the split of the board.
+
+    Returns:
+        By run id; `None` for an experiment that shares no image with the baseline.
+    """
+    own = _samples(baseline, load)
+    raw: dict[str, tuple[float, float] | None] = {}
+    for entry in entries:
+        if entry is baseline:
+            continue
+        samples = _samples(entry, load)
+        pair = pair_samples(own, samples) if own and samples else None
+        if pair is None:
+            raw[entry.run.id] = None
+            continue
+        gain = np.mean(pair.second == pair.labels) - np.mean(pair.first == pair.labels)
+        raw[entry.run.id] = float(gain), pair.test().p
+    tested = {run_id: found for run_id, found in raw.items() if found}
+    corrected = metrics.holm([p for _, p in tested.values()])
+    by_id = dict(zip(tested, corrected, strict=True))
+    return {
+        run_id: Difference(found[0], by_id[run_id]) if found else None
+        for run_id, found in raw.items()
+    }
+
+
+def _samples(entry: Entry, load: Load) -> SamplePredictions | None:
+    """Return the predictions of the representative run, or of all folds of one seed together."""
+    seed = entry.run.config.seed if entry.run.config else None
+    by_folds = entry.run.config is not None and entry.run.config.protocol.by_folds
+    runs = [run for run in entry.runs if run.config and run.config.seed == seed]
+    loaded = [load(run, entry.split) for run in (runs if by_folds else [entry.run])]
+    samples = [part for part in loaded if part is not None]
+    return join_samples(samples) if len(samples) == len(loaded) else None
+
+
+def _is_evaluated(run: Run) -> bool:
+    return bool(run_properties.result_of(run, "test")) and not run_properties.is_synthetic(run)
+
+
+def _is_flawed(run: Run) -> bool:
+    """Whether the figure without repeated images is none to rank by."""
+    return run_properties.honest_result(run) is None
+
+
+# Runs are compared by identity: one that was read anew has no entry yet.
+@lru_cache(maxsize=4096)
+def _board_key(run: Run) -> str:
+    assert run.config is not None
+    division = run.config.protocol.model_dump(
+        mode="json", exclude={"leave_out", "exclude", "fold", "split_seed"}
+    )
+    unknown = run_properties.has_unknown_training_data(run)
+    classes = run_properties.dropped_classes(run)
+    original = run.original_dataset
+    images = [original.name, original.fingerprint] if original else [run.config.dataset]
+    return json.dumps([images, division, classes, unknown, _is_flawed(run)])
+
+
+def _board_title(run: Run) -> str:
+    words = run_properties.protocol_words(run) or ""
+    if dropped := run_properties.dropped_classes(run):
+        words += f", without {', '.join(dropped)}"
+    if run_properties.leaks(run):
+        words += ", with leakage"
+    if run_properties.has_unknown_training_data(run):
+        words += ", unknown training data"
+    return words
+
+
+def _experiments(runs: Sequence[Run]) -> list[list[Run]]:
+    """Return the newest completed run of each seed and fold, by experiment."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        name = run.config.name if run.config else run.id
+        groups.setdefault(name if run.experiment else run.id, []).append(run)
+    found = []
+    for group in groups.values():
+        trained = [run for run in group if run.experiment]
+        if not trained:
+            found.append(group)
+            continue
+        # Of experiments that were changed under the same name, the newest counts.
+        recipes = run_properties.group_by_experiment([run for run in trained if run.completed])
+        if recipes:
+            newest = max(recipes, key=lambda own: (len(own), max(run.id for run in own)))
+            found.append(list(newest_of_each_seed(newest).values()))
+    return found
+
+
+def _kind(run: Run) -> Kind:
+    if run.origin == "imported":
+        return "imported"
+    if isinstance(run.config, CombinedConfig):
+        return "ensemble"
+    if run.config and run.config.name in _ablation_names():
+        return "ablation"
+    return "paper" if run.config and run.config.published else "own"
+
+
+@lru_cache(maxsize=1)
+def _ablation_names() -> frozenset[str]:
+    return frozenset(
+        ablations.config_of(study, change).name
+        for study in ablations.studies()
+        for change in study.changes
+        if study.reference(change)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _own_macs(run: Run) -> int | None:
+    return count_macs(run.layers())
+
+
+def _macs(run: Run, by_id: dict[str, Run]) -> int | None:
+    """Return the operations of one prediction: of every member, for every view of the image."""
+    if not isinstance(run.config, CombinedConfig):
+        return _own_macs(run)
+    total = 0
+    for name in run.config.combined.members:
+        member = by_id.get(name)
+        macs = _macs(member, by_id) if member else None
+        if macs is None:
+            return None
+        total += macs
+    return total * _PASSES.get(run.config.combined.views, 1)
+
+
+def _interval(entry: Entry) -> tuple[float, float]:
+    if len(entry.results) == 1:
+        return entry.results[0].accuracy_low, entry.results[0].accuracy_high
+    correct, groups, weights = [], [], []
+    for run in entry.runs:
+        predictions = run.predictions("test")
+        if predictions is None or predictions.groups is None:
+            break
+        keep = np.ones(len(predictions.labels), bool)
+        if entry.split == "test_unique" and predictions.unique is not None:
+            keep = predictions.unique
+        right = predictions.probabilities.argmax(axis=1) == predictions.labels
+        correct.append(right[keep])
+        groups.append(predictions.groups[keep])
+        weights.append(np.full(keep.sum(), 1 / max(keep.sum(), 1)))
+    else:
+        return metrics.clustered_interval(
+            np.concatenate(correct), np.concatenate(groups), np.concatenate(weights), most=entry.n
+        )
+    return metrics.accuracy_interval(round(entry.accuracy * entry.n), entry.n)
+
+
+def groups_of(entry: Entry) -> str:
+    """Return the groups of dependent images in words, all folds together; empty without any."""
+    kinds = {result.group_kind for result in entry.results if result.groups}
+    if not kinds:
+        return ""
+    total = sum(result.groups or 0 for result in entry.results) // entry.seeds
+    return grouping(total, kinds.pop() or "")
+
+
+def _best(entries: Sequence[Entry]) -> Entry | None:
+    validated = [entry for entry in entries if entry.validation is not None]
+    return max(validated, key=lambda entry: entry.validation or 0.0, default=None)
+
+
+def _validation(entry: Entry) -> SplitResult | None:
+    return run_properties.result_of(entry.run, "validation")
+
+
+def _standard_error(result: SplitResult | None) -> float:
+    if result is None:
+        return 0.0
+    if result.groups is not None:
+        return (result.accuracy_high - result.accuracy_low) / (2 * _NORMAL_QUANTILE)
+    return math.sqrt(result.accuracy * (1 - result.accuracy) / result.n)
+
+
+def _of(result: SplitResult | None) -> float:
+    return result.accuracy if result else 0.0
+
+
+def _mean(runs: Sequence[Run], value: Callable[[Run], float]) -> float | None:
+    if any(run_properties.result_of(run, "validation") is None for run in runs):
+        return None
+    return statistics.fmean(value(run) for run in runs)

@@ -1,0 +1,107 @@
+"""The chart of accuracy against a cost, with its Pareto front."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from dashboard.charts.base import GREY, figure_of, kept
+from dashboard.charts.theme import RUN_COLORS, Mode
+
+
+@dataclass(frozen=True)
+class TradeOffPoint:
+    """One experiment.
+
+    Attributes:
+        run_id: opened by a click.
+        label: shown on hover, and beside the point if it is labelled.
+        kind: gives the colour, and an entry of the legend.
+        cost: above 0.
+        accuracy: from 0 to 1.
+        low: lower end of its 95% interval.
+        high: upper end.
+        is_labelled: whether the label is drawn although the point is not on the Pareto front.
+    """
+
+    run_id: str
+    label: str
+    kind: str
+    cost: float
+    accuracy: float
+    low: float
+    high: float
+    is_labelled: bool = False
+
+
+@kept
+def trade_off(points: Sequence[TradeOffPoint], title: str, mode: Mode) -> go.Figure:
+    """Draw accuracy against a cost; a dashed line joins the points of the Pareto front.
+
+    Args:
+        points: at least one.
+        title: of the cost, with its unit.
+        mode: gives the colours.
+    """
+    figure = figure_of(
+        height=420,
+        hovermode="closest",
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        margin={"l": 8, "r": 12, "t": 40, "b": 8},
+    )
+    front = pareto_front(points)
+    if len(front) > 1:
+        figure.add_scatter(
+            x=[point.cost for point in front],
+            y=[point.accuracy for point in front],
+            mode="lines",
+            line={"color": GREY, "dash": "dash", "width": 1.5},
+            name="Pareto front",
+            hoverinfo="skip",
+        )
+    kinds = list(dict.fromkeys(point.kind for point in points))
+    colors = dict(zip(kinds, RUN_COLORS[mode], strict=False))
+    for kind in kinds:
+        own = [point for point in points if point.kind == kind]
+        figure.add_scatter(
+            x=[point.cost for point in own],
+            y=[point.accuracy for point in own],
+            error_y={
+                "type": "data",
+                "array": [point.high - point.accuracy for point in own],
+                "arrayminus": [point.accuracy - point.low for point in own],
+                "color": colors[kind],
+                "thickness": 1.2,
+                "width": 3,
+            },
+            mode="markers+text",
+            text=[point.label if point.is_labelled or point in front else "" for point in own],
+            textposition="bottom center",
+            textfont={"size": 11},
+            cliponaxis=False,
+            marker={"color": colors[kind], "size": 11},
+            name=kind,
+            customdata=[[point.run_id, point.label, point.low, point.high] for point in own],
+            hovertemplate=(
+                "%{customdata[1]}<br>%{x:.4~s}<br>%{y:.1%} (%{customdata[2]:.1%} to "
+                "%{customdata[3]:.1%})<extra></extra>"
+            ),
+        )
+    costs = [point.cost for point in points]
+    # Half a step of the axis on either side, so that no point stands on its edge.
+    ends = [float(np.log10(end)) for end in (min(costs) / 1.8, max(costs) * 1.8)]
+    ticks = "~s" if max(costs) >= 1000 else "~g"
+    figure.update_xaxes(type="log", title_text=title, range=ends, tickformat=ticks, dtick="D2")
+    figure.update_yaxes(tickformat=".1~%", title_text="Accuracy")
+    return figure
+
+
+def pareto_front(points: Sequence[TradeOffPoint]) -> list[TradeOffPoint]:
+    """Return the points that no other beats: cheapest first, each better than all cheaper ones."""
+    front: list[TradeOffPoint] = []
+    for point in sorted(points, key=lambda point: (point.cost, -point.accuracy)):
+        if not front or point.accuracy > front[-1].accuracy:
+            front.append(point)
+    return front
