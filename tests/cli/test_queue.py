@@ -25,7 +25,7 @@ EXPERIMENTS = goals.experiments(GOALS)
 def every_dataset(monkeypatch):
     """No test needs data."""
     status = _queue.datasets.DatasetStatus("any", installed=True)
-    monkeypatch.setattr("fercore.cli._queue.datasets.status", lambda name, root: status)
+    monkeypatch.setattr("fercore.cli._queue.datasets.dataset_status", lambda name, root: status)
 
 
 @pytest.fixture(autouse=True)
@@ -200,7 +200,7 @@ def test_what_cannot_be_done_here_says_why(tmp_path, monkeypatch):
     lost = replace(trained(tmp_path, "facet-tiny", 0), state="diverged", results=None)
     assert "diverged; training it again would end the same way" in why(jobs, [lost], *tiny)
     absent = _queue.datasets.DatasetStatus("fer2013", installed=False)
-    monkeypatch.setattr("fercore.cli._queue.datasets.status", lambda name, root: absent)
+    monkeypatch.setattr("fercore.cli._queue.datasets.dataset_status", lambda name, root: absent)
     assert why(jobs, [], *tiny) == "the dataset fer2013 is not installed"
 
 
@@ -247,7 +247,7 @@ def test_next_trains_one_and_says_when_nothing_is_left(monkeypatch, tmp_path):
         runs.append(trained(tmp_path, job.config.name, job.config.seed, exported=True))
 
     monkeypatch.setattr("fercore.cli._time_budget.list_runs", lambda root: list(runs))
-    monkeypatch.setattr("fercore.cli._time_budget.do", do)
+    monkeypatch.setattr("fercore.cli._time_budget.run_job", do)
     call = ["goals", "--train", "--next", "clock", "--seeds", "2", "--runs-root", str(tmp_path)]
     for seed in range(2):
         done = CliRunner().invoke(app, call)

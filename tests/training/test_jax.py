@@ -36,9 +36,9 @@ assert importlib.util.find_spec("tensorflow") is None
 
 from pathlib import Path
 from tests.tiny import make_splits, tiny_config
-from fercore import device
-from fercore.runs.writer import RunWriter
 from fercore.runs.reader import read_log
+from fercore.runs.writer import RunWriter
+from fercore.training import device
 from fercore.training.trainer import train
 changes = {"rotation": 10, "horizontal_flip": True}
 average = {"average": 0.9}
@@ -83,13 +83,14 @@ import json, sys
 from pathlib import Path
 import keras
 import numpy as np
-from fercore import device
 from fercore.errors import UserError
 from fercore.models._layers import BatchNormalization, Dropout
-from fercore.runs.writer import RunWriter
 from fercore.runs.reader import read_log
+from fercore.runs.writer import RunWriter
+from fercore.training import device
+from fercore.training.inputs import make_fit_inputs
+from fercore.training.model import TrainingModel
 from fercore.training.trainer import train
-from fercore.training.model import Trainee, batches
 from tests.tiny import make_splits, tiny_config
 
 fields = {
@@ -116,12 +117,12 @@ def losses(devices=1, steps=1, **changes):
         x = Dropout(0.1)(BatchNormalization()(x))
         x = keras.layers.Dense(7, dtype="float32")(keras.layers.GlobalMaxPooling2D()(x))
         network = keras.Model(pixels, x)
-        trainee = Trainee(network, config, data.images[:, ::3, ::3], answers=answers)
-        fed = batches(order, data.labels, config.batch_size, weights)
-        found = trainee.fit(**fed, shuffle=False, verbose=0).history["loss"]
+        model = TrainingModel(network, config, data.images[:, ::3, ::3], answers=answers)
+        fed = make_fit_inputs(order, data.labels, config.batch_size, weights)
+        found = model.fit(**fed, shuffle=False, verbose=0).history["loss"]
     # A last batch of 80, which does not divide by three; and the average of the weights.
-    with trainee.ema_weights(order):
-        found.append(trainee.evaluate(**batches(order, data.labels, 130), verbose=0)[0])
+    with model.ema_weights(order):
+        found.append(model.evaluate(**make_fit_inputs(order, data.labels, 130), verbose=0)[0])
     return found
 
 

@@ -343,7 +343,7 @@ def test_an_interrupt_after_the_last_epoch_stops_nothing(splits, tmp_path):
 
     results = train(config, splits, writer, on_progress=interrupt)
     assert (results.stopped_by, results.epochs_run) == ("epochs", 2)
-    assert read_run(writer.path).ended
+    assert read_run(writer.path).completed
 
 
 def test_an_interrupt_before_the_first_epoch_leaves_a_run_that_says_so(splits, tmp_path):
