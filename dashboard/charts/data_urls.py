@@ -1,6 +1,7 @@
 """Images as data addresses, for HTML and charts: no Streamlit."""
 
 import base64
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,3 +23,16 @@ def png_address(image: NDArray[np.uint8]) -> str:
     done, content = cv2.imencode(".png", image)
     assert done
     return "data:image/png;base64," + base64.b64encode(content.tobytes()).decode()
+
+
+def cached_png_address(image: NDArray[np.uint8]) -> str:
+    """Return the address of a PNG of a small image of a dataset, encoded once.
+
+    Do not call this with images of visitors: the cache outlives their session.
+    """
+    return _cached_png_address(image.tobytes(), image.shape)
+
+
+@lru_cache(maxsize=512)
+def _cached_png_address(pixels: bytes, shape: tuple[int, ...]) -> str:
+    return png_address(np.frombuffer(pixels, np.uint8).reshape(shape))

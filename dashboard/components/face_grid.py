@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dashboard import formats
 from dashboard.charts import theme
-from dashboard.charts.data_urls import png_address
+from dashboard.charts.data_urls import cached_png_address
 from dashboard.components import column_formats, plot, url_widgets
 from dashboard.state import dataset_cache
 from fercore.data.splits import COPY_MARK
@@ -78,7 +78,7 @@ def show_of(dataset: str, count: int, face: Callable[[int], SampleCard], key: st
 def pictures(entries: Sequence[tuple[NDArray[np.uint8], str]], note: str = "") -> None:
     """Images side by side, each with a line below it."""
     figures = "".join(
-        f'<figure style="margin:0;width:92px"><img src="{png_address(image)}" '
+        f'<figure style="margin:0;width:92px"><img src="{cached_png_address(image)}" '
         f'alt="{html.escape(text)}" style="width:100%;border-radius:.4rem">'
         f'<figcaption style="font-size:.78rem;line-height:1.3">{html.escape(text)}</figcaption>'
         "</figure>"
@@ -111,7 +111,7 @@ def face_figure_html(face: SampleCard, found: dataset_cache.Images) -> str:
     # A copy is shown as its original; a file's own name may hold the mark too.
     name = face.id if face.id in found else face.id.rpartition(COPY_MARK)[0]
     picture = (
-        f'<img src="{png_address(found[name])}" alt="{alt}" title="{alt}" loading="lazy" '
+        f'<img src="{cached_png_address(found[name])}" alt="{alt}" title="{alt}" loading="lazy" '
         'style="width:100%;aspect-ratio:1;border-radius:.4rem;display:block">'
         if name in found
         else f'<div title="{alt}" style="aspect-ratio:1;border:1px dashed currentColor;'

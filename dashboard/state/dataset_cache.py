@@ -3,6 +3,7 @@
 import gc
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,11 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard.charts.data_urls import jpeg_address
+from dashboard.state.run_cache import HASH_AS_TEXT
 from dashboard.state.run_store import Signature, signature_of
 from fercore.config.augmentation import AugmentationConfig
+from fercore.config.experiment import ExperimentConfig
+from fercore.config.loading import list_configs, load_config
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.paths import data_root
@@ -37,6 +41,12 @@ def installed_datasets() -> list[str]:
     ready = [entry for entry in found if entry.installed]
     order = {"fer2013": 0, "synthetic": 2}
     return sorted((entry.name for entry in ready), key=lambda name: order.get(name, 1))
+
+
+@cache  # the package's own files do not change while the server runs
+def experiments() -> Mapping[str, ExperimentConfig]:
+    """Return the experiments that the package contains, by name."""
+    return {name: load_config(name) for name in list_configs()}
 
 
 def keras_is_loaded() -> bool:
@@ -95,7 +105,7 @@ class Images(Mapping[str, Any]):
         return len(self._places)
 
 
-@st.cache_resource(max_entries=3, show_spinner=False)
+@st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASH_AS_TEXT)
 def _images(dataset: str, root: Path, signature: Signature) -> Images | None:
     from fercore.data.registry import load_dataset
 

@@ -36,6 +36,14 @@ def probabilities(run: Run, images: NDArray[Any]) -> NDArray[np.float32] | None:
     return network(images)
 
 
+def shown_probabilities(run: Run, images: NDArray[Any]) -> NDArray[np.float32] | None:
+    """Return `probabilities` of the few images that a page shows, cached for its reruns."""
+    stamp = signature_of(run.path, "model.onnx")
+    return _shown_probabilities(
+        run, images, images.tobytes(), images.shape, images.dtype.str, run.path, stamp
+    )
+
+
 def predict_split(run: Run, dataset: str, role: str) -> NDArray[np.float32] | None:
     """What a run's exported network says of one part of a dataset; `None` if it cannot."""
     found = images(dataset)
@@ -159,6 +167,19 @@ def _predict_split(
     role: str,
 ) -> NDArray[np.float32] | None:
     return probabilities(_run, _faces)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _shown_probabilities(
+    _run: Run,
+    _images: NDArray[Any],
+    pixels: bytes,
+    shape: tuple[int, ...],
+    dtype: str,
+    path: Path,
+    signature: Signature,
+) -> NDArray[np.float32] | None:
+    return probabilities(_run, _images)
 
 
 @st.cache_resource(max_entries=1024, show_spinner=False)

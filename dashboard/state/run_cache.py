@@ -1,21 +1,18 @@
 """Cached runs: read once, until their files change."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import streamlit as st
 
-from dashboard.analysis import run_properties
+from dashboard.analysis import recommendation, run_properties
 from dashboard.state.run_store import RunCache, Signature, signature_of
 from fercore.paths import runs_root
 from fercore.runs.predictions import Predictions
 from fercore.runs.reader import Run, read_log
 from fercore.runs.schema import EpochLog, LayerSummary
-
-if TYPE_CHECKING:
-    pass
 
 
 def list_runs() -> list[Run]:
@@ -57,6 +54,16 @@ def labels(runs: Sequence[Run]) -> dict[str, str]:
     return {run.id: known.get(run.id, run.id) for run in runs}
 
 
+def best_run(runs: Sequence[Run]) -> recommendation.Best | None:
+    """Return `recommendation.best`, computed anew when one of the runs changes."""
+    return _best_run(tuple(runs))
+
+
+def split_titles(runs: Sequence[Run]) -> Mapping[str, str]:
+    """Return `run_properties.split_titles`, computed anew when one of the runs changes."""
+    return _split_titles(tuple(runs))
+
+
 def predictions(run: Run, split: str) -> Predictions | None:
     """The run's predictions on `"validation"` or `"test"`, if they can be read."""
     return _predictions(run, run.path, split, run_signature(run))
@@ -67,18 +74,32 @@ def _labels(runs: tuple[Run, ...]) -> dict[str, str]:
     return run_properties.labels(runs)
 
 
+@lru_cache(maxsize=4)
+def _best_run(runs: tuple[Run, ...]) -> recommendation.Best | None:
+    return recommendation.best(runs)
+
+
+@lru_cache(maxsize=8)
+def _split_titles(runs: tuple[Run, ...]) -> Mapping[str, str]:
+    return run_properties.split_titles(runs)
+
+
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _shelf(root: Path) -> RunCache:
     return RunCache(root)
 
 
+# Streamlit takes a millisecond to hash a tuple of tuples: a text is quicker.
+HASH_AS_TEXT: dict[str | type[Any], Callable[[Any], Any]] = {tuple: repr}
+
+
 # The results below are shared between sessions and never changed: no copy is taken of them.
-@st.cache_resource(max_entries=256, show_spinner=False)
+@st.cache_resource(max_entries=256, show_spinner=False, hash_funcs=HASH_AS_TEXT)
 def _log(path: Path, signature: Signature) -> list[EpochLog]:
     return read_log(path)
 
 
-@st.cache_resource(max_entries=128, show_spinner=False)
+@st.cache_resource(max_entries=128, show_spinner=False, hash_funcs=HASH_AS_TEXT)
 def _layers(_run: Run, path: Path, signature: Signature) -> list[LayerSummary]:
     return _run.layers()
 

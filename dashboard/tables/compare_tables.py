@@ -89,15 +89,12 @@ def differences_table(
     """One row a field, one column a run; fields that are equal everywhere only if asked for."""
     columns = {labels[run.id]: config_texts(run) for run in runs}
     fields = dict.fromkeys(field for column in columns.values() for field in column)
-    table = pd.DataFrame(
-        [
-            [field, *(column.get(field, formats.DASH) for column in columns.values())]
-            for field in fields
-        ],
-        columns=["Field", *columns],
-    )
-    differs = table[list(columns)].nunique(axis=1) > 1
-    return table[differs | equal].reset_index(drop=True)
+    rows = [
+        [field, *(column.get(field, formats.DASH) for column in columns.values())]
+        for field in fields
+    ]
+    shown = [row for row in rows if equal or len(set(row[1:])) > 1]
+    return pd.DataFrame(shown, columns=["Field", *columns])
 
 
 def _headline_row(run: Run, result: SplitResult | None) -> dict[str, Any]:

@@ -113,8 +113,19 @@ def runs_table(
     Args:
         groups: one run, or the seeds of one experiment, whose figures are averaged.
         deltas: accuracy less the baseline's by run id, where there is a baseline.
+
+    Returns:
+        A table that all visitors share: copy it before you change it.
     """
-    rows = [_delta_cells(_group_row(tuple(runs)), runs, deltas or {}) for runs in groups]
+    return _runs_table(tuple(map(tuple, groups)), tuple((deltas or {}).items()))
+
+
+@lru_cache(maxsize=8)
+def _runs_table(
+    groups: tuple[tuple[Run, ...], ...], deltas: tuple[tuple[str, PairedDifference | None], ...]
+) -> pd.DataFrame:
+    delta_of = dict(deltas)
+    rows = [_delta_cells(_group_row(runs), runs, delta_of) for runs in groups]
     table = pd.DataFrame(rows, index=[runs[0].id for runs in groups])
     if "Training time" in table:
         table["Training time"] = pd.to_timedelta(table["Training time"], unit="s").dt.round("s")

@@ -29,7 +29,7 @@ RunsRoot = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 
-def called_command() -> str:
+def recorded_command() -> str:
     """Return the command line of this process, without the roots: paths of this machine."""
     kept: list[str] = []
     words = iter(sys.argv[1:])
@@ -41,7 +41,7 @@ def called_command() -> str:
     return shlex.join(["fercore", *kept])
 
 
-def list_whole_runs(root: Path) -> list[Run]:
+def list_runs_and_warn(root: Path) -> list[Run]:
     """List the runs under a root, and print one line for each that has damaged files."""
     runs = list_runs(root)
     for run in runs:

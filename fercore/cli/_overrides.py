@@ -64,7 +64,7 @@ def _value(option: str, name: str, text: str) -> Any:
         raise UserError(f"received {option} {text}, which is not valid JSON") from None
 
 
-def experiment_of(run: Run) -> ExperimentConfig:
+def require_experiment(run: Run) -> ExperimentConfig:
     if run.config is None:
         raise UserError(f"{run.id} cannot be read: {run.problem}")
     if run.experiment is None:

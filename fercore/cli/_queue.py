@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from fercore import machine
-from fercore.cli._scheduler import TrainingJob, resumable, runs_of
-from fercore.cli.papers import job_of, missing
+from fercore.cli._scheduler import TrainingJob, find_resumable_run, runs_of
+from fercore.cli.papers import list_missing_runs, make_job
 from fercore.config.experiment import ExperimentConfig
 from fercore.config.loading import load_config
 from fercore.config.run import is_run_name
@@ -49,7 +49,7 @@ class QueuedJob:
         return " ".join(self.words)
 
 
-def missing_jobs(
+def list_missing_jobs(
     wanted: Sequence[Goal],
     experiments: Sequence[str],
     seeds: int,
@@ -77,7 +77,9 @@ def missing_jobs(
     if with_papers:
         further = [job for seed in range(1, goals.SEEDS) for job in paper_jobs(seed, runs)]
         queue = [*paper_jobs(0, runs), *queue, *further]
-    return sorted(queue, key=lambda job: job.job is None or resumable(job.job, runs) is None)
+    return sorted(
+        queue, key=lambda job: job.job is None or find_resumable_run(job.job, runs) is None
+    )
 
 
 def goal_jobs(
@@ -85,7 +87,7 @@ def goal_jobs(
 ) -> list[QueuedJob]:
     """What the goals lack: trainings, then exports, then combinations of trained runs.
 
-    Arguments as of `missing_jobs`.
+    Arguments as of `list_missing_jobs`.
     """
     trained = {name: goals.runs_of(name, runs) for name in experiments}
     jobs: list[QueuedJob] = []
@@ -139,10 +141,10 @@ def paper_jobs(seed: int, runs: Sequence[Run]) -> list[QueuedJob]:
     """
     section: Section = "seeds" if seed else "papers"
     jobs = [
-        job_of(name, seed, fold)
+        make_job(name, seed, fold)
         for name in published_figures.experiments()
         if seed == 0 or _is_repeated(name)
-        for found, fold in missing(name, seed + 1, runs)
+        for found, fold in list_missing_runs(name, seed + 1, runs)
         if found == seed
     ]
     return [QueuedJob(section, job.words, job, extra=seed > 0) for job in jobs]
@@ -153,7 +155,7 @@ def _is_repeated(experiment: str) -> bool:
     return experiment.startswith(REPEATED_SYSTEMS) and not by_subject
 
 
-def by_value(
+def order_by_value(
     jobs: Sequence[QueuedJob],
     points: Mapping[str, float],
     seconds: Callable[[QueuedJob], float | None],
@@ -186,7 +188,7 @@ def by_value(
     return sorted(jobs, key=rank)
 
 
-def obstacle(
+def find_obstacle(
     queued: QueuedJob, jobs: Sequence[QueuedJob], runs: Sequence[Run], root: Path, data: Path
 ) -> str:
     """Why a job cannot be done now and here; empty if it can.

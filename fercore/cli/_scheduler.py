@@ -34,7 +34,7 @@ class TrainingJob:
     words: tuple[str, ...]
 
 
-def as_options(fields: Mapping[str, Any]) -> tuple[str, ...]:
+def format_options(fields: Mapping[str, Any]) -> tuple[str, ...]:
     """Fields of a config as `fercore train` takes them."""
     words: list[str] = []
     for name, value in fields.items():
@@ -48,7 +48,7 @@ def is_done(config: ExperimentConfig, runs: Sequence[Run]) -> bool:
     return any(_is_same_training(own, config) for own, _ in completed_runs(config, runs))
 
 
-def words_for(job: TrainingJob, runs: Sequence[Run]) -> list[str]:
+def command_for(job: TrainingJob, runs: Sequence[Run]) -> list[str]:
     """What trains it, or goes on with one that was interrupted.
 
     Raises:
@@ -60,7 +60,7 @@ def words_for(job: TrainingJob, runs: Sequence[Run]) -> list[str]:
             raise UserError(
                 f"{run.id} is being trained at this moment{who}; wait for its end or stop it first"
             )
-    stopped = resumable(job, runs)
+    stopped = find_resumable_run(job, runs)
     return list(job.words) if stopped is None else ["train", "--resume", stopped.id]
 
 
@@ -69,14 +69,14 @@ def runs_of(job: TrainingJob, runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if run.experiment and _is_same_training(run.experiment, job.config)]
 
 
-def resumable(job: TrainingJob, runs: Sequence[Run]) -> Run | None:
+def find_resumable_run(job: TrainingJob, runs: Sequence[Run]) -> Run | None:
     """The run of this experiment, seed and fold that was interrupted and can be resumed."""
     stopped = [run for run in runs_of(job, runs) if run.can_resume]
     # One with epochs behind it comes before one that would begin anew.
     return min(stopped, key=lambda run: run.has_no_progress, default=None)
 
 
-def diverged(job: TrainingJob, runs: Sequence[Run]) -> str:
+def describe_divergence(job: TrainingJob, runs: Sequence[Run]) -> str:
     """Say that a run of this experiment, seed and fold diverged; empty if none did."""
     lost = next((run for run in runs_of(job, runs) if run.state == "diverged"), None)
     if lost is None:
@@ -88,7 +88,7 @@ def diverged(job: TrainingJob, runs: Sequence[Run]) -> str:
 
 
 @contextmanager
-def claimed(job: TrainingJob, root: Path) -> Iterator[None]:
+def claim_job(job: TrainingJob, root: Path) -> Iterator[None]:
     """Keep other commands from beginning the same training while the body runs.
 
     Raises:
@@ -123,18 +123,18 @@ def run_job(job: TrainingJob, runs: Path, data: Path) -> None:
     Raises:
         UserError: if the training fails, or is stopped before its end.
     """
-    with claimed(job, runs):
+    with claim_job(job, runs):
         found = list_runs(runs)
         if is_done(job.config, found):  # by another command, since it was looked for
             return
-        if lost := diverged(job, found):
+        if lost := describe_divergence(job, found):
             typer.echo(f"{job.config.name}, seed {job.config.seed}: left out, {lost}")
             return
-        status = call_fercore(words := words_for(job, found), runs, data)
+        status = call_fercore(words := command_for(job, found), runs, data)
         found = list_runs(runs)
     if is_done(job.config, found):
         return
-    if lost := diverged(job, found):
+    if lost := describe_divergence(job, found):
         raise UserError(f"{lost}; the same command leaves it out")
     if status:
         raise _failure(words, status)
@@ -186,10 +186,10 @@ def call_fercore(
     typer.echo(f"+ fercore {' '.join(words)}")
     command = [sys.executable, "-m", "fercore", *words]
     command += ["--runs-root", str(runs), "--data-root", str(data)]
-    return wait_for(subprocess.Popen(command, env=environment), timeout)
+    return wait_for_process(subprocess.Popen(command, env=environment), timeout)
 
 
-def wait_for(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+def wait_for_process(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
     """The status of a process, which is given the time to end cleanly when we are told to.
 
     A terminal sends Ctrl-C to both of us; SIGTERM, which comes to one, is passed on. After

@@ -9,15 +9,15 @@ from pathlib import Path
 import typer
 
 from fercore.cli._options import plain_table, print_json, print_table
-from fercore.cli._queue import QueuedJob, by_value, obstacle
+from fercore.cli._queue import QueuedJob, find_obstacle, order_by_value
 from fercore.cli._scheduler import (
     call_fercore,
-    claimed,
+    claim_job,
+    command_for,
+    find_resumable_run,
     is_done,
-    resumable,
     run_fercore,
     run_job,
-    words_for,
 )
 from fercore.errors import UserError
 from fercore.reproduction import goals
@@ -29,9 +29,9 @@ from fercore.training.time_budget import (
     MIN_START,
     STARTUP_SECONDS,
     Device,
-    known_duration,
-    short_name,
-    this_device,
+    current_device,
+    estimate_duration,
+    shortened_name,
 )
 
 # Exit status where there is nothing to do: it ends a shell loop.
@@ -43,7 +43,7 @@ TIME_UP = "stopped when the time was up; the same command goes on with it"
 Queue = Callable[[Sequence[Run]], list[QueuedJob]]
 
 
-def do_queued(queued: QueuedJob, runs: Path, data: Path) -> None:
+def run_queued_job(queued: QueuedJob, runs: Path, data: Path) -> None:
     """Do one job of the queue to its end.
 
     Raises:
@@ -55,7 +55,7 @@ def do_queued(queued: QueuedJob, runs: Path, data: Path) -> None:
         run_fercore(queued.words, runs, data, _environment(queued))
 
 
-def do_next(queue: Queue, runs: Path, data: Path) -> bool:
+def run_next_job(queue: Queue, runs: Path, data: Path) -> bool:
     """Do the first job of the queue that can be done here.
 
     Returns:
@@ -64,10 +64,10 @@ def do_next(queue: Queue, runs: Path, data: Path) -> bool:
     known = list_runs(runs)
     jobs = queue(known)
     for queued in jobs:
-        if why := obstacle(queued, jobs, known, runs, data):
+        if why := find_obstacle(queued, jobs, known, runs, data):
             typer.echo(f"left out: {queued.title}: {why}", err=True)
             continue
-        do_queued(queued, runs, data)
+        run_queued_job(queued, runs, data)
         return True
     typer.echo("Nothing left to train")
     return False
@@ -83,7 +83,7 @@ def print_queue(queue: Queue, runs: Path, data: Path, as_json: bool, valued: boo
         as_json: for a program to read.
         valued: in the order of `--minutes`.
     """
-    known, device = list_runs(runs), this_device()
+    known, device = list_runs(runs), current_device()
     jobs = queue(known)
     if valued:
         jobs = _by_value(jobs, known, device)
@@ -92,7 +92,7 @@ def print_queue(queue: Queue, runs: Path, data: Path, as_json: bool, valued: boo
             "job": queued.title,
             "for": queued.section,
             "minutes": None if seconds is None else seconds / 60,
-            "obstacle": obstacle(queued, jobs, known, runs, data),
+            "obstacle": find_obstacle(queued, jobs, known, runs, data),
         }
         for queued in jobs
         for seconds in [_seconds_left(queued, known, device)]
@@ -110,10 +110,10 @@ def print_queue(queue: Queue, runs: Path, data: Path, as_json: bool, valued: boo
         typer.echo("Nothing left to train")
 
 
-def do_within(queue: Queue, minutes: float, runs: Path, data: Path) -> None:
+def run_within_budget(queue: Queue, minutes: float, runs: Path, data: Path) -> None:
     """Do what fits into a time budget, the most valuable first, and say what was done.
 
-    See `fercore.cli._queue.by_value` for the order and `fercore.training.time_budget` for what
+    See `fercore.cli._queue.order_by_value` for the order and `fercore.training.time_budget` for what
     fits.
 
     Args:
@@ -123,7 +123,7 @@ def do_within(queue: Queue, minutes: float, runs: Path, data: Path) -> None:
         data: data root.
     """
     deadline = time.monotonic() + 60 * minutes
-    device = this_device()
+    device = current_device()
     outcomes: dict[tuple[str, ...], str] = {}
     left: dict[tuple[str, ...], str] = {}
     too_long: set[str] = set()
@@ -135,7 +135,7 @@ def do_within(queue: Queue, minutes: float, runs: Path, data: Path) -> None:
             jobs = _by_value(queue(known), known, device, too_long)
             seconds = deadline - time.monotonic()
             left = {
-                queued.words: obstacle(queued, jobs, known, runs, data)
+                queued.words: find_obstacle(queued, jobs, known, runs, data)
                 or _why_not(queued, _seconds_left(queued, known, device), seconds, shortened)
                 for queued in jobs
                 if queued.words not in outcomes
@@ -173,8 +173,8 @@ def _do_within(
         status = call_fercore(queued.words, runs, data, _environment(queued), timeout=seconds)
         return _ending(status, "done")
     try:
-        with claimed(job, runs):
-            words = [*words_for(job, list_runs(runs)), "--minutes", f"{seconds / 60:.3f}"]
+        with claim_job(job, runs):
+            words = [*command_for(job, list_runs(runs)), "--minutes", f"{seconds / 60:.3f}"]
             words += [] if shorten else ["--no-shorten"]
             status = call_fercore(words, runs, data, timeout=seconds + GRACE_SECONDS)
     except UserError as error:  # another command has begun it since the runs were read
@@ -214,8 +214,8 @@ def _seconds_left(queued: QueuedJob, runs: Sequence[Run], device: Device) -> flo
     """The known duration of a job; of an interrupted one, without what it has behind it."""
     if queued.job is None:
         return None
-    duration = known_duration(queued.job.config, runs, device)
-    begun = resumable(queued.job, runs)
+    duration = estimate_duration(queued.job.config, runs, device)
+    begun = find_resumable_run(queued.job, runs)
     log = begun.log() if begun else []
     if duration is None or not log:
         return duration
@@ -229,11 +229,13 @@ def _by_value(
     too_long: Collection[str] = (),
 ) -> list[QueuedJob]:
     points = goals.missing_points(goals.compare(runs))
-    return by_value(jobs, points, lambda queued: _seconds_left(queued, runs, device), too_long)
+    return order_by_value(
+        jobs, points, lambda queued: _seconds_left(queued, runs, device), too_long
+    )
 
 
 def _is_short(run: Run, experiment: str) -> bool:
-    return run.experiment is not None and run.experiment.name == short_name(experiment)
+    return run.experiment is not None and run.experiment.name == shortened_name(experiment)
 
 
 def _environment(queued: QueuedJob) -> Mapping[str, str] | None:

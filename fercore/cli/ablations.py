@@ -10,13 +10,13 @@ from fercore.cli._options import (
     AsJson,
     DataRoot,
     RunsRoot,
-    list_whole_runs,
+    list_runs_and_warn,
     markdown_table,
     plain_table,
     print_json,
     print_table,
 )
-from fercore.cli._scheduler import TrainingJob, as_options, run_job
+from fercore.cli._scheduler import TrainingJob, format_options, run_job
 from fercore.config.loading import load_config
 from fercore.data import registry as datasets
 from fercore.errors import UserError
@@ -64,7 +64,7 @@ def ablate(
     if train:
         for study, changes in wanted:
             _train_missing(study, changes, seeds or study.seeds, root, data_root(data))
-    known = list_whole_runs(root)
+    known = list_runs_and_warn(root)
     tables = [(study, _lines(study, changes, known)) for study, changes in wanted]
     if as_json:
         print_json([_as_json(study, lines) for study, lines in tables])
@@ -84,10 +84,10 @@ def ablate(
             _print(study, lines)
 
 
-def job_of(study: Study, change: Change, seed: int) -> TrainingJob:
+def make_job(study: Study, change: Change, seed: int) -> TrainingJob:
     """Return the training of one run."""
     fields = {**ablations.overrides(study, change), "seed": seed}
-    words = ("train", study.base, *as_options(fields))
+    words = ("train", study.base, *format_options(fields))
     return TrainingJob(load_config(study.base, fields), words)
 
 
@@ -142,7 +142,7 @@ def _train_missing(
     for seed in range(seeds):
         for change in trainable:
             if seed not in ablations.runs_of(study, change, list_runs(runs)):
-                run_job(job_of(study, change, seed), runs, data)
+                run_job(make_job(study, change, seed), runs, data)
 
 
 def _lacks_dataset(study: Study, change: Change, data: Path) -> bool:

@@ -10,13 +10,13 @@ from fercore.cli._options import (
     AsJson,
     DataRoot,
     RunsRoot,
-    called_command,
-    list_whole_runs,
+    list_runs_and_warn,
     percent,
     plain_table,
     print_evaluations,
     print_json,
     print_table,
+    recorded_command,
 )
 from fercore.config.run import Average
 from fercore.data.splits import UNSPLIT, Splits
@@ -226,7 +226,7 @@ def ensemble(
         name=name or default,
         title=title or (f"{words}, ten views" if tta else words),
         views="ten" if tta else "one",
-        command=called_command(),
+        command=recorded_command(),
         average=mean,
         network=not obstacle,
         candidates=candidates,
@@ -244,7 +244,7 @@ def _select(
     from fercore.evaluation.ensemble_selection import find_candidates, select_members
 
     candidates = find_candidates(
-        root, named or list_whole_runs(root), splits, skip_unsuitable=not named
+        root, named or list_runs_and_warn(root), splits, skip_unsuitable=not named
     )
     steps = select_members(candidates, size, average)
     results = candidates[0].results

@@ -15,7 +15,7 @@ from fercore.runs.recreate import require_checkpoint
 
 if TYPE_CHECKING:
     pass
-from fercore.cli._overrides import experiment_of
+from fercore.cli._overrides import require_experiment
 
 
 def export(
@@ -41,8 +41,8 @@ def export(
         config = _exportable(found)
         splits = split_dataset(config, load_dataset(config.dataset, data_root(data)))
         with suppress_native_stderr():
-            from fercore.training.onnx_export import export_finished
-        onnx = export_finished(found, splits["test"].images)
+            from fercore.training.onnx_export import export_finished_run
+        onnx = export_finished_run(found, splits["test"].images)
     typer.echo(
         f"{found.path / 'model.onnx'}: {onnx.bytes / 1e6:.2f} MB, kernels in {onnx.weights}, "
         f"probabilities equal to Keras's within {onnx.max_difference:.1e} over {onnx.n} images"
@@ -50,7 +50,7 @@ def export(
 
 
 def _exportable(run: Run) -> ExperimentConfig:
-    config = experiment_of(run)
+    config = require_experiment(run)
     if run.results is None:
         raise UserError(f"{run.id} is {run.state}, expected a finished run")
     require_checkpoint(run)

@@ -11,14 +11,20 @@ from fercore.cli._options import (
     AsJson,
     DataRoot,
     RunsRoot,
-    list_whole_runs,
+    list_runs_and_warn,
     markdown_table,
     plain_table,
     print_json,
     print_table,
 )
-from fercore.cli._queue import QueuedJob, goal_jobs, lacks_gpu, missing_jobs, teacher_obstacle
-from fercore.cli._time_budget import NOTHING_LEFT, do_next, do_queued, do_within, print_queue
+from fercore.cli._queue import QueuedJob, goal_jobs, lacks_gpu, list_missing_jobs, teacher_obstacle
+from fercore.cli._time_budget import (
+    NOTHING_LEFT,
+    print_queue,
+    run_next_job,
+    run_queued_job,
+    run_within_budget,
+)
 from fercore.errors import UserError
 from fercore.paths import data_root, runs_root
 from fercore.reproduction import goals
@@ -110,24 +116,26 @@ def goals_command(
     only_goals = bool(only) or (train and not next_ and not minutes)
 
     def queue(known: Sequence[Run]) -> list[QueuedJob]:
-        return missing_jobs(wanted, experiments, seeds, known, root, with_papers=not only_goals)
+        return list_missing_jobs(
+            wanted, experiments, seeds, known, root, with_papers=not only_goals
+        )
 
     if list_:
         print_queue(queue, root, data_root(data), as_json, valued=minutes is not None)
         return
     if next_:
-        if not do_next(queue, root, data_root(data)):
+        if not run_next_job(queue, root, data_root(data)):
             raise typer.Exit(NOTHING_LEFT)
         return
     if minutes:
-        do_within(queue, minutes, root, data_root(data))
+        run_within_budget(queue, minutes, root, data_root(data))
     elif train:
         for name in () if only else filter(lacks_gpu, experiments):
             typer.echo(f"{name} is left out: it needs a GPU; train it all the same by its name")
         trained = experiments if only else [name for name in experiments if not lacks_gpu(name)]
         _train_missing(wanted, trained, seeds, root, data_root(data))
     keys = {goal.key for goal in wanted}
-    known = list_whole_runs(root)
+    known = list_runs_and_warn(root)
     standings = [found for found in goals.compare(known) if found.goal.key in keys]
     if as_json:
         print_json([_as_json(standing) for standing in standings])
@@ -201,7 +209,7 @@ def _train_missing(
                 "is not installed; install it, then go on with the same command"
             )
         tried.add(queued.words)
-        do_queued(queued, runs, data)
+        run_queued_job(queued, runs, data)
 
 
 def _cells(standing: GoalStatus) -> tuple[str, ...]:

@@ -10,13 +10,13 @@ from fercore.cli._options import (
     AsJson,
     DataRoot,
     RunsRoot,
-    list_whole_runs,
+    list_runs_and_warn,
     markdown_table,
     plain_table,
     print_json,
     print_table,
 )
-from fercore.cli._scheduler import TrainingJob, as_options, run_job
+from fercore.cli._scheduler import TrainingJob, format_options, run_job
 from fercore.config.loading import load_config
 from fercore.errors import UserError
 from fercore.paths import data_root, runs_root
@@ -82,7 +82,7 @@ def papers_command(
         _train_missing(wanted, seeds, root, data_root(data))
     rows = [
         comparison
-        for comparison in papers.compare(list_whole_runs(root))
+        for comparison in papers.compare(list_runs_and_warn(root))
         if wanted.intersection(comparison.row.experiments)
         and (classes or not comparison.row.class_name)
     ]
@@ -100,7 +100,7 @@ def papers_command(
         _summarise(rows)
 
 
-def missing(experiment: str, seeds: int, runs: Sequence[Run]) -> list[tuple[int, int]]:
+def list_missing_runs(experiment: str, seeds: int, runs: Sequence[Run]) -> list[tuple[int, int]]:
     """Seed and fold of every run of an experiment that is still to be trained."""
     done = {
         (run.config.seed, run.config.protocol.fold)
@@ -133,11 +133,11 @@ def _train_missing(wanted: set[str], seeds: int, runs: Path, data: Path) -> None
         for experiment in published_figures.experiments():
             if experiment not in wanted:
                 continue
-            for seed, fold in missing(experiment, number, list_runs(runs)):
-                run_job(job_of(experiment, seed, fold), runs, data)
+            for seed, fold in list_missing_runs(experiment, number, list_runs(runs)):
+                run_job(make_job(experiment, seed, fold), runs, data)
 
 
-def job_of(experiment: str, seed: int, fold: int) -> TrainingJob:
+def make_job(experiment: str, seed: int, fold: int) -> TrainingJob:
     """The training of one run."""
     fields = {"seed": seed}
     split = load_config(experiment).protocol.split
@@ -146,7 +146,9 @@ def job_of(experiment: str, seed: int, fold: int) -> TrainingJob:
         fields["protocol.fold"] = fold
     elif split == "random":
         fields["protocol.split_seed"] = seed
-    return TrainingJob(load_config(experiment, fields), ("train", experiment, *as_options(fields)))
+    return TrainingJob(
+        load_config(experiment, fields), ("train", experiment, *format_options(fields))
+    )
 
 
 def _cells(comparison: Comparison) -> tuple[str, ...]:

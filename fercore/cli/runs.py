@@ -9,13 +9,13 @@ from fercore.cli._options import (
     AsJson,
     DataRoot,
     RunsRoot,
-    called_command,
     one_line,
     percent,
     plain_table,
     print_evaluations,
     print_json,
     print_table,
+    recorded_command,
 )
 from fercore.data.splits import Splits
 from fercore.errors import UserError
@@ -381,7 +381,7 @@ def import_command(
         memory_limit=memory_limit,
         data_root=data_root(data),
         runs_root=runs_root(runs),
-        command=called_command(),
+        command=recorded_command(),
     )
     for line in import_file(request):
         typer.echo(line)

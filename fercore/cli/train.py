@@ -12,7 +12,7 @@ import typer
 
 from fercore.cli._native_output import suppress_native_stderr
 from fercore.cli._options import AsJson, DataRoot, RunsRoot
-from fercore.cli._scheduler import TrainingJob, as_options, is_done, run_job
+from fercore.cli._scheduler import TrainingJob, format_options, is_done, run_job
 from fercore.config.experiment import ExperimentConfig
 from fercore.config.loading import load_config
 from fercore.errors import UserError
@@ -20,7 +20,12 @@ from fercore.paths import data_root, runs_root
 from fercore.runs.listing import find_run, list_runs
 from fercore.runs.reader import Run, read_run
 from fercore.runs.recreate import train_command
-from fercore.training.time_budget import DOES_NOT_FIT, ScheduleTooLong, budget_for, shortened
+from fercore.training.time_budget import (
+    DOES_NOT_FIT,
+    ScheduleTooLong,
+    make_training_budget,
+    shortened_fields,
+)
 
 if TYPE_CHECKING:
     from fercore.data.splits import Splits
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
     from fercore.training.callbacks import Progress as TrainingProgress
     from fercore.training.time_budget import TrainingBudget
 from fercore.cli._display import TrainingDisplay, print_results
-from fercore.cli._overrides import experiment_of, parse_request
+from fercore.cli._overrides import parse_request, require_experiment
 from fercore.cli.configs import configs
 from fercore.cli.export import export
 
@@ -115,17 +120,19 @@ def train(
         if minutes is not None:
             left = 60 * minutes - (time.monotonic() - began)
             experiment = training.config
-            budget = budget_for(experiment, left, list_runs(root), resumed=training.resume)
+            budget = make_training_budget(
+                experiment, left, list_runs(root), resumed=training.resume
+            )
         _load_framework(training, display)
         outcome = _train_once(training, display, budget)
         if isinstance(outcome, ScheduleTooLong) and outcome.epochs and budget and shorten:
-            fields = shortened(training.config, outcome.epochs)
+            fields = shortened_fields(training.config, outcome.epochs)
             display.say(
                 f"{training.config.name} does not fit: {outcome}; trained as {fields['name']} "
                 f"with {outcome.epochs} epochs instead"
             )
             experiment = training.config.model_copy(update=fields)
-            command = f"{command} {shlex.join(as_options(fields))}"
+            command = f"{command} {shlex.join(format_options(fields))}"
             budget.restart()
             from fercore.runs.writer import RunWriter
 
@@ -207,7 +214,7 @@ def _resume_training(
     from fercore.evaluation.protocol import require_same_exclusion
     from fercore.runs.writer import RunWriter
 
-    experiment_of(run)
+    require_experiment(run)
     with RunWriter.claim(run.path) as writer:
         run = read_run(run.path)  # as it is now that nobody else changes it
         config = _resumable(run, overrides)
@@ -237,14 +244,14 @@ def _load_framework(training: _Training, display: "TrainingDisplay") -> None:
             from fercore.training import trainer as _trainer  # noqa: F401
             from fercore.training.device import (
                 describe_device,
-                overlooks_gpu,
-                terminate_like_interrupt,
+                has_unused_gpu,
+                treat_sigterm_as_interrupt,
             )
-        terminate_like_interrupt()
+        treat_sigterm_as_interrupt()
         config = training.config
         where = describe_device(config.devices)
         display.say(f"{config.title}, seed {config.seed}, on {where}, into {training.writer.path}")
-        if overlooks_gpu():
+        if has_unused_gpu():
             display.say(
                 "an NVIDIA GPU is here that the Keras backend does not see: on JAX it trains with "
                 "KERAS_BACKEND=jax uv run --extra gpu fercore train ..."
@@ -315,7 +322,7 @@ def _train_seeds(
 
 
 def _resumable(run: Run, overrides: dict[str, Any]) -> ExperimentConfig:
-    config = experiment_of(run)
+    config = require_experiment(run)
     if set(overrides) - {"epochs"}:
         raise UserError(
             f"received {', '.join('--' + name for name in overrides)} with --resume, expected "
@@ -357,16 +364,16 @@ def refuse_other_epochs(run: Run, config: ExperimentConfig) -> None:
             f"received --epochs {config.epochs}, but {run.id} has {done} behind it; expected as "
             "many or more"
         )
-    if config.schedule.kind == "cosine" and config.epochs != experiment_of(run).epochs:
+    if config.schedule.kind == "cosine" and config.epochs != require_experiment(run).epochs:
         raise UserError(
             f"received --epochs {config.epochs} for {run.id}, whose learning rate falls by a "
-            f"cosine over {experiment_of(run).epochs} epochs: a run of that many would have had "
+            f"cosine over {require_experiment(run).epochs} epochs: a run of that many would have had "
             "other rates from the beginning; train it anew"
         )
     resized = config.progressive_resizing.size is not None
-    if resized and config.epochs != experiment_of(run).epochs:
+    if resized and config.epochs != require_experiment(run).epochs:
         raise UserError(
             f"received --epochs {config.epochs} for {run.id}, whose image size grows within "
-            f"{experiment_of(run).epochs} epochs: a run of {config.epochs} would grow it in "
+            f"{require_experiment(run).epochs} epochs: a run of {config.epochs} would grow it in "
             "another epoch; train it anew"
         )

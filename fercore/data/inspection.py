@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +35,12 @@ class Group:
     samples: tuple[Sample, ...]
     labels: tuple[int, ...]
 
-    @property
+    @cached_property
     def conflicting(self) -> bool:
         """Whether the images carry different labels."""
         return len(set(self.labels)) > 1
 
-    @property
+    @cached_property
     def across(self) -> bool:
         """Whether they stand in different parts of the dataset."""
         return len({sample.role for sample in self.samples}) > 1

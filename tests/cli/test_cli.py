@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fercore.cli import main
-from fercore.cli._options import called_command
+from fercore.cli._options import recorded_command
 from fercore.cli.train import refuse_other_epochs
 from fercore.config.loading import load_config
 from fercore.errors import UserError
@@ -350,12 +350,14 @@ def test_a_training_that_ends_early_is_not_taken_for_done(monkeypatch, tmp_path,
     job = TrainingJob(load_config("synthetic-quick"), ("train", "synthetic-quick"))
     monkeypatch.setattr("fercore.cli._scheduler.subprocess.Popen", lambda *a, **k: None)
     for status, problem in ((0, "was stopped before its end"), (2, "ended with status 2")):
-        monkeypatch.setattr("fercore.cli._scheduler.wait_for", lambda process, timeout, s=status: s)
+        monkeypatch.setattr(
+            "fercore.cli._scheduler.wait_for_process", lambda process, timeout, s=status: s
+        )
         with pytest.raises(UserError, match=problem):
             run_job(job, tmp_path, tmp_path)
     results = Told(job.config, right=20).results.model_copy(update={"stopped_by": "not a number"})
     lost = Run(tmp_path / "lost", "diverged", job.config, results=results)
-    monkeypatch.setattr("fercore.cli._scheduler.wait_for", lambda process, timeout: 0)
+    monkeypatch.setattr("fercore.cli._scheduler.wait_for_process", lambda process, timeout: 0)
     found = iter([[], [lost], [lost]])
     monkeypatch.setattr("fercore.cli._scheduler.list_runs", lambda root: next(found))
     with pytest.raises(UserError, match=r"lost diverged, and would again.*; the same command"):
@@ -379,9 +381,9 @@ time.sleep(60)
 """
 PARENT = """
 import subprocess, sys
-from fercore.cli._scheduler import wait_for
+from fercore.cli._scheduler import wait_for_process
 try:
-    wait_for(subprocess.Popen([sys.executable, "-c", sys.argv[1]]))
+    wait_for_process(subprocess.Popen([sys.executable, "-c", sys.argv[1]]))
 except KeyboardInterrupt:
     print("then we do", flush=True)
 """
@@ -402,10 +404,10 @@ def test_a_training_is_given_the_time_to_end(number):
 
 
 def test_a_process_that_exceeds_its_time_is_stopped():
-    from fercore.cli._scheduler import wait_for
+    from fercore.cli._scheduler import wait_for_process
 
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    assert wait_for(process, timeout=0.1) == -signal.SIGTERM
+    assert wait_for_process(process, timeout=0.1) == -signal.SIGTERM
 
 
 def test_what_looks_like_a_number_is_one_in_a_network_s_options():
@@ -420,4 +422,4 @@ def test_what_looks_like_a_number_is_one_in_a_network_s_options():
 def test_a_recorded_command_names_no_folder_of_this_machine(monkeypatch, root):
     words = ["fercore", "ensemble", "one", *root, "--title", "Two words"]
     monkeypatch.setattr(sys, "argv", words)
-    assert called_command() == "fercore ensemble one --title 'Two words'"
+    assert recorded_command() == "fercore ensemble one --title 'Two words'"

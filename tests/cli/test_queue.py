@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fercore.cli import _queue, _time_budget, app
-from fercore.cli._queue import QueuedJob, by_value, missing_jobs, obstacle
+from fercore.cli._queue import QueuedJob, find_obstacle, list_missing_jobs, order_by_value
 from fercore.cli._scheduler import TrainingJob
 from fercore.config.loading import load_config
 from fercore.config.run import Combination, CombinedConfig
@@ -25,7 +25,7 @@ EXPERIMENTS = goals.experiments(GOALS)
 def every_dataset(monkeypatch):
     """No test needs data."""
     status = _queue.datasets.DatasetStatus("any", installed=True)
-    monkeypatch.setattr("fercore.cli._queue.datasets.status", lambda name, root: status)
+    monkeypatch.setattr("fercore.cli._queue.datasets.dataset_status", lambda name, root: status)
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def combined(run: Run, *members: Run) -> Run:
 
 
 def listed(runs: list[Run], root: Path, with_papers: bool = True) -> list[QueuedJob]:
-    return missing_jobs(GOALS, EXPERIMENTS, 3, runs, root, with_papers=with_papers)
+    return list_missing_jobs(GOALS, EXPERIMENTS, 3, runs, root, with_papers=with_papers)
 
 
 def position(jobs: list[QueuedJob], *start: str) -> int:
@@ -112,7 +112,10 @@ def test_exports_and_combinations_come_as_soon_as_their_members_exist(tmp_path):
     base = [trained(tmp_path, "facet-base", seed) for seed in range(3)]
     jobs = listed(base, tmp_path, with_papers=False)
     assert [job.words[0] for job in jobs[:7]] == ["export"] * 3 + ["ensemble"] * 3 + ["train"]
-    assert obstacle(jobs[3], jobs, base, tmp_path, tmp_path) == f"no model.onnx yet of {base[0].id}"
+    assert (
+        find_obstacle(jobs[3], jobs, base, tmp_path, tmp_path)
+        == f"no model.onnx yet of {base[0].id}"
+    )
 
     # An ensemble is chosen once everything that it can be chosen among is trained.
     (goal,) = [goal for goal in GOALS if goal.select]
@@ -130,13 +133,13 @@ def test_exports_and_combinations_come_as_soon_as_their_members_exist(tmp_path):
 
     jobs = ensembles(everything)
     assert [len(job.members) for job in jobs] == [1] * len(everything)
-    assert obstacle(jobs[0], jobs, everything, tmp_path, tmp_path) == ""
+    assert find_obstacle(jobs[0], jobs, everything, tmp_path, tmp_path) == ""
     views = [combined(run, run) for run in everything]
     assert ensembles([*everything[1:], *views]) == []
     (selection,) = ensembles([*everything, *views])
     assert selection.words[:-4] == ("ensemble", *(run.id for run in views))
     assert selection.words[-4:] == ("--select", "6", "--name", "goal-ensemble")
-    assert obstacle(selection, [selection], everything, tmp_path, tmp_path) == ""
+    assert find_obstacle(selection, [selection], everything, tmp_path, tmp_path) == ""
     shape = {"views": "one", "selected_on": "validation", "candidates": len(views)}
     done = combined(views[0], *views[:3])
     config = done.config.model_copy(
@@ -153,9 +156,9 @@ def test_what_needs_a_gpu_is_left_where_there_is_none(tmp_path, monkeypatch):
     jobs = listed([], tmp_path)
     for name in ("facet-base", "speedrun", "vgg-base-long"):
         job = jobs[position(jobs, "train", name)]
-        assert obstacle(job, jobs, [], tmp_path, tmp_path) == "it needs a GPU"
+        assert find_obstacle(job, jobs, [], tmp_path, tmp_path) == "it needs a GPU"
     job = jobs[position(jobs, "train", "vgg-base")]
-    assert obstacle(job, jobs, [], tmp_path, tmp_path) == ""
+    assert find_obstacle(job, jobs, [], tmp_path, tmp_path) == ""
     # The ensemble does not wait for them.
     (goal,) = [goal for goal in GOALS if goal.select]
     runs = [
@@ -179,7 +182,7 @@ def with_teachers(run: Run, teachers: list[Run]) -> Run:
 
 def test_what_cannot_be_done_here_says_why(tmp_path, monkeypatch):
     def why(jobs: list[QueuedJob], runs: list[Run], *start: str) -> str:
-        return obstacle(jobs[position(jobs, *start)], jobs, runs, tmp_path, tmp_path)
+        return find_obstacle(jobs[position(jobs, *start)], jobs, runs, tmp_path, tmp_path)
 
     jobs = listed([], tmp_path)
     assert why(jobs, [], "train", "facet-base") == ""
@@ -200,7 +203,7 @@ def test_what_cannot_be_done_here_says_why(tmp_path, monkeypatch):
     lost = replace(trained(tmp_path, "facet-tiny", 0), state="diverged", results=None)
     assert "diverged; training it again would end the same way" in why(jobs, [lost], *tiny)
     absent = _queue.datasets.DatasetStatus("fer2013", installed=False)
-    monkeypatch.setattr("fercore.cli._queue.datasets.status", lambda name, root: absent)
+    monkeypatch.setattr("fercore.cli._queue.datasets.dataset_status", lambda name, root: absent)
     assert why(jobs, [], *tiny) == "the dataset fer2013 is not installed"
 
 
@@ -218,10 +221,10 @@ def test_the_order_by_value():
     points = {"speedrun": 100.0, "facet-base": 200.0, "facet-tiny": 3.0}
     known = {"speedrun": 60.0, "facet-base": 600.0, "facet-tiny": 60.0}
     expected = [ensemble, speedrun, base, tiny, again, paper, further]
-    assert by_value(jobs, points, lambda queued: known.get(queued.words[0])) == expected
+    assert order_by_value(jobs, points, lambda queued: known.get(queued.words[0])) == expected
     # Of unknown duration: six seconds an epoch, of which facet-base has 300.
-    assert by_value([base, speedrun], points, lambda queued: None) == [speedrun, base]
-    late = by_value(jobs, points, lambda queued: None, too_long={"facet-base"})
+    assert order_by_value([base, speedrun], points, lambda queued: None) == [speedrun, base]
+    late = order_by_value(jobs, points, lambda queued: None, too_long={"facet-base"})
     assert late.index(again) < late.index(base) < late.index(paper)
 
 
@@ -247,7 +250,7 @@ def test_next_trains_one_and_says_when_nothing_is_left(monkeypatch, tmp_path):
         runs.append(trained(tmp_path, job.config.name, job.config.seed, exported=True))
 
     monkeypatch.setattr("fercore.cli._time_budget.list_runs", lambda root: list(runs))
-    monkeypatch.setattr("fercore.cli._time_budget.do", do)
+    monkeypatch.setattr("fercore.cli._time_budget.run_job", do)
     call = ["goals", "--train", "--next", "clock", "--seeds", "2", "--runs-root", str(tmp_path)]
     for seed in range(2):
         done = CliRunner().invoke(app, call)
@@ -364,7 +367,7 @@ def test_nothing_is_started_that_cannot_end(monkeypatch, tmp_path):
         "train speedrun --seed 1; train speedrun --seed 2"
     ]
     monkeypatch.setattr(
-        "fercore.cli._time_budget.known_duration", lambda config, runs, device: 300.0
+        "fercore.cli._time_budget.estimate_duration", lambda config, runs, device: 300.0
     )
     lines = within(machine, monkeypatch, "4", "clock")
     assert machine.calls == []
@@ -374,7 +377,7 @@ def test_nothing_is_started_that_cannot_end(monkeypatch, tmp_path):
 def test_the_list_names_minutes_where_they_are_known(monkeypatch, tmp_path):
     known = {"speedrun": 120.0}
     monkeypatch.setattr(
-        "fercore.cli._time_budget.known_duration",
+        "fercore.cli._time_budget.estimate_duration",
         lambda config, runs, device: known.get(config.name),
     )
     call = ["goals", "--list", "--runs-root", str(tmp_path)]

@@ -1,8 +1,11 @@
 import re
 from dataclasses import replace
 
-from dashboard.charts import theme
-from dashboard.charts.data_urls import png_address
+import numpy as np
+import pytest
+
+from dashboard.charts import data_urls, theme
+from dashboard.charts.data_urls import cached_png_address, png_address
 from dashboard.components import face_grid
 from dashboard.state import dataset_cache
 from fercore.data.splits import COPY_MARK
@@ -52,3 +55,22 @@ def test_a_class_has_one_color_in_every_gallery():
     true, said = colors("tired", "contented")
     assert true == known["tired"]
     assert said not in known.values()
+
+
+def test_images_of_a_dataset_are_encoded_once(monkeypatch: pytest.MonkeyPatch):
+    images = make_splits()["test"].images[:2]
+    expected = [png_address(image) for image in images]
+    data_urls._cached_png_address.cache_clear()
+    encoded = []
+
+    def encode(image: np.ndarray) -> str:
+        encoded.append(image.shape)
+        return png_address(image)
+
+    monkeypatch.setattr(data_urls, "png_address", encode)
+    for _ in range(2):
+        assert [cached_png_address(image) for image in images] == expected
+    assert len(encoded) == 2
+    # The same bytes in another shape are another image.
+    flat = images[0].reshape(1, -1)
+    assert cached_png_address(flat) == png_address(flat)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.analysis import run_properties
+from dashboard.analysis import recommendation, run_properties
 from dashboard.app_pages.confusion import sections as confusion_sections
 from dashboard.app_pages.data import sections as data_sections
 from dashboard.app_pages.papers import goals_and_ablations, published
@@ -22,7 +22,7 @@ from dashboard.charts import confusion_matrix
 from dashboard.components import export_menu
 from dashboard.reports import builder
 from dashboard.state import comparison_cache, network_cache, run_cache
-from dashboard.tables import run_tables
+from dashboard.tables import run_tables, runs_table
 from fercore.data import store
 from fercore.data.labels import FER2013
 from fercore.data.quality import Audit
@@ -206,6 +206,35 @@ def test_a_note_an_epoch_and_a_deletion_show_at_the_next_rerun(root: Path):
     annotations.delete(reader.read_run(deep))
     rerun(app)
     assert len(table()) == count - 1
+
+
+def test_the_table_of_runs_is_built_once_and_no_page_changes_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    baseline = next(root.glob("le2019-deep-*")).name
+    app = page("runs", baseline=baseline)
+    real = app.dataframe[0].value
+    calls = [
+        counted(monkeypatch, module, name)
+        for module, name in (
+            (recommendation, "best"),
+            (run_properties, "split_titles"),
+            (runs_table, "_group_row"),
+        )
+    ]
+    app.session_state["export"] = True
+    for _ in range(2):
+        rerun(app)
+        pd.testing.assert_frame_equal(app.dataframe[0].value, real)
+    assert calls == [[], [], []]
+    groups = [[run_cache.find_run(name)] for name in real.index]
+    shared = runs_table.runs_table(groups)
+    assert runs_table.runs_table(groups) is shared
+    assert "Open" not in shared
+    RunWriter(root / baseline).write_record(Notes(pinned=True))
+    rerun(app)
+    assert app.dataframe[0].value.index[0] == baseline
+    assert calls[2] == ["_group_row"] * len(real) + calls[2][len(real) :]
 
 
 def test_labels_are_unique_and_read_nothing(root: Path, monkeypatch: pytest.MonkeyPatch):

@@ -189,7 +189,7 @@ def test_what_is_missing_is_trained_exported_and_combined(monkeypatch, tmp_path)
     begun: list[str] = []
     backends: set[str] = set()
     monkeypatch.setattr("fercore.cli.goals.list_runs", lambda root: list(runs))
-    monkeypatch.setattr("fercore.cli._time_budget.do", do)
+    monkeypatch.setattr("fercore.cli._time_budget.run_job", do)
     monkeypatch.setattr("fercore.cli._time_budget.run_fercore", run_fercore)
     call = ["goals", "--train", "facet-base", "--seeds", "2", "--runs-root", str(tmp_path)]
     done = CliRunner().invoke(app, call)
@@ -223,7 +223,7 @@ def test_a_network_waits_for_its_teachers_and_says_why_it_is_left_out(monkeypatc
         runs.append(run)
 
     monkeypatch.setattr("fercore.cli.goals.list_runs", lambda root: list(runs))
-    monkeypatch.setattr("fercore.cli._time_budget.do", do)
+    monkeypatch.setattr("fercore.cli._time_budget.run_job", do)
     monkeypatch.setattr("fercore.cli._time_budget.run_fercore", lambda *_: None)
     monkeypatch.setattr("fercore.machine.has_nvidia_gpu", lambda: True)
     call = ["goals", "--train", "tiny", "--seeds", "1", "--runs-root", str(tmp_path)]
@@ -242,7 +242,7 @@ def test_a_network_waits_for_its_teachers_and_says_why_it_is_left_out(monkeypatc
 def test_the_networks_of_teachers_that_do_not_come_with_a_clone_are_named(monkeypatch, tmp_path):
     begun: list[str] = []
     monkeypatch.setattr(
-        "fercore.cli._time_budget.do", lambda job, *_: begun.append(job.config.name)
+        "fercore.cli._time_budget.run_job", lambda job, *_: begun.append(job.config.name)
     )
     monkeypatch.setattr("fercore.cli._time_budget.run_fercore", lambda *_: None)
     for teacher in load_config("facet-tiny-taught").distillation.teachers:

@@ -93,7 +93,7 @@ class Training:
     [(100, 8, 8), (79, 8, 7), (20, 8, 2), (19, 8, 0), (-5, 8, 0), (9, 2, 0), (10, 2, 1)],
 )
 def test_a_schedule_is_shortened_to_no_less_than_a_quarter(seconds, epochs, fitting):
-    assert time_budget.epochs_that_fit(seconds, 10, epochs) == fitting
+    assert time_budget.count_fitting_epochs(seconds, 10, epochs) == fitting
 
 
 def test_a_schedule_that_fits_is_trained_to_its_end():
@@ -124,7 +124,7 @@ def test_epochs_of_larger_images_are_known_to_take_longer():
         Training(seconds=300, epochs=20, epoch_cost=cost, reserve=30).train(10, epochs=3)
     Training(seconds=300, epochs=20, reserve=30).train(10, epochs=3)
     Training(seconds=400, epochs=20, epoch_cost=cost, reserve=30).train(10, epochs=3)
-    given = time_budget.budget_for(load_config("vgg-small"), 1000, [], resumed=False)
+    given = time_budget.make_training_budget(load_config("vgg-small"), 1000, [], resumed=False)
     assert given._epoch_cost == pytest.approx(0.6 + 0.4 * (48 / 32) ** 2)
 
 
@@ -182,15 +182,17 @@ def test_durations_are_those_of_finished_runs_on_the_same_device():
     config = load_config("facet-tiny")
     runs = [finished("facet-tiny", seconds, 40) for seconds in (200, 300, 700)]
     other = finished("facet-tiny", 10, 1, device="CPU B")
-    assert time_budget.known_duration(config, [other], HERE) is None
+    assert time_budget.estimate_duration(config, [other], HERE) is None
     expected = time_budget.STARTUP_SECONDS + 340
-    assert time_budget.known_duration(config, [other, *runs], HERE) == expected
-    assert time_budget.known_reserve(config, [other, *runs], HERE) == 40
-    assert time_budget.known_reserve(config, [other], HERE) is None
+    assert time_budget.estimate_duration(config, [other, *runs], HERE) == expected
+    assert time_budget.estimate_reserve(config, [other, *runs], HERE) == 40
+    assert time_budget.estimate_reserve(config, [other], HERE) is None
     # A run that was resumed the next hour did not need that hour.
     paused = finished("facet-tiny", 200, 3000)
-    assert time_budget.known_duration(config, [paused], HERE) == time_budget.STARTUP_SECONDS + 260
-    assert time_budget.known_duration(load_config("facet-base"), runs, HERE) is None
+    assert (
+        time_budget.estimate_duration(config, [paused], HERE) == time_budget.STARTUP_SECONDS + 260
+    )
+    assert time_budget.estimate_duration(load_config("facet-base"), runs, HERE) is None
 
 
 def test_a_shortened_run_tells_how_long_the_whole_one_takes(tmp_path):
@@ -198,21 +200,21 @@ def test_a_shortened_run_tells_how_long_the_whole_one_takes(tmp_path):
     (tmp_path / "log.jsonl").write_text("".join(row(e).model_dump_json() + "\n" for e in (1, 2)))
     config = load_config("facet-tiny")
     expected = time_budget.STARTUP_SECONDS + 10 * config.epochs + 30
-    assert time_budget.known_duration(config, [short], HERE) == expected
+    assert time_budget.estimate_duration(config, [short], HERE) == expected
 
 
 def test_where_training_may_stop_early_the_finished_runs_say_after_how_many_epochs():
     config = load_config("le2019-deep")
-    assert time_budget.expected_epochs(config, []) == config.epochs
+    assert time_budget.estimate_epochs(config, []) == config.epochs
     runs = []
     for seed, epochs in enumerate((19, 30, 22)):
         told = Told(load_config("le2019-deep", {"seed": seed}), right=100)
         early = {"stopped_by": "early stopping", "epochs_run": epochs}
         results = told.results.model_copy(update=early)
         runs.append(Run(told.path, "finished", told.config, results=results))
-    assert time_budget.expected_epochs(config, runs) == 22
+    assert time_budget.estimate_epochs(config, runs) == 22
     fixed = load_config("facet-tiny")
-    assert time_budget.expected_epochs(fixed, [finished("facet-tiny", 9, 1)]) == fixed.epochs
+    assert time_budget.estimate_epochs(fixed, [finished("facet-tiny", 9, 1)]) == fixed.epochs
 
 
 @pytest.fixture
@@ -232,10 +234,12 @@ def train(monkeypatch, tmp_path, capsys):
 
 @pytest.mark.keras
 def test_a_schedule_is_really_shortened(train, monkeypatch, tmp_path):
-    monkeypatch.setattr("fercore.training.onnx_export.available", lambda: False)  # which takes long
+    monkeypatch.setattr(
+        "fercore.training.onnx_export.is_available", lambda: False
+    )  # which takes long
     ticks = iter(range(10_000))
     monkeypatch.setattr(
-        "fercore.cli.train.budget_for",
+        "fercore.cli.train.make_training_budget",
         lambda config, seconds, runs, *, resumed: TrainingBudget(
             40, config.epochs, may_give_up=not resumed, clock=lambda: next(ticks)
         ),

@@ -343,7 +343,7 @@ def test_an_interrupt_after_the_last_epoch_stops_nothing(splits, tmp_path):
 
     results = train(config, splits, writer, on_progress=interrupt)
     assert (results.stopped_by, results.epochs_run) == ("epochs", 2)
-    assert read_run(writer.path).ended
+    assert read_run(writer.path).completed
 
 
 def test_an_interrupt_before_the_first_epoch_leaves_a_run_that_says_so(splits, tmp_path):
@@ -474,7 +474,7 @@ def test_a_log_that_was_damaged_is_restored_from_the_checkpoint(splits, interrup
         on_progress=lambda progress: notes.append(progress.note),
     )
     assert [note for note in notes if note] == [
-        "log.jsonl is damaged; the epochs behind the checkpoint are restored from it"
+        "log.jsonl is damaged; its rows are restored from the checkpoint"
     ]
     log = read_run(path).log()
     assert log[:2] == before
@@ -493,12 +493,12 @@ def test_a_checkpoint_of_an_earlier_version_needs_its_log_and_its_best_weights(s
     np.savez(last, **arrays)
     whole = (path / "log.jsonl").read_bytes()
     damage(path / "log.jsonl", 0)
-    with pytest.raises(UserError, match=r"expected the epochs 1 to 2, .* found 0 in order"):
+    with pytest.raises(UserError, match=r"received 0 epochs in order, expected the epochs 1 to 2"):
         train(tiny_config(), splits, RunWriter.claim(path), resume=True)
     (path / "log.jsonl").write_bytes(whole)
     with np.load(best) as stored:
         np.savez(best, **dict(stored) | {"epoch": np.int64(3)})
-    with pytest.raises(UserError, match=r"is of epoch 3, but last\.npz of epoch 2"):
+    with pytest.raises(UserError, match=r"is of epoch 3, but last\.npz is of epoch 2"):
         train(tiny_config(), splits, RunWriter.claim(path), resume=True)
     with np.load(best) as stored:
         np.savez(best, **dict(stored) | {"epoch": np.int64(1)})
@@ -621,12 +621,12 @@ def test_a_gpu_that_the_backend_does_not_see_is_noticed(monkeypatch):
 
     monkeypatch.setattr(device, "has_gpu", lambda: False)
     monkeypatch.setattr(machine, "has_nvidia_gpu", lambda: True)
-    assert device.overlooks_gpu()
+    assert device.has_unused_gpu()
     monkeypatch.setattr(machine, "has_nvidia_gpu", lambda: False)
-    assert not device.overlooks_gpu()
+    assert not device.has_unused_gpu()
     monkeypatch.setattr(device, "has_gpu", lambda: True)
     monkeypatch.setattr(machine, "has_nvidia_gpu", lambda: True)
-    assert not device.overlooks_gpu()
+    assert not device.has_unused_gpu()
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 4, 8), (3, 3, 2, 24), (6, 40)])
@@ -659,7 +659,7 @@ def test_a_young_average_begins_with_the_weights_of_the_epoch(precision):
 
     config = tiny_config(optimizer={"average": 0.99})
     images = np.zeros((8, 48, 48), np.uint8)
-    with device.computing_in(precision):
+    with device.use_dtype_policy(precision):
         network = models.build("katkar2021", (48, 48, 1), 7, {"variant": "model2"})
         trainee = TrainingModel(network, config, images)
     kernel = network.trainable_variables[0]

@@ -96,7 +96,7 @@ def test_only_the_same_network_can_be_started_from(tmp_path: Path):
 
 
 def test_a_forest_gives_the_probabilities(tmp_path: Path):
-    from fercore.training.onnx_export import export_finished
+    from fercore.training.onnx_export import export_finished_run
     from fercore.training.trainer import train
 
     config = tiny_config(epochs=2, head="random_forest", drop_classes=["disgust"])
@@ -111,7 +111,7 @@ def test_a_forest_gives_the_probabilities(tmp_path: Path):
     assert not probabilities[:, 1].any()  # no tree has seen disgust
     # The network beneath would answer otherwise than the figures say.
     with pytest.raises(UserError, match="random forest"):
-        export_finished(run, make_splits()["test"].images)
+        export_finished_run(run, make_splits()["test"].images)
     assert not (run.path / "model.onnx").exists()
 
 

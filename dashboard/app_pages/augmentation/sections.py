@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from dashboard import formats
 from dashboard.analysis import run_properties
 from dashboard.charts import augmentation_charts, theme
-from dashboard.charts.data_urls import png_address
+from dashboard.charts.data_urls import cached_png_address
 from dashboard.components import plot, url_widgets
 from dashboard.state import dataset_cache, network_cache, run_cache
 from fercore.config.augmentation import AugmentationConfig
 from fercore.config.experiment import ExperimentConfig
-from fercore.config.loading import list_configs, load_config
+from fercore.config.loading import load_config
 from fercore.data.splits import UNSPLIT, Split, Splits
 from fercore.data.splitting import fit_images
 from fercore.runs.reader import Run
@@ -81,7 +81,7 @@ def presets() -> None:
     """Buttons that set every strength to a recipe's."""
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         for title, experiment in _PRESETS.items():
-            policy = load_config(experiment).augmentation
+            policy = dataset_cache.experiments()[experiment].augmentation
             st.button(title, on_click=_set, args=(policy,), key=f"preset-{experiment}")
         st.button("Nothing", on_click=_set, args=(AugmentationConfig(),), key="preset-nothing")
         st.caption("The augmentation of a paper, of our own recipe, or of no one.")
@@ -216,10 +216,9 @@ def robustness(splits: Splits, policy: AugmentationConfig, run: Run) -> None:
 
 def balance(splits: Splits) -> None:
     """How the classes are distributed once an experiment has made its copies."""
-    configs = {name: load_config(name) for name in list_configs()}
     copying = {
         name: config
-        for name, config in configs.items()
+        for name, config in dataset_cache.experiments().items()
         if config.augmentation.mode != "online"
         and config.dataset == splits.name
         # Which part of an undivided dataset is copied, such a division says later.
@@ -285,7 +284,7 @@ def _times(config: ExperimentConfig, name: str) -> int:
 
 
 def _judged(run: Run | None, images: NDArray[Any]) -> NDArray[np.float32] | None:
-    return network_cache.probabilities(run, images) if run else None
+    return network_cache.shown_probabilities(run, images) if run else None
 
 
 def _set(policy: AugmentationConfig) -> None:
@@ -298,7 +297,7 @@ def _set(policy: AugmentationConfig) -> None:
 def _triple(pictures: Sequence[NDArray[np.uint8]], text: str, said: Sequence[str] | None) -> str:
     titles = ("original", "augmented", "difference")
     images = "".join(
-        f'<img src="{png_address(picture)}" alt="{title}: {html.escape(text)}" '
+        f'<img src="{cached_png_address(picture)}" alt="{title}: {html.escape(text)}" '
         'style="width:32%;aspect-ratio:1;border-radius:.35rem">'
         for picture, title in zip(pictures, titles, strict=True)
     )

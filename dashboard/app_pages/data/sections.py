@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import altair as alt
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -221,11 +220,10 @@ def _scatter(splits: Splits, role: str, run: Run, placed: np.ndarray, by: str) -
     said = probabilities.argmax(axis=1)
     # A fixed sample: each point carries its face.
     some = np.sort(np.random.default_rng(0).permutation(len(part))[:_SHOWN])
-    right = said == part.labels
     values = {
-        "label": [names[part.labels[p]] for p in some],
-        "said": [names[said[p]] for p in some],
-        "error": ["right" if right[p] else "wrong" for p in some],
+        "label": [names[k] for k in part.labels[some].tolist()],
+        "said": [names[k] for k in said[some].tolist()],
+        "error": ["right" if ok else "wrong" for ok in (said == part.labels)[some].tolist()],
     }
     mode = plot.theme_mode()
     colors = theme.class_colors(names, mode)
@@ -238,29 +236,14 @@ def _scatter(splits: Splits, role: str, run: Run, placed: np.ndarray, by: str) -
             "colour": values[by],
             "true": values["label"],
             "predicted": values["said"],
-            "confidence": [f"{probabilities[p].max():.0%}" for p in some],
+            "confidence": [f"{share:.0%}" for share in probabilities[some].max(axis=1).tolist()],
             # Vega shows a field of this name as a picture.
             "image": dataset_cache.thumbnails(splits.name, role, some),
         }
     )
-    axis = alt.Axis(labels=False, ticks=False, grid=False, title=None, domain=False)
-    chart = (
-        alt.Chart(data)
-        .mark_circle(size=34, opacity=0.75)
-        .encode(
-            x=alt.X("x:Q", axis=axis),
-            y=alt.Y("y:Q", axis=axis),
-            color=alt.Color(
-                "colour:N",
-                scale=alt.Scale(domain=list(colors), range=list(colors.values())),
-                legend=alt.Legend(title=None, orient="top"),
-            ),
-            tooltip=["image", "true", "predicted", "confidence"],
-        )
-        .properties(height=560)
-        .interactive()
+    st.vega_lite_chart(
+        data, dataset_charts.embedding_spec(colors), width="stretch", key="embedding"
     )
-    st.altair_chart(chart, width="stretch", key="embedding")
     st.caption(
         f"{len(some):,} of {len(part):,} faces of {formats.markdown(splits.title(role))}, by what "
         "enters the network's last layer; hover to see the face, scroll to come closer."

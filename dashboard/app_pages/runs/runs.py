@@ -36,7 +36,7 @@ exported = pd.DataFrame()
 
 ticked: list[str] = []
 if real:
-    title = run_properties.split_titles(real).get("test", "Test")
+    title = run_cache.split_titles(real).get("test", "Test")
     groups, exported = sections.table_of(real, listing)
     ticked += sections.selectable(groups, exported, "real", f"{title} accuracy")
     if any(run_properties.dropped_classes(run) for run in real):

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import formats
-from dashboard.analysis import recommendation, run_properties, training_progress
+from dashboard.analysis import run_properties, training_progress
 from dashboard.app_pages.runs import run_actions
 from dashboard.charts import theme
 from dashboard.components import (
@@ -29,7 +29,7 @@ _VISIT = "runs page visit"
 def tiles(runs: Sequence[Run]) -> None:
     """The test figure of the best run on validation, and how many runs there are of which kind."""
     real = [run for run in runs if not run_properties.is_synthetic(run) and run.state != "broken"]
-    best = recommendation.best(real)
+    best = run_cache.best_run(real)
     finished = sum(run.state == "finished" for run in real)
     running = [run for run in runs if run.is_active]
     halted = [run for run in runs if run.state in training_progress.HALTED]
@@ -86,7 +86,8 @@ class Listing:
 def controls(runs: Sequence[Run]) -> Listing:
     """Let the reader filter, group and sort, and choose a baseline."""
     datasets = sorted({run.config.dataset for run in runs if run.config})
-    present = [state for state in theme.STATES if any(run.state == state for run in runs)]
+    states_of_runs = {run.state for run in runs}
+    present = [state for state in theme.STATES if state in states_of_runs]
     archived = any(run.notes.archived for run in runs)
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         text = url_widgets.text_input(
