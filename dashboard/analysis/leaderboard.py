@@ -106,6 +106,15 @@ class Entry:
         return len({run.config.seed for run in self.runs if run.config})
 
     @property
+    def repeats(self) -> str:
+        """The runs that are averaged, in words: `3 seeds`, `10 folds`, `3 seeds of 5 folds`."""
+        folds = len(self.runs) // self.seeds
+        seeds = f"{self.seeds} seed{'s' if self.seeds > 1 else ''}"
+        if folds == 1:
+            return seeds
+        return f"{folds} folds" if self.seeds == 1 else f"{seeds} of {folds} folds"
+
+    @property
     def validation(self) -> float | None:
         """Mean accuracy on the validation split, by which experiments are chosen."""
         return _mean(self.runs, lambda run: _of(run_properties.result_of(run, "validation")))

@@ -178,3 +178,11 @@ def test_an_entry_without_validation_is_never_chosen(committed: list[Run]):
     blind = dataclasses.replace(run, results=run.results.model_copy(update={"splits": splits}))
     entries = (Entry((blind,), best.split, best.kind, None), *board.entries[1:])
     assert dataclasses.replace(board, entries=entries).best is board.entries[1]
+
+
+def test_repeats_in_words(committed: list[Run]):
+    boards = leaderboard.boards(committed, "fer2013")
+    words = {entry.run.config.name: entry.repeats for entry in boards[0].entries}
+    assert words["facet-tiny"] == "3 seeds"
+    assert words["le2019-deep"] == "1 seed"
+    assert leaderboard.boards(committed, "ckplus")[0].entries[0].repeats == "10 folds"

@@ -98,16 +98,18 @@ def introduction(runs: Sequence[Run], board: Board) -> None:
     result = first.results[0]
     systems = len({row.row.system for row in comparison_cache.paper_rows(runs)})
     counted = boards.groups_of(first)
+    folds = first.run.config is not None and first.run.config.protocol.by_folds
+    tested = board.title if folds else result.title
     st.caption(
         f"{len(runs):,} runs · {systems} published systems · our own networks. Test accuracy on "
-        f"{formats.markdown(result.title)} (n = {first.n:,}{', ' + counted if counted else ''}); "
+        f"{formats.markdown(tested)} (n = {first.n:,}{', ' + counted if counted else ''}); "
         "networks are ranked by validation accuracy, so that the test split chooses nothing."
     )
 
 
 def cards(runs: Sequence[Run], board: Board) -> None:
     """Show four key figures, each with a link to its run."""
-    with st.grid(4, min_column_width=240, gap="small"):
+    with st.grid(4, min_column_width=165, gap="small"):
         recommended = board.recommended
         _card("Recommended", ":material/star:", recommended, RECOMMENDED_HELP, try_it=True)
         _card(
@@ -140,7 +142,7 @@ def _card(
             formats.markdown(entry.title),
             formats.percent(entry.accuracy, 1),
         )
-        spread = f" · ± {100 * entry.spread:.1f} over {entry.seeds} seeds" if entry.spread else ""
+        spread = f" · ± {100 * entry.spread:.1f} SD over {entry.repeats}" if entry.spread else ""
         costs = [
             f"95% CI {formats.interval(low, high, 1)}{spread}",
             f"macro-F1 {formats.percent(entry.macro_f1, 1)}",
@@ -181,9 +183,8 @@ def leaderboard(board: Board, entries: Sequence[Entry]) -> None:
     differences = comparison_cache.differences_to(board.recommended, tuple(board.entries))
     table = leaderboard_table.leaderboard_table(entries, board.recommended, differences)
     _ticks_from_address()
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader("Leaderboard", anchor=False)
-        actions = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    st.subheader("Leaderboard", anchor=False, help="Select rows to compare them.")
+    actions = st.container(horizontal=True, vertical_alignment="center", gap="small")
     ticked = set(run_picker.selected_runs())
     ids = [entry.run.id for entry in entries]
     visit = st.session_state.get(_VISIT, 0)
@@ -213,7 +214,7 @@ def _columns() -> dict[str, Any]:
     config = st.column_config
     percent = column_formats.percent
     return {
-        "Network": config.TextColumn("Network", pinned=True, width=270),
+        "Network": config.TextColumn("Network", pinned=True, width=246),
         "Accuracy": percent(
             "Accuracy",
             "On the test split without images that also occur in training, where the protocol "
@@ -270,8 +271,6 @@ def _actions(selected: Sequence[str], table: pd.DataFrame) -> None:
     ):
         st.switch_page(page_links.PHOTO_PAGE, query_params={"networks": list(selected)})
     export_menu.menu("leaderboard", lambda: table)
-    if not selected:
-        st.caption("Select rows to compare them.")
 
 
 def trade_off(board: Board, entries: Sequence[Entry]) -> None:
