@@ -107,7 +107,7 @@ def is_honest(run: Run) -> bool:
 
 def leaks(run: Run) -> bool:
     """Whether its protocol says that what is tested was trained on or chose the checkpoint."""
-    return run.config is not None and not run.config.protocol.honest
+    return run.config is not None and not run.config.protocol.leak_free
 
 
 def has_unknown_training_data(run: Run) -> bool:

@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import typer
 
 from fercore.config.experiment import ExperimentConfig
 from fercore.config.loading import did_you_mean, field_names
+from fercore.config.upgrade import RENAMED_FIELDS, upgrade_override
 from fercore.errors import UserError
 from fercore.runs.reader import Run
 
-if TYPE_CHECKING:
-    pass
+# Of an experiment; `combined.views` belongs to ensembles.
+_OLD_OPTIONS = {old for old, new in RENAMED_FIELDS.items() if new in field_names()}
 
 
 def parse_request(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
@@ -18,7 +21,8 @@ def parse_request(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
 
     A value that begins with a bracket, a brace or a quote is read as JSON, anything else as text
     that the config converts; options of a network are numbers and truth values where they look like
-    them. A JSON object replaces a whole table: `--model-options '{"variant": "small"}'`.
+    them. A JSON object replaces a whole table: `--model-options '{"variant": "small"}'`. An option
+    of an earlier version is accepted; a note on the standard error names the present one.
 
     Returns:
         The experiment, if one is named, and values by dotted field.
@@ -43,14 +47,25 @@ def parse_request(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
         name = name.replace("-", "_")
         given = value if equals else next(iter(rest), "")
         table = given.startswith("{") and name in ExperimentConfig.model_fields
-        if not (table or name.startswith("model_options.") or name in field_names()):
+        is_option = name in field_names() or name in _OLD_OPTIONS
+        if not (table or name.startswith("model_options.") or is_option):
             raise UserError(f"received --{option[2:]}, no such field{did_you_mean(name)}")
         if not equals:
             if not rest or rest[0].startswith("--"):
                 raise UserError(f"received {option} without a value, expected {option} VALUE")
             value = rest.pop(0)
-        overrides[name] = _value(option, name, value)
+        new_name, new_value = upgrade_override(name, _value(option, name, value))
+        overrides[new_name] = new_value
+        if new_name != name:
+            _note_renaming(name, value, new_name, new_value)
     return config, overrides
+
+
+def _note_renaming(old_name: str, old_value: str, name: str, value: Any) -> None:
+    old, new = (f"--{option.replace('_', '-')}" for option in (old_name, name))
+    if isinstance(value, str) and value != old_value:
+        old, new = f"{old} {old_value}", f"{new} {value}"
+    typer.echo(f"note: {old} is now {new}", err=True)
 
 
 def _value(option: str, name: str, text: str) -> Any:

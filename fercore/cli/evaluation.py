@@ -96,7 +96,7 @@ def evaluate(
         splits = split_dataset(config, splits)  # as the run was trained and judged
     views = None
     if tta and found.results:
-        content = build_ensemble_onnx([network], found.results.class_names, "ten")
+        content = build_ensemble_onnx([network], found.results.class_names, "ten_view")
         views = OnnxNetwork(content, threads=0)
     result = evaluate_onnx(found, splits, role, views)
     line = list(iter_ancestors(runs_root(runs), found))
@@ -225,7 +225,7 @@ def ensemble(
         root,
         name=name or default,
         title=title or (f"{words}, ten views" if tta else words),
-        views="ten" if tta else "one",
+        tta="ten_view" if tta else "none",
         command=recorded_command(),
         average=mean,
         network=not obstacle,

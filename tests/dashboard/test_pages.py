@@ -821,7 +821,7 @@ def test_an_ensemble_without_a_network_is_shown_but_not_offered_for_photos(
         root,
         name="selected",
         title="Two networks",
-        views="one",
+        tta="none",
         command="fercore ensemble --select 2",
         average="geometric",
         network=False,

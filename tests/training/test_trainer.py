@@ -11,7 +11,9 @@ from fercore.inference.dataset_evaluation import evaluate_onnx
 from fercore.runs.checks import check_run
 from fercore.runs.locks import HOST
 from fercore.runs.reader import read_run
+from fercore.runs.schema import FORMAT_VERSION
 from fercore.runs.writer import RunWriter
+from tests.format_1 import downgrade_run
 from tests.tiny import tiny_config
 
 pytestmark = pytest.mark.keras
@@ -134,7 +136,7 @@ def test_the_average_of_the_weights_is_what_is_judged_and_training_goes_on_from_
     data = make_splits()
     trained = {}
     for average in (0.0, 0.9, 0.999):
-        optimizer["average"] = average
+        optimizer["ema_momentum"] = average
         config = tiny_config(epochs=2, precision="float32", optimizer=optimizer, keep="last")
         writer = RunWriter.create(tmp_path, config)
         train(config, data, writer)
@@ -207,7 +209,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(splits, tmp_path):
     config = tiny_config(
         augmentation=AUGMENTED,
         schedule={"kind": "cosine"},
-        optimizer=optimizer | {"average": 0.9},
+        optimizer=optimizer | {"ema_momentum": 0.9},
     )
     whole = RunWriter.create(tmp_path, config)
     train(config, splits, whole)
@@ -241,7 +243,7 @@ SHORT_TRAINING = {
     "model_options": {"variant": "tiny", "whitening": True, "initializer": "dirac"},
     "image": {"size": 24},
     "augmentation": {"horizontal_flip": True, "alternating_flip": True},
-    "optimizer": {"name": "adamw", "average": 0.9, "batch_norm_bias_rate": 4},
+    "optimizer": {"name": "adamw", "ema_momentum": 0.9, "batch_norm_bias_rate": 4},
     "progressive_resizing": {"size": 16, "fraction": 0.67},
 }
 
@@ -419,9 +421,9 @@ def test_outputs_that_are_not_finite_are_not_evaluated(splits, tmp_path, monkeyp
     assert [row.epoch for row in diverged(writer).log()] == [1]
 
 
-@pytest.mark.parametrize("asked", ["once", "always"])
+@pytest.mark.parametrize("mode", ["precomputed", "online"])
 def test_a_teacher_whose_outputs_are_not_finite_is_refused(
-    splits, tmp_path, monkeypatch, finished, asked
+    splits, tmp_path, monkeypatch, finished, mode
 ):
     teacher = read_run(finished[2].path)
     nan = np.full((600, 7), np.nan, np.float32)
@@ -431,9 +433,7 @@ def test_a_teacher_whose_outputs_are_not_finite_is_refused(
     )
     monkeypatch.setattr("fercore.training.preparation.checkpoints.load_teacher", lambda *_: None)
     monkeypatch.setattr("fercore.training.preparation.forward", lambda *_: nan)
-    field = {"teachers": [teacher.id], "weight": 0.5, "temperature": 2}
-    if asked == "once":
-        field["asked"] = "once"
+    field = {"teachers": [teacher.id], "mode": mode, "weight": 0.5, "temperature": 2}
     config = tiny_config(distillation=field)
     with pytest.raises(UserError, match=f"the teacher {teacher.id}, whose outputs for 600 of 600"):
         train(config, splits, RunWriter.create(tmp_path, config))
@@ -503,6 +503,21 @@ def test_a_checkpoint_of_an_earlier_version_needs_its_log_and_its_best_weights(s
     with np.load(best) as stored:
         np.savez(best, **dict(stored) | {"epoch": np.int64(1)})
     train(tiny_config(), splits, RunWriter.claim(path), resume=True)
+    assert check_run(path) == []
+
+
+def test_a_run_of_format_1_is_resumed_and_written_in_the_present_format(splits, interrupted):
+    path = interrupted
+    present = (path / "config.json").read_text()
+    downgrade_run(path)
+    assert '"honest": true' in (path / "config.json").read_text()
+    run = read_run(path)
+    assert run.experiment.is_same_experiment(tiny_config())
+    train(run.experiment, splits, RunWriter.claim(path), resume=True)
+    again = read_run(path)
+    assert [row.epoch for row in again.log()] == [1, 2, 3]
+    assert (path / "config.json").read_text() == present
+    assert again.environment.format_version == again.results.format_version == FORMAT_VERSION
     assert check_run(path) == []
 
 
@@ -657,7 +672,7 @@ def test_a_young_average_begins_with_the_weights_of_the_epoch(precision):
     from fercore.training import device
     from fercore.training.model import TrainingModel
 
-    config = tiny_config(optimizer={"average": 0.99})
+    config = tiny_config(optimizer={"ema_momentum": 0.99})
     images = np.zeros((8, 48, 48), np.uint8)
     with device.use_dtype_policy(precision):
         network = models.build("katkar2021", (48, 48, 1), 7, {"variant": "model2"})
@@ -689,7 +704,9 @@ def test_batch_normalisation_goes_by_what_it_sees_with_averaged_weights():
     x = BatchNormalization(momentum=0.5, name="normal")(x)
     x = keras.layers.Dense(7)(keras.layers.GlobalAveragePooling2D()(x))
     network = keras.Model(pixels, x)
-    trainee = TrainingModel(network, tiny_config(optimizer={"average": 0.9}, batch_size=16), images)
+    trainee = TrainingModel(
+        network, tiny_config(optimizer={"ema_momentum": 0.9}, batch_size=16), images
+    )
     kernel, normal = network.get_layer("kernel").kernel, network.get_layer("normal")
     kernel.assign(keras.ops.full_like(kernel, 0.1))
     trainee.reset_ema_during_warmup(epoch=1, steps=1)

@@ -59,7 +59,7 @@ def test_a_users_own_classes_start_from_a_run_on_others(tmp_path: Path):
         "model": "katkar2021",
         "model_options": {"variant": "model2"},
         "protocol": {"split": "random"},
-        "start_from": source.path.name,
+        "init_from": source.path.name,
         "epochs": 1,
         "optimizer": {"learning_rate": 1e-12},  # so that the start is still to be seen
     }
@@ -90,7 +90,7 @@ def test_only_the_same_network_can_be_started_from(tmp_path: Path):
 
     source = RunWriter.create(tmp_path, tiny_config(epochs=1))
     train(tiny_config(epochs=1), make_splits(), source, command="test")
-    other = tiny_config(model_options={"variant": "model1"}, start_from=source.path.name)
+    other = tiny_config(model_options={"variant": "model1"}, init_from=source.path.name)
     with pytest.raises(UserError, match=r"a katkar2021 with \{'variant': 'model2'\}"):
         train(other, make_splits(), RunWriter.create(tmp_path, other), command="test")
 
