@@ -262,7 +262,7 @@ def test_next_trains_one_and_says_when_nothing_is_left(monkeypatch, tmp_path):
     done = CliRunner().invoke(app, [*call[:3], "facet-tiny-taught", *call[4:]])
     assert done.exit_code == _time_budget.NOTHING_LEFT
     assert done.stderr.startswith(
-        "left out: train facet-tiny-taught --seed 0: its teachers ranjan2023"
+        "skipped: train facet-tiny-taught --seed 0: its teachers ranjan2023"
     )
 
 
@@ -323,11 +323,9 @@ def test_what_fits_is_trained_before_what_is_shortened(monkeypatch, tmp_path):
     ]
     assert "train speedrun --seed 2: trained" in lines
     assert "train facet-base --seed 0: shortened to 75 epochs, facet-base-short-0" in lines
-    left = [line for line in lines if line.startswith("left, ")]
-    assert (
-        "left, its schedule does not fit: train facet-base --seed 1; train facet-base --seed 2"
-        in (left)
-    )
+    left = [line for line in lines if line.startswith("not started, ")]
+    too_long = "train facet-base --seed 1; train facet-base --seed 2"
+    assert f"not started, its schedule does not fit: {too_long}" in left
     assert any("its teacher facet-base is not trained yet" in line for line in left)
     assert any("TensorFlow, which writes model.onnx, is not installed" in line for line in left)
 
@@ -340,7 +338,7 @@ def test_a_further_seed_that_does_not_fit_is_shortened_though_the_first_one_was_
     lines = within(machine, monkeypatch, "12", "clock")
     assert machine.calls == ["speedrun 0 whole", "speedrun 1 whole", "speedrun 1"]
     assert "train speedrun --seed 1: shortened to 75 epochs, speedrun-short-1" in lines
-    assert any(line.startswith("left, ") and "--seed 2" in line for line in lines)
+    assert any(line.startswith("not started, ") and "--seed 2" in line for line in lines)
 
 
 def test_a_failure_stops_nothing_and_combinations_are_left_without_tensorflow(
@@ -354,7 +352,8 @@ def test_a_failure_stops_nothing_and_combinations_are_left_without_tensorflow(
     assert machine.calls.count("facet-base 2 whole") == 1
     assert not any(call.startswith(("export", "ensemble")) for call in machine.calls)
     assert any(
-        line.startswith("left, no model.onnx yet of facet-base-0: ensemble") for line in lines
+        line.startswith("not started, no model.onnx yet of facet-base-0: ensemble")
+        for line in lines
     )
 
 
@@ -363,7 +362,7 @@ def test_nothing_is_started_that_cannot_end(monkeypatch, tmp_path):
     lines = within(machine, monkeypatch, "0.5", "clock")
     assert machine.calls == []
     assert lines == [
-        "left, needs at least 1.0 minutes, 0.5 are left: train speedrun --seed 0; "
+        "not started, needs at least 1.0 minutes, 0.5 are left: train speedrun --seed 0; "
         "train speedrun --seed 1; train speedrun --seed 2"
     ]
     monkeypatch.setattr(
@@ -371,7 +370,7 @@ def test_nothing_is_started_that_cannot_end(monkeypatch, tmp_path):
     )
     lines = within(machine, monkeypatch, "4", "clock")
     assert machine.calls == []
-    assert lines[0].startswith("left, needs about 5.0 minutes, 4.0 are left: train speedrun")
+    assert lines[0].startswith("not started, needs about 5.0 minutes, 4.0 are left: train speedrun")
 
 
 def test_the_list_names_minutes_where_they_are_known(monkeypatch, tmp_path):
