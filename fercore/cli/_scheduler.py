@@ -125,18 +125,18 @@ def run_job(job: TrainingJob, runs: Path, data: Path) -> None:
         UserError: if the training fails, diverges, or is stopped before its end.
     """
     with claim_job(job, runs):
-        known = list_runs(runs)
-        if is_done(job.config, known):  # another command has trained it in the meantime
+        existing_runs = list_runs(runs)
+        if is_done(job.config, existing_runs):  # another command has trained it in the meantime
             return
-        if problem := describe_divergence(job, known):
+        if problem := describe_divergence(job, existing_runs):
             typer.echo(f"{job.config.name}, seed {job.config.seed}: skipped, {problem}")
             return
-        words = command_for(job, known)
+        words = command_for(job, existing_runs)
         status = call_fercore(words, runs, data)
-        known = list_runs(runs)
-    if is_done(job.config, known):
+        existing_runs = list_runs(runs)
+    if is_done(job.config, existing_runs):
         return
-    if problem := describe_divergence(job, known):
+    if problem := describe_divergence(job, existing_runs):
         raise UserError(f"{problem}; the same command will skip it")
     if status:
         raise _command_error(words, status)

@@ -61,10 +61,10 @@ def run_next_job(queue: Queue, runs: Path, data: Path) -> bool:
     Returns:
         Whether there was such a job.
     """
-    known = list_runs(runs)
-    jobs = queue(known)
+    existing_runs = list_runs(runs)
+    jobs = queue(existing_runs)
     for queued in jobs:
-        if reason := find_obstacle(queued, jobs, known, runs, data):
+        if reason := find_obstacle(queued, jobs, existing_runs, runs, data):
             typer.echo(f"skipped: {queued.title}: {reason}", err=True)
             continue
         run_queued_job(queued, runs, data)
@@ -83,19 +83,19 @@ def print_queue(queue: Queue, runs: Path, data: Path, as_json: bool, by_value: b
         as_json: print JSON.
         by_value: print the jobs in the order of `--minutes`.
     """
-    known, device = list_runs(runs), current_device()
-    jobs = queue(known)
+    existing_runs, device = list_runs(runs), current_device()
+    jobs = queue(existing_runs)
     if by_value:
-        jobs = _order_by_value(jobs, known, device)
+        jobs = _order_by_value(jobs, existing_runs, device)
     rows = [
         {
             "job": queued.title,
             "for": queued.section,
             "minutes": None if seconds is None else seconds / 60,
-            "obstacle": find_obstacle(queued, jobs, known, runs, data),
+            "obstacle": find_obstacle(queued, jobs, existing_runs, runs, data),
         }
         for queued in jobs
-        for seconds in [_seconds_left(queued, known, device)]
+        for seconds in [_seconds_left(queued, existing_runs, device)]
     ]
     if as_json:
         print_json(rows)
@@ -131,13 +131,13 @@ def run_within_budget(queue: Queue, minutes: float, runs: Path, data: Path) -> N
     shortened: set[str] = set()
     try:
         while True:
-            known = list_runs(runs)
-            jobs = _order_by_value(queue(known), known, device, too_long)
+            existing_runs = list_runs(runs)
+            jobs = _order_by_value(queue(existing_runs), existing_runs, device, too_long)
             seconds = deadline - time.monotonic()
             reasons = {
-                queued.words: find_obstacle(queued, jobs, known, runs, data)
+                queued.words: find_obstacle(queued, jobs, existing_runs, runs, data)
                 or _find_time_obstacle(
-                    queued, _seconds_left(queued, known, device), seconds, shortened
+                    queued, _seconds_left(queued, existing_runs, device), seconds, shortened
                 )
                 for queued in jobs
                 if queued.words not in outcomes
@@ -151,7 +151,7 @@ def run_within_budget(queue: Queue, minutes: float, runs: Path, data: Path) -> N
             if name in too_long:
                 shortened.add(name)
             outcome = _run_with_timeout(
-                queued, seconds, known, runs, data, shorten=name in too_long
+                queued, seconds, existing_runs, runs, data, shorten=name in too_long
             )
             if outcome is None and name not in too_long:
                 too_long.add(name)
@@ -165,7 +165,7 @@ def run_within_budget(queue: Queue, minutes: float, runs: Path, data: Path) -> N
 def _run_with_timeout(
     queued: QueuedJob,
     seconds: float,
-    known: Sequence[Run],
+    existing_runs: Sequence[Run],
     runs: Path,
     data: Path,
     *,
@@ -183,7 +183,7 @@ def _run_with_timeout(
             status = call_fercore(words, runs, data, timeout=seconds + GRACE_SECONDS)
     except UserError as error:  # another command has started it since the runs were read
         return str(error)
-    known_ids = {run.id for run in known}
+    known_ids = {run.id for run in existing_runs}
     current = list_runs(runs)
     new = [run for run in current if run.id not in known_ids]
     shortened = [run for run in new if _is_shortened(run, job.config.name)]

@@ -64,8 +64,10 @@ def ablate(
     if train:
         for study, changes in selected:
             _train_missing(study, changes, seeds or study.seeds, root, data_root(data))
-    known = list_runs_and_warn(root)
-    tables = [(study, _compute_results(study, changes, known)) for study, changes in selected]
+    existing_runs = list_runs_and_warn(root)
+    tables = [
+        (study, _compute_results(study, changes, existing_runs)) for study, changes in selected
+    ]
     if as_json:
         print_json([_as_json(study, results) for study, results in tables])
     elif markdown:

@@ -120,9 +120,9 @@ def goals_command(
     root = runs_root(runs)
     goals_only = bool(only) or (train and not next_ and not minutes)
 
-    def queue(known: Sequence[Run]) -> list[QueuedJob]:
+    def queue(existing_runs: Sequence[Run]) -> list[QueuedJob]:
         return list_missing_jobs(
-            requested, experiments, seeds, known, root, with_papers=not goals_only
+            requested, experiments, seeds, existing_runs, root, with_papers=not goals_only
         )
 
     if list_:
@@ -139,15 +139,15 @@ def goals_command(
             typer.echo(f"{name} is skipped: it needs a GPU; give its name to train it anyway")
         trainable = experiments if only else [name for name in experiments if not lacks_gpu(name)]
         _train_missing(requested, trainable, seeds, root, data_root(data))
-    known = list_runs_and_warn(root)
+    existing_runs = list_runs_and_warn(root)
     keys = {goal.key for goal in requested}
-    statuses = [status for status in goals.compare(known) if status.goal.key in keys]
+    statuses = [status for status in goals.compare(existing_runs) if status.goal.key in keys]
     if as_json:
         print_json([_as_json(status) for status in statuses])
     elif markdown:
         print(markdown_table(HEADINGS, map(_cells, statuses)))
     else:
-        _print_statuses(statuses, experiments, known)
+        _print_statuses(statuses, experiments, existing_runs)
 
 
 def _print_statuses(
@@ -203,12 +203,14 @@ def _train_missing(
     trainable = [name for name in experiments if not goals.absent_teachers(name, runs)]
     while True:
         # Every training makes further exports and combinations possible.
-        known = list_runs(runs)
-        jobs = goal_jobs(requested, trainable, seeds, known, runs)
+        existing_runs = list_runs(runs)
+        jobs = goal_jobs(requested, trainable, seeds, existing_runs, runs)
         pending = [job for job in jobs if job.words not in tried]
         # A network is trained after its teachers are trained and exported.
         reasons = {
-            job.words: teacher_obstacle(job.job.config, jobs, known, runs) if job.job else ""
+            job.words: teacher_obstacle(job.job.config, jobs, existing_runs, runs)
+            if job.job
+            else ""
             for job in pending
         }
         queued = next((job for job in pending if not reasons[job.words]), None)
