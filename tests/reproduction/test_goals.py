@@ -233,10 +233,10 @@ def test_a_network_waits_for_its_teachers_and_says_why_it_is_left_out(monkeypatc
     assert begun == [*first, "facet-tiny", "facet-tiny-distilled"]
     # Nothing is exported, as on a machine without TensorFlow, so nobody teaches by model.onnx.
     why = "its teacher vgg-base has no model.onnx here"
-    assert f"train vgg-tiny-distilled --seed 0 is left out: {why}" in done.output.splitlines()
+    assert f"train vgg-tiny-distilled --seed 0 is skipped: {why}" in done.output.splitlines()
     (absent,) = [line for line in done.output.splitlines() if "its teachers, have" in line]
     teachers = load_config("facet-tiny-taught").distillation.teachers
-    assert absent.startswith(f"facet-tiny-taught is left out: {', '.join(teachers)}")
+    assert absent.startswith(f"facet-tiny-taught is skipped: {', '.join(teachers)}")
 
 
 def test_the_networks_of_teachers_that_do_not_come_with_a_clone_are_named(monkeypatch, tmp_path):

@@ -143,7 +143,7 @@ def test_answers_that_were_asked_for_once_are_learnt_beside_the_labels(taught):
     positions = np.arange(23, -1, -1, dtype=np.int32)
     trainee.reseed(0, 1)
     logits = trainee(positions, training=True)
-    partner, share = (keras.ops.convert_to_numpy(part) for part in trainee._mixed)
+    partner, share = (keras.ops.convert_to_numpy(part) for part in trainee._mixing)
     found = float(trainee.compute_loss(positions, labels[positions], logits, None, training=True))
 
     assert share.min() < 0.9
@@ -169,7 +169,9 @@ def test_a_clone_learns_from_networks_without_their_checkpoints(taught, tmp_path
     options = {"teachers": ["teacher"], "weight": 1.0}
     by_id = options | {"teachers": [list_runs(tmp_path)[0].id]}
     for asked_always in (options, by_id):
-        with pytest.raises(UserError, match=r'its model\.onnx be asked: distillation\.mode = "pre'):
+        with pytest.raises(
+            UserError, match=r'use its model\.onnx instead: distillation\.mode = "pre'
+        ):
             resolve_teachers(tmp_path, tiny_config(distillation=asked_always), data)
     options |= {"mode": "precomputed"}
     half = {"precision": "mixed_bfloat16"}
@@ -256,9 +258,7 @@ def test_who_cannot_teach_is_said_in_one_line(taught, tmp_path):
         data.titles,
         data.fingerprint,
     )
-    with pytest.raises(
-        UserError, match=r"48 pixels wide, .* 64 .*; expected image\.size = 48"
-    ):
+    with pytest.raises(UserError, match=r"48 pixels wide, .* 64 .*; expected image\.size = 48"):
         resolve_teachers(root, tiny_config(distillation={"teachers": [path.name]}), larger)
     alone = tmp_path / path.name
     alone.mkdir()
@@ -275,7 +275,7 @@ def test_a_trial_does_not_teach_under_the_name_of_an_experiment(monkeypatch, tmp
     from fercore.training import warm_start
     from tests.tiny import Told
 
-    monkeypatch.setattr(warm_start, "_teacher_problems", lambda *_: iter(()))
+    monkeypatch.setattr(warm_start, "_find_teacher_problems", lambda *_: iter(()))
     whole = [Told(load_config("facet-base", {"seed": seed}), 100) for seed in range(2)]
     trial = Told(load_config("facet-base", {"seed": 2, "epochs": 1}), 100)
     for run in (trial, *whole):
