@@ -173,7 +173,7 @@ def untrained(comparisons: Sequence[Comparison]) -> dict[str, float]:
         for name, ours in zip(
             comparison.row.experiments, (comparison.paper, comparison.honest), strict=False
         )
-        if reproduce_row is None
+        if ours is None
     }
     return {name: minutes(name) * len(folds(name)) for name in sorted(lacking)}
 
