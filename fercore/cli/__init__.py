@@ -42,7 +42,7 @@ app = typer.Typer(
 
 
 @app.callback()
-def _options(
+def _print_version(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
