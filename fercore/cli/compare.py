@@ -20,7 +20,6 @@ from fercore.evaluation.comparison import (
     BaselineComparison,
     compare_with_baseline,
     explain_tests,
-    parse_split,
     require_common_images,
     require_predictions,
 )
@@ -29,6 +28,7 @@ from fercore.metrics import PairedDifference
 from fercore.paths import runs_root
 from fercore.runs.listing import find_run
 from fercore.runs.reader import Run
+from fercore.runs.split_results import parse_split
 
 _FIGURES = ("run", ">n", ">accuracy %", ">95% interval", ">macro-F1", ">UAR %")
 _DIFFERENCES = (

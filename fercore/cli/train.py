@@ -164,24 +164,12 @@ def _begin_training(
     config: ExperimentConfig, command: str, root: Path, data: Path
 ) -> Iterator[_Training]:
     """Make a new run directory, after everything that can be wrong with the request."""
-    from fercore.data.registry import load_dataset
-    from fercore.evaluation.leakage import check_ancestors
-    from fercore.evaluation.protocol import build_protocol
-    from fercore.models import require
     from fercore.runs.writer import RunWriter
-    from fercore.training.warm_start import resolve_initial_run, resolve_teachers
+    from fercore.training.new_run import check_request
 
-    splits = load_dataset(config.dataset, data)
-    require(config.model)
-    resolve_initial_run(root, config, splits)
-    build_protocol(config, splits)
-    # The teachers' names stand for what is there now: the run names them one by one.
-    teachers = [run.id for run in resolve_teachers(root, config, splits)]
-    if teachers:
-        taught = config.distillation.model_copy(update={"teachers": tuple(teachers)})
-        config = config.model_copy(update={"distillation": taught})
-    ancestors = check_ancestors(root, config, splits, data)
-    for ancestor in ancestors:
+    request = check_request(config, root, data)
+    config = request.config
+    for ancestor in request.ancestors:
         if ancestor.tested_images_seen is None:
             typer.echo(
                 f"note: the images that {ancestor.run} was trained on "
@@ -195,7 +183,9 @@ def _begin_training(
 
             require_devices(config.devices)
     with RunWriter.create(root, config) as writer:
-        yield _Training(config, splits, writer, command, resume=False, ancestors=ancestors)
+        yield _Training(
+            config, request.splits, writer, command, resume=False, ancestors=request.ancestors
+        )
 
 
 @contextmanager
@@ -264,37 +254,24 @@ def _load_framework(training: _Training, display: "TrainingDisplay") -> None:
 def _train_once(
     training: _Training, display: "TrainingDisplay", budget: "TrainingBudget | None"
 ) -> "Results | ScheduleTooLong":
-    from fercore.training.trainer import train as train_run
+    from fercore.training.new_run import TrainingRequest, train_in
 
     def on_progress(progress: "TrainingProgress") -> None:
         display.on_progress(progress)
         if budget is not None:
             budget.on_progress(progress)
 
-    writer = training.writer
     try:
-        return train_run(
-            training.config,
-            training.splits,
-            writer,
+        return train_in(
+            training.writer,
+            TrainingRequest(training.config, training.splits, training.ancestors),
             command=training.command,
             resume=training.resume,
-            ancestors=training.ancestors,
             on_progress=on_progress,
         )
     except ScheduleTooLong as too_long:
-        writer.discard()
+        training.writer.discard()
         return too_long.with_traceback(None)  # which holds on to the network
-    except UserError:
-        # The layers are written when the training can begin: before, nothing is worth it.
-        if not training.resume and not (writer.path / "layers.json").is_file():
-            writer.discard()
-        raise
-    except OSError as error:
-        raise UserError(
-            f"cannot write {writer.path} ({error.strerror or error}); what was saved is "
-            f"kept: mend that, then go on with: fercore train --resume {writer.path.name}"
-        ) from None
 
 
 def _train_seeds(

@@ -11,10 +11,8 @@ from fercore.metrics import holm
 from fercore.runs.api import read_run
 from fercore.runs.reader import Run
 from fercore.runs.schema import UNGROUPED
-from fercore.runs.split_results import SPLIT_ALIASES, result_of
+from fercore.runs.split_results import parse_split, result_of
 
-# The names in `Results.splits`.
-SPLITS = ("test", "test_unique", "test_all", "validation")
 NO_COMMON_IMAGES = "no images in common"
 
 
@@ -190,19 +188,6 @@ def explain_tests(tests: int) -> str:
             "are not corrected"
         )
     return text
-
-
-def parse_split(name: str) -> str:
-    """Return the split of that name; FER2013's names PublicTest and PrivateTest are known as well.
-
-    Raises:
-        UserError: if there is none.
-    """
-    split = name.lower().replace("-", "_")
-    split = SPLIT_ALIASES.get(split, split)
-    if split not in SPLITS:
-        raise UserError(f"received the split {name!r}, expected one of: {', '.join(SPLITS)}")
-    return split
 
 
 def require_predictions(runs: Sequence[Run], split: str) -> None:

@@ -1,5 +1,6 @@
 """Look up the figures of a run by split."""
 
+from fercore.errors import UserError
 from fercore.runs.reader import Run
 from fercore.runs.schema import SplitResult
 
@@ -10,6 +11,21 @@ SPLIT_ALIASES = {
     "private": "test",
     "privatetest": "test",
 }
+# The names in `Results.splits`.
+SPLITS = ("test", "test_unique", "test_all", "validation")
+
+
+def parse_split(name: str) -> str:
+    """Return the split of that name; FER2013's names PublicTest and PrivateTest are known as well.
+
+    Raises:
+        UserError: if there is none.
+    """
+    split = name.lower().replace("-", "_")
+    split = SPLIT_ALIASES.get(split, split)
+    if split not in SPLITS:
+        raise UserError(f"received the split {name!r}, expected one of: {', '.join(SPLITS)}")
+    return split
 
 
 def result_of(run: Run, split: str) -> SplitResult | None:

@@ -8,13 +8,13 @@ from fercore.errors import UserError
 from fercore.evaluation.comparison import (
     compare_runs,
     compare_with_baseline,
-    parse_split,
     require_common_images,
     require_predictions,
 )
 from fercore.evaluation.shared_images import evaluate_together
 from fercore.metrics import holm, mcnemar, paired_bootstrap
 from fercore.runs.reader import Run, read_run
+from fercore.runs.split_results import parse_split
 from tests.evaluation.conftest import COMMITTED
 
 
