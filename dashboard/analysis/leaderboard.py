@@ -38,8 +38,8 @@ KINDS: dict[Kind, str] = {
 Load = Callable[[Run, str], SamplePredictions | None]
 # Half the width of a 95% interval, in standard errors.
 _NORMAL_QUANTILE = 1.96
-# Image passes for one prediction, by `Combination.views`.
-_PASSES = {"one": 1, "flip": 2, "ten": 10}
+# Image passes for one prediction, by `Combination.tta`.
+_PASSES = {"none": 1, "flip": 2, "ten_view": 10}
 
 
 @dataclass(frozen=True, eq=False)
@@ -379,7 +379,7 @@ def _macs(run: Run, by_id: dict[str, Run]) -> int | None:
         if macs is None:
             return None
         total += macs
-    return total * _PASSES.get(run.config.combined.views, 1)
+    return total * _PASSES.get(run.config.combined.tta, 1)
 
 
 def _interval(entry: Entry) -> tuple[float, float]:

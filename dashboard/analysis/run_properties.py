@@ -16,6 +16,8 @@ from fercore.runs.schema import (
     SplitResult,
     grouping,
 )
+from fercore.runs.split_results import dropped_classes as dropped_classes
+from fercore.runs.split_results import result_of as result_of
 
 # The splits in the order in which a page offers them, with a name for data that has none.
 SPLITS = {
@@ -30,16 +32,6 @@ LEAKS = (
 )
 REPEATS_UNKNOWN = "predictions do not say which images repeat"
 NO_PROBABILITIES = "predicted classes were imported without probabilities"
-
-
-def result_of(run: Run, split: str) -> SplitResult | None:
-    """The evaluation of a run on one split, if it has one.
-
-    A run that drops no class has its figure on all classes under `"test"`.
-    """
-    if split == "test_all" and not dropped_classes(run):
-        split = "test"
-    return run.results.splits.get(split) if run.results else None
 
 
 def sample_size(run: Run, result: SplitResult) -> str:
@@ -60,11 +52,6 @@ def class_size(run: Run, result: SplitResult, entry: ClassResult) -> str:
 def is_synthetic(run: Run) -> bool:
     """Whether code drew the images that the run learned from."""
     return bool(run.environment and run.environment.synthetic)
-
-
-def dropped_classes(run: Run) -> tuple[str, ...]:
-    """The classes that the run's headline figures leave out."""
-    return run.config.drop_classes if run.config else ()
 
 
 def scored_classes(run: Run, split: str = "test") -> tuple[str, ...]:
@@ -107,7 +94,7 @@ def is_honest(run: Run) -> bool:
 
 def leaks(run: Run) -> bool:
     """Whether its protocol says that what is tested was trained on or chose the checkpoint."""
-    return run.config is not None and not run.config.protocol.honest
+    return run.config is not None and not run.config.protocol.leak_free
 
 
 def has_unknown_training_data(run: Run) -> bool:

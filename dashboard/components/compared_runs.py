@@ -7,10 +7,10 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.analysis import run_properties
-from dashboard.analysis.shared_images import Evaluations
 from dashboard.charts import accuracy_charts, theme
 from dashboard.components import plot, url_widgets
 from dashboard.state import comparison_cache, run_cache
+from fercore.evaluation.shared_images import Evaluations
 from fercore.runs.reader import Run
 from fercore.runs.schema import SplitResult
 

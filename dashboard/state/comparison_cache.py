@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.analysis import leaderboard, run_properties, shared_images
+from dashboard.analysis import leaderboard, run_properties
 from dashboard.analysis.leaderboard import Board, Difference, Entry
-from dashboard.analysis.shared_images import Evaluations
 from dashboard.state.run_store import Signature
 from fercore import metrics
-from fercore.data.labels import index_of
-from fercore.errors import UserError
-from fercore.evaluation import paired_runs
+from fercore.evaluation import paired_runs, shared_images
 from fercore.evaluation.paired_runs import PairedComparison, SamplePredictions
+from fercore.evaluation.shared_images import Evaluations
 from fercore.metrics import PairedDifference, Reliability
 from fercore.metrics.validation import Probabilities
 from fercore.reproduction import ablations, goals, papers, published_figures
@@ -72,8 +70,8 @@ def sample_predictions(
     """
     if run.results is None:
         return None
-    left_out = () if split == "test_all" else (*run_properties.dropped_classes(run), *also_dropped)
-    return _judged(run, run.path, split, tuple(sorted(set(left_out))), run_signature(run))
+    left_out = shared_images.left_out_classes(run, split, also_dropped)
+    return _sample_predictions(run, run.path, split, left_out, run_signature(run))
 
 
 @lru_cache(maxsize=256)
@@ -189,24 +187,11 @@ def _differences(baseline: Entry, entries: tuple[Entry, ...]) -> dict[str, Diffe
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _judged(
+def _sample_predictions(
     _run: Run, path: Path, split: str, left_out: tuple[str, ...], signature: Signature
 ) -> SamplePredictions | None:
-    found = predictions(_run, "validation" if split == "validation" else "test")
-    names = _run.results.class_names if _run.results else []
-    try:
-        dropped = [index_of(name, names) for name in left_out]
-    except UserError:
-        return None
-    if found is None:
-        return None
-    if split == "test_unique":
-        if found.unique is None:
-            return None
-        found = found.take(found.unique)
-    return paired_runs.sample_predictions(
-        found, dropped, gives_probabilities=_run.gives_probabilities
-    )
+    stored = predictions(_run, shared_images.stored_split(split))
+    return None if stored is None else shared_images.select_split(_run, stored, split, left_out)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

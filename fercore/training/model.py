@@ -73,7 +73,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
                 np.zeros(len(images), bool), dtype="bool", trainable=False, name="mirrored"
             )
         self.sample_loss = build_loss(config)
-        self._ema_momentum = config.optimizer.average
+        self._ema_momentum = config.optimizer.ema_momentum
         self._batch_size, self._devices = config.batch_size, config.devices
         self._bn_updater = _BatchNormUpdater(
             network, self.images, self.augment, self.mix, self.mirrored

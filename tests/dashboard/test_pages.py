@@ -18,7 +18,6 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import formats
 from dashboard.app_pages.live import sections as live_sections
-from dashboard.app_pages.photo import saliency
 from dashboard.app_pages.photo import sections as photo_sections
 from dashboard.components import model_picker
 from dashboard.reports import builder
@@ -377,7 +376,7 @@ def test_pages_show_runs_that_start_were_killed_or_diverged(root: Path):
     (starting.path / "environment.json").unlink()
     killed = make_runs.killed(root, plans[1])
     said = "the training loss of epoch 6 is nan"
-    diverged = make_runs.completed(root, plans[2], "diverged", said)
+    diverged = make_runs.ended(root, plans[2], "diverged", said)
     open_page("runs")
     page = words(open_page("run", run=starting.path.name))
     assert "To train it" not in page
@@ -498,7 +497,7 @@ def test_runs_are_set_against_a_baseline(runs: dict[str, Run]):
 
 def test_markup_in_a_title_stays_text(root: Path):
     plan = make_runs.Plan("markup", "![x](http://example.com/x.png) **bold** $x$ <b>", done=2)
-    path = make_runs.completed(root, plan, "failed", "![y](http://example.com/y.png)")
+    path = make_runs.ended(root, plan, "failed", "![y](http://example.com/y.png)")
     said = words(open_page("run", run=path.name))
     assert "![" not in said
     assert r"\*\*bold\*\*" in said
@@ -821,7 +820,7 @@ def test_an_ensemble_without_a_network_is_shown_but_not_offered_for_photos(
         root,
         name="selected",
         title="Two networks",
-        views="one",
+        tta="none",
         command="fercore ensemble --select 2",
         average="geometric",
         network=False,
@@ -1025,7 +1024,7 @@ def test_photos_that_are_shown_are_the_last_to_be_forgotten(monkeypatch: pytest.
             asked.append(int(image[0, 0, 0]))
             return [str(image[0, 0, 0])]
 
-    monkeypatch.setattr(saliency, "MAX_KEPT", 6)
+    monkeypatch.setattr(photo_sections, "MAX_KEPT", 6)
     monkeypatch.setattr(photo_sections, "_predictor", lambda view: Counting())
     monkeypatch.setattr(
         photo_sections,

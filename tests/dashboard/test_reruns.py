@@ -136,7 +136,7 @@ def test_which_networks_take_a_dataset_is_found_once_and_follows_the_disk(
     assert TINY not in network_cache.runs_on(splits)
     shutil.copyfile(COMMITTED / TINY / "model.onnx", path)
     assert TINY in network_cache.runs_on(splits)
-    calls = counted(monkeypatch, run_cache, "has_network")
+    calls = counted(monkeypatch, network_cache, "has_network")
     assert TINY in network_cache.runs_on(splits)
     assert calls == []
     path.unlink()
@@ -260,7 +260,7 @@ def test_every_page_scans_the_folder_of_runs_once(root: Path, monkeypatch: pytes
         ("papers", {}),
     ):
         app = page(name, **query)
-        scans = counted(monkeypatch, run_cache.Shelf, "all")
+        scans = counted(monkeypatch, run_cache.RunCache, "all")
         rerun(app)
         assert len(scans) == 1, name
         monkeypatch.undo()
@@ -308,7 +308,7 @@ def test_a_gallery_makes_the_faces_of_its_page_alone(
     module: Any,
     name: str,
 ):
-    made = counted(monkeypatch, module, "Face")
+    made = counted(monkeypatch, module, "SampleCard")
     run = next(root.glob("le2019-deep-*")).name
     page(name, **{"run": run} if name == "run" else {"runs": [run]})
     assert 0 < len(made) <= 24

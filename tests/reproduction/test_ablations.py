@@ -517,7 +517,7 @@ def test_a_change_whose_dataset_is_not_installed_is_left_out_in_one_line(
     done = ablate("--train", "wide")
     assert done.exit_code == 0
     assert begun == []
-    assert "steps/wide is left out: received the dataset 'elsewhere'" in done.stderr.splitlines()
+    assert "steps/wide is skipped: received the dataset 'elsewhere'" in done.stderr.splitlines()
 
 
 def test_epochs_of_small_images_do_not_count_as_reaching_a_target(tmp_path: Path):

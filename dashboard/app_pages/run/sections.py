@@ -260,10 +260,12 @@ def details(run: Run) -> None:
     {"network": _network, "config": _configuration, "provenance": _provenance}[shown](run)
 
 
-_VIEWS = {
-    "one": "each image as it is",
+_TTA = {
+    "none": "each image as it is",
     "flip": "each image and its mirror image",
-    "ten": "ten views of each image: in its place and moved by a 24th of its side, and mirrored",
+    "ten_view": (
+        "ten views of each image: in its place and moved by a 24th of its side, and mirrored"
+    ),
 }
 
 
@@ -287,7 +289,7 @@ def _network(run: Run) -> None:
 def _combination(run: Run, combined: Combination) -> str:
     members = ", ".join(f"`{member}`" for member in combined.members)
     mean = "geometric mean" if combined.average == "geometric" else "mean"
-    text = f"The {mean} probability of {members}, predicted on {_VIEWS[combined.views]}."
+    text = f"The {mean} probability of {members}, predicted on {_TTA[combined.tta]}."
     if combined.selected_on and run.results:
         split = run.results.splits[combined.selected_on].title
         text += (
