@@ -74,7 +74,7 @@ def evaluate(
     from fercore.data.splitting import split_dataset
     from fercore.evaluation.protocol import require_same_splits
     from fercore.inference.dataset_evaluation import evaluate_onnx
-    from fercore.inference.ensemble import build_ensemble_onnx
+    from fercore.inference.ensemble_graph import build_ensemble_onnx
     from fercore.inference.onnx_session import OnnxNetwork
     from fercore.runs.lineage import iter_ancestors
 
