@@ -134,7 +134,9 @@ def _predicting(_run: Run, path: Path, signature: Signature) -> RunClassifier:
     loaded = RunClassifier(_run)
     # A first call takes longer than a camera can wait.
     loaded(
-        loaded.crops(np.zeros((64, 64), np.uint8), [full_image_face(np.zeros((64, 64), np.uint8))])
+        loaded.crop_faces(
+            np.zeros((64, 64), np.uint8), [full_image_face(np.zeros((64, 64), np.uint8))]
+        )
     )
     return loaded
 
@@ -206,9 +208,9 @@ def _embedded(
     role: str,
     method: Literal["pca", "tsne"],
 ) -> NDArray[np.float32] | None:
-    from fercore.explain.embedding import penultimate, project
+    from fercore.explain.embedding import penultimate_features, project
 
     try:
-        return project(penultimate(path / "model.onnx", _images), method)
+        return project(penultimate_features(path / "model.onnx", _images), method)
     except UserError:
         return None

@@ -55,7 +55,7 @@ def evaluate(
 
     Example: fercore evaluate RUN --dataset ckplus
     """
-    from fercore.inference.ensemble import build_ensemble_onnx
+    from fercore.inference.ensemble_graph import build_ensemble_onnx
     from fercore.inference.onnx_session import OnnxNetwork
     from fercore.inference.run_evaluation import evaluate_on_dataset, parse_dataset_split
 

@@ -190,8 +190,8 @@ def _central_face(image: Image, detector: FaceDetector) -> Face | None:
     side = len(image)
     larger = cv2.resize(image, (_DETECTION_SIDE, _DETECTION_SIDE), interpolation=cv2.INTER_LINEAR)
     detections = [
-        face.moved(0, 0, side / _DETECTION_SIDE)
-        for face in detector.find(np.asarray(larger, np.uint8))
+        face.transform(0, 0, side / _DETECTION_SIDE)
+        for face in detector.detect(np.asarray(larger, np.uint8))
     ]
 
     def from_centre(face: Face) -> float:

@@ -89,7 +89,7 @@ def test_a_photo_is_judged_by_two_networks_and_explained(page, address):
     assert (box["x"] + box["width"] / 2 - photo["x"]) / photo["width"] == pytest.approx(
         222 / 512, abs=0.03
     )
-    expect(page.get_by_text("The networks say the same of 1 of 1 faces")).to_be_visible()
+    expect(page.get_by_text("The networks agree on 1 of 1 faces")).to_be_visible()
 
 
 def test_what_is_no_photo_takes_nothing_from_the_others(page, address):
@@ -147,7 +147,7 @@ def test_the_camera_s_face_is_followed_and_a_network_is_swapped(page, address):
     while time.monotonic() < ends:
         page.wait_for_timeout(2000)
         counts.append(number(page, "Frames"))
-        lags.append(number(page, "Behind ms"))
+        lags.append(number(page, "Latency (ms)"))
         assert "happy" in page.locator("section.live-face").first.inner_text()
     assert all(later > earlier for earlier, later in itertools.pairwise(counts))
     # What lags more and more would end far above.
@@ -229,7 +229,7 @@ def test_a_camera_that_vanishes_is_said_and_another_can_be_started(page, address
         "() => window.camera.getTracks().forEach("
         "track => { track.stop(); track.dispatchEvent(new Event('ended')); })"
     )
-    said = page.get_by_text("the camera is gone or the connection is")
+    said = page.get_by_text("the camera or the connection was lost")
     expect(said).to_be_visible(timeout=20_000)
     assert page.locator("[data-testid=stException]").count() == 0
     # What was seen before is kept.

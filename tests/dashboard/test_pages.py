@@ -1024,8 +1024,8 @@ def test_photos_that_are_shown_are_the_last_to_be_forgotten(monkeypatch: pytest.
             asked.append(int(image[0, 0, 0]))
             return [str(image[0, 0, 0])]
 
-    monkeypatch.setattr(photo_sections, "MAX_KEPT", 6)
-    monkeypatch.setattr(photo_sections, "_predictor", lambda view: Counting())
+    monkeypatch.setattr(photo_sections, "MAX_CACHED", 6)
+    monkeypatch.setattr(photo_sections, "_load_predictor", lambda view: Counting())
     monkeypatch.setattr(
         photo_sections,
         "decode_photo",
@@ -1036,7 +1036,9 @@ def test_photos_that_are_shown_are_the_last_to_be_forgotten(monkeypatch: pytest.
         photo_sections.UploadedPhoto(str(number), f"digest-{number}", lambda: b"")
         for number in range(4)
     ]
-    views = [photo_sections.View({}, finder, False, 0.0, None, "") for finder in ("haar", "yunet")]
+    views = [
+        photo_sections.View({}, detector, False, 0.0, None, "") for detector in ("haar", "yunet")
+    ]
     for view in (*views, views[0], views[0]):
         assert list(photo_sections.predict_photos(given, view)) == [one.digest for one in given]
     # Two of the first four had gone, and nothing that is shown does.

@@ -37,7 +37,7 @@ class FakeDetector:
     def __init__(self, *found: Face):
         self.found = list(found)
 
-    def find(self, image, smallest=None, largest=None):
+    def detect(self, image, smallest=None, largest=None):
         assert image.shape == (240, 240)
         return self.found if image.any() else []
 

@@ -28,7 +28,7 @@ def uploaded(name: str, content: bytes, number: int = 0) -> UploadedFile:
 
 
 def taken(*files: UploadedFile) -> tuple[list[uploads.UploadedPhoto], list[str]]:
-    return uploads.within_limits([(file, uploads.listing(file)) for file in files])
+    return uploads.within_limits([(file, uploads.list_photos(file)) for file in files])
 
 
 def test_archives_share_one_budget_and_what_is_over_it_is_named():
@@ -60,7 +60,9 @@ def test_an_encrypted_archive_is_called_so():
 def test_a_long_list_of_files_that_are_not_read_is_cut(monkeypatch: pytest.MonkeyPatch):
     shown: list[str] = []
     monkeypatch.setattr(photo_page.st, "error", lambda text, **_: shown.append(text))
-    photo_page._say_not_read([f"{n}.txt in a.zip: no image by its name" for n in range(9000)])
+    photo_page._show_unreadable(
+        [f"{n}.txt in a.zip: not an image by its name" for n in range(9000)]
+    )
     assert shown[0].startswith("Not read (9,000):")
     assert shown[0].endswith("- and 8,900 more")
     assert len(shown[0]) < 10_000
@@ -76,9 +78,9 @@ def test_files_of_a_zip_that_are_no_images_are_named():
     content = archives.zipped({"a/notes.txt": b"x", "b.png": b"y", "__MACOSX/c.png": b"z"})
     photos, refused = taken(uploaded("mixed.zip", content))
     assert [photo.name for photo in photos] == ["b.png"]
-    assert refused == ["notes.txt in mixed.zip: no image by its name"]
+    assert refused == ["notes.txt in mixed.zip: not an image by its name"]
     photos, refused = taken(uploaded("empty.zip", archives.zipped({})))
-    assert (photos, refused) == ([], ["empty.zip holds no image; expected photos in it"])
+    assert (photos, refused) == ([], ["empty.zip holds no image; expected a ZIP of photos"])
 
 
 @pytest.mark.parametrize("content", [archives.lying_zip(), archives.encrypted_zip()])
@@ -112,7 +114,7 @@ from pathlib import Path
 import numpy as np
 import cv2
 from PIL import Image
-from dashboard import photo, uploads
+from dashboard.app_pages.photo import sections
 from fercore.errors import UserError
 from tests.hostile.test_archives import taken, uploaded
 
@@ -120,9 +122,9 @@ files = [uploaded(path.name, path.read_bytes()) for path in sorted(Path(sys.argv
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 photos, refused = taken(*files)
 sizes = []
-for given in photos:
+for photo in photos:
     try:
-        sizes.append(photo._decoded(given).shape)
+        sizes.append(sections._decode(photo).shape)
     except UserError as error:
         refused.append(str(error))
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -201,11 +203,11 @@ def test_a_photo_that_cannot_be_read_is_tried_once(monkeypatch: pytest.MonkeyPat
         raise UserError(f"{name} is damaged")
 
     monkeypatch.setattr(sections, "decode_photo", refuse)
-    monkeypatch.setattr(sections, "_predictor", lambda view: None)
+    monkeypatch.setattr(sections, "_load_predictor", lambda view: None)
     monkeypatch.setattr(sections.st, "session_state", {})
     view = sections.View({}, "haar", False, 0.0, None, "off")
     for _ in range(3):
-        assert sections.predict_photos([uploads.given("a.png", b"x")], view) == {}
+        assert sections.predict_photos([uploads.photo_from_bytes("a.png", b"x")], view) == {}
     assert tried == ["a.png"]
 
 

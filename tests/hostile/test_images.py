@@ -15,7 +15,7 @@ from fercore.errors import UserError
 from fercore.faces import cropping
 from fercore.images import levels as levels_module
 from fercore.images.decoding import IMAGE_SUFFIXES, decode_image, image_size, to_grey
-from fercore.inference.media.photos import decode_photo, photos_under
+from fercore.inference.media.photos import decode_photo, list_photos
 from tests.hostile import images
 
 SIDE = images.SIDE
@@ -252,4 +252,4 @@ def test_folders_of_every_format_become_a_dataset_and_are_asked_about(tmp_path: 
     report = registry.add_dataset("mine", [tmp_path / "set"], tmp_path / "root", new=True)
     assert report.notes == ()
     assert len(registry.load_dataset("mine", tmp_path / "root")[UNSPLIT]) == 2 * len(FORMATS)
-    assert len(photos_under(tmp_path / "set")) == 2 * len(FORMATS)
+    assert len(list_photos(tmp_path / "set")) == 2 * len(FORMATS)

@@ -10,17 +10,17 @@ import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from fercore.benchmarks.latency import measure
+from fercore.benchmarks.latency import measure_latency
 from fercore.config.run import RunConfig
 from fercore.errors import UserError
-from fercore.explain.embedding import penultimate
+from fercore.explain.embedding import penultimate_features
 from fercore.importers import import_run
 from fercore.importers.import_run import OnnxOptions, import_onnx, import_predictions
 from fercore.importers.onnx_adapter import ForeignNetwork
 from fercore.importers.onnx_inputs import ranged
 from fercore.importers.prediction_table import read_table
 from fercore.importers.table_rows import Part
-from fercore.inference.ensemble import build_ensemble_onnx
+from fercore.inference.ensemble_graph import build_ensemble_onnx
 from fercore.inference.onnx_session import OnnxNetwork
 from fercore.runs.checks import check_run
 from fercore.runs.reader import read_run
@@ -134,7 +134,9 @@ def test_features_of_several_views_are_no_probabilities(tmp_path, splits):
     path.write_bytes(network.adapted(interface, NAMES, splits.class_names, (48, 48)))
     views.write_bytes(build_ensemble_onnx([path], splits.class_names, "flip"))
     images = splits["test"].images[:3]
-    np.testing.assert_allclose(penultimate(views, images), penultimate(path, images), atol=1e-5)
+    np.testing.assert_allclose(
+        penultimate_features(views, images), penultimate_features(path, images), atol=1e-5
+    )
 
 
 def test_an_onnx_network_becomes_a_run_like_our_own(tmp_path, splits):
@@ -212,7 +214,7 @@ def test_a_network_for_just_so_many_images_is_taken(tmp_path, splits):
     assert len(images) % 9
     expected = by_hand(images, weights, bias)
     assert np.abs(read_run(made).predictions("test").probabilities - expected).max() < 1e-3
-    assert len(penultimate(made / "model.onnx", images[:10])) == 10
+    assert len(penultimate_features(made / "model.onnx", images[:10])) == 10
 
 
 @pytest.mark.parametrize(
@@ -333,13 +335,13 @@ def test_latency_is_stored_once_for_each_machine(tmp_path, splits, monkeypatch):
     foreign_network(path)
     options = OnnxOptions(class_names=NAMES, grey_range="0-1")
     made, *_ = import_onnx(path, options, CONFIG, splits, tmp_path / "runs", "import")
-    first = measure(read_run(made))
+    first = measure_latency(read_run(made))
     assert first.face_ms <= first.face_p95_ms
     assert first.faces_per_second > 0
-    measure(read_run(made))
+    measure_latency(read_run(made))
     assert len(read_run(made).latency) == 1
     monkeypatch.setattr("fercore.machine.cpu_name", lambda: "Another")
-    measure(read_run(made))
+    measure_latency(read_run(made))
     assert [entry.device for entry in read_run(made).latency] == [first.device, "Another"]
 
 

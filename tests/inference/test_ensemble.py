@@ -12,7 +12,8 @@ from fercore.errors import UserError
 from fercore.evaluation.ensemble_selection import average_probabilities
 from fercore.evaluation.protocol import require_same_splits
 from fercore.inference.dataset_evaluation import evaluate_onnx
-from fercore.inference.ensemble import build_ensemble_onnx, combine, why_no_network
+from fercore.inference.ensemble import combine, why_no_network
+from fercore.inference.ensemble_graph import build_ensemble_onnx
 from fercore.inference.onnx_session import OnnxNetwork
 from fercore.inference.predictor import RunClassifier
 from fercore.runs.checks import check_run
