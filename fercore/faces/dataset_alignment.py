@@ -151,14 +151,14 @@ def align_dataset(
         parts[role] = Split(images, part.labels, part.ids)
         shares[role] = round(float(found.mean()), 4)
         done += len(part)
-    with store.changing(root, name):
+    with store.lock_dataset(root, name):
         manifest = store.write(
             root,
             name,
             splits.class_names,
             parts,
             (),
-            held_out=splits.held_out,
+            validation_from_train=splits.validation_from_train,
             audit=audit(parts),
             derived_from=store.Derivation(
                 dataset=source,

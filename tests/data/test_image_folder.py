@@ -138,7 +138,7 @@ def test_class_folders_may_be_given_one_by_one(tmp_path: Path, root: Path):
 
 def test_an_image_beside_class_folders_is_refused(tmp_path: Path, root: Path):
     photos = write(tmp_path / "photos", "a/1.png", "b/1.png", "0.png")
-    with pytest.raises(UserError, match=r"photos/0\.png lies in no class folder"):
+    with pytest.raises(UserError, match=r"photos/0\.png is in no class folder"):
         registry.add_dataset("mine", [photos], root, new=True)
 
 

@@ -67,7 +67,7 @@ def install(
         FER2013,
         parts,
         (),
-        held_out=False,
+        validation_from_train=False,
         audit=Audit(),
         **({"derived_from": derived_from} if derived_from else {}),
     )

@@ -112,7 +112,7 @@ from pathlib import Path
 import numpy as np
 import cv2
 from PIL import Image
-from dashboard import photo, uploads
+from dashboard.app_pages.photo import sections as photo
 from fercore.errors import UserError
 from tests.hostile.test_archives import taken, uploaded
 

@@ -14,7 +14,7 @@ from fercore.cli import app
 from fercore.cli.evaluation import _note_seen_images
 from fercore.config.experiment import ExperimentConfig
 from fercore.data import store
-from fercore.data.inspection import find_copies
+from fercore.data.quality import find_copies
 from fercore.data.registry import load_dataset
 from fercore.data.splitting import split_dataset
 from fercore.errors import UserError
