@@ -22,8 +22,8 @@ from fercore.evaluation.results import (
     without_calibration,
 )
 from fercore.importers.limited_process import run_isolated
-from fercore.importers.onnx_evaluation import Outcome, Task
 from fercore.importers.onnx_inputs import RANGES, Layout
+from fercore.importers.onnx_task import Outcome, Task
 from fercore.importers.prediction_table import read_table
 from fercore.importers.scores import Scale
 from fercore.importers.table_rows import TableSplit

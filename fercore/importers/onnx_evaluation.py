@@ -1,90 +1,20 @@
 """Determine the input and output format of an imported ONNX network, and evaluate it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from math import prod
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fercore.data.labels import match_class
 from fercore.errors import UserError
-from fercore.importers.label_order import are_inverted, best_assignment, order_warning
+from fercore.importers.label_order import best_assignment
 from fercore.importers.limited_process import is_memory_error, report_progress
 from fercore.importers.onnx_adapter import ImportedOnnxModel
+from fercore.importers.onnx_checks import check_scores, match_outputs, run_network
 from fercore.importers.onnx_inputs import RANGES, ModelIOSpec, with_range
-from fercore.importers.scores import READINGS, Scale, detect_scale
-from fercore.inference.onnx_session import OnnxNetwork, open_session
-
-# Maximum number of input values of a batch, which limits the memory of a call.
-_BATCH_VALUES = 1 << 20
-# Images that are predicted twice in different batches. Rounding in a quantized network may change
-# this fraction of the predictions, and scores by this fraction of their range.
-_COMPARED = 256
-_MAX_CHANGED_PREDICTIONS = 0.02
-_MAX_SCORE_CHANGE = 0.02
-
-
-@dataclass(frozen=True)
-class Task:
-    """The network to evaluate, the images, and the options of the user.
-
-    Attributes:
-        file: the network.
-        class_names: of the dataset.
-        labels: of the outputs, as given by the user; empty if not given.
-        layout: of the input, as given; `None` if not given.
-        channels: likewise.
-        size: likewise, `(height, width)`.
-        normalizations: candidates by name: mean and standard deviation on grey levels of 0 to 255.
-        output_name: name of the output with the scores, as given; `None` if not given.
-        scale: of the scores, as given; `None` if not given.
-        images: `(n, height, width)` uint8 validation images on which candidates are compared.
-        truth: `(n,)`, their classes.
-        evaluated: the images to predict, by role.
-        validation_title: name of the validation split, for messages.
-    """
-
-    file: Path
-    class_names: tuple[str, ...]
-    labels: tuple[str, ...]
-    layout: Any
-    channels: int | None
-    size: tuple[int, int] | None
-    normalizations: dict[str, tuple[tuple[float, ...], tuple[float, ...]]]
-    output_name: str | None
-    scale: Scale | None
-    images: NDArray[np.uint8]
-    truth: NDArray[np.integer]
-    evaluated: dict[str, NDArray[np.uint8]]
-    validation_title: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result of evaluating a network.
-
-    Attributes:
-        spec: its input and output format.
-        names: of its outputs.
-        content: of the converted network, as a `model.onnx` of this package.
-        probabilities: `(n, k)` by role.
-        accuracies: on validation images by candidate; empty if there was one candidate.
-        notes: lines for the user on how the network was read.
-        opset: ONNX operator set.
-        layers: rows of the layer table.
-    """
-
-    spec: ModelIOSpec
-    names: tuple[str, ...]
-    content: bytes
-    probabilities: dict[str, NDArray[np.float32]]
-    accuracies: dict[str, float]
-    notes: list[str]
-    opset: int
-    layers: list[dict[str, Any]]
+from fercore.importers.onnx_task import Outcome, Task
+from fercore.inference.onnx_session import open_session
 
 
 def evaluate_network(task: Task) -> Outcome:
@@ -94,7 +24,7 @@ def evaluate_network(task: Task) -> Outcome:
         UserError: if the network does not fit the dataset, or cannot be run.
     """
     file = task.file.name
-    shape = _image_shape(task)
+    shape = task.image_shape
     network = ImportedOnnxModel(task.file, task.layout, task.size, task.channels)
     report_progress()
     try:
@@ -109,14 +39,14 @@ def evaluate_network(task: Task) -> Outcome:
     output, notes = _resolve_output(network, runnable[0][1], names, task)
     candidates = _candidate_specs(network, [spec for spec, _ in runnable], task, output)
     scores = {
-        name: _run(network, network.adapt(spec, names, names, shape), spec, task.images)
+        name: run_network(network, network.adapt(spec, names, names, shape), spec, task.images)
         for name, spec in candidates.items()
     }
     selected, accuracies = _select_candidate(scores, names, task, file)
-    spec, score_notes = _check_scores(network, candidates[selected], names, scores[selected], task)
+    spec, score_notes = check_scores(network, candidates[selected], names, scores[selected], task)
     content = network.adapt(spec, names, task.class_names, shape)
     probabilities = {
-        role: _run(network, content, spec, images) for role, images in task.evaluated.items()
+        role: run_network(network, content, spec, images) for role, images in task.evaluated.items()
     }
     for role, values in probabilities.items():
         missing = int((~np.isfinite(values).all(axis=1)).sum())
@@ -135,10 +65,6 @@ def evaluate_network(task: Task) -> Outcome:
         opset=network.opset,
         layers=[layer.model_dump(mode="json") for layer in network.layers()],
     )
-
-
-def _image_shape(task: Task) -> tuple[int, int]:
-    return int(task.images.shape[1]), int(task.images.shape[2])
 
 
 def _resolve_output(
@@ -161,41 +87,6 @@ def _resolve_output(
     if len(network.outputs) > 1:
         notes.append(f"output {output} taken, of {', '.join(network.outputs)}")
     return output, notes
-
-
-def _check_scores(
-    network: ImportedOnnxModel,
-    spec: ModelIOSpec,
-    names: Sequence[str],
-    scores: NDArray[np.float32],
-    task: Task,
-) -> tuple[ModelIOSpec, list[str]]:
-    """Check the scores of the validation images, and detect their scale.
-
-    Returns:
-        The specification with the scale of the scores, and notes.
-
-    Raises:
-        UserError: if the scores are constant, inverted, or depend on the other images of a batch.
-    """
-    _refuse_constant(scores, len(task.truth), task.file.name)
-    _refuse_inverted(scores, names, task, task.file.name)
-    content = network.adapt(spec, names, names, _image_shape(task))
-    notes = _check_batch_independence(network, content, spec, task, scores)
-    detected = task.scale or detect_scale(scores) or "logits"
-    # Rows of exact 0 and 1 are probabilities of a network that is certain.
-    scale: Scale = "probabilities" if detected == "labels" else detected
-    if scale not in {"probabilities", "logits"}:
-        notes.append(f"scores read as {READINGS[scale]}")
-    warning = order_warning(
-        scores.argmax(axis=1),
-        task.truth,
-        names,
-        task.class_names,
-        f"the images of {task.validation_title}",
-    )
-    notes += [warning] if warning else []
-    return replace(spec, output=scale), notes
 
 
 def _runnable_specs(
@@ -331,14 +222,6 @@ def _is_representable(
     return low <= min(ends) and max(ends) <= high and max(ends) - min(ends) > 200
 
 
-def _match_outputs(names: Sequence[str], task: Task) -> tuple[list[int], NDArray[np.integer]]:
-    """Return the outputs that have a class in the dataset, and their classes."""
-    matched = [match_class(name, task.class_names) for name in names]
-    columns = [column for column, name in enumerate(matched) if name is not None]
-    classes = np.array([task.class_names.index(str(matched[column])) for column in columns])
-    return columns, classes
-
-
 def _select_candidate(
     scores: dict[str, NDArray[np.float32]], names: Sequence[str], task: Task, file: str
 ) -> tuple[str, dict[str, float]]:
@@ -347,7 +230,7 @@ def _select_candidate(
     Candidates are ranked by the accuracy in the best order of their outputs, so that labels in a
     wrong order do not affect the ranking.
     """
-    columns, classes = _match_outputs(names, task)
+    columns, classes = match_outputs(names, task)
     accuracies: dict[str, float] = {}
     ranks: dict[str, tuple[float, float]] = {}
     for name, values in scores.items():
@@ -375,74 +258,3 @@ def _are_different(labels: Sequence[str], others: Sequence[str]) -> bool:
         match_class(other, labels) not in {None, label}
         for label, other in zip(labels, others, strict=True)
     )
-
-
-def _refuse_constant(scores: NDArray[np.float32], count: int, file: str) -> None:
-    if count > 1 and (np.ptp(scores, axis=0) == 0).all():
-        raise UserError(
-            f"{file} gives the same scores for all of {count:,} validation images; expected "
-            "different scores: check --range, --mean and --std, and that a softmax is over the "
-            "classes"
-        )
-
-
-def _check_batch_independence(
-    network: ImportedOnnxModel,
-    content: bytes,
-    spec: ModelIOSpec,
-    task: Task,
-    scores: NDArray[np.float32],
-) -> list[str]:
-    """Compare the scores of images in batches of another order; return a warning if they differ.
-
-    They differ if batch normalization or dropout is in training mode, or a softmax is over the
-    images of a batch.
-
-    Raises:
-        UserError: if the predicted classes differ.
-    """
-    order = np.random.default_rng(0).permutation(min(len(scores), _COMPARED))
-    first, second = scores[order], _run(network, content, spec, task.images[order])
-    changed = float((first.argmax(axis=1) != second.argmax(axis=1)).mean())
-    max_change = float(np.abs(first - second).max())
-    remedy = (
-        "export the network in evaluation mode (batch normalization, dropout), with a softmax over "
-        "the classes"
-    )
-    if changed > _MAX_CHANGED_PREDICTIONS:
-        raise UserError(
-            f"{task.file.name}: {100 * changed:.1f} % of the predictions change when the same "
-            f"images come in another order; expected the same: {remedy}"
-        )
-    if max_change > _MAX_SCORE_CHANGE * max(float(np.ptp(scores)), 1e-9):
-        return [
-            f"warning: the scores of an image change by up to {max_change:.2g} with the other "
-            f"images of its batch; {remedy}"
-        ]
-    return []
-
-
-def _refuse_inverted(
-    scores: NDArray[np.float32], names: Sequence[str], task: Task, file: str
-) -> None:
-    columns, classes = _match_outputs(names, task)
-    if are_inverted(scores[:, columns], task.truth, classes):
-        raise UserError(
-            f"{file}: the lowest output is that of the image's class, not the highest; expected "
-            "scores that are higher for the more likely class, not distances or losses"
-        )
-
-
-def _run(
-    network: ImportedOnnxModel, content: bytes, spec: ModelIOSpec, images: NDArray[np.uint8]
-) -> NDArray[np.float32]:
-    """Return the scores of every image; report progress after each batch."""
-    session = OnnxNetwork(content, threads=0)
-    size = max(1, min(64, _BATCH_VALUES // (spec.channels * prod(spec.size))))
-    if network.batch:
-        size = network.batch
-    parts = [np.empty((0, session.num_classes), np.float32)]
-    for start in range(0, len(images), size):
-        parts.append(session(images[start : start + size], size))
-        report_progress()
-    return np.concatenate(parts)

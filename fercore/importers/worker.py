@@ -17,8 +17,9 @@ import numpy as np
 
 from fercore.errors import UserError
 from fercore.importers.limited_process import MEMORY_EXIT, is_memory_error, limit_memory
-from fercore.importers.onnx_evaluation import Outcome, Task, evaluate_network
+from fercore.importers.onnx_evaluation import evaluate_network
 from fercore.importers.onnx_inputs import ModelIOSpec
+from fercore.importers.onnx_task import Outcome, Task
 
 # Prefix of the arrays of images to predict in `task.npz`.
 _EVALUATED = "evaluated_"

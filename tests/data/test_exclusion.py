@@ -1,4 +1,4 @@
-"""Training images that a CSV file excludes."""
+"""Test the exclusion of training images by a CSV file."""
 
 import hashlib
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What is found in a dataset is what was put into it."""
+"""Test the quality checks of a dataset on images with known defects."""
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from fercore.data.splits import Split
 
 
 def part(n: int, seed: int, prefix: str) -> Split:
-    """Blurred noise, so that a shifted copy is like its original."""
+    """Return a split of blurred noise, so that a shifted copy is similar to its original."""
     rng = np.random.default_rng(seed)
     images = ndimage.gaussian_filter(rng.uniform(0, 255, (n, 48, 48)), (0, 3, 3))
     images = (images - images.min()) / (images.max() - images.min()) * 255

@@ -1,4 +1,4 @@
-"""CK+, LFW-emotion and folders of a user's own: added from what users have, read back whole."""
+"""Test adding and loading CK+, LFW-emotion and custom datasets."""
 
 import io
 import os

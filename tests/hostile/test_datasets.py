@@ -1,4 +1,4 @@
-"""Datasets as other people have them: added whole, or refused by name and number."""
+"""Test adding datasets in the forms that users have, and the errors for unusable files."""
 
 import subprocess
 import sys

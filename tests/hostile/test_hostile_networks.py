@@ -1,4 +1,4 @@
-"""ONNX files of other projects are read as they are meant, or refused in one line."""
+"""Test importing ONNX files of other projects, and the one-line errors for unusable ones."""
 
 import json
 import sys

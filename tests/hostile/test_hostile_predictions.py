@@ -1,4 +1,4 @@
-"""Prediction tables of other programs are read as they are meant, or refused in one line."""
+"""Test importing prediction tables of other programs, and the errors for unusable ones."""
 
 import dataclasses
 import gzip

@@ -1,4 +1,4 @@
-"""Runs that a training begins with or learns from, and that have seen what it tests on."""
+"""Test that initial weights and teachers that have seen the test data are refused."""
 
 from collections.abc import Callable
 from dataclasses import replace

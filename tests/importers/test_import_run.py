@@ -1,4 +1,4 @@
-"""Predictions and networks of other projects, judged like our own."""
+"""Test importing predictions and networks of other projects as runs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +36,7 @@ def splits():
 
 
 def table_of(split, class_names, seed=0) -> pd.DataFrame:
-    """A table that is right in about four of five samples."""
+    """Build a table of predictions with an accuracy of about four in five."""
     rng = np.random.default_rng(seed)
     values = rng.dirichlet(np.ones(len(class_names)), len(split))
     values[np.arange(len(split)), split.labels] += 1.0
@@ -50,7 +50,7 @@ def table_of(split, class_names, seed=0) -> pd.DataFrame:
 def foreign_network(
     path: Path, *, layout="nchw", channels=3, size=64, softmax=False, batch="n", opset=17
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A linear classifier of mean grey levels in the eight bars of the image, on [-1, 1]."""
+    """Write a linear classifier of pixels in [-1, 1]; return its weights and bias."""
     rng = np.random.default_rng(5)
     weights = rng.normal(size=(channels * size * size, 8)).astype(np.float32) / size
     bias = rng.normal(size=8).astype(np.float32)
@@ -77,8 +77,8 @@ def foreign_network(
     return weights, bias
 
 
-def by_hand(images, weights, bias, *, layout="nchw", channels=3, size=64) -> np.ndarray:
-    """What that network says of 48x48 images, in the dataset's order of classes."""
+def reference_scores(images, weights, bias, *, layout="nchw", channels=3, size=64) -> np.ndarray:
+    """Compute the probabilities of that network for 48x48 images, in the dataset's class order."""
     scaled = np.stack(
         [
             cv2.resize(image.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
@@ -111,7 +111,7 @@ def test_a_wrapped_network_takes_and_gives_what_ours_do(
     interface = type(interface)(**{**interface.__dict__, "output": output})
     content = network.adapt(interface, NAMES, splits.class_names, (48, 48))
     images = splits["test"].images[:20]
-    expected = by_hand(images, weights, bias, layout=layout, channels=channels)
+    expected = reference_scores(images, weights, bias, layout=layout, channels=channels)
     assert np.abs(OnnxNetwork(content)(images) - expected).max() < 1e-5
 
 
@@ -199,7 +199,7 @@ def test_a_network_for_single_images_and_an_old_one_are_taken(tmp_path, splits):
     weights, bias = foreign_network(path, batch=1, opset=11)
     options = OnnxOptions(class_names=NAMES, grey_range="-1-1")
     made, *_ = import_onnx(path, options, CONFIG, splits, tmp_path / "runs", "import")
-    expected = by_hand(splits["test"].images, weights, bias)
+    expected = reference_scores(splits["test"].images, weights, bias)
     assert np.abs(read_run(made).predictions("test").probabilities - expected).max() < 1e-3
 
 
@@ -210,7 +210,7 @@ def test_a_network_for_just_so_many_images_is_taken(tmp_path, splits):
     made, *_ = import_onnx(path, options, CONFIG, splits, tmp_path / "runs", "import")
     images = splits["test"].images
     assert len(images) % 9
-    expected = by_hand(images, weights, bias)
+    expected = reference_scores(images, weights, bias)
     assert np.abs(read_run(made).predictions("test").probabilities - expected).max() < 1e-3
     assert len(penultimate(made / "model.onnx", images[:10])) == 10
 
