@@ -62,7 +62,7 @@ def preview(
 
 
 def inspected(dataset: str, what: str, role: str = "") -> Any:
-    """What `fercore.data.inspection` finds in an installed dataset."""
+    """What `fercore.data.quality` finds in an installed dataset."""
     found = images(dataset)
     assert found is not None
     return _inspected(found.splits, found.fingerprint, dataset, what, role)
@@ -139,21 +139,21 @@ def preview_function() -> Any:
 
 @st.cache_resource(max_entries=64, show_spinner="Looking through the images")
 def _inspected(_splits: Splits, fingerprint: str, dataset: str, what: str, role: str) -> Any:
-    from fercore.data import inspection
+    from fercore.data import quality
 
     match what:
         case "mean":
-            return inspection.mean_faces(_splits[role], len(_splits.class_names))
+            return quality.mean_faces(_splits[role], len(_splits.class_names))
         case "brightness":
-            return inspection.brightness(_splits[role].images)
+            return quality.brightness(_splits[role].images)
         case "sharpness":
-            return inspection.sharpness(_splits[role].images)
+            return quality.sharpness(_splits[role].images)
         case "groups":
-            return inspection.duplicate_groups(_splits.parts)
+            return quality.duplicate_groups(_splits.parts)
         case "constant":
-            return inspection.constant_images(_splits.parts)
+            return quality.constant_images(_splits.parts)
         case "near":
-            return inspection.near_duplicates(_splits.parts)
+            return quality.near_duplicates(_splits.parts)
     raise ValueError(what)
 
 

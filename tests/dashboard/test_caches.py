@@ -25,7 +25,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run with its network, and a dataset of the name of its own."""
     monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
     parts = make_splits().parts
-    store.write(tmp_path / "data", "fer2013", FER2013, parts, (), held_out=False, audit=Audit())
+    store.write(
+        tmp_path / "data", "fer2013", FER2013, parts, (), validation_from_train=False, audit=Audit()
+    )
     shutil.copytree(COMMITTED / ONE, tmp_path / ONE)
     return read_run(tmp_path / ONE)
 

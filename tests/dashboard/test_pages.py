@@ -972,7 +972,9 @@ def test_the_data_page_shows_flaws(root: Path, tmp_path: Path, monkeypatch: pyte
     parts = {role: splits[role].take(np.arange(len(splits[role]))) for role in splits}
     parts["test"].images[0] = parts["train"].images[4]  # angry and fear
     parts["test"].images[1] = 0
-    store.write(tmp_path / "data", "fer2013", FER2013, parts, (), held_out=False, audit=Audit())
+    store.write(
+        tmp_path / "data", "fer2013", FER2013, parts, (), validation_from_train=False, audit=Audit()
+    )
     app = open_page("data")
     labels = app.get("button_group")
     assert "Equal images, different labels (1)" in str(labels)
@@ -996,7 +998,7 @@ def test_the_data_page_shows_an_aligned_dataset(
         detector_sha256="f" * 64,
         faces_found={"train": 0.98, "validation": 0.97, "test": 0.96},
     )
-    options = {"held_out": False, "audit": Audit(), "derived_from": derived}
+    options = {"validation_from_train": False, "audit": Audit(), "derived_from": derived}
     store.write(place, "fer2013-aligned", FER2013, dict(source.parts), (), **options)
     app = open_page("data", dataset="fer2013-aligned", part="test")
     listed, counted = (frame.value for frame in app.dataframe)

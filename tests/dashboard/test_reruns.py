@@ -294,7 +294,9 @@ def test_differences_from_a_baseline_follow_the_predictions(
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
     parts = make_splits().parts
-    store.write(tmp_path / "data", "fer2013", FER2013, parts, (), held_out=False, audit=Audit())
+    store.write(
+        tmp_path / "data", "fer2013", FER2013, parts, (), validation_from_train=False, audit=Audit()
+    )
 
 
 @pytest.mark.parametrize(

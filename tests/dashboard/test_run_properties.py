@@ -462,7 +462,7 @@ def test_strengths_are_tried_on_faces_that_the_run_was_not_trained_on(
     # What its protocol divides, official parts or a dataset without any: its own test alone.
     protocol = run.config.protocol.model_copy(update={"split": "random"})
     divided = replace(run, config=run.config.model_copy(update={"protocol": protocol}))
-    whole = splits["train"].joined(splits["validation"]).joined(splits["test"])
+    whole = splits["train"].concatenate(splits["validation"]).concatenate(splits["test"])
     for found in (splits, replace(splits, parts={UNSPLIT: whole})):
         part, whose = augmentation_sections.unseen(found, divided)
         assert set(part.ids) == set(run.predictions("test").ids)

@@ -273,7 +273,7 @@ def unseen(splits: Splits, run: Run) -> tuple[Split, str] | None:
         return None
     whole = found[0]
     for part in found[1:]:
-        whole = whole.joined(part)
+        whole = whole.concatenate(part)
     return whole, "the run's own test"
 
 

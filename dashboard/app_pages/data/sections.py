@@ -13,7 +13,7 @@ from dashboard.components import face_grid, model_picker, plot, url_widgets
 from dashboard.components.face_grid import SampleCard
 from dashboard.state import dataset_cache, network_cache, run_cache
 from fercore import metrics
-from fercore.data.inspection import Group, Sample
+from fercore.data.quality import DuplicateGroup, SampleRef
 from fercore.data.registry import dataset_status, list_custom_datasets, list_datasets
 from fercore.data.splits import ROLES, UNSPLIT, Split, Splits
 from fercore.paths import data_root
@@ -150,13 +150,13 @@ def light(splits: Splits) -> None:
 def flaws(splits: Splits) -> None:
     """Repeated, conflicting, almost equal and empty images, shown."""
     st.subheader("What is wrong with it", anchor=False)
-    groups: list[Group] = dataset_cache.inspected(splits.name, "groups")
+    groups: list[DuplicateGroup] = dataset_cache.inspected(splits.name, "groups")
     near = dataset_cache.inspected(splits.name, "near") if {"train", "test"} <= set(splits) else []
-    found: dict[str, list[tuple[Sequence[Sample], str]]] = {
-        "conflicts": [(g.samples, "") for g in groups if g.conflicting],
-        "across": [(g.samples, "") for g in groups if g.across],
-        "near": [((n.sample, n.like), f"r = {n.correlation:.4f}") for n in near],
-        "repeats": [(g.samples, "") for g in groups if not g.across],
+    found: dict[str, list[tuple[Sequence[SampleRef], str]]] = {
+        "conflicts": [(g.samples, "") for g in groups if g.has_conflicting_labels],
+        "across": [(g.samples, "") for g in groups if g.is_across_splits],
+        "near": [((n.sample, n.match), f"r = {n.correlation:.4f}") for n in near],
+        "repeats": [(g.samples, "") for g in groups if not g.is_across_splits],
         "constant": [
             ((sample,), "") for sample in dataset_cache.inspected(splits.name, "constant")
         ],
@@ -174,9 +174,9 @@ def flaws(splits: Splits) -> None:
         entries = []
         for sample in samples[:8]:
             part = splits[sample.role]
-            name = splits.class_names[part.labels[sample.place]]
+            name = splits.class_names[part.labels[sample.index]]
             text = f"{name}, {splits.title(sample.role)}"
-            entries.append((part.images[sample.place], text))
+            entries.append((part.images[sample.index], text))
         more = f" and {len(samples) - 8} more" if len(samples) > 8 else ""
         face_grid.pictures(entries, " ".join(filter(None, (note, more.strip()))))
 

@@ -9,11 +9,11 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from fercore.data.readers.archives import check_catalogue, readable
+from fercore.data.readers.archives import check_zip_directory, readable
 from fercore.errors import UserError
 from fercore.images.decoding import IMAGE_SUFFIXES, MAX_BYTES, MAX_PIXELS, decode_image
 
-_MAX_CATALOGUE = 1_300_000  # bytes of a ZIP's list of files: about 10,000 files
+_MAX_ZIP_DIRECTORY = 1_300_000  # bytes of the central directory: about 10,000 files
 
 
 def decode_photo(
@@ -78,7 +78,7 @@ class PhotoArchive:
     def __init__(self, stream: IO[bytes], where: str):
         self._where = where
         with readable(where):
-            check_catalogue(stream, where, _MAX_CATALOGUE)
+            check_zip_directory(stream, where, _MAX_ZIP_DIRECTORY)
             self._archive = zipfile.ZipFile(stream)
             self._entries = self._archive.infolist()
         self.photos: list[ZipPhoto] = []
