@@ -80,7 +80,7 @@ def test_what_does_not_fit_is_one_line_and_makes_no_run(
 def test_a_dataset_without_splits_needs_a_run_that_divides_it(fercore, tmp_path, monkeypatch):
     test = make_splits()["test"]
     pooled = Splits("synthetic", FER2013, {UNSPLIT: test})
-    monkeypatch.setattr(_import_run, "load", lambda *_: pooled)
+    monkeypatch.setattr(_import_run, "load_dataset", lambda *_: pooled)
     (tmp_path / "theirs.csv").write_bytes(tables.csv(tables.frame(test, FER2013)))
     code, out, error = fercore(tmp_path / "theirs.csv")
     assert (code, out) == (2, "")
