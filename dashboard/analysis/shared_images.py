@@ -1,4 +1,4 @@
-"""Runs evaluated on the same images: the figures of one view of Compare and Confusion."""
+"""Evaluate several runs on the images that they share, for Compare and Confusion."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ Load = Callable[[Run, tuple[str, ...]], SamplePredictions | None]
 
 @dataclass(frozen=True)
 class ImageSet:
-    """The images that some of the runs are evaluated on.
+    """A set of images and the runs that are evaluated on it.
 
     Attributes:
         run_ids: of these runs.
-        text: what the images are, such as "3,301 images of PrivateTest without the 288 that also
-            stand in training".
+        text: a description of the images, such as "3,301 images of PrivateTest without the 288 that
+            also occur in training".
     """
 
     run_ids: tuple[str, ...]
@@ -31,15 +31,15 @@ class ImageSet:
 
 @dataclass(frozen=True, eq=False)
 class Evaluations:
-    """The figures of several runs on one split, on the same images wherever they share any.
+    """The results of several runs on one split, on the same images wherever they share any.
 
     Attributes:
         results: by run id.
         samples: the predictions that the results are computed from, by run id; absent for a run
-            whose predictions are not stored.
+            without stored predictions.
         image_sets: one where all runs share images; runs of two sets cannot be compared.
-        left_out: ids of runs whose figure is on other images and cannot be computed on the shared
-            ones, because their predictions are not stored.
+        left_out: ids of runs that were evaluated on other images and cannot be evaluated on the
+            shared ones, because their predictions are not stored.
     """
 
     results: Mapping[str, SplitResult]
@@ -49,15 +49,15 @@ class Evaluations:
 
     def pair(self, first: str, second: str) -> tuple[SamplePredictions, SamplePredictions] | None:
         """Return the predictions of two runs on the same images; `None` if there are none."""
-        together = any({first, second}.issubset(own.run_ids) for own in self.image_sets)
-        if not together or first not in self.samples or second not in self.samples:
+        share = any({first, second}.issubset(images.run_ids) for images in self.image_sets)
+        if not share or first not in self.samples or second not in self.samples:
             return None
         return self.samples[first], self.samples[second]
 
 
 @dataclass
-class _Members:
-    """Runs that share images, while they are collected."""
+class _Sharing:
+    """Runs that share images, and these images; `evaluate_together` adds to it run by run."""
 
     runs: list[Run]
     ids: NDArray[np.str_]
@@ -67,52 +67,66 @@ class _Members:
 def evaluate_together(runs: Sequence[Run], split: str, load: Load) -> Evaluations:
     """Evaluate runs on the images that all of them were evaluated on.
 
-    Runs on another dataset, another version of it or with other classes form a set of their own,
-    and so do runs that share no image. A class that one run leaves out is left out of the whole
-    set, except on `"test_all"`. Stored figures are used where they are of exactly these images.
+    Runs on another dataset, on another version of it or with other classes form a separate set, and
+    so do runs that share no image. A class that one run leaves out is left out for the whole set,
+    except on `"test_all"`. Stored results are used where they are of exactly these images.
 
     Args:
-        runs: any; those without figures on the split are passed over.
+        runs: any; those without results on the split are skipped.
         split: as in `fercore.runs.schema.Results.splits`.
-        load: returns a run's predictions on the split without its own and some further classes.
+        load: returns a run's predictions on the split, without the classes that the run leaves out
+            and those given; `None` if they are not stored.
     """
     results: dict[str, SplitResult] = {}
     samples: dict[str, SamplePredictions] = {}
     image_sets: list[ImageSet] = []
     left_out: list[str] = []
-    for group in _on_the_same_data(runs, split):
-        dropped = () if split == "test_all" else _dropped(group)
-        loaded = {run.id: own for run in group if (own := load(run, dropped))}
-        found = _that_share_images([run for run in group if run.id in loaded], loaded)
-        for members in found:
-            for run in members.runs:
-                own, stored = loaded[run.id], run_properties.result_of(run, split)
-                assert stored is not None
-                assert run.results is not None
-                if len(own) > len(members.ids):
-                    own = own.take(np.flatnonzero(np.isin(own.ids, members.ids)))
-                samples[run.id] = own
-                results[run.id] = (
-                    stored if stored.n == len(own) else _evaluate(run, stored.title, own)
-                )
-        sets = [(list(members.runs), len(members.ids)) for members in found]
+    for group in _group_by_data(runs, split):
+        dropped = () if split == "test_all" else _dropped_classes(group)
+        loaded = {run.id: stored for run in group if (stored := load(run, dropped))}
+        sets = _group_by_images([run for run in group if run.id in loaded], loaded)
+        for images in sets:
+            _evaluate_on(images, split, loaded, results, samples)
+        # Runs without stored predictions: their result counts if it is of the first set's images.
+        counted = [(list(images.runs), len(images.ids)) for images in sets]
         for run in group:
-            stored = run_properties.result_of(run, split)
-            if run.id in loaded or stored is None:
+            result = run_properties.result_of(run, split)
+            if run.id in loaded or result is None:
                 continue
-            if not sets:
-                sets.append(([], stored.n))
-            first, n = sets[0][0][:1], sets[0][1]
-            same_classes = split == "test_all" or set(_dropped([run])) == set(dropped)
-            if same_classes and stored.n == n and all(_tests_like(run, other) for other in first):
-                sets[0][0].append(run)
-                results[run.id] = stored
+            if not counted:
+                counted.append(([], result.n))
+            members, n = counted[0]
+            same_classes = split == "test_all" or set(_dropped_classes([run])) == set(dropped)
+            if same_classes and result.n == n and all(_same_test(run, m) for m in members[:1]):
+                members.append(run)
+                results[run.id] = result
             else:
                 left_out.append(run.id)
         image_sets += [
-            ImageSet(tuple(run.id for run in own), _describe(own, split, n)) for own, n in sets
+            ImageSet(tuple(run.id for run in members), _describe(members, split, n))
+            for members, n in counted
         ]
     return Evaluations(results, samples, tuple(image_sets), tuple(left_out))
+
+
+def _evaluate_on(
+    images: _Sharing,
+    split: str,
+    loaded: Mapping[str, SamplePredictions],
+    results: dict[str, SplitResult],
+    samples: dict[str, SamplePredictions],
+) -> None:
+    """Add the results and predictions of runs on the images that they share."""
+    for run in images.runs:
+        predictions, stored = loaded[run.id], run_properties.result_of(run, split)
+        assert stored is not None
+        assert run.results is not None
+        if len(predictions) > len(images.ids):
+            shared = np.isin(predictions.ids, images.ids)
+            predictions = predictions.take(np.flatnonzero(shared))
+        samples[run.id] = predictions
+        same_images = stored.n == len(predictions)
+        results[run.id] = stored if same_images else _evaluate(run, stored.title, predictions)
 
 
 def _evaluate(run: Run, title: str, samples: SamplePredictions) -> SplitResult:
@@ -128,7 +142,7 @@ def _evaluate(run: Run, title: str, samples: SamplePredictions) -> SplitResult:
     return result if run.gives_probabilities else without_calibration(result)
 
 
-def _on_the_same_data(runs: Sequence[Run], split: str) -> list[list[Run]]:
+def _group_by_data(runs: Sequence[Run], split: str) -> list[list[Run]]:
     groups: dict[object, list[Run]] = {}
     for run in runs:
         if run.results and run_properties.result_of(run, split):
@@ -137,31 +151,31 @@ def _on_the_same_data(runs: Sequence[Run], split: str) -> list[list[Run]]:
     return list(groups.values())
 
 
-def _that_share_images(
+def _group_by_images(
     runs: Sequence[Run], loaded: Mapping[str, SamplePredictions]
-) -> list[_Members]:
-    found: list[_Members] = []
+) -> list[_Sharing]:
+    sets: list[_Sharing] = []
     for run in runs:
-        own = loaded[run.id]
-        for members in found:
-            shared, here, there = np.intersect1d(members.ids, own.ids, return_indices=True)
-            labels = members.labels[here]
-            if len(shared) and np.array_equal(labels, own.labels[there]):
-                members.runs.append(run)
-                members.ids, members.labels = shared, labels
+        samples = loaded[run.id]
+        for images in sets:
+            shared, in_set, in_run = np.intersect1d(images.ids, samples.ids, return_indices=True)
+            labels = images.labels[in_set]
+            if len(shared) and np.array_equal(labels, samples.labels[in_run]):
+                images.runs.append(run)
+                images.ids, images.labels = shared, labels
                 break
         else:
-            found.append(_Members([run], own.ids, own.labels))
-    return found
+            sets.append(_Sharing([run], samples.ids, samples.labels))
+    return sets
 
 
-def _dropped(runs: Sequence[Run]) -> tuple[str, ...]:
+def _dropped_classes(runs: Sequence[Run]) -> tuple[str, ...]:
     return tuple(
         dict.fromkeys(name for run in runs for name in run_properties.dropped_classes(run))
     )
 
 
-def _tests_like(run: Run, other: Run) -> bool:
+def _same_test(run: Run, other: Run) -> bool:
     assert run.config is not None
     assert other.config is not None
     return run.config.protocol.has_same_test_set(other.config.protocol)
@@ -169,14 +183,14 @@ def _tests_like(run: Run, other: Run) -> bool:
 
 def _describe(runs: Sequence[Run], split: str, n: int) -> str:
     stored = [result for run in runs if (result := run_properties.result_of(run, split))]
-    titles = " and ".join(dict.fromkeys(result.title for result in stored))
-    names = "" if split == "test_all" else ", ".join(_dropped(runs))
+    titles = " and ".join(dict.fromkeys(map(run_properties.display_title, stored)))
+    names = "" if split == "test_all" else ", ".join(_dropped_classes(runs))
     if any(result.n != n for result in stored):
         what = f"{titles}, without {names}" if names else titles
         return f"{n:,} images that all of these runs were evaluated on ({what})"
     without = [names] if names else []
-    whole = run_properties.result_of(runs[0], "test") if split == "test_unique" else None
-    if whole is not None and whole.n > n:
-        titles = whole.title
-        without.append(f"the {whole.n - n:,} that also stand in training")
+    complete = run_properties.result_of(runs[0], "test") if split == "test_unique" else None
+    if complete is not None and complete.n > n:
+        titles = complete.title
+        without.append(f"the {complete.n - n:,} that also occur in training")
     return f"{n:,} images of {titles}{''.join(f' without {what}' for what in without)}"

@@ -102,7 +102,7 @@ def test_papers_sets_our_runs_beside_the_published_figures(
     monkeypatch.setenv("FERCORE_RUNS", str(committed))
     app = open_page("papers", ("by-class-le2019", "our-matrices-le2019"), system="le2019")
     (table,) = (frame.value for frame in app.dataframe if "Paper" in frame.value)
-    deep = table[table["Figure"] == "Table 1, Deep"].iloc[0]
+    deep = table[table["Result"] == "Table 1, Deep"].iloc[0]
     runs = papers.runs_of("le2019-deep", list_runs(committed))
     expected = np.mean([100 * run.results.splits["test"].accuracy for run in runs])
     assert deep["Ours"] == pytest.approx(expected)
@@ -196,11 +196,11 @@ def test_runs_page(root: Path, runs: dict[str, Run]):
     said = words(app)
     best = runs["le2019-deep"].results.splits
     accuracy = formats.percent(best["test_unique"].accuracy)
-    assert f"Best run, chosen on PublicTest {accuracy}" in said
+    assert f"Best run, selected on PublicTest {accuracy}" in said
     chosen_by = formats.percent(best["validation"].accuracy)
-    assert f"Le 2019, Deep CNN, {chosen_by} of PublicTest" in said
+    assert f"Le 2019, Deep CNN, {chosen_by} on PublicTest" in said
     assert f"n = {best['test_unique'].n:,}" in said
-    assert "Running now 1" in said
+    assert "Active runs 1" in said
     assert "epoch 12 of 40" in app.get("progress")[0].text
     real, synthetic, problems = (frame.value for frame in app.dataframe)
     assert set(synthetic["Dataset"]) == {"synthetic"}
@@ -227,9 +227,9 @@ def test_a_filter_goes_into_the_address(root: Path):
 
 
 def test_compare_asks_for_runs(root: Path, runs: dict[str, Run]):
-    assert "Choose at least two runs" in words(open_page("compare"))
+    assert "Select at least two runs" in words(open_page("compare"))
     said = words(open_page("compare", runs=runs["le2019-deep"].id))
-    assert "Choose at least one more run" in said
+    assert "Select at least one more run" in said
 
 
 def test_compare_two_runs(root: Path, runs: dict[str, Run]):
@@ -242,14 +242,14 @@ def test_compare_two_runs(root: Path, runs: dict[str, Run]):
     assert not app.warning
     # A forest, two curves, the recall bars, accuracy against parameters.
     assert charts(app) == 5
-    assert "The training loss is what was minimised" not in words(app)
+    assert "The training loss includes" not in words(app)
 
 
 def test_compare_says_that_class_sets_differ(root: Path, runs: dict[str, Run]):
     pair = [runs["le2019-deep"].id, runs["katkar2021-model1-original"].id]
     app = open_page("compare", runs=pair)
     said = app.warning[0].value.replace("\\", "")
-    assert "the figures are on the images without disgust" in said
+    assert "the results are on the images without disgust" in said
     assert list(app.dataframe[0].value["n"]) == [3534, 3534]
     fair = open_page("compare", runs=pair, split="test_all")
     assert not fair.warning
@@ -282,7 +282,7 @@ def test_compare_view_comes_from_the_address(root: Path, runs: dict[str, Run]):
         curves=["loss", "gap", "learning_rate"],
         equal="1",
     )
-    assert "Figures on PublicTest" in words(app)
+    assert "Test metrics (PublicTest)" in words(app)
     assert app.toggle(key="equal").value is True
     assert "model" in set(app.dataframe[-1].value["Field"])
     assert charts(app) == 1 + 3 + 1
@@ -348,10 +348,10 @@ def test_run_page_figures(root: Path, runs: dict[str, Run]):
     assert f"PrivateTest accuracy {formats.percent(test.accuracy)}" in said
     assert formats.interval(test.accuracy_low, test.accuracy_high) in said
     assert "n = 3,534" in said
-    assert f"The paper {formats.percent(0.5406)}" in said
+    assert f"Paper {formats.percent(0.5406)}" in said
     assert f"Difference {formats.points(test.accuracy - 0.5406)}" in said
     assert "Scored without disgust" in said
-    assert "On all 3,589 test images" in said
+    assert "The accuracy on all 3,589 test images" in said
 
 
 @pytest.mark.parametrize(
@@ -395,15 +395,15 @@ NEW_STATES = (("loading-run", 0), ("killed-run", 0), ("diverged-run", 5))
 def test_run_page_resumes(root: Path, runs: dict[str, Run]):
     said = words(open_page("run", run=runs["stalled-run"].id))
     assert f"fercore train --resume {runs['stalled-run'].id}" in said
-    assert "last heard of 1" in said
+    assert "last sign of life 1" in said
     failed = runs["failed-run"]
     said = words(open_page("run", run=failed.id))
     assert "no space left on device" in said
-    assert "To go on from there" in said
+    assert "To resume it:" in said
     shutil.rmtree(failed.path / "checkpoints")
     said = words(open_page("run", run=failed.id))
-    assert "There is no checkpoint of it here to go on from" in said
-    assert "To go on from there" not in said
+    assert "It has no checkpoint here and cannot be resumed" in said
+    assert "To resume it:" not in said
 
 
 def test_run_page_progress(root: Path, runs: dict[str, Run]):
@@ -420,11 +420,13 @@ def test_run_page_with_an_unknown_run(root: Path, wanted: str):
 
 def test_split_without_predictions_says_so(root: Path, runs: dict[str, Run]):
     run = runs["le2019-deep"]
-    assert "which images repeat" not in words(open_page("run", run=run.id, split="test_unique"))
+    assert "do not mark the duplicates" not in words(
+        open_page("run", run=run.id, split="test_unique")
+    )
     without_repeats_marked(run)
-    assert "which images repeat" in words(open_page("run", run=run.id, split="test_unique"))
+    assert "do not mark the duplicates" in words(open_page("run", run=run.id, split="test_unique"))
     (run.path / "predictions.npz").write_bytes(b"PK\x03\x04 torn")
-    assert "No predictions are stored" in words(open_page("run", run=run.id))
+    assert "The predictions on this split are not stored" in words(open_page("run", run=run.id))
 
 
 def without_repeats_marked(run: Run) -> None:
@@ -461,7 +463,7 @@ def test_predictions_of_the_wrong_shape_count_as_none(root: Path, runs: dict[str
     with np.load(path) as stored:
         arrays = dict(stored)
     np.savez(path, **(arrays | {"test_probabilities": arrays["test_probabilities"][:, :3]}))
-    assert "No predictions are stored" in words(open_page("run", run=run.id))
+    assert "The predictions on this split are not stored" in words(open_page("run", run=run.id))
 
 
 def test_calibration_before_and_after_temperature_scaling(runs: dict[str, Run]):
@@ -473,7 +475,7 @@ def test_calibration_before_and_after_temperature_scaling(runs: dict[str, Run]):
     temperature = metrics.fit_temperature(chosen.probabilities, chosen.labels)
     after = metrics.apply_temperature(tested.probabilities, temperature)
     ece = metrics.expected_calibration_error(after, tested.labels)
-    assert f"{formats.percent(ece)} at the temperature {temperature:.2f}, fitted on" in said
+    assert f"{formats.percent(ece)} at temperature {temperature:.2f}, fitted on" in said
     app = open_page("run", run=run.id, scaled="1")
     assert app.toggle(key="scaled").value
     assert charts(app) == 9
@@ -584,7 +586,7 @@ def test_another_dataset_of_the_same_name_is_warned_of(
     monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
     make_runs.faces(tmp_path / "data", tmp_path / "nowhere")
     app = open_page("confusion", runs=runs["le2019-deep"].id)
-    assert "not the one that this run judged" in app.warning[0].value
+    assert "differs from the one that this run was evaluated on" in app.warning[0].value
 
 
 def test_two_runs_are_told_apart_on_their_faces(root: Path, runs: dict[str, Run]):
@@ -593,8 +595,8 @@ def test_two_runs_are_told_apart_on_their_faces(root: Path, runs: dict[str, Run]
     compared = open_page("compare", runs=pair)
     (against,) = (frame.value for frame in compared.dataframe if "Only baseline" in frame.value)
     row = against.iloc[0]
-    assert f"only the first is right on **{row['Only baseline']:,}**" in said
-    assert f"the second on **{row['Only this']:,}**" in said
+    assert f"only run A is correct on **{row['Only baseline']:,}**" in said
+    assert f"run B on **{row['Only this']:,}**" in said
     assert f"p = **{row['p']:.3g}**" in said
 
 
@@ -607,7 +609,7 @@ def test_runs_of_other_classes_are_not_paired(root: Path, runs: dict[str, Run]):
         split["classes"][0]["name"] = "bored"
     (other / "results.json").write_text(json.dumps(results))
     said = words(open_page("confusion", runs=[runs["le2019-deep"].id, other.name]))
-    assert "They know different classes" in said
+    assert "The runs have different classes" in said
 
 
 def test_seeds_share_a_row_with_mean_and_spread(root: Path):
@@ -678,8 +680,8 @@ def test_the_report_of_a_run_says_what_its_page_warns_of(runs: dict[str, Run]):
     run = runs["katkar2021-model1-original"]
     said = builder.of_run(run, "test")()
     assert "Scored without disgust" in said
-    assert "On all 3,589 test images it is" in said
-    assert "drawn by code" in builder.of_run(runs["synthetic-quick"], "test")()
+    assert "The accuracy on all 3,589 test images is" in said
+    assert "Synthetic faces" in builder.of_run(runs["synthetic-quick"], "test")()
 
 
 def test_a_network_that_was_there_before_the_results_is_none_of_theirs(runs: dict[str, Run]):
@@ -801,7 +803,7 @@ def test_predicted_classes_without_probabilities_are_shown_without_calibration(
     assert all(pd.isna(theirs[name]) for name in ("Top-2", "ECE", "ECE after", "NLL"))
     faces = words(open_page("confusion", runs=pair, of=path.name))
     assert "images, in the order of the dataset." in faces
-    assert "the most confident first" not in faces
+    assert "most confident first" not in faces
     app = open_page("run", run=path.name)
     assert "without probabilities" in words(app)
     assert "100%" not in words(app)
@@ -843,7 +845,7 @@ def test_an_ensemble_without_a_network_is_shown_but_not_offered_for_photos(
 def test_trust_follows_from_the_matrix(root: Path, runs: dict[str, Run]):
     run = runs["le2019-deep"]
     app = open_page("run", run=run.id, prevalence="0.001")
-    (table,) = (frame.value for frame in app.dataframe if "Right there" in frame.value)
+    (table,) = (frame.value for frame in app.dataframe if "Precision at prevalence" in frame.value)
     result = run.results.splits["test"]
     place = FER2013.index("disgust")
     hits = result.confusion[place][place]
@@ -851,8 +853,8 @@ def test_trust_follows_from_the_matrix(root: Path, runs: dict[str, Run]):
     sensitivity, specificity = hits / 55, 1 - alarms / (3589 - 55)
     row = table[table["Class"] == "disgust"].iloc[0]
     expected = metrics.positive_predictive_value(sensitivity, specificity, 0.001)
-    assert row["Right there"] == pytest.approx(100 * expected)
-    assert row["Right here"] == pytest.approx(100 * hits / (hits + alarms))
+    assert row["Precision at prevalence"] == pytest.approx(100 * expected)
+    assert row["Precision"] == pytest.approx(100 * hits / (hits + alarms))
 
 
 def test_latency_is_shown_where_it_was_measured(root: Path, runs: dict[str, Run]):
@@ -905,14 +907,14 @@ def test_the_augmentation_page_shows_what_training_feeds(
 def test_a_preset_sets_every_strength(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
     app = open_page("augmentation", noise="0.2")
-    presets = {"Ranjan 2023": "ranjan2023-model2-fer2013", "Facet, ours": "facet-tiny"}
+    presets = {"Ranjan 2023": "ranjan2023-model2-fer2013", "Facet (ours)": "facet-tiny"}
     for label, experiment in presets.items():
         (button,) = (b for b in app.button if b.label == label)
         button.click().run()
         assert not app.exception
         wanted = load_config(experiment).augmentation
         assert AugmentationConfig(**tomllib.loads(app.code[0].value)["augmentation"]) == wanted
-    (button,) = (b for b in app.button if b.label == "Nothing")
+    (button,) = (b for b in app.button if b.label == "None")
     button.click().run()
     assert app.code[0].value == "[augmentation]"
 
@@ -966,7 +968,7 @@ def test_the_data_page_shows_flaws(root: Path, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
     make_runs.faces(tmp_path / "data", root)
     clean = words(open_page("data"))
-    assert "Nothing of what is looked for" in clean
+    assert "No duplicates, conflicting labels" in clean
 
     splits = load_dataset("fer2013", tmp_path / "data")
     parts = {role: splits[role].take(np.arange(len(splits[role]))) for role in splits}
@@ -975,7 +977,7 @@ def test_the_data_page_shows_flaws(root: Path, tmp_path: Path, monkeypatch: pyte
     store.write(tmp_path / "data", "fer2013", FER2013, parts, (), held_out=False, audit=Audit())
     app = open_page("data")
     labels = app.get("button_group")
-    assert "Equal images, different labels (1)" in str(labels)
+    assert "Conflicting labels (1)" in str(labels)
     shown = "".join(element.value for element in app.get("html"))
     assert "angry, PrivateTest" in shown
     assert "fear, Training" in shown
@@ -1013,7 +1015,7 @@ def test_without_a_dataset_the_pages_show_faces_drawn_by_code(
     monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
     app = open_page("data")
     assert app.selectbox(key="dataset").value == "synthetic"
-    assert "No run on this dataset has a network here" in words(app)
+    assert "No run on this dataset has a network" in words(app)
 
 
 def test_photos_that_are_shown_are_the_last_to_be_forgotten(monkeypatch: pytest.MonkeyPatch):
@@ -1068,9 +1070,9 @@ def test_every_figure_of_a_view_is_on_the_same_images(root: Path, runs: dict[str
     assert words(app).count(f"{n:,} images") == 1
     confused = open_page("confusion", runs=ids, split="test_unique", show="all")
     said = words(confused)
-    assert f"All figures of this view are on {n:,} images" in said
-    assert f"{n:,} of {n:,} images, the most confident first" in said
-    assert f"On {n:,} images: only the first is right on **{row['Only baseline']:,}**" in said
+    assert f"All results on this page are on {n:,} images" in said
+    assert f"{n:,} of {n:,} images, most confident first" in said
+    assert f"On {n:,} images: only run A is correct on **{row['Only baseline']:,}**" in said
     (table,) = (frame.value for frame in confused.dataframe if "ECE" in frame.value)
     assert list(table["Accuracy"]) == pytest.approx(list(headline["Accuracy"]))
     assert table["ECE after"].notna().all()
@@ -1083,8 +1085,8 @@ def test_images_without_repeats_are_named(monkeypatch: pytest.MonkeyPatch):
     pair.append(next(run.id for run in every if run.config and run.config.name == "facet-tiny"))
     app = open_page("compare", runs=pair, split="test_unique")
     assert (
-        "All figures of this view are on 3,301 images of PrivateTest without the 288 that also "
-        "stand in training." in words(app)
+        "All results on this page are on 3,301 images of PrivateTest without the 288 that also "
+        "occur in training." in words(app)
     )
     (against,) = (frame.value for frame in app.dataframe if "Only baseline" in frame.value)
     assert against["n"][0] == 3301
@@ -1112,7 +1114,7 @@ def test_a_run_on_other_images_counts_for_no_test(monkeypatch: pytest.MonkeyPatc
     ids = [next(run.id for run in list_runs(RUNS) if run.id.startswith(name)) for name in names]
     app = open_page("compare", runs=ids)
     (against,) = (frame.value for frame in app.dataframe if "Only baseline" in frame.value)
-    assert against["Verdict"].tolist()[1] == "no images in common"
+    assert against["Verdict"].tolist()[1] == "no shared test images"
     assert against["p"].notna().sum() == 1
     assert "tests against one baseline" not in words(app)
 
@@ -1125,7 +1127,7 @@ def test_confidence_is_not_that_of_other_images(root: Path, runs: dict[str, Run]
     (table,) = (frame.value for frame in app.dataframe if "ECE" in frame.value)
     assert table["ECE"].notna().all()
     assert table["ECE after"].isna().all()
-    assert "No diagrams and no scaled ECE of this split" in words(app)
+    assert "No diagrams and no scaled ECE on this split" in words(app)
     app = open_page("confusion", runs=pair)
     (table,) = (frame.value for frame in app.dataframe if "ECE" in frame.value)
     assert table["ECE after"].notna().all()

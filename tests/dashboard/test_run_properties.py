@@ -99,7 +99,7 @@ def test_splits_carry_the_names_of_their_dataset(runs: dict[str, Run]):
     real, synthetic = runs["le2019-deep"], runs["synthetic-quick"]
     assert run_properties.split_titles([real]) == {
         "test": "PrivateTest",
-        "test_unique": "PrivateTest without repeats",
+        "test_unique": "PrivateTest (deduplicated)",
         "validation": "PublicTest",
     }
     assert run_properties.split_titles([real, synthetic])["test"] == "Test"
@@ -114,7 +114,7 @@ def test_a_split_that_is_evaluated_twice_is_listed_once(runs: dict[str, Run]):
     trial = replace(real, results=real.results.model_copy(update={"splits": twice}))
     assert run_properties.split_titles([trial]) == {
         "test": "PublicTest",
-        "test_unique": "PrivateTest without repeats",
+        "test_unique": "PrivateTest (deduplicated)",
     }
     assert list(run_tables.splits_table(trial)["Split"]) == list(
         run_properties.split_titles([trial]).values()
@@ -129,15 +129,15 @@ def test_a_split_that_is_evaluated_twice_is_listed_once(runs: dict[str, Run]):
 
 
 def test_against_paper(runs: dict[str, Run]):
-    found = paper_comparison.against_paper(runs["le2019-deep"])
+    found = paper_comparison.compare_with_paper(runs["le2019-deep"])
     assert found.published == pytest.approx(0.663)
     assert found.difference == pytest.approx(found.ours.accuracy - 0.663)
     assert found.inside == (found.ours.accuracy_low <= 0.663 <= found.ours.accuracy_high)
-    assert paper_comparison.against_paper(runs["le2019-shallow"]) is None
+    assert paper_comparison.compare_with_paper(runs["le2019-shallow"]) is None
     assert (found.paper_n, found.interval) == (None, None)
-    said = paper_comparison.paper_words(runs["le2019-deep"], found)
-    assert "interval of our figure" in said
-    assert "does not contain the error of the printed figure" in said
+    said = paper_comparison.explain_comparison(runs["le2019-deep"], found)
+    assert "interval of ours" in said
+    assert "ignores the sampling error of the paper's accuracy" in said
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_printed_figure_at_an_end_of_our_interval_lies_in_it(
     )
     results = run.results.model_copy(update={"splits": run.results.splits | {"test": test}})
     assert run.config.published.test_accuracy == 66.3
-    assert paper_comparison.against_paper(replace(run, results=results)).inside is inside
+    assert paper_comparison.compare_with_paper(replace(run, results=results)).inside is inside
 
 
 @pytest.mark.parametrize(("age", "silent"), [(10.0, 10.0), (-3600.0, 0.0)])
@@ -171,14 +171,14 @@ def test_a_run_whose_clock_is_ahead_was_heard_of_just_now(
 def test_against_the_figure_of_another_test_set():
     root = Path(__file__).parents[2] / "runs"
     run = read_run(root / "katkar2021-model2-original-s0-20261121T024609")
-    found = paper_comparison.against_paper(run)
+    found = paper_comparison.compare_with_paper(run)
     low, high = found.interval
     assert found.paper_n == 3533
     assert low < found.difference < high
     ours = found.ours
     assert high - low > 1.3 * (ours.accuracy_high - ours.accuracy_low)
-    said = paper_comparison.paper_words(run, found)
-    assert "another one (n = 3,533)" in said
+    said = paper_comparison.explain_comparison(run, found)
+    assert "another test set (n = 3,533)" in said
     assert "interval of the difference" in said
 
 
@@ -291,7 +291,7 @@ def test_a_mean_with_an_imported_network_is_not_honest(runs: dict[str, Run]):
     # Nobody says that it was trained on what is tested.
     assert not run_properties.leaks(mean(imported=True))
     assert run_properties.cautions(mean(imported=True)) == [
-        "What an imported network was trained on is not known."
+        "The training data of an imported network is unknown."
     ]
     protocol = own.protocol.model_copy(update={"honest": False})
     leaky = replace(runs["le2019-deep"], config=own.model_copy(update={"protocol": protocol}))
@@ -425,10 +425,10 @@ def test_a_test_on_a_training_fold_is_no_figure_of_the_dataset(made: Path):
     assert recommendation.best([fold]) is None
     assert recommendation.recommended_run([fold]) is None
     assert run_properties.labels([fold])[run.id].endswith("· fold 2")
-    assert run_properties.protocol_words(fold) == "official, tested on each fold of training"
+    assert run_properties.protocol_words(fold) == "official, evaluated on each fold of training"
     assert (
         run_properties.protocol_words(fold, fold=True)
-        == "official, tested on fold 2 of 5 of training"
+        == "official, evaluated on fold 2 of 5 of training"
     )
 
 
@@ -446,9 +446,9 @@ def test_what_a_training_loss_holds_is_named(made: Path):
     )
     assert run_properties.extra_loss_terms([run, mixed]) == ["mixed images"]
     assert run_properties.extra_loss_terms([mixed, taught]) == [
-        "smoothed labels",
+        "label smoothing",
         "mixed images",
-        "the answers of teachers",
+        "distillation targets",
     ]
 
 
@@ -457,14 +457,14 @@ def test_strengths_are_tried_on_faces_that_the_run_was_not_trained_on(
 ):
     make_runs.faces(tmp_path / "data", root)
     splits, run = load_dataset("fer2013", tmp_path / "data"), runs["le2019-deep"]
-    part, whose = augmentation_sections.unseen(splits, run)
+    part, whose = augmentation_sections.unseen_faces(splits, run)
     assert (whose, part) == ("PublicTest", splits["validation"])
     # What its protocol divides, official parts or a dataset without any: its own test alone.
     protocol = run.config.protocol.model_copy(update={"split": "random"})
     divided = replace(run, config=run.config.model_copy(update={"protocol": protocol}))
     whole = splits["train"].joined(splits["validation"]).joined(splits["test"])
     for found in (splits, replace(splits, parts={UNSPLIT: whole})):
-        part, whose = augmentation_sections.unseen(found, divided)
+        part, whose = augmentation_sections.unseen_faces(found, divided)
         assert set(part.ids) == set(run.predictions("test").ids)
     (run.path / "predictions.npz").unlink()
-    assert augmentation_sections.unseen(splits, divided) is None
+    assert augmentation_sections.unseen_faces(splits, divided) is None

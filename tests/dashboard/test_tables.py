@@ -88,7 +88,7 @@ def test_splits_table(runs: dict[str, Run]):
     table = run_tables.splits_table(runs["katkar2021-model1-original"])
     assert list(table["Split"]) == [
         "PrivateTest",
-        "PrivateTest without repeats",
+        "PrivateTest (deduplicated)",
         "PrivateTest, all classes",
         "PublicTest",
     ]
@@ -119,7 +119,7 @@ def test_layers_and_network(runs: dict[str, Run]):
     labels, colors = run_properties.labels([run]), theme.run_colors([run.id], "light")
     row = compare_tables.network_table([run], labels, colors, {run.id: layers}).iloc[0]
     assert row["Parameters"] == run.results.parameters
-    assert row["Heaviest layer"].startswith("hidden, 93")
+    assert row["Largest layer"].startswith("hidden, 93")
 
 
 def test_provenance(runs: dict[str, Run]):
