@@ -10,6 +10,8 @@ from fercore.config.run import CombinedConfig
 from fercore.runs.listing import newest_of_each_seed
 from fercore.runs.reader import Run
 from fercore.runs.schema import UNGROUPED, ClassResult, Latency, SplitResult, grouping
+from fercore.runs.split_results import dropped_classes as dropped_classes
+from fercore.runs.split_results import result_of as result_of
 
 # The splits in the order of the pages, with titles for datasets that give none.
 SPLITS = {
@@ -26,19 +28,9 @@ DUPLICATES_UNKNOWN = "stored predictions do not mark the duplicates of training 
 NO_PROBABILITIES = "the imported predictions are classes without probabilities"
 
 
-def result_of(run: Run, split: str) -> SplitResult | None:
-    """Return the result of a run on one split, or `None`.
-
-    The result on all classes of a run that drops no class is stored under `"test"`.
-    """
-    if split == "test_all" and not dropped_classes(run):
-        split = "test"
-    return run.results.splits.get(split) if run.results else None
-
-
-def display_title(result: SplitResult) -> str:
-    """Return what pages call an evaluation: records may hold an older wording."""
-    return result.title.replace(" without repeats", " (deduplicated)")
+def display_title(title: str) -> str:
+    """Return what pages call an evaluation: the titles in records have an older wording."""
+    return title.replace(" without repeats", " (deduplicated)")
 
 
 def sample_size(run: Run, result: SplitResult) -> str:
@@ -59,11 +51,6 @@ def class_size(run: Run, result: SplitResult, entry: ClassResult) -> str:
 def is_synthetic(run: Run) -> bool:
     """Return whether the run was trained on synthetic images."""
     return bool(run.environment and run.environment.synthetic)
-
-
-def dropped_classes(run: Run) -> tuple[str, ...]:
-    """Return the classes that the run's results leave out."""
-    return run.config.drop_classes if run.config else ()
 
 
 def scored_classes(run: Run, split: str = "test") -> tuple[str, ...]:
@@ -103,7 +90,7 @@ def is_honest(run: Run) -> bool:
 
 def leaks(run: Run) -> bool:
     """Return whether by its protocol tested images are trained on or select the checkpoint."""
-    return run.config is not None and not run.config.protocol.honest
+    return run.config is not None and not run.config.protocol.leak_free
 
 
 def has_unknown_training_data(run: Run) -> bool:
@@ -259,7 +246,7 @@ def split_titles(runs: Sequence[Run]) -> dict[str, str]:
     titles: dict[str, str] = {}
     distinct = [run.results.distinct_splits for run in runs if run.results]
     for split, fallback in SPLITS.items():
-        candidates = {display_title(splits[split]) for splits in distinct if split in splits}
+        candidates = {display_title(splits[split].title) for splits in distinct if split in splits}
         if candidates:
             title = candidates.pop() if len(candidates) == 1 else fallback
             titles[split] = fallback if title in titles.values() else title

@@ -7,10 +7,10 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.analysis import run_properties
-from dashboard.analysis.shared_images import Evaluations
 from dashboard.charts import accuracy_charts, theme
 from dashboard.components import plot, url_widgets
 from dashboard.state import comparison_cache, run_cache
+from fercore.evaluation.shared_images import Evaluations
 from fercore.runs.reader import Run
 from fercore.runs.schema import SplitResult
 
@@ -47,11 +47,12 @@ class Compared:
         """A description of the images; by run where the runs do not share them."""
         sets = self.evaluations.image_sets
         if len(sets) == 1:
-            return sets[0].text
-        return "; ".join(
+            return run_properties.display_title(sets[0].text)
+        texts = (
             f"{', '.join(self.labels[run_id] for run_id in images.run_ids)}: {images.text}"
             for images in sets
         )
+        return run_properties.display_title("; ".join(texts))
 
     @property
     def drawn(self) -> list[tuple[str, str, SplitResult]]:

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.analysis import run_properties, shared_images
-from dashboard.analysis.shared_images import Evaluations
+from dashboard.analysis import run_properties
 from dashboard.state.run_cache import files_signature, predictions, run_signature
 from dashboard.state.run_store import Signature
 from fercore import metrics
-from fercore.data.labels import index_of
-from fercore.errors import UserError
-from fercore.evaluation import paired_runs
+from fercore.evaluation import paired_runs, shared_images
 from fercore.evaluation.paired_runs import PairedComparison, SamplePredictions
+from fercore.evaluation.shared_images import Evaluations
 from fercore.metrics import PairedDifference, Reliability
 from fercore.metrics.validation import Probabilities
 from fercore.reproduction import ablations, goals, papers, published_figures
@@ -58,9 +56,8 @@ def sample_predictions(
     """
     if run.results is None:
         return None
-    left_out = () if split == "test_all" else (*run_properties.dropped_classes(run), *also_dropped)
-    classes = tuple(sorted(set(left_out)))
-    return _sample_predictions(run, run.path, split, classes, run_signature(run))
+    left_out = shared_images.left_out_classes(run, split, also_dropped)
+    return _sample_predictions(run, run.path, split, left_out, run_signature(run))
 
 
 @lru_cache(maxsize=256)
@@ -175,21 +172,8 @@ def _ablation_results(study: str, runs: tuple[Run, ...]) -> tuple[ablations.Abla
 def _sample_predictions(
     _run: Run, path: Path, split: str, left_out: tuple[str, ...], signature: Signature
 ) -> SamplePredictions | None:
-    stored = predictions(_run, "validation" if split == "validation" else "test")
-    names = _run.results.class_names if _run.results else []
-    try:
-        dropped = [index_of(name, names) for name in left_out]
-    except UserError:
-        return None
-    if stored is None:
-        return None
-    if split == "test_unique":
-        if stored.unique is None:
-            return None
-        stored = stored.take(stored.unique)
-    return paired_runs.sample_predictions(
-        stored, dropped, gives_probabilities=_run.gives_probabilities
-    )
+    stored = predictions(_run, shared_images.stored_split(split))
+    return None if stored is None else shared_images.select_split(_run, stored, split, left_out)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

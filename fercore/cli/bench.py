@@ -10,7 +10,7 @@ from fercore.cli._options import (
     AsJson,
     DataRoot,
     RunsRoot,
-    list_whole_runs,
+    list_runs_and_warn,
     plain_table,
     print_json,
     print_table,
@@ -44,7 +44,7 @@ def inference(
     if runs:
         chosen = [find_run(folder, run) for run in runs]
     else:
-        chosen = [run for run in list_whole_runs(folder) if has_network(run)]
+        chosen = [run for run in list_runs_and_warn(folder) if has_network(run)]
     if not chosen:
         raise UserError(f"no run under {folder} has a network (model.onnx); train one first")
     measured = {run.id: measure(run) for run in chosen}
@@ -93,7 +93,7 @@ def live(
     if runs:
         chosen = [find_run(folder, run) for run in runs]
     else:
-        here = [run for run in list_whole_runs(folder) if has_network(run) and run.experiment]
+        here = [run for run in list_runs_and_warn(folder) if has_network(run) and run.experiment]
         usual = ("katkar2021-model2-original", "ranjan2023-model2-fer2013")
         found = {run.experiment.name: run for run in reversed(here) if run.experiment}
         chosen = [found[name] for name in usual if name in found] or here[:1]

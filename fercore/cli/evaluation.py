@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,36 +10,21 @@ from fercore.cli._options import (
     AsJson,
     DataRoot,
     RunsRoot,
-    called_command,
-    list_whole_runs,
+    list_runs_and_warn,
     percent,
     plain_table,
     print_evaluations,
     print_json,
     print_table,
+    recorded_command,
 )
 from fercore.config.run import Average
-from fercore.data.splits import UNSPLIT, Splits
+from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.paths import data_root, runs_root
 from fercore.runs.listing import find_run
 from fercore.runs.reader import Run
 from fercore.runs.recreate import require_network
-
-if TYPE_CHECKING:
-    from fercore.evaluation.leakage import Images
-
-SPLITS = {
-    "public": "validation",
-    "publictest": "validation",
-    "validation": "validation",
-    "private": "test",
-    "privatetest": "test",
-    "test": "test",
-    "train": "train",
-    "training": "train",
-    "all": UNSPLIT,
-}
 
 
 def register(app: typer.Typer) -> None:
@@ -70,49 +55,32 @@ def evaluate(
 
     Example: fercore evaluate RUN --dataset ckplus
     """
-    from fercore.data.registry import load_dataset
-    from fercore.data.splitting import split_dataset
-    from fercore.evaluation.protocol import require_same_splits
-    from fercore.inference.dataset_evaluation import evaluate_onnx
     from fercore.inference.ensemble import build_ensemble_onnx
     from fercore.inference.onnx_session import OnnxNetwork
-    from fercore.runs.lineage import iter_ancestors
+    from fercore.inference.run_evaluation import evaluate_on_dataset, parse_dataset_split
 
-    role = SPLITS.get((split or "private").lower())
-    if role is None:
-        raise UserError(f"received --split {split}, expected train, public, private or all")
+    part = parse_dataset_split(split or "private")
     found = find_run(runs_root(runs), run)
-    config = found.config
-    if config is None:
-        raise UserError(f"{found.id} cannot be read: {found.problem}")
-    network = require_network(found)
-    splits = load_dataset(dataset or config.dataset, data_root(data))
-    known = found.original_dataset
-    same_images = known is not None and known.name == splits.original.name
-    if split is None and UNSPLIT in splits and not same_images:
-        role = UNSPLIT
-    if role != UNSPLIT and same_images:
-        require_same_splits(found, splits)
-        splits = split_dataset(config, splits)  # as the run was trained and judged
-    views = None
+    network = None
     if tta and found.results:
-        content = build_ensemble_onnx([network], found.results.class_names, "ten")
-        views = OnnxNetwork(content, threads=0)
-    result = evaluate_onnx(found, splits, role, views)
-    line = list(iter_ancestors(runs_root(runs), found))
-    if role == UNSPLIT and any(
-        own and own.original_dataset and own.original_dataset.name == splits.original.name
-        for _, own in line
-    ):
-        typer.echo(
-            f"note: {found.id}, or a run that it learnt from, was trained on images of "
-            f"{splits.original.name}: of all of them, this is no test",
-            err=True,
+        content = build_ensemble_onnx(
+            [require_network(found)], found.results.class_names, "ten_view"
         )
-    elif not same_images and role in splits.parts:
-        _note_seen_images(found.id, line, splits[role].images, data_root(data))
+        network = OnnxNetwork(content, threads=0)
+    evaluation = evaluate_on_dataset(
+        found,
+        dataset,
+        part,
+        all_if_unsplit=split is None,
+        runs_root=runs_root(runs),
+        data_root=data_root(data),
+        network=network,
+    )
+    for note in evaluation.notes:
+        typer.echo(f"note: {note}", err=True)
+    part, result = evaluation.split, evaluation.result
     if as_json:
-        print_json({"run": found.id, "split": role, "tta": tta, **result.model_dump(mode="json")})
+        print_json({"run": found.id, "split": part, "tta": tta, **result.model_dump(mode="json")})
         return
     typer.echo(
         f"{result.title}: accuracy {percent(result.accuracy)} % "
@@ -125,25 +93,6 @@ def evaluate(
         f1 = "-" if row.f1 is None else f"{row.f1:.3f}"
         table.add_row(row.name, str(row.support), percent(row.precision), percent(row.recall), f1)
     print_table(table)
-
-
-def _note_seen_images(
-    name: str,
-    line: Sequence[tuple[str, Run | None]],
-    images: "Images",
-    root: Path,
-) -> None:
-    """Say how many of the evaluated images stand in the training of a run, or of its ancestors."""
-    from fercore.evaluation.leakage import count_seen
-
-    counts = [count_seen(own, images, root) for _, own in line if own and own.experiment]
-    if any(counts):
-        typer.echo(
-            f"note: {name}, or a run that it learnt from, was trained on "
-            f"{max(filter(None, counts)):,} of these {len(images):,} images, under the name of "
-            "another dataset: on them, this is no test",
-            err=True,
-        )
 
 
 def ensemble(
@@ -225,8 +174,8 @@ def ensemble(
         root,
         name=name or default,
         title=title or (f"{words}, ten views" if tta else words),
-        views="ten" if tta else "one",
-        command=called_command(),
+        tta="ten_view" if tta else "none",
+        command=recorded_command(),
         average=mean,
         network=not obstacle,
         candidates=candidates,
@@ -244,7 +193,7 @@ def _select(
     from fercore.evaluation.ensemble_selection import find_candidates, select_members
 
     candidates = find_candidates(
-        root, named or list_whole_runs(root), splits, skip_unsuitable=not named
+        root, named or list_runs_and_warn(root), splits, skip_unsuitable=not named
     )
     steps = select_members(candidates, size, average)
     results = candidates[0].results

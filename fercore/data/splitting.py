@@ -53,7 +53,7 @@ def split_dataset(config: RunConfig, splits: Splits) -> Splits:
         parts = {**divided.parts, "validation": divided["test"]}
         titles = {**divided.titles, "validation": divided.title("test")}
         divided = _with_parts(divided, parts, titles)
-    if protocol.honest:
+    if protocol.leak_free:
         _refuse_leaks(divided, chosen=protocol.test != "validation")
     if copied and protocol.copies == "after_split":
         train = _copy(divided["train"], augmentation, divided.class_names)
@@ -225,14 +225,14 @@ def _refuse_leaks(splits: Splits, *, chosen: bool) -> None:
                     f"{splits.title(one)} and {splits.title(other)} of {splits.name} share "
                     f"{len(shared):,} {kind}s, such as {shared[0]}: an honest protocol divides by "
                     "subject (protocol.split = subjects); one that is published so says "
-                    "protocol.honest = false"
+                    "protocol.leak_free = false"
                 )
 
 
 def _copy(split: Split, config: AugmentationConfig, class_names: tuple[str, ...]) -> Split:
     """The samples, then copies of them in the same order."""
     times = np.full(len(class_names), 2 if config.mode == "doubled" else 1)
-    for name, wanted in config.times.items():
+    for name, wanted in config.class_multipliers.items():
         times[labels.index_of(name, class_names)] = wanted
     sources = np.repeat(np.arange(len(split)), times[split.labels] - 1)
     first_of_source = np.searchsorted(sources, sources)

@@ -53,7 +53,7 @@ def run_isolated(module: str, folder: Path, what: str, seconds: float, memory_by
                     f"{what} gave no answer within {seconds:g} seconds; no run was made. "
                     "Expected a network that ends; for a slow one pass a higher --time-limit"
                 )
-            held = machine.memory_of(process.pid)
+            held = machine.resident_memory(process.pid)
             if progress.base and held - progress.base > memory_bytes:
                 raise _too_much_memory(what, memory_bytes)
             time.sleep(_POLL_SECONDS)
@@ -90,7 +90,7 @@ def limit_memory(memory_bytes: int) -> None:
     watches the memory.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    report_progress(f"base {machine.memory_of(os.getpid())}")
+    report_progress(f"base {machine.resident_memory(os.getpid())}")
     try:
         import resource
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fercore import machine
 from fercore.config.protocol import ImageConfig
-from fercore.config.run import Average, Combination, CombinedConfig, Views
+from fercore.config.run import Average, Combination, CombinedConfig, TestTimeAugmentation
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.evaluation.ensemble_selection import average_probabilities, stored_predictions
@@ -48,7 +48,7 @@ def combine(
     *,
     name: str,
     title: str,
-    views: Views,
+    tta: TestTimeAugmentation,
     command: str,
     average: Average = "arithmetic",
     network: bool = True,
@@ -63,7 +63,7 @@ def combine(
         root: of the runs.
         name: of the new run, file-name safe.
         title: one line for people.
-        views: of each image that every member is asked about.
+        tta: test-time augmentation: the views of each image that every member predicts.
         command: that makes the run again.
         average: how the probabilities are averaged.
         network: join the members' networks into the new run's `model.onnx`; otherwise average
@@ -77,8 +77,8 @@ def combine(
     Raises:
         UserError: if the runs do not fit together; nothing is written then.
     """
-    if views != "one" and not network:
-        raise UserError("received views of each image without networks; expected views = 'one'")
+    if tta != "none" and not network:
+        raise UserError(f"received tta = {tta!r} without networks, expected tta = 'none'")
     first = _together(runs, network)
     for run in runs:
         require_unchanged_copies(run)
@@ -100,7 +100,7 @@ def combine(
         model="mean of networks",
         combined=Combination(
             members=tuple(run.id for run in runs),
-            views=views,
+            tta=tta,
             imported=any(map(_from_elsewhere, runs)),
             average=average,
             selected_on="validation" if candidates else None,
@@ -111,7 +111,7 @@ def combine(
     content = None
     if network:
         files = [require_network(run) for run in runs]
-        content = build_ensemble_onnx(files, protocol.class_names, views, average)
+        content = build_ensemble_onnx(files, protocol.class_names, tta, average)
         session = OnnxNetwork(content, threads=0)
         probabilities = {role: session(split.images) for role, split in protocol.judged.items()}
     else:
@@ -180,7 +180,7 @@ def why_no_network(runs: Sequence[Run]) -> str:
 def build_ensemble_onnx(
     files: Sequence[Path],
     class_names: Sequence[str],
-    views: Views = "one",
+    tta: TestTimeAugmentation = "none",
     average: Average = "arithmetic",
 ) -> bytes:
     """Networks as one that returns the mean of their probabilities over all views of an image.
@@ -188,8 +188,8 @@ def build_ensemble_onnx(
     Args:
         files: `model.onnx` of each; they take images of one size.
         class_names: of their outputs, in one order.
-        views: `"one"`; `"flip"`, the image and its mirror image; `"ten"`, these two, each in its
-            place and moved by a 24th of the side to the left, the right, up and down, where the
+        tta: `"none"`; `"flip"`, the image and its mirror image; `"ten_view"`, these two, each in
+            its place and moved by a 24th of the side to the left, the right, up and down, where the
             last pixels fill the edge.
         average: how the probabilities of all networks and views are averaged, as
             `fercore.evaluation.ensemble_selection.average_probabilities` does.
@@ -215,7 +215,7 @@ def build_ensemble_onnx(
             f"operator sets {sorted(opsets)}, expected one size and one set"
         )
     batch, height, width, _ = next(iter(shapes))
-    if batch and views != "one":
+    if batch and tta != "none":
         raise UserError(f"the network takes {batch} images at a time; views need any number")
     constants: list[Any] = []
     nodes: list[Any] = []
@@ -230,7 +230,7 @@ def build_ensemble_onnx(
         return name
 
     shown = ["pixels"]
-    if views == "ten":
+    if tta == "ten_view":
         down, across = (max(1, round(side * _SHIFT_SHARE)) for side in (height, width))
         pads = constant("combined/pads", [0, down, across, 0, 0, down, across, 0])
         padded = add("Pad", "pixels", pads, mode="edge")
@@ -240,7 +240,7 @@ def build_ensemble_onnx(
             starts = constant(f"combined/starts_{number}", begin)
             ends = constant(f"combined/ends_{number}", begin + np.array([height, width]))
             shown.append(add("Slice", padded, starts, ends, axes))
-    if views != "one":
+    if tta != "none":
         mirror = [
             constant(f"combined/{name}", [value])
             for name, value in (("last", -1), ("before", -(2**31)), ("across", 2), ("back", -1))

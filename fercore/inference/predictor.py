@@ -118,9 +118,12 @@ class Predictor:
         UserError: if there is no such run, or it has no network.
 
     Example:
-        >>> predictor = Predictor(["facet-tiny-s0-20261121T151906"])
-        >>> for prediction in predictor.predict(cv2.imread("photo.jpg")):
-        ...     print(prediction.face.box, prediction.top(predictor.ids[0]))
+        >>> predictor = fercore.Predictor(["facet-tiny-s0-20261121T151906"])
+        >>> predictions = predictor.predict(cv2.imread("photo.jpg"))
+        >>> for prediction in predictions:
+        ...     label, confidence = prediction.top(predictor.ids[0])
+        ...     print(label)
+        happy
     """
 
     def __init__(

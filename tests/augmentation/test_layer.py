@@ -131,10 +131,10 @@ def test_the_same_seed_gives_the_same_pixels_and_another_does_not(faces):
 
 
 def test_mixed_precision_does_not_touch_the_pixels(faces):
-    from fercore.training.device import computing_in
+    from fercore.training.device import use_dtype_policy
 
     expected = apply(faces, KATKAR)
-    with computing_in("mixed_bfloat16"):
+    with use_dtype_policy("mixed_bfloat16"):
         assert np.array_equal(apply(faces, KATKAR), expected)
 
 

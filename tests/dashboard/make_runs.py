@@ -309,7 +309,7 @@ def full_root(root: Path) -> RunWriter:
     )
     stalled(root, Plan("stalled-run", "A training that fell silent", done=7, hours_ago=9))
     stopped = Plan("stopped-run", "A training stopped by hand", done=5, hours_ago=30)
-    ended(root, stopped, "interrupted", "interrupted; resume it to go on")
+    ended(root, stopped, "interrupted", "interrupted; resume it to continue")
     failed = Plan("failed-run", "A training on a full disk", done=2, hours_ago=31)
     ended(root, failed, "failed", "no space left on device")
     broken(root)

@@ -822,7 +822,7 @@ def test_an_ensemble_without_a_network_is_shown_but_not_offered_for_photos(
         root,
         name="selected",
         title="Two networks",
-        views="one",
+        tta="none",
         command="fercore ensemble --select 2",
         average="geometric",
         network=False,
@@ -1114,7 +1114,7 @@ def test_a_run_on_other_images_counts_for_no_test(monkeypatch: pytest.MonkeyPatc
     ids = [next(run.id for run in list_runs(RUNS) if run.id.startswith(name)) for name in names]
     app = open_page("compare", runs=ids)
     (against,) = (frame.value for frame in app.dataframe if "Only baseline" in frame.value)
-    assert against["Verdict"].tolist()[1] == "no shared test images"
+    assert against["Verdict"].tolist()[1] == "no images in common"
     assert against["p"].notna().sum() == 1
     assert "tests against one baseline" not in words(app)
 

@@ -281,7 +281,7 @@ def test_a_mean_with_an_imported_network_is_not_honest(runs: dict[str, Run]):
     shared = own.model_dump(include=set(RunConfig.model_fields))
 
     def mean(imported):
-        combined = {"members": ["a"], "views": "flip", "imported": imported}
+        combined = {"members": ["a"], "tta": "flip", "imported": imported}
         config = CombinedConfig.model_validate(shared | {"combined": combined})
         return replace(runs["le2019-deep"], config=config)
 
@@ -293,7 +293,7 @@ def test_a_mean_with_an_imported_network_is_not_honest(runs: dict[str, Run]):
     assert run_properties.cautions(mean(imported=True)) == [
         "The training data of an imported network is unknown."
     ]
-    protocol = own.protocol.model_copy(update={"honest": False})
+    protocol = own.protocol.model_copy(update={"leak_free": False})
     leaky = replace(runs["le2019-deep"], config=own.model_copy(update={"protocol": protocol}))
     assert run_properties.cautions(leaky) == [run_properties.LEAKS]
 
@@ -314,7 +314,7 @@ def test_the_best_run_is_honest_and_of_the_dataset_that_most_are_of(made: Path):
         config = load_config(run.path / "config.json", changes)
         return replace(run, config=config)
 
-    leaky = as_if(found[0], **{"protocol.honest": False})
+    leaky = as_if(found[0], **{"protocol.leak_free": False})
     assert run_properties.honest_result(leaky) is None
     # Ten folds of one experiment are one experiment.
     folds = [as_if(found[0], dataset="ckplus")] * 10

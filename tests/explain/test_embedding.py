@@ -60,7 +60,7 @@ def test_of_several_views_the_features_are_those_of_the_image_as_it_is(tmp_path)
     path, names = tmp_path / "model.onnx", make_splits().class_names
     path.write_bytes(export_onnx(network, names)[1])
     images = make_splits()["test"].images[:5]
-    for views in ("flip", "ten"):
-        (tmp_path / "views.onnx").write_bytes(build_ensemble_onnx([path], names, views))
+    for tta in ("flip", "ten_view"):
+        (tmp_path / "views.onnx").write_bytes(build_ensemble_onnx([path], names, tta))
         found = penultimate(tmp_path / "views.onnx", images)
         assert np.abs(found - penultimate(path, images)).max() < 1e-4

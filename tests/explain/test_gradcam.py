@@ -92,7 +92,7 @@ def test_of_several_views_the_image_itself_is_shown(tmp_path):
         assert found == pytest.approx(expected, abs=0.01 * float(expected.max()) + 1e-6)
         seen += float(found.max())
     assert seen > 0
-    ten = GradCam(build_ensemble_onnx([tmp_path / "model.onnx"], CLASSES, "ten"))
+    ten = GradCam(build_ensemble_onnx([tmp_path / "model.onnx"], CLASSES, "ten_view"))
     assert ten(image, 0).shape == image.shape
 
 

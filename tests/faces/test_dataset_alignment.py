@@ -263,18 +263,16 @@ def test_weights_do_not_leak_between_a_dataset_and_its_aligned_faces(
 ):
     runs = tmp_path / "runs"
     official = run_on(runs, tiny_config(dataset=seen), both[seen])
-    config = tiny_config(dataset=wanted, start_from=official.id)
+    config = tiny_config(dataset=wanted, init_from=official.id)
     # The same split of the same images: it has trained on what is trained on here.
     assert resolve_initial_run(runs, config, both[wanted]).id == official.id
     random = {"split": "random"}
-    divided = tiny_config(dataset=wanted, start_from=official.id, protocol=random)
+    divided = tiny_config(dataset=wanted, init_from=official.id, protocol=random)
     with pytest.raises(UserError, match="trained on other samples and may know"):
         resolve_initial_run(runs, divided, both[wanted])
     at_random = run_on(runs, tiny_config(dataset=seen, protocol=random), both[seen])
     with pytest.raises(UserError, match="trained on other samples and may know"):
-        resolve_initial_run(
-            runs, tiny_config(dataset=wanted, start_from=at_random.id), both[wanted]
-        )
+        resolve_initial_run(runs, tiny_config(dataset=wanted, init_from=at_random.id), both[wanted])
     # Another version of the source may be divided otherwise.
     original = both[wanted].original._replace(fingerprint="0" * 16)
     other = replace(both[wanted], fingerprint="0" * 16)

@@ -282,7 +282,7 @@ def unseen_faces(splits: Splits, run: Run) -> tuple[Split, str] | None:
 def _copies(config: ExperimentConfig, name: str) -> int:
     if config.augmentation.mode == "doubled":
         return 0 if name in config.drop_classes else 2
-    return config.augmentation.times.get(name, 1)
+    return config.augmentation.class_multipliers.get(name, 1)
 
 
 def _predict(run: Run | None, images: NDArray[Any]) -> NDArray[np.float32] | None:

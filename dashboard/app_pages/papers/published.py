@@ -97,11 +97,11 @@ def overall_table(rows: Sequence[Comparison]) -> pd.DataFrame:
                 "n": comparison.paper.n or None if comparison.paper else None,
                 "Groups": _grouping(comparison.paper),
                 "Runs": _runs(comparison.paper),
-                "Honest": _mean(comparison.honest),
-                "Honest interval": _interval(comparison.honest),
-                "Honest n": comparison.honest.n or None if comparison.honest else None,
-                "Honest groups": _grouping(comparison.honest),
-                "Honest runs": _runs(comparison.honest),
+                "Honest": _mean(comparison.leak_free),
+                "Honest interval": _interval(comparison.leak_free),
+                "Honest n": comparison.leak_free.n or None if comparison.leak_free else None,
+                "Honest groups": _grouping(comparison.leak_free),
+                "Honest runs": _runs(comparison.leak_free),
                 "Printed": comparison.row.parameters or None,
                 "Parameters": comparison.paper.parameters if comparison.paper else None,
                 "Remark": comparison.row.remark or None,
@@ -124,7 +124,7 @@ def class_table(rows: Sequence[Comparison]) -> pd.DataFrame:
     lines: dict[str, dict[str, float | None]] = {
         "paper": {row.row.class_name: row.row.figure for row in rows},
         "ours": {row.row.class_name: _mean(row.paper) for row in rows},
-        "ours, leakage-free": {row.row.class_name: _mean(row.honest) for row in rows},
+        "ours, leakage-free": {row.row.class_name: _mean(row.leak_free) for row in rows},
     }
     return pd.DataFrame([{"": name, **values} for name, values in lines.items()])
 
@@ -227,7 +227,7 @@ def _confusion_matrices(system: System, rows: Sequence[Comparison]) -> None:
     for comparison in rows:
         for protocol, ours, view in (
             ("paper's protocol", comparison.paper, comparison.row.view),
-            ("leakage-free", comparison.honest, comparison.row.honest_view),
+            ("leakage-free", comparison.leak_free, comparison.row.leak_free_view),
         ):
             if ours and comparison.row.overall:
                 title = f"{comparison.row.label}, {protocol}"

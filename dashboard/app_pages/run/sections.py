@@ -259,11 +259,11 @@ def details(run: Run) -> None:
     {"network": _network, "config": _configuration, "provenance": _provenance}[part](run)
 
 
-_VIEWS = {
-    "one": "each image",
+_TTA = {
+    "none": "each image",
     "flip": "each image and its mirror image (test-time augmentation)",
-    "ten": "ten views of each image (test-time augmentation): unshifted and shifted by a 24th of "
-    "its side, each mirrored as well",
+    "ten_view": "ten views of each image (test-time augmentation): unshifted and shifted by a 24th "
+    "of its side, each mirrored as well",
 }
 
 
@@ -287,7 +287,7 @@ def _network(run: Run) -> None:
 def _combination(run: Run, combined: Combination) -> str:
     members = ", ".join(f"`{member}`" for member in combined.members)
     mean = "geometric mean" if combined.average == "geometric" else "mean"
-    text = f"The {mean} probability of {members}, predicted on {_VIEWS[combined.views]}."
+    text = f"The {mean} probability of {members}, predicted on {_TTA[combined.tta]}."
     if combined.selected_on and run.results:
         split = run.results.splits[combined.selected_on].title
         text += (

@@ -42,7 +42,7 @@ def tiles(runs: Sequence[Run]) -> None:
             value = formats.percent(result.accuracy)
             dataset = run.config.dataset if run.config else ""
             caption = (
-                f"{formats.markdown(run_properties.display_title(result))} of "
+                f"{formats.markdown(run_properties.display_title(result.title))} of "
                 f"{formats.markdown(dataset)}, "
                 f"{formats.interval(result.accuracy_low, result.accuracy_high)}, "
                 f"{run_properties.sample_size(run, result)} · "
