@@ -1,7 +1,7 @@
 """Colours and icons of compared runs, emotions and states.
 
 Every palette has a contrast of at least 3 to 1 with its background, and its colours differ under
-the common colour-vision deficiencies; `tests/dashboard/test_theme.py` checks both.
+the common colour-vision deficiencies; `tests/dashboard/charts/test_theme.py` checks both.
 """
 
 from collections.abc import Sequence

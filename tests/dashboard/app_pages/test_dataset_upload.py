@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.app_pages.data import upload_section
 from fercore.data.registry import load_dataset
 from tests.dashboard import make_runs
-from tests.dashboard.test_pages import open_page
+from tests.dashboard.pages import open_page
 
 
 def upload(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
