@@ -52,7 +52,7 @@ def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
         ),
         "Accuracy": percent(test_title, "Accuracy on the classes that the run is scored on."),
         "95% interval": config.TextColumn("95 % CI", help=INTERVAL_HELP),
-        "Scored": config.MultiselectColumn(
+        "Classes": config.MultiselectColumn(
             "Classes",
             options=_SCORED,
             color=_SCORED_COLORS,
@@ -82,16 +82,16 @@ def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
             "Accuracy (all classes)",
             "On every test image: an image of a dropped class counts as an error.",
         ),
-        "No repeats": percent("Clean accuracy", CLEAN_HELP),
+        "Clean accuracy": percent("Clean accuracy", CLEAN_HELP),
         "Validation": percent(
             "Validation", "Accuracy on the validation split. Use this one to select a run."
         ),
         "Macro-F1": percent("Macro-F1", "Mean F1 over the classes scored."),
         "Worst class": config.TextColumn("Worst class"),
-        "Worst recall": percent("Worst-class recall"),
+        "Worst-class recall": percent("Worst-class recall"),
         "Parameters": config.NumberColumn("Parameters", format="localized"),
         "model.onnx": config.NumberColumn("Model size (ONNX)", format="bytes"),
-        "Face ms": config.NumberColumn(
+        "Latency (ms)": config.NumberColumn(
             "Latency (ms)",
             format="%.2f",
             help="Per image, on one CPU core with ONNX Runtime, batch size 1.",
@@ -122,7 +122,7 @@ def metrics() -> dict[str, Any]:
         "Parameters": config.NumberColumn("Parameters", format="localized"),
         "Trainable": config.NumberColumn("Trainable", format="localized"),
         "model.onnx": config.NumberColumn("Model size (ONNX)", format="bytes"),
-        "Checkpoint": config.NumberColumn(
+        "Best epoch": config.NumberColumn(
             "Best epoch", format="%d", help="Epoch of the checkpoint."
         ),
     }

@@ -107,7 +107,7 @@ def differences_table(
 def _headline_row(run: Run, result: SplitResult | None) -> dict[str, Any]:
     results = run.results
     return (metric_cells(run, result) if result else dict.fromkeys(METRICS)) | {
-        "Checkpoint": results.selection.epoch if results and results.selection else None,
+        "Best epoch": results.selection.epoch if results and results.selection else None,
         "Parameters": results.parameters if results else None,
         "Device": ", ".join(run.environment.devices) if run.environment else None,
     }

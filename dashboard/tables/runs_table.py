@@ -187,12 +187,12 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
         else None,
         "Delta": None,
         "Delta interval": None,
-        "Scored": [_scored(first)] if test else None,
+        "Classes": [_scored(first)] if test else None,
         # Seeds are tested on the same samples, folds on different ones.
         "n": test.n if test and not (several and folds) else None,
         "Groups": (first.grouping(test) or None) if test and not (several and folds) else None,
         "All classes": mean(lambda run: percent(accuracy(run_properties.all_classes_result(run)))),
-        "No repeats": mean(
+        "Clean accuracy": mean(
             lambda run: percent(accuracy(run_properties.result_of(run, "test_unique")))
         ),
         "Validation": mean(
@@ -200,12 +200,14 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
         ),
         "Macro-F1": mean(lambda run: percent(r.macro_f1 if (r := test_result(run)) else None)),
         "Worst class": worst.name if worst else None,
-        "Worst recall": percent(worst.recall if worst else None),
+        "Worst-class recall": percent(worst.recall if worst else None),
         "Model": config.model if config else None,
         "Epochs": formats.DASH if several else _epochs(first),
         "Parameters": None if parameters is None else round(parameters),
         "model.onnx": None if bytes_ is None else round(bytes_),
-        "Face ms": mean(lambda run: run_properties.latency(run).face_ms if run.latency else None),
+        "Latency (ms)": mean(
+            lambda run: run_properties.latency(run).face_ms if run.latency else None
+        ),
         "Training time": mean(lambda run: run.results.train_seconds if run.results else None),
         "Device": ", ".join(environment.devices) if environment else None,
         "Started": datetime.fromtimestamp(newest_start, UTC) if newest_start else None,

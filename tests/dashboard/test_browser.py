@@ -408,7 +408,7 @@ def test_a_comparison_becomes_a_file_that_opens_without_a_server(visitor, chromi
     # A forest, two curves, two matrices, the recalls, accuracy against parameters.
     expect(report.locator(".plotly-graph-div .main-svg").first).to_be_visible()
     assert report.locator(".plotly-graph-div").count() == 7
-    assert "Only baseline" in report.content()
+    assert "Only baseline correct" in report.content()
     context.close()
     assert troubles == []
 

@@ -44,10 +44,10 @@ def _columns() -> dict[str, Any]:
         "p": config.NumberColumn(
             "p, corrected", format="%.3g", help="McNemar's test, corrected by Holm's method."
         ),
-        "Only this": config.NumberColumn(
+        "Only run correct": config.NumberColumn(
             "Only run correct", format="localized", help="Discordant pairs."
         ),
-        "Only baseline": config.NumberColumn(
+        "Only baseline correct": config.NumberColumn(
             "Only baseline correct", format="localized", help="Discordant pairs."
         ),
         "UAR": config.NumberColumn("Δ UAR", format="%+.2f", help="In percentage points."),

@@ -25,7 +25,7 @@ _TILES = {
 }
 _SIDE_BY_SIDE = 3
 # Columns that are hidden if no row of a paper has a value.
-_OPTIONAL = ("Difference interval", "Groups", "Honest groups")
+_OPTIONAL = ("Difference interval", "Groups", "Leakage-free groups")
 
 
 def short_title(system: System) -> str:
@@ -97,12 +97,12 @@ def overall_table(rows: Sequence[Comparison]) -> pd.DataFrame:
                 "n": comparison.paper.n or None if comparison.paper else None,
                 "Groups": _grouping(comparison.paper),
                 "Runs": _runs(comparison.paper),
-                "Honest": _mean(comparison.leak_free),
-                "Honest interval": _interval(comparison.leak_free),
-                "Honest n": comparison.leak_free.n or None if comparison.leak_free else None,
-                "Honest groups": _grouping(comparison.leak_free),
-                "Honest runs": _runs(comparison.leak_free),
-                "Printed": comparison.row.parameters or None,
+                "Leakage-free": _mean(comparison.leak_free),
+                "Leakage-free interval": _interval(comparison.leak_free),
+                "Leakage-free n": comparison.leak_free.n or None if comparison.leak_free else None,
+                "Leakage-free groups": _grouping(comparison.leak_free),
+                "Leakage-free runs": _runs(comparison.leak_free),
+                "Parameters (paper)": comparison.row.parameters or None,
                 "Parameters": comparison.paper.parameters if comparison.paper else None,
                 "Remark": comparison.row.remark or None,
             }
@@ -178,14 +178,14 @@ def _columns() -> dict[str, Any]:
         "Groups": column_formats.groups(),
         "n": config.NumberColumn("n", format="localized", help="Number of test images."),
         "Runs": config.TextColumn("Runs", help="Seeds, folds, and the SD over them."),
-        "Honest": column_formats.percent(
+        "Leakage-free": column_formats.percent(
             "Leakage-free", "Ours with a leakage-free protocol.", width=96
         ),
-        "Honest interval": config.TextColumn("Leakage-free, 95 % CI", width=112),
-        "Honest n": config.NumberColumn("Leakage-free, n", format="localized"),
-        "Honest groups": config.TextColumn("Leakage-free, groups"),
-        "Honest runs": config.TextColumn("Leakage-free, runs"),
-        "Printed": config.TextColumn("Parameters (paper)"),
+        "Leakage-free interval": config.TextColumn("Leakage-free, 95 % CI", width=112),
+        "Leakage-free n": config.NumberColumn("Leakage-free, n", format="localized"),
+        "Leakage-free groups": config.TextColumn("Leakage-free, groups"),
+        "Leakage-free runs": config.TextColumn("Leakage-free, runs"),
+        "Parameters (paper)": config.TextColumn("Parameters (paper)"),
         "Parameters": config.NumberColumn("Parameters (ours)", format="localized"),
     }
 

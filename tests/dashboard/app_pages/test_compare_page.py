@@ -124,7 +124,7 @@ def test_latency_is_shown_where_it_was_measured(root: Path, runs: dict[str, Run]
     assert charts(app) == 6
     assert "A small processor" in words(app)
     real = open_page("runs").dataframe[0].value
-    assert real.loc[run.id, "Face ms"] == 1.25
+    assert real.loc[run.id, "Latency (ms)"] == 1.25
 
 
 def test_every_figure_of_a_view_is_on_the_same_images(root: Path, runs: dict[str, Run]):
@@ -144,17 +144,17 @@ def test_every_figure_of_a_view_is_on_the_same_images(root: Path, runs: dict[str
     headline = app.dataframe[0].value
     assert list(headline["n"]) == [n, n]
     assert list(headline["Accuracy"]) == pytest.approx([100 * own.mean() for own in right])
-    (against,) = (frame.value for frame in app.dataframe if "Only baseline" in frame.value)
+    (against,) = (frame.value for frame in app.dataframe if "Only baseline correct" in frame.value)
     row = against.iloc[0]
     assert row["n"] == n
     assert row["Accuracy"] == pytest.approx(headline["Accuracy"][1] - headline["Accuracy"][0])
-    assert row["Only baseline"] == (right[0] & ~right[1]).sum()
+    assert row["Only baseline correct"] == (right[0] & ~right[1]).sum()
     assert words(app).count(f"{n:,} images") == 1
     confused = open_page("confusion", runs=ids, split="test_unique", show="all")
     said = words(confused)
     assert f"All results on this page are on {n:,} images" in said
     assert f"{n:,} of {n:,} images, most confident first" in said
-    assert f"On {n:,} images: only run A is correct on **{row['Only baseline']:,}**" in said
+    assert f"On {n:,} images: only run A is correct on **{row['Only baseline correct']:,}**" in said
     (table,) = (frame.value for frame in confused.dataframe if "ECE" in frame.value)
     assert list(table["Accuracy"]) == pytest.approx(list(headline["Accuracy"]))
     assert table["ECE after"].notna().all()
@@ -170,7 +170,7 @@ def test_images_without_repeats_are_named(monkeypatch: pytest.MonkeyPatch):
         "All results on this page are on 3,301 images of PrivateTest without the 288 that also "
         "occur in training." in words(app)
     )
-    (against,) = (frame.value for frame in app.dataframe if "Only baseline" in frame.value)
+    (against,) = (frame.value for frame in app.dataframe if "Only baseline correct" in frame.value)
     assert against["n"][0] == 3301
 
 
@@ -178,10 +178,10 @@ def test_several_tests_against_a_baseline_are_corrected(root: Path, runs: dict[s
     names = ("le2019-deep", "le2019-shallow", "katkar2021-model1-original")
     ids = [runs[name].id for name in names]
     app = open_page("compare", runs=ids)
-    (against,) = (frame.value for frame in app.dataframe if "Only baseline" in frame.value)
+    (against,) = (frame.value for frame in app.dataframe if "Only baseline correct" in frame.value)
     plain = [
         metrics.mcnemar(np.zeros(a + b, int), np.r_[[0] * a, [1] * b], np.r_[[1] * a, [0] * b]).p
-        for a, b in zip(against["Only baseline"], against["Only this"], strict=True)
+        for a, b in zip(against["Only baseline correct"], against["Only run correct"], strict=True)
     ]
     assert list(against["p"]) == pytest.approx(metrics.holm(plain), rel=1e-6, abs=0)
     assert list(against["p"]) != pytest.approx(plain, rel=1e-6, abs=0)
@@ -195,7 +195,7 @@ def test_a_run_on_other_images_counts_for_no_test(monkeypatch: pytest.MonkeyPatc
     names = ("facet-tiny-s0", "facet-tiny-s1", "rath2021-balanced-s0")
     ids = [next(run.id for run in list_runs(RUNS) if run.id.startswith(name)) for name in names]
     app = open_page("compare", runs=ids)
-    (against,) = (frame.value for frame in app.dataframe if "Only baseline" in frame.value)
+    (against,) = (frame.value for frame in app.dataframe if "Only baseline correct" in frame.value)
     assert against["Verdict"].tolist()[1] == "no images in common"
     assert against["p"].notna().sum() == 1
     assert "tests against one baseline" not in words(app)

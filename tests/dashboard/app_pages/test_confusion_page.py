@@ -48,10 +48,12 @@ def test_two_runs_are_told_apart_on_their_faces(root: Path, runs: dict[str, Run]
     pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
     said = words(open_page("confusion", runs=pair))
     compared = open_page("compare", runs=pair)
-    (against,) = (frame.value for frame in compared.dataframe if "Only baseline" in frame.value)
+    (against,) = (
+        frame.value for frame in compared.dataframe if "Only baseline correct" in frame.value
+    )
     row = against.iloc[0]
-    assert f"only run A is correct on **{row['Only baseline']:,}**" in said
-    assert f"run B on **{row['Only this']:,}**" in said
+    assert f"only run A is correct on **{row['Only baseline correct']:,}**" in said
+    assert f"run B on **{row['Only run correct']:,}**" in said
     assert f"p = **{row['p']:.3g}**" in said
 
 

@@ -27,7 +27,7 @@ def test_runs_page(root: Path, runs: dict[str, Run]):
     assert set(synthetic["Dataset"]) == {"synthetic"}
     assert "synthetic" not in set(real["Dataset"])
     assert real.loc[runs["le2019-deep"].id, "n"] == 3589
-    assert list(real.loc[runs["katkar2021-model1-original"].id, "Scored"]) == ["6 of 7"]
+    assert list(real.loc[runs["katkar2021-model1-original"].id, "Classes"]) == ["6 of 7"]
     assert set(problems["Folder"]) == {"holiday-pictures", "torn-s0-20250101T000000"}
 
 
@@ -52,10 +52,10 @@ def test_runs_are_set_against_a_baseline(runs: dict[str, Run]):
     tables = {}
     for baseline in pair:
         app = open_page("compare", runs=pair, baseline=baseline)
-        (tables[baseline],) = (f.value for f in app.dataframe if "Only baseline" in f.value)
+        (tables[baseline],) = (f.value for f in app.dataframe if "Only baseline correct" in f.value)
     one, other = (tables[run_id].iloc[0] for run_id in pair)
     assert one["Accuracy"] == -other["Accuracy"]
-    assert one["Only this"] == other["Only baseline"]
+    assert one["Only run correct"] == other["Only baseline correct"]
     assert one["p"] == other["p"]
     accuracies = [
         runs[n].results.splits["test"].accuracy for n in ("le2019-deep", "le2019-shallow")
