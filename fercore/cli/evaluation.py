@@ -16,6 +16,7 @@ from fercore.cli._options import (
     print_evaluations,
     print_json,
     print_table,
+    recorded_command,
 )
 from fercore.config.run import Average
 from fercore.data.splits import Splits
@@ -159,7 +160,7 @@ def ensemble(
         name=name or default_name,
         title=title or default_title,
         tta="ten_view" if tta else "none",
-        command=called_command(),
+        command=recorded_command(),
         average=mean,
         network=not obstacle,
         candidates=candidates,

@@ -172,7 +172,7 @@ def test_the_camera_s_face_is_followed_and_a_network_is_swapped(page, address):
     assert "happy" in faces(page)[0]
 
     # And back, from a page with a switch for the camera.
-    page.get_by_role("link", name="Live", exact=True).first.click()
+    page.get_by_role("link", name="Webcam", exact=True).first.click()
     expect(page.locator("h1")).to_have_text("Live")
     page.frame_locator("iframe").first.get_by_role("button", name="START").click(timeout=30_000)
     page.wait_for_selector("section.live-face", timeout=60_000)
@@ -201,7 +201,7 @@ def test_viewers_come_and_go_without_troubling_one_another(page, window, address
     # Another page while the camera runs, and back: it is off, and can be started again.
     page.get_by_role("link", name="Runs", exact=True).first.click()
     expect(page.locator("h1")).to_have_text("Runs")
-    page.get_by_role("link", name="Live", exact=True).first.click()
+    page.get_by_role("link", name="Webcam", exact=True).first.click()
     expect(page.locator("h1")).to_have_text("Live")
     page.frame_locator("iframe").first.get_by_role("button", name="START").click(timeout=30_000)
     page.wait_for_selector("section.live-face", timeout=60_000)

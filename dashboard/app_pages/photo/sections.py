@@ -23,7 +23,7 @@ from dashboard.app_pages.photo.saliency import (
 )
 from dashboard.app_pages.photo.uploads import Listing, UploadedPhoto
 from dashboard.app_pages.photo.view import View
-from dashboard.charts.data_urls import jpeg_address, png_address
+from dashboard.charts.data_urls import jpeg_data_url, png_data_url
 from dashboard.components import (
     column_formats,
     export_menu,
@@ -337,7 +337,7 @@ def _store_picture(photo: UploadedPhoto, image: NDArray[np.uint8]) -> None:
     scale = max(1.0, max(height, width) / _PICTURE_SIDE)
     size = (max(1, round(width / scale)), max(1, round(height / scale)))
     reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    address = jpeg_address(np.asarray(reduced), quality=88)
+    address = jpeg_data_url(np.asarray(reduced), quality=88)
     pictures[photo.digest] = Picture(address, width, height)
     drop_oldest(pictures, _MAX_PICTURES)
 
@@ -404,7 +404,7 @@ def _face_card(number: int, prediction: Prediction, view: View) -> str:
     if view.explained:
         pictures.append((heatmap(prediction, view), "saliency map"))
     figures = "".join(
-        f'<figure style="margin:0"><img src="{png_address(picture)}" alt="{alt}" '
+        f'<figure style="margin:0"><img src="{png_data_url(picture)}" alt="{alt}" '
         'style="width:104px;aspect-ratio:1;image-rendering:pixelated;border-radius:.4rem;'
         f'display:block"><figcaption style="font-size:.72rem;opacity:.65">{alt}</figcaption>'
         "</figure>"

@@ -15,7 +15,7 @@ from fercore.inference.onnx_session import OnnxNetwork
 from fercore.runs.reader import Run, read_run
 from tests.tiny import make_splits
 
-COMMITTED = Path(__file__).parents[2] / "runs"
+COMMITTED = Path(__file__).parents[3] / "runs"
 ONE = "facet-tiny-s0-20261121T151906"
 OTHER = "katkar2021-model2-original-s0-20261121T024609"
 
