@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import GREY, figure_of, kept
-from dashboard.charts.theme import Mode, faded, heat
+from dashboard.charts.base import GREY, cached_figure, empty_figure
+from dashboard.charts.theme import Mode, heat, with_alpha
 
 Value = float | str | None
 _MAX_LABELS = 8
@@ -28,7 +28,7 @@ class Axis:
     values: tuple[Value, ...]
 
 
-@kept
+@cached_figure
 def parallel_coordinates(
     run_ids: Sequence[str],
     labels: Mapping[str, str],
@@ -45,7 +45,9 @@ def parallel_coordinates(
         selected: run ids.
         mode: gives the colours.
     """
-    figure = figure_of(height=430, hovermode="closest", margin={"l": 40, "r": 40, "t": 40, "b": 24})
+    figure = empty_figure(
+        height=430, hovermode="closest", margin={"l": 40, "r": 40, "t": 40, "b": 24}
+    )
     places = [positions(axis.values) for axis in axes]
     for index, (axis, own) in enumerate(zip(axes, places, strict=True)):
         _add_axis(figure, index, axis, own)
@@ -63,7 +65,7 @@ def parallel_coordinates(
             mode="lines+markers",
             connectgaps=False,
             line={
-                "color": faded(color, 0.35) if faint else color,
+                "color": with_alpha(color, 0.35) if faint else color,
                 "width": 3 if is_selected else 1.4,
             },
             marker={

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import GREY, figure_of, kept
+from dashboard.charts.base import GREY, cached_figure, empty_figure
 from fercore.metrics.ranking import ClassCurves
 
 _LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
 
 
-@kept
+@cached_figure
 def precision_recall(curves: Mapping[str, ClassCurves], colors: Mapping[str, str]) -> go.Figure:
     """Draw the precision-recall curve of each class; the legend gives average precisions.
 
@@ -33,7 +33,7 @@ def precision_recall(curves: Mapping[str, ClassCurves], colors: Mapping[str, str
     return figure
 
 
-@kept
+@cached_figure
 def roc(curves: Mapping[str, ClassCurves], colors: Mapping[str, str]) -> go.Figure:
     """Draw the ROC curve of each class against all others; the legend gives the areas.
 
@@ -67,7 +67,7 @@ def roc(curves: Mapping[str, ClassCurves], colors: Mapping[str, str]) -> go.Figu
 
 
 def _empty() -> go.Figure:
-    return figure_of(
+    return empty_figure(
         height=400,
         hovermode="closest",
         showlegend=True,

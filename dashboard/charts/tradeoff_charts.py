@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.charts.base import GREY, figure_of, kept
+from dashboard.charts.base import GREY, cached_figure, empty_figure
 from dashboard.charts.theme import RUN_COLORS, Mode
 
 
@@ -35,7 +35,7 @@ class TradeOffPoint:
     is_labelled: bool = False
 
 
-@kept
+@cached_figure
 def trade_off(points: Sequence[TradeOffPoint], title: str, mode: Mode) -> go.Figure:
     """Draw accuracy against a cost; a dashed line joins the points of the Pareto front.
 
@@ -44,7 +44,7 @@ def trade_off(points: Sequence[TradeOffPoint], title: str, mode: Mode) -> go.Fig
         title: of the cost, with its unit.
         mode: gives the colours.
     """
-    figure = figure_of(
+    figure = empty_figure(
         height=420,
         hovermode="closest",
         showlegend=True,

@@ -15,13 +15,13 @@ from fercore.runs.reader import Run
 
 
 def show(runs: Sequence[Run]) -> None:
-    """Show the trainings in progress; a new or changed run redraws the page."""
-    known, just_read = _stamp(runs), [runs]
+    """Draw the running trainings; a new run, or a new state of one, redraws the page."""
+    states, just_read = _states(runs), [runs]
 
     @st.fragment(run_every=training_curves.REFRESH_SECONDS)
     def watch() -> None:
         runs = just_read.pop() if just_read else run_cache.refreshed_runs()
-        if _stamp(runs) != known:
+        if _states(runs) != states:
             st.rerun()
         for run in runs:
             if run.is_active:
@@ -30,8 +30,8 @@ def show(runs: Sequence[Run]) -> None:
     watch()
 
 
-def _stamp(runs: Sequence[Run]) -> list[tuple[str, str]]:
-    # What, if it changes, changes the table.
+def _states(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Return what changes when the table has to be drawn again."""
     return [(run.id, run.state) for run in runs]
 
 

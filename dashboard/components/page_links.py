@@ -1,4 +1,4 @@
-"""The scripts of the pages, for links between them."""
+"""The scripts of the pages, for `st.page_link` and `st.switch_page`."""
 
 OVERVIEW_PAGE = "app_pages/overview/overview.py"
 RUNS_PAGE = "app_pages/runs/runs.py"

@@ -55,7 +55,7 @@ def evaluate(
 
     Example: fercore evaluate RUN --dataset ckplus
     """
-    from fercore.inference.ensemble import build_ensemble_onnx
+    from fercore.inference.ensemble_graph import build_ensemble_onnx
     from fercore.inference.onnx_session import OnnxNetwork
     from fercore.inference.run_evaluation import evaluate_on_dataset, parse_dataset_split
 
@@ -137,8 +137,45 @@ def ensemble(
     from fercore.inference.ensemble import combine, why_no_network
 
     root = runs_root(runs)
-    found = [find_run(root, member) for member in members or []]
-    if dataset is not None and (select is None or found):
+    named = [find_run(root, member) for member in members or []]
+    _check_ensemble_request(named, select, dataset, tta=tta, no_network=no_network)
+    first = named[0].config if named else None
+    splits = load_dataset(first.dataset if first else dataset or "fer2013", data_root(data))
+    combined, candidates = named, None
+    if select is not None:
+        combined, candidates, split_title = _select(root, named, splits, select, mean)
+        default_name = "ensemble-selected"
+        default_title = f"Ensemble of {len(combined)} networks, chosen on {split_title}"
+    else:
+        default_name, default_title = _default_names(named)
+    if tta:
+        default_title += ", ten views"
+    obstacle = "--no-network" if no_network else "" if tta else why_no_network(combined)
+    if obstacle:
+        typer.echo(f"note: from stored predictions, without a model.onnx of its own ({obstacle})")
+    path = combine(
+        combined,
+        splits,
+        root,
+        name=name or default_name,
+        title=title or default_title,
+        tta="ten_view" if tta else "none",
+        command=recorded_command(),
+        average=mean,
+        network=not obstacle,
+        candidates=candidates,
+    )
+    results = find_run(root, path.name).results
+    assert results is not None
+    typer.echo(f"{path.name}:")
+    print_evaluations(results)
+
+
+def _check_ensemble_request(
+    named: Sequence[Run], select: int | None, dataset: str | None, *, tta: bool, no_network: bool
+) -> None:
+    """Refuse options that contradict each other, too few runs and runs that cannot be used."""
+    if dataset is not None and (select is None or named):
         raise UserError("--dataset belongs to --select without runs; runs name their own dataset")
     if tta and (select is not None or no_network):
         other = "--select" if select is not None else "--no-network"
@@ -146,44 +183,22 @@ def ensemble(
             f"received --tta with {other}, which works on stored predictions; make the ten views "
             "of each run first: fercore ensemble RUN --tta"
         )
-    if select is None and len(found) < 2 and not (found and tta):
-        count = "one run" if found else "no run"
+    if select is None and len(named) < 2 and not (named and tta):
+        count = "one run" if named else "no run"
         raise UserError(f"received {count}, expected two or more, or --tta with one, or --select")
-    if found and found[0].config is None:
-        raise UserError(f"{found[0].id} cannot be read: {found[0].problem}")
+    if named and named[0].config is None:
+        raise UserError(f"{named[0].id} cannot be read: {named[0].problem}")
     if tta:
-        for own in found:
-            require_network(own)
-    first = found[0].config if found else None
-    splits = load_dataset(first.dataset if first else dataset or "fer2013", data_root(data))
-    words = f"mean of {len(found)} networks" if len(found) > 1 or first is None else first.title
-    default = f"ensemble-of-{len(found)}"
-    if first and len(found) == 1:
-        default = f"{first.name}-tta"
-    candidates = None
-    if select is not None:
-        found, candidates, split_title = _select(root, found, splits, select, mean)
-        words = f"Ensemble of {len(found)} networks, chosen on {split_title}"
-        default = "ensemble-selected"
-    obstacle = "--no-network" if no_network else "" if tta else why_no_network(found)
-    if obstacle:
-        typer.echo(f"note: from stored predictions, without a model.onnx of its own ({obstacle})")
-    path = combine(
-        found,
-        splits,
-        root,
-        name=name or default,
-        title=title or (f"{words}, ten views" if tta else words),
-        tta="ten_view" if tta else "none",
-        command=recorded_command(),
-        average=mean,
-        network=not obstacle,
-        candidates=candidates,
-    )
-    made = find_run(root, path.name).results
-    assert made is not None
-    typer.echo(f"{path.name}:")
-    print_evaluations(made)
+        for run in named:
+            require_network(run)
+
+
+def _default_names(named: Sequence[Run]) -> tuple[str, str]:
+    """Return the default name and title of a run that combines these ones."""
+    first = named[0].config
+    if len(named) == 1 and first:
+        return f"{first.name}-tta", first.title
+    return f"ensemble-of-{len(named)}", f"mean of {len(named)} networks"
 
 
 def _select(

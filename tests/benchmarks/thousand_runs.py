@@ -57,6 +57,7 @@ VIEWS: dict[str, tuple[str, dict[str, str | list[str]]]] = {
     "Compare": ("compare", {}),
     "Compare, bands": ("compare", {"bands": "1"}),
     "Confusion": ("confusion", {}),
+    "Overview": ("overview", {}),
     "Papers": ("papers", {}),
     "Papers, one system": ("papers", {"system": "le2019"}),
     "Papers, goals and ablations": ("papers", {"system": "ours"}),
@@ -133,7 +134,7 @@ def playing_camera() -> Callable[..., Any]:
 
     def streamer(**options: Any) -> Any:
         while frames:
-            options["sink_video_track"].change(frames.pop())
+            options["sink_video_track"].transform(frames.pop())
         return SimpleNamespace(state=SimpleNamespace(playing=True))
 
     return streamer
@@ -175,7 +176,7 @@ def rerun_seconds(
     st.fragment = timed  # type: ignore[assignment]
     try:
         app = AppTest.from_file(str(ROOT / "dashboard" / "navigation.py"), default_timeout=600)
-        if page != "runs":
+        if page != "overview":
             app.switch_page(f"app_pages/{page}/{page}.py")
         for key, value in query.items():
             app.query_params[key] = value
@@ -200,7 +201,7 @@ def script_seconds(page: str, picked: list[str], rounds: int) -> list[float]:
     times = []
     for _ in range(rounds + 1):
         app = AppTest.from_file(str(ROOT / "dashboard" / "navigation.py"), default_timeout=120)
-        if page != "runs":
+        if page != "overview":
             app.switch_page(f"app_pages/{page}/{page}.py")
             app.query_params["runs"] = picked
         began = time.perf_counter()
@@ -225,7 +226,7 @@ def first_seconds(root: Path, picked: list[str], rounds: int) -> dict[str, list[
                 with browser.server(root, port=port) as address:
                     page = context.new_page()
                     began = time.perf_counter()
-                    page.goto(f"{address}/{name}?{query}" if name != "runs" else address)
+                    page.goto(f"{address}/{name}?{query}" if name != "overview" else address)
                     page.wait_for_selector(DRAWN[name], timeout=60_000)
                     times[name].append(time.perf_counter() - began)
                     page.close()

@@ -51,7 +51,12 @@ def pages(root: Path) -> dict[str, str]:
     runs = list_runs(root)
     done = [run for run in runs if run.state == "finished" and not run.environment.synthetic]
     picked = "&".join(f"runs={run.id}" for run in done[:4])
-    found = {"runs": "/", "compare": f"/compare?{picked}", "compare-empty": "/compare"}
+    found = {
+        "overview": "/",
+        "runs": "/runs",
+        "compare": f"/compare?{picked}",
+        "compare-empty": "/compare",
+    }
     found["papers"] = "/papers"
     found["confusion"] = f"/confusion?{picked}&true=fear&said=sad"
     found["data"] = "/data"

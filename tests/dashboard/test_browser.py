@@ -128,7 +128,8 @@ def test_every_page_at_every_width(chromium, address, root, running, width, heig
     )
     pair = f"runs={run_id(root, 'le2019-deep')}&runs={run_id(root, 'le2019-shallow')}"
     pages = {
-        "/": "Runs",
+        "/": "Which network",
+        "/runs": "Runs",
         "/compare": "Compare",
         f"/compare?{pair}": "Compare",
         "/confusion": "Confusion",
@@ -136,10 +137,10 @@ def test_every_page_at_every_width(chromium, address, root, running, width, heig
         f"/run?run={run_id(root, 'katkar2021-model1-original')}": "Katkar 2021",
         f"/run?run={running.path.name}": "Khopkar 2021",
         "/run?run=holiday-pictures": "holiday-pictures",
-        "/papers": "Papers",
-        "/data": "Data",
+        "/papers": "Paper reproductions",
+        "/data": "Datasets",
         "/augmentation?rotation=10": "Augmentation",
-        "/papers?system=rath2021": "Papers",
+        "/papers?system=rath2021": "Paper reproductions",
         "/photo": "Photo",
         "/live": "Live",
         "/run?run=gone": "Khopkar 2021",
@@ -154,18 +155,18 @@ def test_every_page_at_every_width(chromium, address, root, running, width, heig
 
 
 def test_from_runs_to_a_link_that_opens_fresh(visitor, chromium, address, root):
-    page = visitor.open("/")
+    page = visitor.open("/runs")
     expect(page.get_by_role("button", name="Compare selected")).to_be_disabled()
     # Newest first: the running run, Le's deep network, a broken run, Le's shallow network.
     tick(page, 1, 3)
     page.get_by_role("button", name="Compare selected (2)").click()
     expect(page.locator("h1")).to_have_text("Compare")
     pair = [run_id(root, "le2019-deep"), run_id(root, "le2019-shallow")]
-    expect(page.get_by_text("Figures on PrivateTest", exact=True)).to_be_visible()
+    expect(page.get_by_text("Test metrics (PrivateTest)", exact=True)).to_be_visible()
     # Quick: the second click cuts the run of the first short.
     page.get_by_role("radio", name="PublicTest").click()
     page.get_by_role("radio", name="Time").click()
-    expect(page.get_by_text("Figures on PublicTest", exact=True)).to_be_visible()
+    expect(page.get_by_text("Test metrics (PublicTest)", exact=True)).to_be_visible()
     browser.settle(page)
     link = page.url
     assert parse_qs(urlsplit(link).query) == {
@@ -176,7 +177,7 @@ def test_from_runs_to_a_link_that_opens_fresh(visitor, chromium, address, root):
 
     other = Visitor(chromium, address)
     fresh = other.open(link.removeprefix(address))
-    expect(fresh.get_by_text("Figures on PublicTest", exact=True)).to_be_visible()
+    expect(fresh.get_by_text("Test metrics (PublicTest)", exact=True)).to_be_visible()
     expect(fresh.get_by_role("radio", name="Time")).to_be_checked()
     expect(fresh.locator('[data-testid="stPlotlyChart"]')).to_have_count(5)
     chosen = '[data-testid="stMultiSelect"]'
@@ -185,19 +186,19 @@ def test_from_runs_to_a_link_that_opens_fresh(visitor, chromium, address, root):
 
 
 def test_ticks_outlive_a_visit_to_another_page(visitor, root):
-    page = visitor.open("/")
+    page = visitor.open("/runs")
     tick(page, 1, 3)
     page.get_by_role("button", name="Compare selected (2)").click()
     expect(page.locator("h1")).to_have_text("Compare")
     page.get_by_role("link", name="Runs").first.click()
     expect(page.get_by_role("button", name="Compare selected (2)")).to_be_enabled()
     page.get_by_role("link", name="Compare").first.click()
-    expect(page.get_by_text("Figures on PrivateTest", exact=True)).to_be_visible()
+    expect(page.get_by_text("Test metrics (PrivateTest)", exact=True)).to_be_visible()
     assert run_id(root, "le2019-deep") in page.url
 
 
 def test_ticks_are_in_the_address_and_go_back(visitor, chromium, address, root):
-    page = visitor.open("/")
+    page = visitor.open("/runs")
     tick(page, 1)
     expect(page).to_have_url(re.compile("runs=le2019-deep"))
     tick(page, 3)
@@ -214,7 +215,7 @@ def test_ticks_are_in_the_address_and_go_back(visitor, chromium, address, root):
 
 
 def test_open_a_run_by_its_row(visitor):
-    page = visitor.open("/")
+    page = visitor.open("/runs")
     tick(page, 1)
     page.get_by_role("button", name="Open run").click()
     expect(page.locator("h1")).to_have_text("Le 2019, Deep CNN")
@@ -222,7 +223,7 @@ def test_open_a_run_by_its_row(visitor):
 
 
 def test_open_a_run_by_its_button(visitor):
-    page = visitor.open("/")
+    page = visitor.open("/runs")
     table = page.locator('[data-testid="stDataFrameResizable"]').first
     # Behind the tick and the name of the fourth run, Le's shallow network.
     table.click(position={"x": 33 + 236 + 22, "y": 33 * 4.5})
@@ -242,7 +243,7 @@ def test_running_run_grows_without_a_reload(visitor, running):
 
 
 def test_runs_page_follows_a_run_to_its_end(visitor, running, root):
-    page = visitor.open("/")
+    page = visitor.open("/runs")
     born = page.evaluate("performance.timeOrigin")
     tick(page, 1, 3)
     expect(page.get_by_role("button", name="Compare selected (2)")).to_be_enabled()
@@ -253,7 +254,7 @@ def test_runs_page_follows_a_run_to_its_end(visitor, running, root):
     another.set_status(state="interrupted")
     running.set_status(state="interrupted")
     expect(page.locator('[data-testid="stProgress"]')).to_have_count(0, timeout=10_000)
-    expect(page.get_by_text("nothing trains")).to_be_visible()
+    expect(page.get_by_text("No training in progress")).to_be_visible()
     assert page.evaluate("performance.timeOrigin") == born
 
 
@@ -285,7 +286,7 @@ def faces(page: Page) -> list[str]:
 
 def test_the_whole_story(visitor, chromium, address, root):
     """Sort, pick two runs, set a baseline, click a cell, see its faces, share the view."""
-    page = visitor.open("/")
+    page = visitor.open("/runs")
     choose(page, "Sort by", "Accuracy")
     # The best first: Le's deep network, Katkar's runs below it are of fewer classes.
     tick(page, 0, 1)
@@ -295,8 +296,8 @@ def test_the_whole_story(visitor, chromium, address, root):
     choose(page, "Baseline", "le2019-shallow · s0")
     expect(page).to_have_url(re.compile("baseline=le2019-shallow"))
 
-    page.get_by_role("link", name="Confusion matrices and faces").click()
-    expect(page.locator("h1")).to_have_text("Confusion")
+    page.get_by_role("link", name="Confusion matrices and samples").click()
+    expect(page.locator("h1")).to_have_text("Confusion matrix")
     browser.settle(page)
     click_cell(page, 1, "fear", "sad")
     expect(page).to_have_url(re.compile("true=fear"))
@@ -327,7 +328,7 @@ def test_the_whole_story(visitor, chromium, address, root):
 def test_a_note_that_was_changed_meanwhile_is_shown_and_not_replaced(visitor, root):
     plan = make_runs.Plan("noted", "A run that two people note", done=2, hours_ago=0.01)
     path = make_runs.completed(root, plan, "interrupted", "stopped")
-    page = visitor.open("/?q=two+people+note")
+    page = visitor.open("/runs?q=two+people+note")
     tick(page, 0)
     page.get_by_role("button", name="Edit").click()
     page.get_by_role("button", name="Note and tags").click()
@@ -349,7 +350,7 @@ def test_a_note_that_was_changed_meanwhile_is_shown_and_not_replaced(visitor, ro
 def test_a_run_is_tagged_deleted_and_brought_back(visitor, root):
     plan = make_runs.Plan("passing-by", "A run that comes and goes", done=2, hours_ago=0.01)
     path = make_runs.completed(root, plan, "interrupted", "stopped")
-    page = visitor.open("/?q=comes+and+goes")
+    page = visitor.open("/runs?q=comes+and+goes")
     tick(page, 0)
     page.get_by_role("button", name="Edit").click()
     page.get_by_role("button", name="Note and tags").click()
@@ -361,7 +362,7 @@ def test_a_run_is_tagged_deleted_and_brought_back(visitor, root):
     assert read_run(path).notes.tags == ("ablation", "throwaway")
     assert read_run(path).notes.text == "never trust this one"
 
-    page = visitor.open("/?q=throwaway")
+    page = visitor.open("/runs?q=throwaway")
     tick(page, 0)
     page.get_by_role("button", name="Edit").click()
     page.get_by_role("button", name="Delete").click()
@@ -381,7 +382,7 @@ def test_a_run_is_tagged_deleted_and_brought_back(visitor, root):
     ],
 )
 def test_the_table_of_runs_can_be_downloaded(visitor, button, end, says):
-    page = visitor.open("/")
+    page = visitor.open("/runs")
     page.get_by_role("button", name="Export").click()
     with page.expect_download() as found:
         page.get_by_role("button", name=button).click()
@@ -408,7 +409,7 @@ def test_a_comparison_becomes_a_file_that_opens_without_a_server(visitor, chromi
     # A forest, two curves, two matrices, the recalls, accuracy against parameters.
     expect(report.locator(".plotly-graph-div .main-svg").first).to_be_visible()
     assert report.locator(".plotly-graph-div").count() == 7
-    assert "Only baseline" in report.content()
+    assert "Only baseline correct" in report.content()
     context.close()
     assert troubles == []
 

@@ -1,4 +1,4 @@
-"""Runs that a training begins with or learns from, and that have seen what it tests on."""
+"""Test that initial weights and teachers that have seen the test data are refused."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +13,7 @@ from dashboard.tables import run_tables
 from fercore.cli import app
 from fercore.config.experiment import ExperimentConfig
 from fercore.data import store
-from fercore.data.inspection import find_copies
+from fercore.data.quality import find_copies
 from fercore.data.registry import load_dataset
 from fercore.data.splitting import split_dataset
 from fercore.errors import UserError

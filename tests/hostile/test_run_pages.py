@@ -1,4 +1,4 @@
-"""Pages and commands survive any run folder, and say in one line what is damaged."""
+"""Test that pages and commands work with any run folder, and report damage in one line."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def open_page(name: str, **query: str | list[str]) -> AppTest:
     app = AppTest.from_file(APP, default_timeout=60)
-    if name != "runs":
+    if name != "overview":
         app.switch_page(f"app_pages/{name}/{name}.py")
     for key, value in query.items():
         app.query_params[key] = value

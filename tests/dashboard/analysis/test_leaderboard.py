@@ -14,7 +14,7 @@ from fercore.runs.listing import list_runs
 from fercore.runs.predictions import Predictions
 from fercore.runs.reader import Run
 
-RUNS = Path(__file__).parents[2] / "runs"
+RUNS = Path(__file__).parents[3] / "runs"
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from dashboard.tables import hyper_parameters
 from fercore.runs.listing import list_runs
 from fercore.runs.reader import Run
 
-RUNS = Path(__file__).parents[2] / "runs"
+RUNS = Path(__file__).parents[3] / "runs"
 
 
 @pytest.fixture(scope="module")

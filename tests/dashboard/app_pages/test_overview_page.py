@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.analysis import leaderboard
 from fercore.runs.listing import list_runs
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 APP = str(ROOT / "dashboard" / "navigation.py")
 
 
