@@ -115,11 +115,11 @@ def goal_jobs(
             if run.onnx_path is None and run.best_path.is_file():
                 jobs.append(QueuedJob("goals", ("export", run.id), members=(run,)))
     for goal in requested:
-        if goal.views == "one":
+        if goal.tta == "none":
             continue
         for name in goal.experiments:
             for seed, run in goals.runs_of(name, runs).items():
-                if not goals.combination_of([run], goal.views, runs):
+                if not goals.combination_of([run], goal.tta, runs):
                     words = ("ensemble", run.id, "--tta", "--name", f"{name}-s{seed}-tta")
                     if words not in (job.words for job in jobs):
                         jobs.append(QueuedJob("goals", words, members=(run,)))
@@ -239,7 +239,7 @@ def teacher_obstacle(
     if absent_runs := goals.absent_teachers(config.name, root):
         return f"its teachers {', '.join(absent_runs)} have no network in {root}"
     pending = {other.job.config.name for other in jobs if other.job}
-    needs_onnx = config.distillation.asked == "once"
+    needs_onnx = config.distillation.mode == "precomputed"
     for name in config.distillation.teachers:
         if name in pending:
             return f"its teacher {name} is not trained yet"

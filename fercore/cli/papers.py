@@ -160,7 +160,7 @@ def make_job(experiment: str, seed: int, fold: int) -> TrainingJob:
 
 
 def _cells(comparison: Comparison) -> tuple[str, ...]:
-    row, paper, honest = comparison.row, comparison.paper, comparison.honest
+    row, paper, honest = comparison.row, comparison.paper, comparison.leak_free
     difference, bounds = comparison.difference, comparison.difference_interval
     interval = DASH
     if paper and paper.low is not None and paper.high is not None:
@@ -203,7 +203,7 @@ def _as_json(comparison: Comparison) -> dict[str, Any]:
     return {
         **comparison.row.model_dump(),
         "ours": fields(comparison.paper),
-        "ours_honest": fields(comparison.honest),
+        "ours_honest": fields(comparison.leak_free),
         "difference": comparison.difference,
         "difference_interval": comparison.difference_interval,
         "status": comparison.status,

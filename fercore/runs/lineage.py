@@ -32,5 +32,5 @@ def iter_ancestors(root: Path, run: Run) -> Iterator[tuple[str, Run | None]]:
             waiting += [(own, None) for own in found.config.combined.members]
         if found and found.experiment:
             waiting += [(own, None) for own in found.experiment.distillation.teachers]
-            if found.experiment.start_from:
-                waiting.append((found.experiment.start_from, None))
+            if found.experiment.init_from:
+                waiting.append((found.experiment.init_from, None))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fercore import machine
 from fercore.data.splits import Splits
 from fercore.runs import locks
-from fercore.runs.schema import Ancestor, Environment, Session
+from fercore.runs.schema import FORMAT_VERSION, Ancestor, Environment, Session
 
 if TYPE_CHECKING:
     from fercore.evaluation.protocol import Protocol
@@ -68,7 +68,8 @@ def add_session(known: Environment | None, here: Environment, first_epoch: int) 
     kept = tuple(own for own in before if own.first_epoch < first_epoch)
     sessions = (*kept, _session(here, first_epoch, host=locks.HOST))
     if known and kept:
-        return known.model_copy(update={"sessions": sessions})
+        changes = {"sessions": sessions, "format_version": FORMAT_VERSION}
+        return known.model_copy(update=changes)
     command = known.command if known else here.command
     return here.model_copy(update={"sessions": sessions, "command": command})
 

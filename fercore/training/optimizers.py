@@ -18,8 +18,8 @@ def build_optimizer(config: OptimizerConfig) -> keras.optimizers.Optimizer:
         settings["adam_weight_decay"] = config.weight_decay
     if config.clip_norm:
         settings["clipnorm"] = config.clip_norm
-    if config.average:
-        settings |= {"use_ema": True, "ema_momentum": config.average}
+    if config.ema_momentum:
+        settings |= {"use_ema": True, "ema_momentum": config.ema_momentum}
     if config.name == "sgd":
         settings |= {"momentum": config.momentum, "nesterov": config.nesterov}
     optimizer = _OPTIMIZERS[config.name](**settings)

@@ -121,7 +121,7 @@ class ModelBuilder:
         self._initial = None if resume else resolve_initial_run(root, config, splits)
         self._teachers = resolve_teachers(root, config, splits)
         self._teacher_probabilities: NDArray[np.float32] | None = None
-        if self._teachers and config.distillation.asked == "once":
+        if self._teachers and config.distillation.mode == "precomputed":
             run.set_status(phase="predicting with the teachers", epochs=config.epochs)
             on_progress(Progress("predicting with the teachers"))
             self._precompute_teachers()

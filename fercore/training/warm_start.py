@@ -19,7 +19,7 @@ def resolve_initial_run(root: Path, config: ExperimentConfig, splits: Splits) ->
 
     Args:
         root: folder of the runs.
-        config: config of the training; its `start_from` names the run.
+        config: config of the training; its `init_from` names the run.
         splits: the dataset of the training.
 
     Raises:
@@ -27,11 +27,11 @@ def resolve_initial_run(root: Path, config: ExperimentConfig, splits: Splits) ->
             checkpoint, or have another network or image size. The run, or one of its ancestors,
             may have seen the test images of this training.
     """
-    if config.start_from is None:
+    if config.init_from is None:
         return None
-    run = find_run(root, config.start_from)
+    run = find_run(root, config.init_from)
     if problem := next(_find_initial_run_problems(root, run, config, splits), ""):
-        raise UserError(f"received start_from = {run.id}, {problem}")
+        raise UserError(f"received init_from = {run.id}, {problem}")
     return run
 
 
@@ -52,7 +52,7 @@ def resolve_teachers(root: Path, config: ExperimentConfig, splits: Splits) -> tu
             predictions, or have other outputs. The run, or one of its ancestors, may have been
             trained on other samples.
     """
-    once = config.distillation.asked == "once"
+    once = config.distillation.mode == "precomputed"
     teachers = {
         run.id: run
         for name in config.distillation.teachers
@@ -125,7 +125,7 @@ def _find_teacher_problems(
     root: Path, run: Run, config: ExperimentConfig, splits: Splits
 ) -> Iterator[str]:
     yield from _find_unfinished(run)
-    once = config.distillation.asked == "once"
+    once = config.distillation.mode == "precomputed"
     if not _can_teach(run, once):
         yield f"which lacks {_missing_files([run], once)}"
     teacher = run.experiment
@@ -136,14 +136,14 @@ def _find_teacher_problems(
     if tuple(run.results.class_names) != splits.class_names or teacher.image != config.image:
         yield f"which has other images or classes than {config.name}"
     yield from _find_size_mismatch(run, config, splits)
-    if config.protocol.honest and teacher.dataset != config.dataset:
+    if config.protocol.leak_free and teacher.dataset != config.dataset:
         yield _SAW_TEST_IMAGES
     yield from _find_leaks(root, run, config, splits)
 
 
 def _find_leaks(root: Path, run: Run, config: ExperimentConfig, splits: Splits) -> Iterator[str]:
     """Yield how a run or one of its ancestors may have seen the images of a leak-free test."""
-    if not config.protocol.honest:
+    if not config.protocol.leak_free:
         return
     # A derived dataset holds the images of its source, in the same splits.
     tested_dataset = splits.source.name if splits.source else config.dataset
@@ -196,7 +196,7 @@ def _missing_files(runs: Sequence[Run], once: bool) -> str:
     if once:
         return f"its model.onnx; {how_to_recreate(runs[-1])}"
     if any(run.onnx_path for run in runs):
-        return 'its checkpoint; use its model.onnx instead: distillation.asked = "once"'
+        return 'its checkpoint; use its model.onnx instead: distillation.mode = "precomputed"'
     return _missing_checkpoint(runs[-1])
 
 
@@ -209,5 +209,5 @@ def _missing_checkpoint(run: Run) -> str:
 
 _SAW_TEST_IMAGES = (
     "which was trained on other samples and may have seen the test images; expected the same "
-    "dataset and protocol, or protocol.honest = false"
+    "dataset and protocol, or protocol.leak_free = false"
 )

@@ -18,6 +18,7 @@ from fercore.runs.listing import list_runs
 from fercore.runs.locks import HOST
 from fercore.runs.reader import Run, read_run
 from fercore.runs.writer import RunWriter
+from tests.format_1 import downgrade_run
 from tests.tiny import Told
 
 CALL = "from fercore.cli import main; main()"
@@ -284,6 +285,35 @@ def test_only_one_of_two_simultaneous_resumptions_trains(tmp_path):
     assert trained.state == "finished"
     assert trained.environment.command == f"fercore train {run.path / 'config.json'}"
     assert [session.first_epoch for session in trained.environment.sessions] == [1]
+
+
+@pytest.mark.keras
+def test_a_run_of_format_1_is_resumed_by_the_command(fercore, tmp_path):
+    writer = RunWriter.create(tmp_path / "runs", load_config("synthetic-quick", {"epochs": 1}))
+    writer.release()
+    present = (writer.path / "config.json").read_bytes()
+    downgrade_run(writer.path)
+    assert (writer.path / "config.json").read_bytes() != present
+    status, _, err = fercore("train", "--resume", writer.path.name)
+    assert status == 0, err
+    run = read_run(writer.path)
+    assert (run.state, run.completed) == ("finished", True)
+    assert (writer.path / "config.json").read_bytes() == present
+    assert check_run(writer.path) == []
+
+
+def test_old_options_train_and_name_the_present_ones(fercore):
+    status, _, err = fercore(
+        *("train", "synthetic-quick", "--start-from", "R", "--distillation.asked", "once"),
+        *("--protocol.honest", "false"),
+    )
+    assert status == 2
+    assert err.splitlines()[:3] == [
+        "note: --start-from is now --init-from",
+        "note: --distillation.asked once is now --distillation.mode precomputed",
+        "note: --protocol.honest is now --protocol.leak-free",
+    ]
+    assert "R" in err.splitlines()[3]
 
 
 def test_a_finished_run_of_a_clone_has_all_its_epochs(fercore):

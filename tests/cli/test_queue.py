@@ -53,7 +53,7 @@ def combined(run: Run, *members: Run) -> Run:
         title="Together",
         dataset="tiny",
         model="mean of networks",
-        combined=Combination(members=tuple(member.id for member in members), views="ten"),
+        combined=Combination(members=tuple(member.id for member in members), tta="ten_view"),
     )
     return Run(Path(f"together-{members[0].id}"), "finished", config, results=run.results)
 
@@ -140,7 +140,7 @@ def test_exports_and_combinations_follow_when_their_members_exist(tmp_path):
     assert selection.words[:-4] == ("ensemble", *(run.id for run in views))
     assert selection.words[-4:] == ("--select", "6", "--name", "goal-ensemble")
     assert find_obstacle(selection, [selection], everything, tmp_path, tmp_path) == ""
-    shape = {"views": "one", "selected_on": "validation", "candidates": len(views)}
+    shape = {"tta": "none", "selected_on": "validation", "candidates": len(views)}
     done = combined(views[0], *views[:3])
     config = done.config.model_copy(
         update={

@@ -22,13 +22,13 @@ def told(name: str, seed: int, right: int, chosen: int) -> Told:
     return Told(load_config(name, {"seed": seed}), right, chosen=chosen)
 
 
-def combined(members: list[Told], like: Told, views: str = "ten", **how: object) -> Run:
+def combined(members: list[Told], like: Told, tta: str = "ten_view", **how: object) -> Run:
     config = CombinedConfig(
         name="together",
         title="Together",
         dataset="tiny",
         model="mean of networks",
-        combined=Combination(members=tuple(run.id for run in members), views=views, **how),
+        combined=Combination(members=tuple(run.id for run in members), tta=tta, **how),
     )
     path = Path(f"together-{'-'.join(run.id for run in members)}")
     return Run(path, "finished", config, results=like.results)
@@ -113,7 +113,7 @@ def test_views_and_ensembles_are_looked_for_among_the_combined_runs():
     assert standing("views", [*base, *viewed]).status == "reached"
     # Of another mean, or about one view, it is another run.
     others = [combined([run], like=better, average="geometric") for run in base]
-    others += [combined([run], like=better, views="one") for run in base]
+    others += [combined([run], like=better, tta="none") for run in base]
     assert standing("views", [*base, *others]).status == "missing"
 
 
@@ -162,7 +162,7 @@ def test_every_experiment_of_a_goal_is_one_and_its_teachers_come_first(goal: goa
     assert set(goal.experiments) <= set(needed)
     for number, name in enumerate(needed):
         config = load_config(name)
-        assert config.protocol.honest
+        assert config.protocol.leak_free
         assert config.dataset == "fer2013"
         for teacher in config.distillation.teachers:
             # An experiment that comes before, or a committed run.

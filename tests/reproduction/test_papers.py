@@ -64,7 +64,7 @@ def test_every_published_experiment_is_in_the_table_and_names_a_system():
 
 def test_every_experiment_exists_and_the_honest_ones_are_honest():
     for row in published_figures.rows():
-        assert row.honest is None or load_config(row.honest).protocol.honest
+        assert row.leak_free is None or load_config(row.leak_free).protocol.leak_free
     assert all(published_figures.minutes(name) < 1000 for name in published_figures.experiments())
     costs = [
         published_figures.minutes(name) * len(published_figures.folds(name))
@@ -114,7 +114,7 @@ def test_a_zero_is_no_mark_to_reach():
 def test_what_trained_or_chose_has_no_honest_figure():
     rows = papers.compare([made("ranjan2023-model2-fer2013", 0.7)])
     chose = next(row for row in rows if row.row.metric == "validation accuracy" and row.paper)
-    assert chose.honest is None
+    assert chose.leak_free is None
     assert chose.row.experiments == ("ranjan2023-model2-fer2013",)
     assert "ranjan2023-model2-fer2013" not in papers.untrained(rows)
 
@@ -163,7 +163,7 @@ def test_the_interval_of_dependent_images_is_over_the_groups_of_all_runs():
     low, high = metrics.accuracy_interval(round(found.paper.mean * 1.48), 148)
     assert found.paper.high - found.paper.low > 1.05 * 100 * (high - low)
     # All folds together: every subject once.
-    honest = found.honest
+    honest = found.leak_free
     assert honest.grouping == "by subject, 118 groups"
     assert honest.low < honest.mean < honest.high
     right, groups, weights = [], [], []
@@ -239,7 +239,7 @@ def test_a_figure_of_another_test_set_is_short_only_beyond_both_errors():
 def test_folds_count_once_all_of_them_are_there():
     experiment = "ranjan2023-model1-ckplus-subjects"
     runs = [made(experiment, 0.8 + fold / 100, fold=fold) for fold in range(10)]
-    row = next(row for row in published_figures.rows() if row.honest == experiment)
+    row = next(row for row in published_figures.rows() if row.leak_free == experiment)
     assert papers.reproduce_row(row, "test", papers.runs_of(experiment, runs[:9])) is None
     whole = papers.reproduce_row(row, "test", papers.runs_of(experiment, runs))
     assert whole.folds == 10

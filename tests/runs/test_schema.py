@@ -10,10 +10,11 @@ import pytest
 
 from fercore import metrics
 from fercore.runs.checks import check_run
+from fercore.runs.json_schema import run_schema
 from fercore.runs.reader import read_run
-from fercore.runs.schema import RUN_FILES, run_schema
+from fercore.runs.schema import RUN_FILES
 
-ROOT = Path(__file__).parent.parent / "runs"
+ROOT = Path(__file__).parents[2] / "runs"
 COMMITTED = sorted(path.parent for path in ROOT.glob("*/results.json"))
 SCHEMA = json.loads((resources.files("fercore.runs") / "run.schema.json").read_text())
 

@@ -41,7 +41,7 @@ from fercore.runs.writer import RunWriter
 from fercore.training import device
 from fercore.training.trainer import train
 changes = {"rotation": 10, "horizontal_flip": True}
-average = {"average": 0.9}
+average = {"ema_momentum": 0.9}
 config = tiny_config(augmentation=changes, steps_per_execution=2, optimizer=average)
 writer = RunWriter.create(Path(sys.argv[1]), config)
 results = train(config, make_splits(), writer, command="test")
@@ -98,7 +98,7 @@ fields = {
     "model_options": {"variant": "one"},
     "image": {"size": 16},
     "augmentation": {"brightness": 0.1},
-    "optimizer": {"name": "sgd", "learning_rate": 0.01, "average": 0.9},
+    "optimizer": {"name": "sgd", "learning_rate": 0.01, "ema_momentum": 0.9},
     "batch_size": 60,
     "epochs": 1,
 }

@@ -16,7 +16,7 @@ def test_moving_averages_are_reset_during_the_first_epochs(precision):
     from fercore.training import device
     from fercore.training.model import TrainingModel
 
-    config = tiny_config(optimizer={"average": 0.99})
+    config = tiny_config(optimizer={"ema_momentum": 0.99})
     images = np.zeros((8, 48, 48), np.uint8)
     with device.use_dtype_policy(precision):
         network = models.build("katkar2021", (48, 48, 1), 7, {"variant": "model2"})
@@ -48,7 +48,9 @@ def test_batch_norm_statistics_are_computed_with_the_averaged_weights():
     x = BatchNormalization(momentum=0.5, name="normal")(x)
     x = keras.layers.Dense(7)(keras.layers.GlobalAveragePooling2D()(x))
     network = keras.Model(pixels, x)
-    model = TrainingModel(network, tiny_config(optimizer={"average": 0.9}, batch_size=16), images)
+    model = TrainingModel(
+        network, tiny_config(optimizer={"ema_momentum": 0.9}, batch_size=16), images
+    )
     kernel, normal = network.get_layer("kernel").kernel, network.get_layer("normal")
     kernel.assign(keras.ops.full_like(kernel, 0.1))
     model.reset_ema_during_warmup(epoch=1, steps=1)

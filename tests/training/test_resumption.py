@@ -10,7 +10,9 @@ from fercore.errors import UserError
 from fercore.runs.checks import check_run
 from fercore.runs.locks import HOST
 from fercore.runs.reader import read_run
+from fercore.runs.schema import FORMAT_VERSION
 from fercore.runs.writer import RunWriter
+from tests.format_1 import downgrade_run
 from tests.tiny import tiny_config
 
 pytestmark = pytest.mark.keras
@@ -29,7 +31,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(splits, tmp_path):
     config = tiny_config(
         augmentation=AUGMENTED,
         schedule={"kind": "cosine"},
-        optimizer=optimizer | {"average": 0.9},
+        optimizer=optimizer | {"ema_momentum": 0.9},
     )
     uninterrupted = RunWriter.create(tmp_path, config)
     train(config, splits, uninterrupted)
@@ -143,6 +145,21 @@ def interrupted(splits, tmp_path, monkeypatch):
     writer = RunWriter.create(tmp_path, tiny_config())
     train(tiny_config(), splits, writer, on_progress=interrupt)
     return writer.path
+
+
+def test_a_run_of_format_1_is_resumed_and_written_in_the_present_format(splits, interrupted):
+    path = interrupted
+    present = (path / "config.json").read_text()
+    downgrade_run(path)
+    assert '"honest": true' in (path / "config.json").read_text()
+    run = read_run(path)
+    assert run.experiment.is_same_experiment(tiny_config())
+    train(run.experiment, splits, RunWriter.claim(path), resume=True)
+    again = read_run(path)
+    assert [row.epoch for row in again.log()] == [1, 2, 3]
+    assert (path / "config.json").read_text() == present
+    assert again.environment.format_version == again.results.format_version == FORMAT_VERSION
+    assert check_run(path) == []
 
 
 def damage(path, line):

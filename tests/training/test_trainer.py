@@ -128,7 +128,7 @@ def test_averaged_weights_are_evaluated_and_do_not_change_the_training(tmp_path)
     data = make_splits()
     trained = {}
     for average in (0.0, 0.9, 0.999):
-        optimizer["average"] = average
+        optimizer["ema_momentum"] = average
         config = tiny_config(epochs=2, precision="float32", optimizer=optimizer, keep="last")
         writer = RunWriter.create(tmp_path, config)
         train(config, data, writer)
@@ -203,7 +203,7 @@ SHORT_TRAINING = {
     "model_options": {"variant": "tiny", "whitening": True, "initializer": "dirac"},
     "image": {"size": 24},
     "augmentation": {"horizontal_flip": True, "alternating_flip": True},
-    "optimizer": {"name": "adamw", "average": 0.9, "batch_norm_bias_rate": 4},
+    "optimizer": {"name": "adamw", "ema_momentum": 0.9, "batch_norm_bias_rate": 4},
     "progressive_resizing": {"size": 16, "fraction": 0.67},
 }
 
@@ -311,9 +311,9 @@ def test_outputs_that_are_not_finite_are_not_evaluated(splits, tmp_path, monkeyp
     assert [row.epoch for row in diverged(writer).log()] == [1]
 
 
-@pytest.mark.parametrize("asked", ["once", "always"])
+@pytest.mark.parametrize("mode", ["precomputed", "online"])
 def test_a_teacher_whose_outputs_are_not_finite_is_refused(
-    splits, tmp_path, monkeypatch, finished, asked
+    splits, tmp_path, monkeypatch, finished, mode
 ):
     teacher = read_run(finished[2].path)
     nan = np.full((600, 7), np.nan, np.float32)
@@ -323,9 +323,7 @@ def test_a_teacher_whose_outputs_are_not_finite_is_refused(
     )
     monkeypatch.setattr("fercore.training.preparation.checkpoints.load_teacher", lambda *_: None)
     monkeypatch.setattr("fercore.training.preparation.forward", lambda *_: nan)
-    field = {"teachers": [teacher.id], "weight": 0.5, "temperature": 2}
-    if asked == "once":
-        field["asked"] = "once"
+    field = {"teachers": [teacher.id], "mode": mode, "weight": 0.5, "temperature": 2}
     config = tiny_config(distillation=field)
     with pytest.raises(UserError, match=f"the teacher {teacher.id}, whose outputs for 600 of 600"):
         train(config, splits, RunWriter.create(tmp_path, config))

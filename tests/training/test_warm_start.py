@@ -59,7 +59,7 @@ def test_training_on_other_classes_starts_from_the_weights_of_a_run(tmp_path: Pa
         "model": "katkar2021",
         "model_options": {"variant": "model2"},
         "protocol": {"split": "random"},
-        "start_from": source.path.name,
+        "init_from": source.path.name,
         "epochs": 1,
         "optimizer": {"learning_rate": 1e-12},  # so that the start is still to be seen
     }
@@ -90,6 +90,6 @@ def test_initial_weights_of_another_network_are_refused(tmp_path: Path):
 
     source = RunWriter.create(tmp_path, tiny_config(epochs=1))
     train(tiny_config(epochs=1), make_splits(), source, command="test")
-    other = tiny_config(model_options={"variant": "model1"}, start_from=source.path.name)
+    other = tiny_config(model_options={"variant": "model1"}, init_from=source.path.name)
     with pytest.raises(UserError, match=r"a katkar2021 with \{'variant': 'model2'\}"):
         train(other, make_splits(), RunWriter.create(tmp_path, other), command="test")
