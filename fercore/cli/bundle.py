@@ -130,7 +130,7 @@ def bundle(
 
 def _copy_dataset(root: Path, name: str, target: Path) -> None:
     """Copy what is installed, without the previous version that is kept beside it."""
-    found = store.manifest(root, name)
+    found = store.read_manifest(root, name)
     if found is not None:
         target.mkdir(parents=True)
         for file in (store.MANIFEST, found.file):
