@@ -129,7 +129,7 @@ def test_the_dataset_keeps_splits_labels_ids_and_titles(root: Path):
 
 
 def test_the_record_says_what_it_was_derived_from(aligned: Path):
-    derived = store.manifest(aligned, "fer2013-aligned").derived_from
+    derived = store.read_manifest(aligned, "fer2013-aligned").derived_from
     assert derived.dataset == "fer2013"
     assert derived.fingerprint == registry.load_dataset("fer2013", aligned).fingerprint
     assert (derived.detector, derived.detector_sha256) == ("yunet", "f" * 64)
