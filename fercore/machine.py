@@ -1,4 +1,4 @@
-"""The machine that this process runs on. No deep-learning framework."""
+"""Processor, memory and GPU of this machine; imports no deep-learning framework."""
 
 import os
 import platform
@@ -9,34 +9,34 @@ from pathlib import Path
 
 
 def cpu_name() -> str:
-    """The processor in words, such as `"AMD EPYC 9B45"`."""
-    for line in _cpu_info():
+    """Return the name of the processor, such as `"AMD EPYC 9B45"`."""
+    for line in _read_cpu_info():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     if sys.platform == "darwin":
-        name = output("sysctl", "-n", "machdep.cpu.brand_string")
+        name = command_output("sysctl", "-n", "machdep.cpu.brand_string")
         if name:
             return name
     return platform.processor() or platform.machine()
 
 
 def cpu_flags() -> set[str]:
-    """The processor's instruction sets, as Linux names them; empty elsewhere."""
-    for line in _cpu_info():
+    """Return the processor's instruction sets as Linux names them; an empty set elsewhere."""
+    for line in _read_cpu_info():
         if line.startswith("flags"):
             return set(line.partition(":")[2].split())
     return set()
 
 
 def count_cores() -> int:
-    """Processor cores that this process may use."""
+    """Return the number of processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def peak_memory_bytes() -> int:
-    """The most memory that this process has held so far; 0 where the system does not say."""
+    """Return the peak memory of this process, in bytes; 0 if the system does not report it."""
     try:
         import resource
     except ImportError:
@@ -45,16 +45,16 @@ def peak_memory_bytes() -> int:
     return int(peak) if sys.platform == "darwin" else int(peak) * 1024
 
 
-def output(*command: str) -> str:
-    """What a command prints, stripped; empty if it is absent or fails."""
+def command_output(*command: str) -> str:
+    """Run a command and return its output, stripped; an empty string if it is absent or fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return process.stdout.strip() if process.returncode == 0 else ""
 
 
-def _cpu_info() -> list[str]:
+def _read_cpu_info() -> list[str]:
     try:
         return Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -64,11 +64,11 @@ def _cpu_info() -> list[str]:
 @cache
 def has_nvidia_gpu() -> bool:
     """Return whether this machine has an NVIDIA GPU, whether or not a backend can use it."""
-    return bool(output("nvidia-smi", "--list-gpus"))
+    return bool(command_output("nvidia-smi", "--list-gpus"))
 
 
-def memory_of(pid: int) -> int:
-    """Bytes of memory that a process holds now; 0 if it has ended."""
+def resident_memory(pid: int) -> int:
+    """Return the memory that a process holds now, in bytes; 0 if it has ended."""
     import psutil
 
     try:

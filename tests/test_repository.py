@@ -1,6 +1,8 @@
-"""What git tracks: small enough to clone, with a few networks that are worth trying."""
+"""What git tracks, small enough to clone, and the sketch of the architecture."""
 
+import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,32 @@ def test_the_networks_that_come_with_a_clone():
         run = read_run(ROOT / "runs" / name)
         assert run.results is not None
         assert run.onnx_path is not None
+
+
+def architecture() -> str:
+    """Draw the layers of the import-linter contracts in Mermaid."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    lines = ["flowchart LR"]
+    for contract in contracts:
+        if contract["type"] != "layers":
+            continue
+        root = contract["layers"][0].partition(".")[0]
+        lines += [f"  subgraph {root}", "    direction TB"]
+        for number, layer in enumerate(contract["layers"], start=1):
+            packages = layer.replace(f"{root}.", "").replace(" | ", " · ")
+            lines.append(f'    {root}{number}["{packages}"]')
+        order = (f"{root}{number}" for number in range(1, len(contract["layers"]) + 1))
+        lines += ["    " + " --> ".join(order), "  end"]
+    (forbidden,) = (c for c in contracts if c["name"] == "The library does not import the app")
+    (app,), (library,) = forbidden["forbidden_modules"], forbidden["source_modules"]
+    lines.append(f"  {app} ----> {library}")
+    return "\n".join(lines)
+
+
+def test_the_sketch_of_the_architecture_equals_the_contracts():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    sketches = re.findall(r"^```mermaid\n(.*?)\n```$", text, re.DOTALL | re.MULTILINE)
+    # The first line sets the spacing.
+    assert [sketch.partition("\n")[2] for sketch in sketches] == [architecture()]
+    assert "(CONTRIBUTING.md)" in (ROOT / "README.md").read_text()

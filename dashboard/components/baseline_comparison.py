@@ -1,4 +1,4 @@
-"""The comparison of runs with a baseline, as a table: no Streamlit."""
+"""The table of paired comparisons with a baseline: no Streamlit."""
 
 import pandas as pd
 
@@ -7,32 +7,36 @@ from dashboard.analysis import run_properties
 from dashboard.charts.theme import swatch
 from dashboard.components.compared_runs import Compared
 from dashboard.state import comparison_cache
+from dashboard.tables.cells import without_empty_groups
 from fercore.evaluation.comparison import BaselineComparison, compare_with_baseline, explain_tests
 from fercore.evaluation.paired_runs import PairedComparison
 from fercore.runs.reader import Run
 
 
 def table(view: Compared, baseline: Run) -> pd.DataFrame:
-    """Return one row for each run but the baseline; p-values are corrected for their number."""
+    """Return one row for each run except the baseline, with p-values corrected by Holm's method."""
 
     def compare(run_id: str) -> PairedComparison | None:
-        return comparison_cache.paired(view.runs, view.split, baseline.id, run_id)
+        return comparison_cache.compare_pair(view.runs, view.split, baseline.id, run_id)
 
     runs = [run for run, _ in view.evaluated]
     rows = pd.DataFrame(
         {"Color": swatch(view.colors[one.run.id]), "Run": view.labels[one.run.id]} | _row(one)
         for one in compare_with_baseline(view.evaluations, runs, baseline, compare)
     )
-    # Where each image is independent in every run, the column would be empty.
-    empty = "Groups" in rows and rows["Groups"].isna().all()
-    return rows.drop(columns="Groups") if empty else rows
+    return without_empty_groups(rows)
 
 
 def explanation(view: Compared, tests: int) -> str:
-    """What the columns mean; `tests` is the number of rows with a p-value."""
+    """Explain the columns, for a caption.
+
+    Args:
+        view: the compared runs.
+        tests: number of rows with a p-value.
+    """
     text = explain_tests(tests)
     if view.split == "test_unique" and len(view.evaluations.samples) < len(view.evaluated):
-        text += f". Without a test where the {run_properties.REPEATS_UNKNOWN}"
+        text += f". No test where the {run_properties.DUPLICATES_UNKNOWN}"
     return f"{text}."
 
 
@@ -44,8 +48,8 @@ def _row(comparison: BaselineComparison) -> dict[str, object]:
             "Accuracy",
             "Interval",
             "p",
-            "Only this",
-            "Only baseline",
+            "Only run correct",
+            "Only baseline correct",
             "UAR",
             "n",
             "Groups",
@@ -56,8 +60,8 @@ def _row(comparison: BaselineComparison) -> dict[str, object]:
         "Accuracy": 100 * pair.accuracy.difference,
         "Interval": formats.delta_interval(pair.accuracy),
         "p": comparison.p,
-        "Only this": pair.test.only_b,
-        "Only baseline": pair.test.only_a,
+        "Only run correct": pair.test.only_b,
+        "Only baseline correct": pair.test.only_a,
         "UAR": 100 * pair.uar.difference,
         "UAR interval": formats.delta_interval(pair.uar),
         "n": pair.n,

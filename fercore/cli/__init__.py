@@ -1,8 +1,8 @@
-"""The `fercore` command: parse, log, call. One module a group of commands.
+"""The `fercore` command, with one module for each group of commands.
 
-Every failure is one line on standard error that says what was received, what was expected and how
-to mend it. Exit status: 0 done, 1 a check found something, 2 the request cannot be met, 3 nothing
-left to train or nothing that fits the time, 130 interrupted.
+Every failure prints one line on standard error: what was received, what was expected and how to fix
+it. Exit status: 0 success, 1 a check found problems, 2 the request cannot be met, 3 nothing is left
+to train or nothing fits into the time, 130 interrupted.
 """
 
 import errno
@@ -43,14 +43,14 @@ app = typer.Typer(
 
 
 @app.callback()
-def _options(
+def _handle_options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
         try:
             typer.echo(f"fercore {metadata.version('fercore')}")
         except metadata.PackageNotFoundError:
-            typer.echo("fercore, not installed: run from its source")
+            typer.echo("fercore, run from its source without an installation")
         raise typer.Exit
 
 
@@ -71,49 +71,55 @@ predict.register(app)
 
 def main() -> None:
     """Run the command line and exit with its status."""
-    # Set before any import of TensorFlow: its notes on instruction sets are no use to anyone here.
+    # Set before any import of TensorFlow, to suppress its messages on instruction sets.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     escape_unprintable()
-    sys.exit(_run())
+    sys.exit(_run_command())
 
 
 def escape_unprintable() -> None:
-    """Write out what the terminal's encoding lacks, such as a name of a file that is not UTF-8."""
+    """Print escape sequences for characters that the terminal's encoding lacks.
+
+    A file name that is not UTF-8 contains such characters.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def _run() -> int:
+def _run_command() -> int:
+    """Run the command, print its error if there is one, and return the exit status."""
     try:
         result = app(standalone_mode=False)
         return result if isinstance(result, int) else 0
     except UserError as error:
-        return _fail(str(error))
+        return _print_error(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted", 130)
+        return _print_error("interrupted", 130)
     except OSError as error:
-        mend = "; free some space and try again" if error.errno == errno.ENOSPC else ""
-        return _fail(f"{error.strerror or error}: {error.filename or 'the disk'}{mend}")
+        advice = "; free some space and try again" if error.errno == errno.ENOSPC else ""
+        return _print_error(f"{error.strerror or error}: {error.filename or 'the disk'}{advice}")
     except Exception as error:
-        # What Typer raises for a malformed command; it carries a private copy of click's classes.
+        # Typer's error for a malformed command, of a private copy of click's classes.
         if hasattr(error, "format_message"):
-            return _usage(error.format_message())
+            return _print_usage_error(error.format_message())
         if os.environ.get("FERCORE_DEBUG"):
             raise
-        return _fail(
+        return _print_error(
             f"a defect of fercore: {type(error).__name__}: {' '.join(str(error).split())[:300]} "
             "(set FERCORE_DEBUG=1 for the traceback)"
         )
 
 
-def _usage(message: str) -> int:
-    if "\n" in message:  # a group without a command: its help
+def _print_usage_error(message: str) -> int:
+    if "\n" in message:  # the help of a group that was called without a command
         print(message)
         return 2
-    return _fail(f"{message.rstrip('.')}; `fercore --help` lists the commands and their options")
+    return _print_error(
+        f"{message.rstrip('.')}; `fercore --help` lists the commands and their options"
+    )
 
 
-def _fail(message: str, status: int = 2) -> int:
+def _print_error(message: str, status: int = 2) -> int:
     print(f"fercore: error: {storable_name(message)}", file=sys.stderr)
     return status

@@ -1,4 +1,4 @@
-"""Show the progress and the results of a training on the terminal."""
+"""Terminal output of a training: its progress and its results."""
 
 from typing import TYPE_CHECKING
 
@@ -14,20 +14,25 @@ if TYPE_CHECKING:
 
 
 def print_results(run_id: str, results: "Results", as_json: bool) -> None:
+    """Print the results of a run that was just trained, as a table or as JSON."""
     if as_json:
         print_json({"run": run_id, **results.model_dump(mode="json")})
         return
-    chosen = results.selection
-    assert chosen is not None  # of a run that was just trained
+    selection = results.selection
+    assert selection is not None
     typer.echo(
         f"{run_id}: stopped by {results.stopped_by} after {results.epochs_run} epochs, "
-        f"checkpoint of epoch {chosen.epoch}, chosen on {chosen.split}"
+        f"checkpoint of epoch {selection.epoch}, selected on {selection.split}"
     )
     print_evaluations(results)
 
 
 class TrainingDisplay:
-    """A progress bar on a terminal, a line an epoch elsewhere."""
+    """Shows a progress bar on a terminal, and prints one line per epoch.
+
+    Args:
+        quiet: print to standard error instead of standard output.
+    """
 
     def __init__(self, quiet: bool):
         from rich.console import Console
@@ -51,20 +56,20 @@ class TrainingDisplay:
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print one line above the bar."""
         self._console.print(text, markup=False)
 
     @property
     def on_progress(self) -> "OnProgress":
-        """What the trainer calls."""
-        return self._show
+        """Return the function that the trainer calls with its progress."""
+        return self._show_progress
 
-    def _show(self, progress: "TrainingProgress") -> None:
+    def _show_progress(self, progress: "TrainingProgress") -> None:
         if progress.note:
-            self.say(progress.note)
+            self.print_line(progress.note)
         if progress.row is not None:
-            self.say(_epoch_line(progress.row, progress.epochs))
+            self.print_line(_format_epoch(progress.row, progress.epochs))
             return
         if progress.epoch:
             self._bar.update(
@@ -77,7 +82,7 @@ class TrainingDisplay:
             self._bar.update(self._task, description=progress.phase, completed=0, total=None)
 
 
-def _epoch_line(row: "EpochLog", epochs: int) -> str:
+def _format_epoch(row: "EpochLog", epochs: int) -> str:
     return (
         f"epoch {row.epoch:>3}/{epochs}  loss {row.loss:.4f}  accuracy {row.accuracy:.4f}  "
         f"val_loss {row.val_loss:.4f}  val_accuracy {row.val_accuracy:.4f}  "

@@ -1,4 +1,4 @@
-"""Keep the notes that TensorFlow prints while it is imported off the user's screen."""
+"""Suppression of the messages that TensorFlow prints while it is imported."""
 
 import os
 import sys
@@ -8,18 +8,18 @@ from contextlib import contextmanager
 
 @contextmanager
 def suppress_native_stderr() -> Iterator[None]:
-    """Send what native code writes to standard error nowhere while the body runs.
+    """Discard the standard error of native code while the body runs.
 
-    TensorFlow announces its instruction sets and missing GPU drivers before its own log level takes
-    effect. Python's errors are raised, not printed, and so are not lost.
+    TensorFlow prints its instruction sets and missing GPU drivers before its own log level takes
+    effect. Python's errors are not lost, because they are raised, not printed.
     """
     sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    original = os.dup(2)
+    null_device = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null_device, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(nowhere)
-        os.close(kept)
+        os.dup2(original, 2)
+        os.close(null_device)
+        os.close(original)

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how tables and JSON are printed."""
+"""Options that several commands share, and functions that print tables and JSON."""
 
 import json
 import shlex
@@ -17,7 +17,7 @@ from fercore.runs.listing import list_runs
 from fercore.runs.reader import Run
 from fercore.runs.schema import UNGROUPED, Results
 
-ROOTS = ("--data-root", "--runs-root")
+ROOT_OPTIONS = ("--data-root", "--runs-root")
 DataRoot = Annotated[
     Path | None,
     typer.Option("--data-root", help="Folder of datasets [default: $FERCORE_DATA or ./data]"),
@@ -29,20 +29,20 @@ RunsRoot = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 
-def called_command() -> str:
-    """Return the command line of this process, without the roots: paths of this machine."""
-    kept: list[str] = []
+def recorded_command() -> str:
+    """Return the command line of this process without the roots, which are local paths."""
+    recorded: list[str] = []
     words = iter(sys.argv[1:])
     for word in words:
-        if word in ROOTS:
+        if word in ROOT_OPTIONS:
             next(words, None)
-        elif not word.startswith(tuple(f"{root}=" for root in ROOTS)):
-            kept.append(storable_name(word))
-    return shlex.join(["fercore", *kept])
+        elif not word.startswith(tuple(f"{root}=" for root in ROOT_OPTIONS)):
+            recorded.append(storable_name(word))
+    return shlex.join(["fercore", *recorded])
 
 
-def list_whole_runs(root: Path) -> list[Run]:
-    """List the runs under a root, and print one line for each that has damaged files."""
+def list_runs_and_warn(root: Path) -> list[Run]:
+    """Return the runs under a root, and print one line for each run with damaged files."""
     runs = list_runs(root)
     for run in runs:
         if run.warnings:
@@ -51,33 +51,37 @@ def list_whole_runs(root: Path) -> list[Run]:
 
 
 def print_json(content: Any) -> None:
-    """Print what a program may read."""
+    """Print JSON for a program to read."""
     json.dump(content, sys.stdout, indent=1)
     print()
 
 
 def print_table(table: Table) -> None:
-    """Print a table, as wide as its content where no terminal sets a width."""
-    # What stands in brackets or between colons may be part of a name.
+    """Print a table; if the output is not a terminal, up to 240 characters wide."""
+    # Text in brackets or between colons may be part of a name.
     console = Console(width=None if sys.stdout.isatty() else 240, markup=False, emoji=False)
     console.print(table)
 
 
 class _PlainTable(Table):
-    """A table whose cells are shown as they are: no markup, no control characters, one line."""
+    """A table that shows cells literally: without markup or control characters, on one line."""
 
     def add_row(self, *cells: Any, **options: Any) -> None:
-        shown = (Text(one_line(cell)) if isinstance(cell, str) else cell for cell in cells)
-        super().add_row(*shown, **options)
+        literal = (Text(one_line(cell)) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*literal, **options)
 
 
 def one_line(text: str) -> str:
-    """Return text of a file as one line that a terminal can show and does not obey."""
+    """Return text on one line, with control characters escaped so that a terminal ignores them."""
     return "".join(c if c.isprintable() else storable_name(c) for c in " ".join(text.split()))
 
 
 def plain_table(*columns: str) -> Table:
-    """A table without frame; columns that begin with `>` are numbers and stand to the right."""
+    """Return a table without a frame.
+
+    Args:
+        columns: headings; a column of numbers, aligned to the right, starts with `>`.
+    """
     table = _PlainTable(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         justify = "right" if column.startswith(">") else "left"
@@ -86,13 +90,19 @@ def plain_table(*columns: str) -> Table:
 
 
 def print_evaluations(results: Results, *, groups_unknown: bool = False) -> None:
-    """Print a table of a run's figures, one line for each split; groups where there are any."""
+    """Print a table with one row for each evaluated split of a run.
+
+    Args:
+        results: the results of the run.
+        groups_unknown: whether to mark splits without groups as such; their intervals assume
+            independent samples.
+    """
     splits = list(results.distinct_splits.values())
-    unknown = UNGROUPED if groups_unknown else ""
-    groups = [result.grouping or unknown for result in splits]
+    default = UNGROUPED if groups_unknown else ""
+    groups = [result.grouping or default for result in splits]
     columns = ["split", ">n", ">accuracy %", ">95% interval", ">macro-F1", ">UAR %"]
     table = plain_table(*columns, *(["groups"] if any(groups) else []))
-    for result, words in zip(splits, groups, strict=True):
+    for result, grouping in zip(splits, groups, strict=True):
         cells = [
             result.title,
             str(result.n),
@@ -101,12 +111,12 @@ def print_evaluations(results: Results, *, groups_unknown: bool = False) -> None
             f"{result.macro_f1:.3f}",
             percent(result.uar),
         ]
-        table.add_row(*cells, *([words or "-"] if any(groups) else []))
+        table.add_row(*cells, *([grouping or "-"] if any(groups) else []))
     print_table(table)
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """The same as Markdown; columns are named as for `plain_table`."""
+    """Return a table as Markdown; `columns` are the same as those of `plain_table`."""
     lines = [
         [column.lstrip(">") for column in columns],
         ["---:" if column[0] == ">" else "---" for column in columns],
@@ -116,5 +126,5 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str
 
 
 def percent(value: float | None) -> str:
-    """A fraction as a percentage with two digits; a dash for none."""
+    """Format a fraction as a percentage with two decimals; `None` as a dash."""
     return "-" if value is None else f"{100 * value:.2f}"

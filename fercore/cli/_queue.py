@@ -1,4 +1,4 @@
-"""The queue: everything that `fercore papers` and `fercore goals` still lack, in order."""
+"""The queue of missing jobs of `fercore papers` and `fercore goals`, and its order."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from fercore import machine
-from fercore.cli._scheduler import TrainingJob, resumable, runs_of
-from fercore.cli.papers import job_of, missing
+from fercore.cli._scheduler import TrainingJob, find_resumable_run, runs_of
+from fercore.cli.papers import list_missing_runs, make_job
 from fercore.config.experiment import ExperimentConfig
 from fercore.config.loading import load_config
 from fercore.config.run import is_run_name
@@ -18,20 +18,20 @@ from fercore.reproduction.goals import Goal
 from fercore.runs.reader import Run
 
 Section = Literal["papers", "goals", "seeds"]
-# The systems whose experiments get as many seeds as the goals' do.
+# Systems with as many seeds per experiment as the goals.
 REPEATED_SYSTEMS = ("le2019", "ranjan2023", "khopkar2021")
-# An experiment whose duration is unknown is ordered as if each of its epochs took this long.
+# Assumed time of an epoch in the order by value if the duration of an experiment is unknown.
 GUESSED_EPOCH_SECONDS = 6.0
 
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """One thing to do.
+    """A training, an export or a combination of runs.
 
     Attributes:
-        section: what it is for: a first run of a published figure, a goal, or a further seed of a
+        section: its purpose: a first run of a published figure, a goal, or a further seed of a
             published figure.
-        words: what `fercore` is told.
+        words: the arguments of `fercore`.
         job: the training; `None` for an export or a combination.
         extra: whether it is a further seed of an experiment.
         members: the runs that are exported or combined.
@@ -45,12 +45,12 @@ class QueuedJob:
 
     @property
     def title(self) -> str:
-        """What is shown of it."""
+        """Return the text that is shown for the job."""
         return " ".join(self.words)
 
 
-def missing_jobs(
-    wanted: Sequence[Goal],
+def list_missing_jobs(
+    requested: Sequence[Goal],
     experiments: Sequence[str],
     seeds: int,
     runs: Sequence[Run],
@@ -58,34 +58,40 @@ def missing_jobs(
     *,
     with_papers: bool,
 ) -> list[QueuedJob]:
-    """Everything that is missing, in the order of `fercore goals --train --next`.
+    """Return all missing jobs in the order of `fercore goals --train --next`.
 
-    An interrupted training comes first. Then come the untrained rows of `fercore papers`, one
-    seed, the cheapest first; the exports and combinations whose members are trained; the
-    experiments of the goals, teachers first; further seeds of the papers' experiments.
+    Interrupted trainings come first. Then follow the untrained rows of `fercore papers`, one seed
+    each, the cheapest first; the exports and combinations of trained runs; the experiments of the
+    goals, teachers first; and further seeds of the papers' experiments.
 
     Args:
-        wanted: the goals.
-        experiments: that they need, teachers first.
-        seeds: of each of them.
-        runs: what is there.
-        root: of the runs.
+        requested: the goals.
+        experiments: the experiments that they need, teachers first.
+        seeds: number of seeds of each experiment.
+        runs: the existing runs.
+        root: folder of the runs.
         with_papers: whether to add the papers' experiments.
     """
-    queue = goal_jobs(wanted, experiments, seeds, runs, root)
+    queue = goal_jobs(requested, experiments, seeds, runs, root)
     queue.sort(key=lambda job: job.job is not None)
     if with_papers:
-        further = [job for seed in range(1, goals.SEEDS) for job in paper_jobs(seed, runs)]
-        queue = [*paper_jobs(0, runs), *queue, *further]
-    return sorted(queue, key=lambda job: job.job is None or resumable(job.job, runs) is None)
+        further_seeds = [job for seed in range(1, goals.SEEDS) for job in paper_jobs(seed, runs)]
+        queue = [*paper_jobs(0, runs), *queue, *further_seeds]
+    return sorted(
+        queue, key=lambda job: job.job is None or find_resumable_run(job.job, runs) is None
+    )
 
 
 def goal_jobs(
-    wanted: Sequence[Goal], experiments: Sequence[str], seeds: int, runs: Sequence[Run], root: Path
+    requested: Sequence[Goal],
+    experiments: Sequence[str],
+    seeds: int,
+    runs: Sequence[Run],
+    root: Path,
 ) -> list[QueuedJob]:
-    """What the goals lack: trainings, then exports, then combinations of trained runs.
+    """Return the missing jobs of the goals: trainings, then exports, then combinations.
 
-    Arguments as of `missing_jobs`.
+    The arguments are those of `list_missing_jobs`.
     """
     trained = {name: goals.runs_of(name, runs) for name in experiments}
     jobs: list[QueuedJob] = []
@@ -108,16 +114,16 @@ def goal_jobs(
         for run in by_seed.values():
             if run.onnx_path is None and run.best_path.is_file():
                 jobs.append(QueuedJob("goals", ("export", run.id), members=(run,)))
-    for goal in wanted:
-        if goal.views == "one":
+    for goal in requested:
+        if goal.tta == "none":
             continue
         for name in goal.experiments:
             for seed, run in goals.runs_of(name, runs).items():
-                if not goals.combination_of([run], goal.views, runs):
+                if not goals.combination_of([run], goal.tta, runs):
                     words = ("ensemble", run.id, "--tta", "--name", f"{name}-s{seed}-tta")
                     if words not in (job.words for job in jobs):
                         jobs.append(QueuedJob("goals", words, members=(run,)))
-    for goal in wanted:
+    for goal in requested:
         if not goal.select or pending.intersection(goal.experiments):
             continue
         by_name = {name: goals.runs_of(name, runs) for name in goal.experiments}
@@ -130,20 +136,20 @@ def goal_jobs(
 
 
 def paper_jobs(seed: int, runs: Sequence[Run]) -> list[QueuedJob]:
-    """What `fercore papers` lacks of one seed, the cheapest first.
+    """Return the missing trainings of `fercore papers` for one seed, the cheapest first.
 
     Args:
-        seed: 0 for every experiment; of a further one, those of `REPEATED_SYSTEMS` are listed, but
-            for those with folds by subject.
-        runs: what is there.
+        seed: with 0, all experiments are listed. With another seed, only those of
+            `REPEATED_SYSTEMS` without folds by subject.
+        runs: the existing runs.
     """
     section: Section = "seeds" if seed else "papers"
     jobs = [
-        job_of(name, seed, fold)
+        make_job(name, seed, fold)
         for name in published_figures.experiments()
         if seed == 0 or _is_repeated(name)
-        for found, fold in missing(name, seed + 1, runs)
-        if found == seed
+        for missing_seed, fold in list_missing_runs(name, seed + 1, runs)
+        if missing_seed == seed
     ]
     return [QueuedJob(section, job.words, job, extra=seed > 0) for job in jobs]
 
@@ -153,23 +159,25 @@ def _is_repeated(experiment: str) -> bool:
     return experiment.startswith(REPEATED_SYSTEMS) and not by_subject
 
 
-def by_value(
+def order_by_value(
     jobs: Sequence[QueuedJob],
     points: Mapping[str, float],
     seconds: Callable[[QueuedJob], float | None],
     too_long: Collection[str] = (),
 ) -> list[QueuedJob]:
-    """Order jobs by expected value; those that are equal keep their order.
+    """Sort jobs by expected value; the sort is stable.
 
-    Exports and combinations come first: they are cheap and finish a figure. Then come the goals'
-    experiments, first runs before further seeds, each by the points that are missing to its goals
-    per estimated minute; untrained rows of `fercore papers`; and further seeds of these. A schedule
-    that did not fit comes after the others of its kind: it can only be shortened.
+    Exports and combinations come first, because they are cheap and complete a figure. Then follow
+    the goals' experiments, first runs before further seeds, sorted by the percentage points that
+    their goals lack per estimated minute; untrained rows of `fercore papers`; and further seeds of
+    these. A schedule that did not fit comes after the others of its kind, since it can only be
+    shortened.
 
     Args:
-        jobs: in the order of the queue.
-        points: by experiment, the percentage points that its goals miss.
-        seconds: the known duration of a job; where it is `None`, six seconds an epoch are assumed.
+        jobs: jobs in the order of the queue.
+        points: the percentage points that the goals of an experiment lack, by experiment.
+        seconds: returns the estimated duration of a job; if it is `None`, six seconds per epoch are
+            assumed.
         too_long: experiments whose schedule did not fit.
     """
 
@@ -177,33 +185,33 @@ def by_value(
         if queued.job is None:
             return 0, 0, 0
         config = queued.job.config
-        late = config.name in too_long
+        is_too_long = config.name in too_long
         if queued.section != "goals":
-            return ("papers", "seeds").index(queued.section) + 2, late, 0
+            return ("papers", "seeds").index(queued.section) + 2, is_too_long, 0
         duration = seconds(queued) or GUESSED_EPOCH_SECONDS * config.epochs
-        return 1, 2 * late + queued.extra, -points.get(config.name, 0.0) / duration
+        return 1, 2 * is_too_long + queued.extra, -points.get(config.name, 0.0) / duration
 
     return sorted(jobs, key=rank)
 
 
-def obstacle(
+def find_obstacle(
     queued: QueuedJob, jobs: Sequence[QueuedJob], runs: Sequence[Run], root: Path, data: Path
 ) -> str:
-    """Why a job cannot be done now and here; empty if it can.
+    """Return why a job cannot run now on this machine; an empty string if it can.
 
     Args:
         queued: the job.
-        jobs: all that are missing: a network is trained after all of its teachers.
-        runs: what is there.
-        root: of the runs.
+        jobs: all missing jobs, because a network is trained after all of its teachers.
+        runs: the existing runs.
+        root: folder of the runs.
         data: data root.
     """
     if queued.words[0] == "export":
-        absent = find_spec("tensorflow") is None
-        return "TensorFlow, which writes model.onnx, is not installed" if absent else ""
+        is_absent = find_spec("tensorflow") is None
+        return "TensorFlow, which writes model.onnx, is not installed" if is_absent else ""
     if queued.job is None:
-        lacking = [run.id for run in queued.members if run.onnx_path is None]
-        return f"no model.onnx yet of {', '.join(lacking)}" if lacking else ""
+        not_exported = [run.id for run in queued.members if run.onnx_path is None]
+        return f"no model.onnx yet of {', '.join(not_exported)}" if not_exported else ""
     for run in runs_of(queued.job, runs):
         if run.is_active:
             return f"{run.id} is being trained at this moment"
@@ -220,26 +228,28 @@ def obstacle(
 def teacher_obstacle(
     config: ExperimentConfig, jobs: Sequence[QueuedJob], runs: Sequence[Run], root: Path
 ) -> str:
-    """Return why the teachers of an experiment cannot teach yet; empty if they can.
+    """Return why the teachers of an experiment cannot be used yet; an empty string if they can.
 
     Args:
         config: the experiment.
-        jobs: all that are missing.
-        runs: what is there.
-        root: of the runs.
+        jobs: all missing jobs.
+        runs: the existing runs.
+        root: folder of the runs.
     """
     if absent_runs := goals.absent_teachers(config.name, root):
         return f"its teachers {', '.join(absent_runs)} have no network in {root}"
     pending = {other.job.config.name for other in jobs if other.job}
-    asked_once = config.distillation.asked == "once"
+    needs_onnx = config.distillation.mode == "precomputed"
     for name in config.distillation.teachers:
         if name in pending:
             return f"its teacher {name} is not trained yet"
-        named = [run for run in runs if run.id == name]
-        teachers = named if is_run_name(name) else list(goals.runs_of(name, runs).values())
-        if not any(run.onnx_path if asked_once else run.best_path.is_file() for run in teachers):
-            what = "model.onnx" if asked_once else "checkpoint"
-            return f"its teacher {name} has no {what} here"
+        if is_run_name(name):
+            teachers = [run for run in runs if run.id == name]
+        else:
+            teachers = list(goals.runs_of(name, runs).values())
+        if not any(run.onnx_path if needs_onnx else run.best_path.is_file() for run in teachers):
+            lacking = "model.onnx" if needs_onnx else "checkpoint"
+            return f"its teacher {name} has no {lacking} here"
     return ""
 
 

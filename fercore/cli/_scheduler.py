@@ -1,4 +1,4 @@
-"""Trainings that a table still lacks: one after another, each in a process of its own."""
+"""Training jobs, each of which runs `fercore train` in a separate process."""
 
 import hashlib
 import json
@@ -26,16 +26,16 @@ class TrainingJob:
     """One training.
 
     Attributes:
-        config: of the run.
-        words: what `fercore` is told to begin it.
+        config: the config of the run.
+        words: the arguments of `fercore` that start it.
     """
 
     config: ExperimentConfig
     words: tuple[str, ...]
 
 
-def as_options(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    """Fields of a config as `fercore train` takes them."""
+def format_options(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """Format fields of a config as options of `fercore train`."""
     words: list[str] = []
     for name, value in fields.items():
         text = value if isinstance(value, str) else json.dumps(value)
@@ -44,55 +44,56 @@ def as_options(fields: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def is_done(config: ExperimentConfig, runs: Sequence[Run]) -> bool:
-    """Whether a run of that very experiment, seed and fold was trained to its end."""
-    return any(_is_same_training(own, config) for own, _ in completed_runs(config, runs))
+    """Return whether a run of that experiment, seed and fold is complete."""
+    return any(_is_same_training(done, config) for done, _ in completed_runs(config, runs))
 
 
-def words_for(job: TrainingJob, runs: Sequence[Run]) -> list[str]:
-    """What trains it, or goes on with one that was interrupted.
+def command_for(job: TrainingJob, runs: Sequence[Run]) -> list[str]:
+    """Return the arguments of `fercore` that start a job, or resume its interrupted run.
 
     Raises:
-        UserError: if it is being trained at this moment.
+        UserError: if a run of the job is in training now.
     """
     for run in runs_of(job, runs):
         if run.is_active:
-            who = f" by process {run.status.pid} on {run.status.host}" if run.status else ""
+            process = f" by process {run.status.pid} on {run.status.host}" if run.status else ""
             raise UserError(
-                f"{run.id} is being trained at this moment{who}; wait for its end or stop it first"
+                f"{run.id} is being trained at this moment{process}; wait for its end or stop it "
+                "first"
             )
-    stopped = resumable(job, runs)
-    return list(job.words) if stopped is None else ["train", "--resume", stopped.id]
+    interrupted = find_resumable_run(job, runs)
+    return list(job.words) if interrupted is None else ["train", "--resume", interrupted.id]
 
 
 def runs_of(job: TrainingJob, runs: Sequence[Run]) -> list[Run]:
-    """All runs of this experiment, seed and fold, finished or not."""
+    """Return all runs of a job's experiment, seed and fold, finished or not."""
     return [run for run in runs if run.experiment and _is_same_training(run.experiment, job.config)]
 
 
-def resumable(job: TrainingJob, runs: Sequence[Run]) -> Run | None:
-    """The run of this experiment, seed and fold that was interrupted and can be resumed."""
-    stopped = [run for run in runs_of(job, runs) if run.can_resume]
-    # One with epochs behind it comes before one that would begin anew.
-    return min(stopped, key=lambda run: run.has_no_progress, default=None)
+def find_resumable_run(job: TrainingJob, runs: Sequence[Run]) -> Run | None:
+    """Return the interrupted run of a job that can be resumed; `None` if there is none."""
+    interrupted = [run for run in runs_of(job, runs) if run.can_resume]
+    # A run with saved epochs comes before one that would start from the beginning.
+    return min(interrupted, key=lambda run: run.has_no_progress, default=None)
 
 
-def diverged(job: TrainingJob, runs: Sequence[Run]) -> str:
-    """Say that a run of this experiment, seed and fold diverged; empty if none did."""
-    lost = next((run for run in runs_of(job, runs) if run.state == "diverged"), None)
-    if lost is None:
+def describe_divergence(job: TrainingJob, runs: Sequence[Run]) -> str:
+    """Return a message if a run of a job has diverged; an empty string if none has."""
+    diverged = next((run for run in runs_of(job, runs) if run.state == "diverged"), None)
+    if diverged is None:
         return ""
     return (
-        f"{lost.id} diverged, and would again; lower the learning rate of its config, or set a "
-        "bound (optimizer.clip_norm)"
+        f"{diverged.id} diverged, and would again; lower the learning rate of its config, or limit "
+        "its gradients (optimizer.clip_norm)"
     )
 
 
 @contextmanager
-def claimed(job: TrainingJob, root: Path) -> Iterator[None]:
-    """Keep other commands from beginning the same training while the body runs.
+def claim_job(job: TrainingJob, root: Path) -> Iterator[None]:
+    """Prevent other commands from starting the same training while the body runs.
 
     Raises:
-        UserError: if another one has begun it.
+        UserError: if another command has started it.
     """
     config = job.config
     fields = json.dumps([config.recipe(), config.seed, config.protocol.fold], sort_keys=True)
@@ -100,9 +101,9 @@ def claimed(job: TrainingJob, root: Path) -> Iterator[None]:
     root.mkdir(parents=True, exist_ok=True)
     try:
         lock = locks.take(root / f"job-{digest}")
-    except locks.LockHeldError as holder:
+    except locks.LockHeldError as error:
         raise UserError(
-            f"{config.name}, seed {config.seed} is being trained at this moment by {holder}; wait "
+            f"{config.name}, seed {config.seed} is being trained at this moment by {error}; wait "
             "for its end or stop it first"
         ) from None
     try:
@@ -113,57 +114,58 @@ def claimed(job: TrainingJob, root: Path) -> Iterator[None]:
 
 
 def run_job(job: TrainingJob, runs: Path, data: Path) -> None:
-    """Train it to its end.
+    """Train a job to its end; skip it if its run is complete or has diverged.
 
     Args:
-        job: what to train.
+        job: the training.
         runs: runs root.
         data: data root.
 
     Raises:
-        UserError: if the training fails, or is stopped before its end.
+        UserError: if the training fails, diverges, or is stopped before its end.
     """
-    with claimed(job, runs):
-        found = list_runs(runs)
-        if is_done(job.config, found):  # by another command, since it was looked for
+    with claim_job(job, runs):
+        existing_runs = list_runs(runs)
+        if is_done(job.config, existing_runs):  # another command has trained it in the meantime
             return
-        if lost := diverged(job, found):
-            typer.echo(f"{job.config.name}, seed {job.config.seed}: left out, {lost}")
+        if problem := describe_divergence(job, existing_runs):
+            typer.echo(f"{job.config.name}, seed {job.config.seed}: skipped, {problem}")
             return
-        status = call_fercore(words := words_for(job, found), runs, data)
-        found = list_runs(runs)
-    if is_done(job.config, found):
+        words = command_for(job, existing_runs)
+        status = call_fercore(words, runs, data)
+        existing_runs = list_runs(runs)
+    if is_done(job.config, existing_runs):
         return
-    if lost := diverged(job, found):
-        raise UserError(f"{lost}; the same command leaves it out")
+    if problem := describe_divergence(job, existing_runs):
+        raise UserError(f"{problem}; the same command will skip it")
     if status:
-        raise _failure(words, status)
-    raise UserError(f"{job.config.name} was stopped before its end; go on with the same command")
+        raise _command_error(words, status)
+    raise UserError(f"{job.config.name} was stopped before its end; repeat the command to continue")
 
 
 def run_fercore(
     words: Sequence[str], runs: Path, data: Path, environment: Mapping[str, str] | None = None
 ) -> None:
-    """Run `fercore` with these words in a process of its own.
+    """Run `fercore` in a separate process.
 
     Args:
-        words: of the command line.
+        words: the arguments of the command.
         runs: runs root.
         data: data root.
-        environment: of the process; this one's if absent.
+        environment: the environment variables of the process; those of this process if absent.
 
     Raises:
-        UserError: if it fails.
+        UserError: if the command fails.
     """
     status = call_fercore(words, runs, data, environment)
     if status:
-        raise _failure(words, status)
+        raise _command_error(words, status)
 
 
-def _failure(words: Sequence[str], status: int) -> UserError:
+def _command_error(words: Sequence[str], status: int) -> UserError:
     return UserError(
-        f"fercore {' '.join(words[:2])} ended with status {status}; mend what it says, then go "
-        "on with the same command"
+        f"fercore {' '.join(words[:2])} ended with status {status}; fix the error that it printed, "
+        "then repeat the command to continue"
     )
 
 
@@ -174,35 +176,38 @@ def call_fercore(
     environment: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> int:
-    """Run `fercore` with these words in a process of its own, and return its exit status.
+    """Run `fercore` in a separate process, and return its exit status.
 
     Args:
-        words: of the command line.
+        words: the arguments of the command.
         runs: runs root.
         data: data root.
-        environment: of the process; this one's if absent.
-        timeout: seconds after which it is sent SIGTERM.
+        environment: the environment variables of the process; those of this process if absent.
+        timeout: seconds after which the process receives SIGTERM.
     """
     typer.echo(f"+ fercore {' '.join(words)}")
     command = [sys.executable, "-m", "fercore", *words]
     command += ["--runs-root", str(runs), "--data-root", str(data)]
-    return wait_for(subprocess.Popen(command, env=environment), timeout)
+    return wait_for_process(subprocess.Popen(command, env=environment), timeout)
 
 
-def wait_for(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
-    """The status of a process, which is given the time to end cleanly when we are told to.
+def wait_for_process(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+    """Wait for a process and return its status; if this process is stopped, let it end cleanly.
 
-    A terminal sends Ctrl-C to both of us; SIGTERM, which comes to one, is passed on. After
-    `timeout` seconds the process is sent SIGTERM.
+    A terminal sends Ctrl-C to both processes. SIGTERM reaches this process only, and is passed on.
+    After `timeout` seconds, the process receives SIGTERM.
+
+    Raises:
+        KeyboardInterrupt: after the end of the process, if this process was stopped.
     """
-    stopped = False
+    was_stopped = False
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        nonlocal stopped
-        stopped = True
+        nonlocal was_stopped
+        was_stopped = True
         process.terminate()
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    previous = signal.signal(signal.SIGTERM, terminate)
     try:
         while True:
             try:
@@ -212,14 +217,15 @@ def wait_for(process: subprocess.Popen[bytes], timeout: float | None = None) -> 
                 process.terminate()
                 timeout = None
             except KeyboardInterrupt:
-                stopped = True
+                was_stopped = True
     finally:
-        signal.signal(signal.SIGTERM, before)
-    if stopped:
+        signal.signal(signal.SIGTERM, previous)
+    if was_stopped:
         raise KeyboardInterrupt
     return status
 
 
 def _is_same_training(one: ExperimentConfig, other: ExperimentConfig) -> bool:
+    """Return whether two configs have the same experiment, seed and protocol."""
     same_samples = (one.seed, one.protocol) == (other.seed, other.protocol)
     return same_samples and one.is_same_experiment(other)

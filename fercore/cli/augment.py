@@ -1,4 +1,4 @@
-"""`fercore augment`: see what training makes of images."""
+"""`fercore augment`: preview the augmentation of training images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,12 +12,12 @@ from fercore.config.loading import load_config
 from fercore.errors import UserError
 from fercore.paths import data_root
 
-app = typer.Typer(help="See what augmentation does.", no_args_is_help=True)
+app = typer.Typer(help="Preview augmentation.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """Keep `preview` a command of its own while it is the only one."""
+    """Keep `preview` a subcommand although it is the only one."""
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -30,14 +30,16 @@ def preview(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("preview.png"),
-    count: Annotated[int, typer.Option(min=1, max=256, help="Faces.")] = 16,
-    epoch: Annotated[int, typer.Option(min=1, help="Of the training.")] = 1,
+    count: Annotated[int, typer.Option(min=1, max=256, help="Number of faces.")] = 16,
+    epoch: Annotated[
+        int, typer.Option(min=1, help="Epoch of the training whose random numbers are used.")
+    ] = 1,
     data: DataRoot = None,
 ) -> None:
-    """Write training faces before and after augmentation, and what has changed, as one PNG.
+    """Write training faces before and after augmentation, and their differences, as one PNG.
 
-    The faces are drawn by the config's seed, and changed by the layers that train. Each band holds
-    the originals, the changed faces and the differences about mid-grey.
+    The config's seed selects the faces. The layers are those of the training. Each band holds the
+    originals, the augmented faces, and the differences around mid-grey.
 
     Example: fercore augment preview katkar2021-model1-generated --augmentation.rotation 45
     """
@@ -54,15 +56,17 @@ def preview(
     from fercore.evaluation.protocol import build_protocol
 
     images = build_protocol(config, load_dataset(config.dataset, data_root(data))).train.images
-    chosen = np.random.default_rng(config.seed).permutation(len(images))[:count]
+    selected = np.random.default_rng(config.seed).permutation(len(images))[:count]
     with suppress_native_stderr():
         from fercore.augmentation.preview import grid
-        from fercore.augmentation.preview import preview as change
-    sheet = grid(change(images[np.sort(chosen)], config.augmentation, config.seed, epoch))
-    done, content = cv2.imencode(".png", sheet)
-    assert done
+        from fercore.augmentation.preview import preview as augment
+    sheet = grid(augment(images[np.sort(selected)], config.augmentation, config.seed, epoch))
+    is_encoded, content = cv2.imencode(".png", sheet)
+    assert is_encoded
     try:
         out.write_bytes(content.tobytes())
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}") from None
-    typer.echo(f"{out}: {len(chosen)} faces of {config.dataset}, seed {config.seed}, epoch {epoch}")
+    typer.echo(
+        f"{out}: {len(selected)} faces of {config.dataset}, seed {config.seed}, epoch {epoch}"
+    )

@@ -1,4 +1,4 @@
-"""`fercore bundle`: everything that a GPU machine without a network needs to train."""
+"""`fercore bundle`: collect the files that a GPU machine without internet access needs to train."""
 
 import re
 import shlex
@@ -20,7 +20,7 @@ from fercore.paths import data_root, runs_root
 from fercore.runs.listing import find_run, list_runs
 from fercore.runs.provenance import commit
 
-# What training on JAX does not import: the dashboard, label issues, and what writes model.onnx.
+# Not imported by a training on JAX: the dashboard, label issues, and the export to model.onnx.
 NOT_NEEDED = {
     "aiortc",
     "av",
@@ -32,15 +32,15 @@ NOT_NEEDED = {
     "tensorflow",
     "tf2onnx",
 }
-# Wheels name the oldest C library that they run with.
+# A wheel's platform is the oldest C library that it supports.
 PLATFORMS = [
     f"manylinux{version}_x86_64"
     for version in ("2014", *(f"_2_{minor}" for minor in (17, 24, 26, 27, 28, 31, 34)))
 ]
 SCRIPT = """#!/usr/bin/env bash
-# Train on a machine with Python {python} and without a network:
+# Train on a machine with Python {python} and without internet access:
 #   bash train.sh goals --train --minutes 60
-# The finished runs lie in runs/ beside this file.
+# The finished runs are in runs/, beside this file.
 set -euo pipefail
 cd "$(dirname "${{BASH_SOURCE[0]}}")"
 if [ ! -e venv/installed ]; then
@@ -62,12 +62,12 @@ def register(app: typer.Typer) -> None:
 def bundle(
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
     dataset: Annotated[
-        list[str] | None, typer.Option(help="An installed dataset; may be repeated.")
+        list[str] | None, typer.Option(help="An installed dataset; can be repeated.")
     ] = None,
     run: Annotated[
         list[str] | None,
         typer.Option(
-            help="A run to take along with its network and checkpoint, such as a teacher; may be "
+            help="A run to include with its network and checkpoint, such as a teacher; can be "
             "repeated."
         ),
     ] = None,
@@ -80,12 +80,12 @@ def bundle(
     data: DataRoot = None,
     runs: RunsRoot = None,
 ) -> None:
-    """Collect what a GPU machine without a network needs: code, wheels, datasets, and a script.
+    """Collect code, wheels, datasets and a script for a GPU machine without internet access.
 
-    The finished runs come along without their networks, so that nothing is trained twice.
+    The finished runs are included without their networks, so that nothing is trained twice.
 
-    The wheels are for Linux on x86-64. Copy the folder to the GPU machine and run
-    `bash train.sh goals --train --minutes 60` there; copy its runs/ back.
+    The wheels are for Linux on x86-64. Copy the folder to the GPU machine, and run
+    `bash train.sh goals --train --minutes 60` there. Copy its runs/ back afterwards.
 
     Example: fercore bundle gpu --dataset fer2013 --python 3.12
     """
@@ -100,7 +100,7 @@ def bundle(
             raise UserError(
                 f"{name} is not installed under {root}; add it: fercore data add {name} PATH"
             )
-    needed = {find_run(runs_root(runs), name).id for name in run or ()}
+    with_networks = {find_run(runs_root(runs), name).id for name in run or ()}
     requirements = training_requirements(jax)
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -110,16 +110,16 @@ def bundle(
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(package, partial / "fercore", ignore=ignored)
         for name in names:
-            if (root / name).is_dir():  # one that is drawn by code has no files
+            if (root / name).is_dir():  # a dataset that is drawn by code has no files
                 _copy_dataset(root, name, partial / "data" / name)
         (partial / "runs").mkdir()
-        for found in list_runs(runs_root(runs)):
-            if found.results is not None:  # what is trained here is not trained there again
-                left_here = () if found.id in needed else ("checkpoints", "model.onnx")
-                copy = partial / "runs" / found.id
-                shutil.copytree(found.path, copy, ignore=shutil.ignore_patterns(*left_here))
-        words = shlex.join(requirements)
-        script = SCRIPT.format(python=python, requirements=words, commit=commit() or "''")
+        for finished in list_runs(runs_root(runs)):
+            if finished.results is not None:
+                excluded = () if finished.id in with_networks else ("checkpoints", "model.onnx")
+                copy = partial / "runs" / finished.id
+                shutil.copytree(finished.path, copy, ignore=shutil.ignore_patterns(*excluded))
+        quoted = shlex.join(requirements)
+        script = SCRIPT.format(python=python, requirements=quoted, commit=commit() or "''")
         (partial / "train.sh").write_text(script, encoding="utf-8")
         partial.rename(folder)
     finally:
@@ -129,38 +129,38 @@ def bundle(
 
 
 def _copy_dataset(root: Path, name: str, target: Path) -> None:
-    """Copy what is installed, without the previous version that is kept beside it."""
-    found = store.manifest(root, name)
-    if found is not None:
+    """Copy the installed version of a dataset, without the previous version in the same folder."""
+    manifest = store.manifest(root, name)
+    if manifest is not None:
         target.mkdir(parents=True)
-        for file in (store.MANIFEST, found.file):
+        for file in (store.MANIFEST, manifest.file):
             shutil.copy2(root / name / file, target / file)
 
 
 def training_requirements(jax: str) -> list[str]:
-    """Return the requirements of training on JAX: those of this package that it imports, and JAX.
+    """Return the requirements of training on JAX: those of this package in use, and JAX itself.
 
     Args:
         jax: the requirement for JAX itself.
     """
-    stated = [text for text in metadata.requires("fercore") or () if "extra ==" not in text]
-    names = {text: re.split(r"[^A-Za-z0-9-]", text)[0].lower() for text in stated}
-    return [*(text for text in stated if names[text] not in NOT_NEEDED), jax]
+    requirements = [text for text in metadata.requires("fercore") or () if "extra ==" not in text]
+    names = {text: re.split(r"[^A-Za-z0-9-]", text)[0].lower() for text in requirements}
+    return [*(text for text in requirements if names[text] not in NOT_NEEDED), jax]
 
 
 def _download(requirements: Sequence[str], python: str, folder: Path) -> None:
     options = [word for name in PLATFORMS for word in ("--platform", name)]
-    command = [*_pip(), "download", "--quiet", "--only-binary=:all:", "--dest", str(folder)]
+    command = [*_pip_command(), "download", "--quiet", "--only-binary=:all:", "--dest", str(folder)]
     command += ["--implementation", "cp", "--python-version", python, *options, *requirements]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reasons = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        reason = reasons[-1].removeprefix("ERROR: ") if reasons else f"status {done.returncode}"
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        errors = [line for line in process.stderr.splitlines() if line.startswith("ERROR")]
+        reason = errors[-1].removeprefix("ERROR: ") if errors else f"status {process.returncode}"
         raise UserError(f"pip could not download the wheels for Python {python}: {reason}")
 
 
-def _pip() -> list[str]:
-    """Return the command that calls pip: environments made by uv have none of their own."""
+def _pip_command() -> list[str]:
+    """Return a command that runs pip, which may not be in an environment created by uv."""
     for command in ([sys.executable, "-m", "pip"], ["pip3"], ["pip"]):
         if shutil.which(command[0]) is None:
             continue

@@ -96,7 +96,7 @@ def _cautions(runs: Sequence[Run]) -> list[str]:
     """Return what makes the figures of the runs not comparable, one line each."""
     notes = [f"{run.id}: {warning}" for run in runs for warning in run.warnings]
     for run in runs:
-        if run.config is not None and not run.config.protocol.honest:
+        if run.config is not None and not run.config.protocol.leak_free:
             notes.append(
                 f"{run.id} follows a published protocol in which test images or subjects occur in "
                 "training, or choose the checkpoint"

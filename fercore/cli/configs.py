@@ -1,16 +1,11 @@
 """`fercore configs`: list the experiments."""
 
-from typing import TYPE_CHECKING
-
 from fercore.cli._options import AsJson, plain_table, print_json, print_table
 from fercore.config.loading import list_configs, load_config
 
-if TYPE_CHECKING:
-    pass
-
 
 def configs(as_json: AsJson = False) -> None:
-    """List every experiment, with the paper's figure.
+    """List every experiment, with the accuracy that its paper reports.
 
     Example: fercore configs
     """

@@ -10,13 +10,13 @@ from fercore.cli._options import (
     AsJson,
     DataRoot,
     RunsRoot,
-    called_command,
-    list_whole_runs,
+    list_runs_and_warn,
     percent,
     plain_table,
     print_evaluations,
     print_json,
     print_table,
+    recorded_command,
 )
 from fercore.config.run import Average
 from fercore.data.splits import Splits
@@ -57,7 +57,7 @@ def evaluate(
 
     Example: fercore evaluate RUN --dataset ckplus
     """
-    from fercore.inference.ensemble import build_ensemble_onnx
+    from fercore.inference.ensemble_graph import build_ensemble_onnx
     from fercore.inference.onnx_session import OnnxNetwork
     from fercore.inference.run_evaluation import evaluate_on_dataset, parse_dataset_split
 
@@ -66,7 +66,7 @@ def evaluate(
     network = None
     if tta and evaluated.results:
         names = evaluated.results.class_names
-        content = build_ensemble_onnx([require_network(evaluated)], names, "ten")
+        content = build_ensemble_onnx([require_network(evaluated)], names, "ten_view")
         network = OnnxNetwork(content, threads=0)
     evaluation = evaluate_on_dataset(
         evaluated,
@@ -163,8 +163,8 @@ def ensemble(
         root,
         name=name or default_name,
         title=title or default_title,
-        views="ten" if tta else "one",
-        command=called_command(),
+        tta="ten_view" if tta else "none",
+        command=recorded_command(),
         average=mean,
         network=not obstacle,
         candidates=candidates,
@@ -212,7 +212,7 @@ def _select(
     from fercore.evaluation.ensemble_selection import find_candidates, select_members
 
     candidates = find_candidates(
-        root, named or list_whole_runs(root), splits, skip_unsuitable=not named
+        root, named or list_runs_and_warn(root), splits, skip_unsuitable=not named
     )
     steps = select_members(candidates, size, average)
     results = candidates[0].results

@@ -10,7 +10,7 @@ import typer
 from fercore.cli._options import (
     AsJson,
     RunsRoot,
-    list_whole_runs,
+    list_runs_and_warn,
     percent,
     plain_table,
     print_json,
@@ -54,7 +54,7 @@ def labels(
     if (experiment is None) == (not folds):
         raise UserError("expected the runs of all folds, or --experiment NAME, and not both")
     if experiment is not None:
-        fold_runs = runs_of(experiment, list_whole_runs(root))
+        fold_runs = runs_of(experiment, list_runs_and_warn(root))
     else:
         fold_runs = [find_run(root, name) for name in folds or ()]
     predictions = collect(fold_runs)

@@ -1,4 +1,4 @@
-"""`fercore papers`: the published figures beside ours, and the trainings that are missing."""
+"""`fercore papers`: compare published figures with ours, and train missing runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +10,13 @@ from fercore.cli._options import (
     AsJson,
     DataRoot,
     RunsRoot,
-    list_whole_runs,
+    list_runs_and_warn,
     markdown_table,
     plain_table,
     print_json,
     print_table,
 )
-from fercore.cli._scheduler import TrainingJob, as_options, run_job
+from fercore.cli._scheduler import TrainingJob, format_options, run_job
 from fercore.config.loading import load_config
 from fercore.errors import UserError
 from fercore.paths import data_root, runs_root
@@ -52,14 +52,16 @@ def register(app: typer.Typer) -> None:
 def papers_command(
     only: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SYSTEM | EXPERIMENT]...", help="Only these [default: all]"),
+        typer.Argument(
+            metavar="[SYSTEM | EXPERIMENT]...", help="Systems and experiments [default: all]"
+        ),
     ] = None,
     train: Annotated[
-        bool, typer.Option("--train", help="Train what is missing, the cheapest first.")
+        bool, typer.Option("--train", help="Train missing runs first, the cheapest first.")
     ] = False,
     seeds: Annotated[int, typer.Option(min=1, help="With --train: runs of each row.")] = 1,
     classes: Annotated[
-        bool, typer.Option("--classes", help="The per-class figures as well.")
+        bool, typer.Option("--classes", help="Print the per-class figures as well.")
     ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table.")] = False,
@@ -67,23 +69,23 @@ def papers_command(
     runs: RunsRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set every published figure beside ours, under the paper's protocol and an honest one.
+    """Compare every published figure with ours, under the paper's protocol and an honest one.
 
-    With --train, whatever is missing is trained first; stopped at any point, the same command goes
-    on where it was.
+    With --train, missing runs are trained first. If the command is stopped, the same command
+    continues where it stopped.
 
     Example: fercore papers --train rath2021
     """
     if sum((markdown, latex, as_json)) > 1:
         raise UserError("received more than one of --markdown, --latex and --json, expected one")
-    wanted = _chosen(only or ())
+    requested = _select(only or ())
     root = runs_root(runs)
     if train:
-        _train_missing(wanted, seeds, root, data_root(data))
+        _train_missing(requested, seeds, root, data_root(data))
     rows = [
         comparison
-        for comparison in papers.compare(list_whole_runs(root))
-        if wanted.intersection(comparison.row.experiments)
+        for comparison in papers.compare(list_runs_and_warn(root))
+        if requested.intersection(comparison.row.experiments)
         and (classes or not comparison.row.class_name)
     ]
     if as_json:
@@ -97,61 +99,69 @@ def papers_command(
         for comparison in rows:
             table.add_row(*_cells(comparison))
         print_table(table)
-        _summarise(rows)
+        _print_summary(rows)
 
 
-def missing(experiment: str, seeds: int, runs: Sequence[Run]) -> list[tuple[int, int]]:
-    """Seed and fold of every run of an experiment that is still to be trained."""
+def list_missing_runs(experiment: str, seeds: int, runs: Sequence[Run]) -> list[tuple[int, int]]:
+    """Return the seed and the fold of every missing run of an experiment."""
     done = {
         (run.config.seed, run.config.protocol.fold)
         for run in papers.runs_of(experiment, runs)
         if run.config
     }
-    wanted = [(seed, fold) for seed in range(seeds) for fold in published_figures.folds(experiment)]
-    return [key for key in wanted if key not in done]
+    folds = published_figures.folds(experiment)
+    required = [(seed, fold) for seed in range(seeds) for fold in folds]
+    return [key for key in required if key not in done]
 
 
-def _chosen(only: Sequence[str]) -> set[str]:
+def _select(only: Sequence[str]) -> set[str]:
+    """Return the experiments of the requested systems and experiments.
+
+    Raises:
+        UserError: if there is no system or experiment of a name.
+    """
     by_system: dict[str, set[str]] = {}
     for row in published_figures.rows():
         by_system.setdefault(row.system, set()).update(row.experiments)
-    every = set().union(*by_system.values())
+    experiments = set().union(*by_system.values())
     for name in only:
-        if name not in by_system and name not in every:
+        if name not in by_system and name not in experiments:
             raise UserError(
                 f"received {name!r}, expected a system ({', '.join(by_system)}) or one of: "
-                f"{', '.join(sorted(every))}"
+                f"{', '.join(sorted(experiments))}"
             )
     if not only:
-        return every
+        return experiments
     return set().union(*(by_system.get(name, {name}) for name in only))
 
 
-def _train_missing(wanted: set[str], seeds: int, runs: Path, data: Path) -> None:
-    # All rows with one seed before any second one: a table of single runs comes first.
+def _train_missing(requested: set[str], seeds: int, runs: Path, data: Path) -> None:
+    # One seed of every row comes before any second seed, so that the table is complete early.
     for number in range(1, seeds + 1):
         for experiment in published_figures.experiments():
-            if experiment not in wanted:
+            if experiment not in requested:
                 continue
-            for seed, fold in missing(experiment, number, list_runs(runs)):
-                run_job(job_of(experiment, seed, fold), runs, data)
+            for seed, fold in list_missing_runs(experiment, number, list_runs(runs)):
+                run_job(make_job(experiment, seed, fold), runs, data)
 
 
-def job_of(experiment: str, seed: int, fold: int) -> TrainingJob:
-    """The training of one run."""
+def make_job(experiment: str, seed: int, fold: int) -> TrainingJob:
+    """Return the training job of one run."""
     fields = {"seed": seed}
     split = load_config(experiment).protocol.split
     if split == "subjects":
-        # The seeds of one protocol share its folds.
+        # All seeds of a protocol share its folds.
         fields["protocol.fold"] = fold
     elif split == "random":
         fields["protocol.split_seed"] = seed
-    return TrainingJob(load_config(experiment, fields), ("train", experiment, *as_options(fields)))
+    return TrainingJob(
+        load_config(experiment, fields), ("train", experiment, *format_options(fields))
+    )
 
 
 def _cells(comparison: Comparison) -> tuple[str, ...]:
-    row, paper, honest = comparison.row, comparison.paper, comparison.honest
-    difference, both = comparison.difference, comparison.difference_interval
+    row, paper, honest = comparison.row, comparison.paper, comparison.leak_free
+    difference, bounds = comparison.difference, comparison.difference_interval
     interval = DASH
     if paper and paper.low is not None and paper.high is not None:
         interval = f"{paper.low:.2f} to {paper.high:.2f}"
@@ -160,27 +170,27 @@ def _cells(comparison: Comparison) -> tuple[str, ...]:
         f"{row.label}, {row.class_name}" if row.class_name else row.label,
         row.metric,
         DASH if row.figure is None else f"{row.figure:.2f}",
-        _figure(paper),
+        _format_figure(paper),
         DASH if difference is None else f"{difference:+.2f}",
         interval,
-        DASH if both is None else f"{both[0]:+.2f} to {both[1]:+.2f}",
+        DASH if bounds is None else f"{bounds[0]:+.2f} to {bounds[1]:+.2f}",
         f"{paper.n:,}" if paper and paper.n else DASH,
         (paper.grouping if paper else "") or DASH,
-        _seeds(paper),
-        _figure(honest),
+        _format_seeds(paper),
+        _format_figure(honest),
         f"{paper.parameters:,}" if paper else row.parameters or DASH,
         papers.STATUS_WORDS[comparison.status],
     )
 
 
-def _figure(ours: Reproduction | None) -> str:
+def _format_figure(ours: Reproduction | None) -> str:
     if ours is None:
         return DASH
     spread = "" if ours.spread is None else f" ± {ours.spread:.2f}"
     return f"{ours.mean:.2f}{spread}"
 
 
-def _seeds(ours: Reproduction | None) -> str:
+def _format_seeds(ours: Reproduction | None) -> str:
     if ours is None:
         return DASH
     return str(ours.seeds) if ours.folds == 1 else f"{ours.seeds} x {ours.folds} folds"
@@ -193,7 +203,7 @@ def _as_json(comparison: Comparison) -> dict[str, Any]:
     return {
         **comparison.row.model_dump(),
         "ours": fields(comparison.paper),
-        "ours_honest": fields(comparison.honest),
+        "ours_honest": fields(comparison.leak_free),
         "difference": comparison.difference,
         "difference_interval": comparison.difference_interval,
         "status": comparison.status,
@@ -212,28 +222,28 @@ def _latex(rows: Sequence[Comparison]) -> str:
 def _latex_row(cells: Sequence[str]) -> str:
     escaped = []
     for cell in cells:
-        for sign in "&%_#":
-            cell = cell.replace(sign, f"\\{sign}")
+        for character in "&%_#":
+            cell = cell.replace(character, f"\\{character}")
         escaped.append(cell.replace("±", "$\\pm$"))
     return " & ".join(escaped) + " \\\\"
 
 
-def _summarise(rows: Sequence[Comparison]) -> None:
+def _print_summary(rows: Sequence[Comparison]) -> None:
     overall = [comparison for comparison in rows if comparison.row.overall]
-    counted = {
+    counts = {
         words: sum(comparison.status == status for comparison in overall)
         for status, words in papers.STATUS_WORDS.items()
     }
-    told = ", ".join(f"{n} {words}" for words, n in counted.items() if n)
-    first = sum(comparison.first_reaches for comparison in overall)
+    summary = ", ".join(f"{n} {words}" for words, n in counts.items() if n)
+    first_seed_count = sum(comparison.first_reaches for comparison in overall)
     if overall:
         typer.echo(
-            f"figures of whole test sets: {len(overall)}, {told}, by the mean over the seeds; "
-            f"{first} reached by the first seed alone"
+            f"figures of full test sets: {len(overall)}, {summary}, by the mean over the seeds; "
+            f"{first_seed_count} reached by the first seed alone"
         )
-    absent = papers.untrained(rows)
-    if absent:
+    untrained = papers.untrained(rows)
+    if untrained:
         typer.echo(
-            f"not trained yet: {', '.join(absent)}; about {sum(absent.values()):,.0f} "
+            f"not trained yet: {', '.join(untrained)}; about {sum(untrained.values()):,.0f} "
             f"minutes on two CPU cores: fercore papers --train"
         )

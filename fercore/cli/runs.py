@@ -9,13 +9,13 @@ from fercore.cli._options import (
     AsJson,
     DataRoot,
     RunsRoot,
-    called_command,
     one_line,
     percent,
     plain_table,
     print_evaluations,
     print_json,
     print_table,
+    recorded_command,
 )
 from fercore.data.splits import Splits
 from fercore.errors import UserError
@@ -27,7 +27,7 @@ from fercore.runs.json_schema import run_schema
 from fercore.runs.listing import find_run, list_runs
 from fercore.runs.provenance import session_summary
 from fercore.runs.reader import Run
-from fercore.runs.schema import SplitResult
+from fercore.runs.schema import FORMAT_VERSION, SplitResult
 
 app = typer.Typer(help="List, show, check, note, import and delete runs.", no_args_is_help=True)
 RunName = Annotated[str, typer.Argument(help="A run's name or path.")]
@@ -143,6 +143,8 @@ def migrate(
 ) -> None:
     """Bring runs of earlier versions up to date.
 
+    The files of a run are brought to the present format version; this changes names, not values.
+
     Images of one subject, or copies of one image, are not independent. Runs of earlier versions do
     not store these groups, and their intervals are too narrow. Nor do they store which test images
     also occur in training. Both are computed from the dataset, which must be installed; no other
@@ -151,19 +153,29 @@ def migrate(
     Example: fercore runs migrate
     """
     from fercore.data.registry import load_dataset
-    from fercore.evaluation.migration import is_outdated, update
+    from fercore.evaluation.migration import (
+        has_old_format,
+        is_outdated,
+        update,
+        upgrade_format,
+    )
 
     root = runs_root(runs)
     named = [find_run(root, name) for name in names or []]
-    outdated = named or [run for run in list_runs(root) if is_outdated(run)]
+    outdated = named or [run for run in list_runs(root) if has_old_format(run) or is_outdated(run)]
     loaded: dict[str, Splits] = {}
     failed = 0
     for run in outdated:
         try:
             if run.config is None:
                 raise UserError(f"{run.id} cannot be read: {run.problem}")
-            if run.results is not None and not is_outdated(run):
-                typer.echo(f"{run.id}: up to date")
+            is_upgraded = has_old_format(run)
+            if is_upgraded:
+                upgrade_format(run)
+                typer.echo(f"{run.id}: format version {FORMAT_VERSION}")
+            if not is_outdated(run) and (run.results is not None or is_upgraded):
+                if not is_upgraded:
+                    typer.echo(f"{run.id}: up to date")
                 continue
             name = run.config.dataset
             if name not in loaded:
@@ -340,7 +352,7 @@ def import_command(
         memory_limit=memory_limit,
         data_root=data_root(data),
         runs_root=runs_root(runs),
-        command=called_command(),
+        command=recorded_command(),
     )
     for line in import_file(request):
         typer.echo(line)

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fercore.cli._display import TrainingDisplay, print_results
 from fercore.cli._native_output import suppress_native_stderr
 from fercore.cli._options import AsJson, DataRoot, RunsRoot
-from fercore.cli._scheduler import TrainingJob, as_options, is_done, run_job
+from fercore.cli._overrides import parse_request, require_experiment
+from fercore.cli._scheduler import TrainingJob, format_options, is_done, run_job
+from fercore.cli.configs import configs
+from fercore.cli.export import export
 from fercore.config.experiment import ExperimentConfig
 from fercore.config.loading import load_config
 from fercore.errors import UserError
@@ -20,7 +24,12 @@ from fercore.paths import data_root, runs_root
 from fercore.runs.listing import find_run, list_runs
 from fercore.runs.reader import Run, read_run
 from fercore.runs.recreate import train_command
-from fercore.training.time_budget import DOES_NOT_FIT, ScheduleTooLong, budget_for, shortened
+from fercore.training.time_budget import (
+    DOES_NOT_FIT,
+    ScheduleTooLong,
+    make_training_budget,
+    shortened_fields,
+)
 
 if TYPE_CHECKING:
     from fercore.data.splits import Splits
@@ -28,10 +37,31 @@ if TYPE_CHECKING:
     from fercore.runs.writer import RunWriter
     from fercore.training.callbacks import Progress as TrainingProgress
     from fercore.training.time_budget import TrainingBudget
-from fercore.cli._display import TrainingDisplay, print_results
-from fercore.cli._overrides import experiment_of, parse_request
-from fercore.cli.configs import configs
-from fercore.cli.export import export
+
+
+Request = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="CONFIG [--FIELD VALUE]...",
+        help="A name that `fercore configs` lists or a TOML file, and any of its fields.",
+    ),
+]
+ResumeRun = Annotated[
+    str | None, typer.Option("--resume", help="Continue this run from its last saved epoch.")
+]
+Seeds = Annotated[
+    int | None,
+    typer.Option(min=1, help="Train the missing seeds from 0 to N - 1, one after another."),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        min=0.1, help="End in time; shorten the schedule if it does not fit into N minutes."
+    ),
+]
+Shorten = Annotated[
+    bool, typer.Option(help="With --minutes: shorten a schedule that does not fit.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -42,31 +72,11 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    request: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="CONFIG [--FIELD VALUE]...",
-            help="A name that `fercore configs` lists or a TOML file, and any of its fields.",
-        ),
-    ] = None,
-    resume: Annotated[
-        str | None, typer.Option(help="Go on with this run from the last epoch that was saved.")
-    ] = None,
-    seeds: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Train the seeds from 0 to N - 1 that are still missing, one by one."
-        ),
-    ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(
-            min=0.1, help="Stop in time; shorten the schedule if it does not fit into N minutes."
-        ),
-    ] = None,
-    shorten: Annotated[
-        bool, typer.Option(help="With --minutes: shorten a schedule that does not fit.")
-    ] = True,
+    request: Request = None,
+    resume: ResumeRun = None,
+    seeds: Seeds = None,
+    minutes: Minutes = None,
+    shorten: Shorten = True,
     data: DataRoot = None,
     runs: RunsRoot = None,
     as_json: AsJson = False,
@@ -75,9 +85,9 @@ def train(
 
     Any field of the config can be given as an option: --seed 1 --epochs 20
     --optimizer.learning-rate 0.01 --augmentation.rotation 10. Ctrl-C ends the training at the last
-    epoch that was saved and evaluates what there is; a second one leaves the run to be resumed.
-    With --seeds, the same command goes on where it was stopped. A run that ended before its first
-    checkpoint is resumed from the start.
+    saved epoch and evaluates it; after a second Ctrl-C, the run can be resumed. With --seeds, the
+    same command continues where it stopped. A run that ended before its first checkpoint is resumed
+    from the start.
 
     With --minutes, training ends in time for evaluation and export. If the first three epochs show
     that the full schedule does not fit, they are discarded, and the experiment is trained as
@@ -87,7 +97,7 @@ def train(
 
     Example: fercore train katkar2021-model1-original --seed 1 --epochs 20
     """
-    began = time.monotonic()
+    start_time = time.monotonic()
     words = request or []
     config, overrides = parse_request(words)
     if seeds is not None:
@@ -103,52 +113,43 @@ def train(
             "expected an experiment, such as `fercore train synthetic-quick`, or --resume RUN"
         )
     root, command = runs_root(runs), shlex.join(["fercore", "train", *words])
-    opened: AbstractContextManager[_Training]
+    preparation: AbstractContextManager[_Training]
     if resume is not None:
         command = shlex.join(["fercore", "train", "--resume", resume, *words])
-        opened = _resume_training(find_run(root, resume), overrides, command, data_root(data))
+        preparation = _resume_training(find_run(root, resume), overrides, command, data_root(data))
     else:
         assert config is not None
-        opened = _begin_training(load_config(config, overrides), command, root, data_root(data))
-    with opened as training, TrainingDisplay(quiet=as_json) as display:
+        experiment = load_config(config, overrides)
+        preparation = _begin_training(experiment, command, root, data_root(data))
+    with preparation as training, TrainingDisplay(quiet=as_json) as display:
         budget = None
         if minutes is not None:
-            left = 60 * minutes - (time.monotonic() - began)
-            experiment = training.config
-            budget = budget_for(experiment, left, list_runs(root), resumed=training.resume)
+            left = 60 * minutes - (time.monotonic() - start_time)
+            budget = make_training_budget(
+                training.config, left, list_runs(root), resumed=training.resume
+            )
         _load_framework(training, display)
         outcome = _train_once(training, display, budget)
         if isinstance(outcome, ScheduleTooLong) and outcome.epochs and budget and shorten:
-            fields = shortened(training.config, outcome.epochs)
-            display.say(
-                f"{training.config.name} does not fit: {outcome}; trained as {fields['name']} "
-                f"with {outcome.epochs} epochs instead"
-            )
-            experiment = training.config.model_copy(update=fields)
-            command = f"{command} {shlex.join(as_options(fields))}"
-            budget.restart()
-            from fercore.runs.writer import RunWriter
-
-            with RunWriter.create(root, experiment) as writer:
-                training = replace(training, config=experiment, writer=writer, command=command)
-                outcome = _train_once(training, display, budget)
+            training, outcome = _train_shortened(training, outcome, display, budget)
         if isinstance(outcome, ScheduleTooLong):
-            display.say(f"{training.config.name} is skipped, no run was made: {outcome}")
+            display.print_line(f"{training.config.name} is skipped, no run was made: {outcome}")
             raise typer.Exit(DOES_NOT_FIT)
     print_results(training.writer.path.name, outcome, as_json)
 
 
 @dataclass(frozen=True)
 class _Training:
-    """A training whose run directory is locked.
+    """A training with a locked run directory.
 
     Attributes:
-        config: of the experiment.
+        config: the experiment.
         splits: its dataset.
-        writer: of the run directory; holds its lock.
-        command: for the record.
-        resume: whether the run existed before.
-        ancestors: the runs that it begins with or learns from; of a resumed run they are recorded.
+        writer: the run directory; it holds the lock.
+        command: the command for the record.
+        resume: whether the run is resumed.
+        ancestors: the runs that provide initial weights or teachers; empty for a resumed run, which
+            already has their record.
     """
 
     config: ExperimentConfig
@@ -163,7 +164,11 @@ class _Training:
 def _begin_training(
     config: ExperimentConfig, command: str, root: Path, data: Path
 ) -> Iterator[_Training]:
-    """Make a new run directory, after everything that can be wrong with the request."""
+    """Create a new run directory, after all checks of the request.
+
+    Raises:
+        UserError: if the request cannot be met; no run directory is created then.
+    """
     from fercore.runs.writer import RunWriter
     from fercore.training.new_run import check_request
 
@@ -172,9 +177,9 @@ def _begin_training(
     for ancestor in request.ancestors:
         if ancestor.tested_images_seen is None:
             typer.echo(
-                f"note: the images that {ancestor.run} was trained on "
-                f"({ancestor.dataset or 'unknown'}) are not here: whether tested images are among "
-                "them is not known",
+                f"note: the training images of {ancestor.run} "
+                f"({ancestor.dataset or 'unknown'}) are not installed, so it is unknown whether "
+                "they include test images",
                 err=True,
             )
     if config.devices > 1:
@@ -192,26 +197,31 @@ def _begin_training(
 def _resume_training(
     run: Run, overrides: dict[str, Any], command: str, data: Path
 ) -> Iterator[_Training]:
-    """Lock an existing run, before the data and the framework are loaded."""
+    """Lock an existing run, then load its dataset.
+
+    Raises:
+        UserError: if the run cannot be resumed.
+    """
     from fercore.data.registry import load_dataset
     from fercore.evaluation.protocol import require_same_exclusion
     from fercore.runs.writer import RunWriter
 
-    experiment_of(run)
+    require_experiment(run)
     with RunWriter.claim(run.path) as writer:
-        run = read_run(run.path)  # as it is now that nobody else changes it
-        config = _resumable(run, overrides)
-        if run.environment is None:  # which would name the command that begins it
+        run = read_run(run.path)  # again, now that no other process can change it
+        config = _require_resumable(run, overrides)
+        if run.environment is None:  # no command is recorded yet
             command = train_command(run)
         writer.announce(config.epochs)
         try:
             splits = load_dataset(config.dataset, data)
-            known = run.environment
-            if known and splits.fingerprint != known.dataset_fingerprint:
+            recorded = run.environment
+            if recorded and splits.fingerprint != recorded.dataset_fingerprint:
                 raise UserError(
-                    f"{run.id} began on {config.dataset} with the fingerprint "
-                    f"{known.dataset_fingerprint}, here it is {splits.fingerprint}; add the "
-                    "dataset again from the same files, or train anew"
+                    f"{run.id} was trained on {config.dataset} with the fingerprint "
+                    f"{recorded.dataset_fingerprint}, but the installed one has "
+                    f"{splits.fingerprint}; add the dataset again from the same files, or start a "
+                    "new training"
                 )
             require_same_exclusion(run)
         except BaseException:
@@ -220,23 +230,25 @@ def _resume_training(
         yield _Training(config, splits, writer, command, resume=True)
 
 
-def _load_framework(training: _Training, display: "TrainingDisplay") -> None:
-    """Import Keras, which takes ten seconds and more, and say where it computes."""
+def _load_framework(training: _Training, display: TrainingDisplay) -> None:
+    """Import Keras, which takes ten seconds or more, and print the device."""
     try:
         with suppress_native_stderr():
             from fercore.training import trainer as _trainer  # noqa: F401
             from fercore.training.device import (
                 describe_device,
-                overlooks_gpu,
-                terminate_like_interrupt,
+                has_unused_gpu,
+                treat_sigterm_as_interrupt,
             )
-        terminate_like_interrupt()
+        treat_sigterm_as_interrupt()
         config = training.config
-        where = describe_device(config.devices)
-        display.say(f"{config.title}, seed {config.seed}, on {where}, into {training.writer.path}")
-        if overlooks_gpu():
-            display.say(
-                "an NVIDIA GPU is here that the Keras backend does not see: on JAX it trains with "
+        device_name = describe_device(config.devices)
+        display.print_line(
+            f"{config.title}, seed {config.seed}, on {device_name}, into {training.writer.path}"
+        )
+        if has_unused_gpu():
+            display.print_line(
+                "the Keras backend does not see the NVIDIA GPU of this machine; to train on it: "
                 "KERAS_BACKEND=jax uv run --extra gpu fercore train ..."
             )
     except BaseException as error:
@@ -252,8 +264,13 @@ def _load_framework(training: _Training, display: "TrainingDisplay") -> None:
 
 
 def _train_once(
-    training: _Training, display: "TrainingDisplay", budget: "TrainingBudget | None"
+    training: _Training, display: TrainingDisplay, budget: "TrainingBudget | None"
 ) -> "Results | ScheduleTooLong":
+    """Train, and return the results, or the reason why the schedule does not fit into the budget.
+
+    Raises:
+        UserError: if the training cannot begin, diverges, or cannot write the run directory.
+    """
     from fercore.training.new_run import TrainingRequest, train_in
 
     def on_progress(progress: "TrainingProgress") -> None:
@@ -271,7 +288,39 @@ def _train_once(
         )
     except ScheduleTooLong as too_long:
         training.writer.discard()
-        return too_long.with_traceback(None)  # which holds on to the network
+        return too_long.with_traceback(None)  # the traceback refers to the network
+
+
+def _train_shortened(
+    training: _Training,
+    too_long: ScheduleTooLong,
+    display: TrainingDisplay,
+    budget: "TrainingBudget",
+) -> "tuple[_Training, Results | ScheduleTooLong]":
+    """Train an experiment with a shortened schedule, as a new run.
+
+    Args:
+        training: the training with the full schedule, which was given up.
+        too_long: the number of epochs that fit, and the reason.
+        display: receives the progress.
+        budget: the time budget.
+
+    Returns:
+        The training with the shortened schedule, and its outcome.
+    """
+    from fercore.runs.writer import RunWriter
+
+    fields = shortened_fields(training.config, too_long.epochs)
+    display.print_line(
+        f"{training.config.name} does not fit: {too_long}; trained as {fields['name']} "
+        f"with {too_long.epochs} epochs instead"
+    )
+    config = training.config.model_copy(update=fields)
+    command = f"{training.command} {shlex.join(format_options(fields))}"
+    budget.restart()
+    with RunWriter.create(training.writer.path.parent, config) as writer:
+        training = replace(training, config=config, writer=writer, command=command)
+        return training, _train_once(training, display, budget)
 
 
 def _train_seeds(
@@ -283,31 +332,37 @@ def _train_seeds(
     data: Path,
 ) -> None:
     for seed in range(seeds):
-        wanted = load_config(config, {**overrides, "seed": seed})
-        job = TrainingJob(wanted, ("train", *words, "--seed", str(seed)))
-        if is_done(wanted, list_runs(runs)):
-            typer.echo(f"{wanted.name}, seed {seed}: there already")
+        experiment = load_config(config, {**overrides, "seed": seed})
+        job = TrainingJob(experiment, ("train", *words, "--seed", str(seed)))
+        if is_done(experiment, list_runs(runs)):
+            typer.echo(f"{experiment.name}, seed {seed}: already trained")
             continue
         run_job(job, runs, data)
 
 
-def _resumable(run: Run, overrides: dict[str, Any]) -> ExperimentConfig:
-    config = experiment_of(run)
+def _require_resumable(run: Run, overrides: dict[str, Any]) -> ExperimentConfig:
+    """Return the config with which a run is resumed.
+
+    Raises:
+        UserError: if the run cannot be resumed, or a field other than the epochs is changed.
+    """
+    config = require_experiment(run)
     if set(overrides) - {"epochs"}:
         raise UserError(
             f"received {', '.join('--' + name for name in overrides)} with --resume, expected "
-            "--epochs alone: a resumed run keeps the config it began with"
+            "--epochs only: a resumed run keeps the config that it began with"
         )
     if overrides:
         config = load_config(run.path / "config.json", overrides)
         refuse_other_epochs(run, config)
-    stopped = run.results.stopped_by if run.results else ""
-    if stopped == "early stopping":
-        raise UserError(f"{run.id} was stopped by {stopped}, as its config asks; nothing to resume")
+    if run.results and run.results.stopped_by == "early stopping":
+        raise UserError(
+            f"{run.id} was ended by early stopping, as its config requires; nothing to resume"
+        )
     if run.state == "diverged":
         raise UserError(
-            f"{run.id} diverged, and would again; train anew with a lower learning rate "
-            "(--optimizer.learning-rate) or a bound on its gradients (--optimizer.clip-norm)"
+            f"{run.id} diverged, and would again; start a new training with a lower learning rate "
+            "(--optimizer.learning-rate) or a limit of its gradients (--optimizer.clip-norm)"
         )
     if run.results and run.results.epochs_run >= config.epochs:
         raise UserError(
@@ -316,34 +371,37 @@ def _resumable(run: Run, overrides: dict[str, Any]) -> ExperimentConfig:
         )
     if not run.last_path.is_file() and not run.has_no_progress:
         raise UserError(
-            f"{run.id} has no checkpoint to go on from: one is written after the first epoch and "
-            "stays on the machine that trained; train it anew"
+            f"{run.id} has no checkpoint to resume from: it is written after the first epoch, and "
+            "stays on the machine of the training; start a new training"
         )
     return config
 
 
 def refuse_other_epochs(run: Run, config: ExperimentConfig) -> None:
-    """Refuse to resume a run for a number of epochs that would have changed the ones behind it.
+    """Refuse to resume a run with a number of epochs that would have changed its earlier epochs.
 
     Raises:
-        UserError: if it would.
+        UserError: if the learning rate or the image size depends on the number of epochs, or the
+            run has more epochs.
     """
-    done = len(run.log())
-    if config.epochs < done:
+    epochs_done = len(run.log())
+    if config.epochs < epochs_done:
         raise UserError(
-            f"received --epochs {config.epochs}, but {run.id} has {done} behind it; expected as "
-            "many or more"
+            f"received --epochs {config.epochs}, but {run.id} has {epochs_done} epochs already; "
+            "expected as many or more"
         )
-    if config.schedule.kind == "cosine" and config.epochs != experiment_of(run).epochs:
+    original_epochs = require_experiment(run).epochs
+    if config.epochs == original_epochs:
+        return
+    if config.schedule.kind == "cosine":
         raise UserError(
-            f"received --epochs {config.epochs} for {run.id}, whose learning rate falls by a "
-            f"cosine over {experiment_of(run).epochs} epochs: a run of that many would have had "
-            "other rates from the beginning; train it anew"
+            f"received --epochs {config.epochs}, but the learning rate of {run.id} falls by a "
+            f"cosine over {original_epochs} epochs: with another number, its first epochs would "
+            "have had other rates; start a new training"
         )
-    resized = config.progressive_resizing.size is not None
-    if resized and config.epochs != experiment_of(run).epochs:
+    if config.progressive_resizing.size is not None:
         raise UserError(
-            f"received --epochs {config.epochs} for {run.id}, whose image size grows within "
-            f"{experiment_of(run).epochs} epochs: a run of {config.epochs} would grow it in "
-            "another epoch; train it anew"
+            f"received --epochs {config.epochs}, but the image size of {run.id} grows within "
+            f"{original_epochs} epochs: with another number, it would grow in another epoch; start "
+            "a new training"
         )

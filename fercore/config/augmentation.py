@@ -16,9 +16,9 @@ class AugmentationConfig(FrozenModel):
     Attributes:
         mode: `"online"` draws anew for every image in every epoch; `"doubled"` draws one changed
             copy of every image before training and trains on the originals and the copies
-            together; `"balanced"` does so with as many copies as `times` asks for.
-        times: for `"balanced"`: how often an image of each class stands, itself included; once
-            where a class is not named.
+            together; `"balanced"` does so with as many copies as `class_multipliers` gives.
+        class_multipliers: for `"balanced"`: the number of images, the original included, that one
+            image of a class becomes; 1 for a class that is not named.
         horizontal_flip: mirror one image in two.
         alternating_flip: with `horizontal_flip`: mirror each image in every second epoch, half of
             them in the odd ones, so that two epochs show each image both ways (Jordan, "94% on
@@ -45,7 +45,7 @@ class AugmentationConfig(FrozenModel):
     """
 
     mode: Literal["online", "doubled", "balanced"] = "online"
-    times: dict[str, int] = Field(default_factory=dict)
+    class_multipliers: dict[str, int] = Field(default_factory=dict)
     horizontal_flip: bool = False
     alternating_flip: bool = False
     rotation: float = Field(default=0.0, ge=0, le=180)
@@ -65,10 +65,13 @@ class AugmentationConfig(FrozenModel):
 
     @model_validator(mode="after")
     def _copies_need_changes(self) -> "AugmentationConfig":
-        if (self.mode == "balanced") != bool(self.times):
-            raise ValueError("times belongs to mode = 'balanced', which needs it")
-        if any(times < 1 for times in self.times.values()):
-            raise ValueError(f"received times = {self.times}, expected 1 or more of each class")
+        if (self.mode == "balanced") != bool(self.class_multipliers):
+            raise ValueError("class_multipliers belongs to mode = 'balanced', which needs it")
+        if any(multiplier < 1 for multiplier in self.class_multipliers.values()):
+            raise ValueError(
+                f"received class_multipliers = {self.class_multipliers}, expected 1 or more for "
+                "each class"
+            )
         if self.mode != "online" and self.mixes:
             raise ValueError(f"mixup and cutmix need mode = 'online', received {self.mode!r}")
         if self.mode != "online" and not self.active:

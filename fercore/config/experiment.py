@@ -29,8 +29,8 @@ class ExperimentConfig(RunConfig):
     Attributes:
         model_options: keyword arguments of the model's `build`.
         augmentation: changes drawn at training time.
-        start_from: a run on the same image size, whose weights this one starts from: those of
-            every layer but the last, which fits the classes.
+        init_from: a run on the same image size. Training starts from its weights, except those of
+            the last layer, which depends on the classes.
         loss: on the network's logits: softmax cross-entropy, or the L2 multi-class SVM, under
             which the logits are scores and their softmax is no probability.
         head: what gives the final probabilities: the network, or a random forest fitted on the
@@ -56,7 +56,7 @@ class ExperimentConfig(RunConfig):
 
     model_options: dict[str, bool | int | float | str] = Field(default_factory=dict)
     augmentation: AugmentationConfig = AugmentationConfig()
-    start_from: str | None = None
+    init_from: str | None = None
     loss: Literal["cross_entropy", "l2_svm"] = "cross_entropy"
     head: Literal["network", "random_forest"] = "network"
     distillation: DistillationConfig = DistillationConfig()
@@ -130,9 +130,10 @@ class ExperimentConfig(RunConfig):
                 "progressive_resizing changes the validation loss when the size changes: expected "
                 "no schedule by plateau and no early stopping"
             )
-        if self.distillation.teachers and self.distillation.asked != "once":
+        if self.distillation.teachers and self.distillation.mode != "precomputed":
             raise ValueError(
-                'progressive_resizing needs distillation.asked = "once": teachers take one size'
+                'progressive_resizing needs distillation.mode = "precomputed": teachers take one '
+                "size"
             )
         return self
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from fercore.config.experiment import ExperimentConfig
+from fercore.config.upgrade import RENAMED_FIELDS, upgrade_fields, upgrade_override
 from fercore.errors import UserError
 from fercore.io import bounded_json
 from fercore.io.files import read_regular
@@ -47,7 +48,10 @@ def load_config(
         >>> config.dataset, config.optimizer.learning_rate
         ('fer2013', 0.01)
     """
-    fields, given = _read(name_or_path), dict(overrides or {})
+    fields = upgrade_fields(_read(name_or_path))
+    given = dict(
+        upgrade_override(name.replace("-", "_"), value) for name, value in (overrides or {}).items()
+    )
     if "name" in given:
         given.setdefault("title", given["name"])
     published = given and fields.get("published")
@@ -152,5 +156,6 @@ def did_you_mean(name: str) -> str:
     """The end of an error message about an unknown field: the closest one, or all of them."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, field_names(), n=1, cutoff=0.5)
+    close = [RENAMED_FIELDS[name]] if name in RENAMED_FIELDS else []
+    close = close or get_close_matches(name, field_names(), n=1, cutoff=0.5)
     return f", did you mean {close[0]!r}?" if close else f"; fields: {', '.join(field_names())}"

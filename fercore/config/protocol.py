@@ -53,8 +53,8 @@ class ProtocolConfig(FrozenModel):
         exclude: a CSV file with a column `id`; the training images with these ids are left out of
             training. A name without a slash is one of the files that the package ships beside its
             configs, anything else a path. Validation and test images are never left out.
-        honest: refuse a division in which an image, a sequence or a subject stands on two sides,
-            or tested images steer the training. A published protocol that does so says false.
+        leak_free: refuse a division in which an image, a sequence or a subject is in two splits, or
+            test images steer the training. `false` for a published protocol that leaks.
     """
 
     split: Literal["official", "random", "subjects"] = "official"
@@ -68,7 +68,7 @@ class ProtocolConfig(FrozenModel):
     copies: Literal["after_split", "before_split"] = "after_split"
     leave_out: tuple[Literal["constant", "conflicts", "repeats"], ...] = ()
     exclude: str | None = Field(default=None, min_length=1)
-    honest: bool = True
+    leak_free: bool = True
 
     @model_validator(mode="after")
     def _consistent(self) -> "ProtocolConfig":
@@ -98,10 +98,10 @@ class ProtocolConfig(FrozenModel):
             )
             if present
         ]
-        if self.honest and faults:
+        if self.leak_free and faults:
             raise ValueError(
                 f"{' and '.join(faults)} lets tested images into the training; a protocol that "
-                "is published so says honest = false"
+                "is published so needs leak_free = false"
             )
         return self
 

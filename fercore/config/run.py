@@ -1,12 +1,14 @@
 """Configuration of runs that were not trained here, and what every run's configuration has."""
 
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from fercore.config.base import FrozenModel
 from fercore.config.protocol import ImageConfig, ProtocolConfig
+from fercore.config.upgrade import upgrade_fields
 
 RUN_NAME_SUFFIX = re.compile(r"-s\d+(-f\d+)?-\d{8}T\d{6}")
 
@@ -60,6 +62,11 @@ class RunConfig(FrozenModel):
     model: str
     seed: int = Field(default=0, ge=0, lt=2**31)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _rename_old_fields(cls, fields: Any) -> Any:
+        return upgrade_fields(fields) if isinstance(fields, Mapping) else fields
+
 
 class ImportSource(FrozenModel):
     """What an imported run was made from.
@@ -104,7 +111,7 @@ class ImportedConfig(RunConfig):
     imported: ImportSource
 
 
-Views = Literal["one", "flip", "ten"]
+TestTimeAugmentation = Literal["none", "flip", "ten_view"]
 Average = Literal["arithmetic", "geometric"]
 
 
@@ -113,8 +120,8 @@ class Combination(FrozenModel):
 
     Attributes:
         members: the runs whose probabilities are averaged.
-        views: of each image that every member predicts, see
-            `fercore.inference.ensemble.build_ensemble_onnx`.
+        tta: test-time augmentation: the views of each image that every member predicts, see
+            `fercore.inference.ensemble_graph.build_ensemble_onnx`.
         imported: whether one of them, or of those that it was made from itself, was imported: then
             these figures count as honest ones as little as its own.
         average: `"arithmetic"`, the mean of the probabilities, or `"geometric"`, the softmax of the
@@ -124,7 +131,7 @@ class Combination(FrozenModel):
     """
 
     members: tuple[str, ...] = Field(min_length=1)
-    views: Views = "one"
+    tta: TestTimeAugmentation = "none"
     imported: bool = False
     average: Average = "arithmetic"
     selected_on: Literal["validation"] | None = None

@@ -17,9 +17,9 @@ class OptimizerConfig(FrozenModel):
         nesterov: for `sgd` alone.
         weight_decay: decoupled decay a step of all kernels, 0 for none.
         clip_norm: bound on each gradient's norm, 0 for none.
-        average: momentum of an exponential moving average of the weights, such as 0.998, which is
-            what is judged and kept (Polyak & Juditsky, 1992), the statistics of batch normalisation
-            estimated anew for it; 0 keeps the weights themselves.
+        ema_momentum: momentum of an exponential moving average (EMA) of the weights, such as 0.998
+            (Polyak & Juditsky, 1992). The averaged weights are evaluated and kept, with batch
+            normalisation statistics estimated anew; 0 keeps the weights themselves.
         batch_norm_bias_rate: factor of the learning rate for the biases of batch normalisation
             (Jordan, "94% on CIFAR-10 in 3.29 Seconds", 2024, section 3.4, uses 64 with SGD).
     """
@@ -30,7 +30,7 @@ class OptimizerConfig(FrozenModel):
     nesterov: bool = False
     weight_decay: float = Field(default=0.0, ge=0)
     clip_norm: float = Field(default=0.0, ge=0)
-    average: float = Field(default=0.0, ge=0, lt=1)
+    ema_momentum: float = Field(default=0.0, ge=0, lt=1)
     batch_norm_bias_rate: float = Field(default=1.0, gt=0, le=1000)
 
     @model_validator(mode="after")
@@ -85,18 +85,18 @@ class DistillationConfig(FrozenModel):
     Attributes:
         teachers: runs, or experiments of which every finished seed teaches that has what it
             teaches from.
-        asked: `"each_batch"`, and the teachers see each image as the network does, changed and
-            mixed; they teach from their checkpoints, on the machine that trained them. What is
-            learnt is the mean of their probabilities at the temperature. `"once"`, before the
-            training, about each image and, where the augmentation flips, its mirror image; they
-            teach from their `model.onnx`, and a step costs what it costs without them. What is
-            learnt is the mean of their probabilities, raised to one over the temperature and
-            normalised: the answer, at the temperature, of one network that says this mean.
+        mode: when the teachers predict. `"online"`: in every step, on the augmented and mixed
+            images that the network sees; needs the teachers' checkpoints, which stay on the machine
+            that trained them. The target is the mean of their probabilities at the temperature.
+            `"precomputed"`: once before the training, on each image and, where the augmentation
+            flips, its mirror image; needs their `model.onnx`, and a step costs no more than without
+            teachers. The target is the mean of their probabilities, raised to one over the
+            temperature and normalised.
         weight: share of their answers in the loss; the labels have the rest.
         temperature: divides the logits before the softmax, the network's and the teachers'.
     """
 
     teachers: tuple[str, ...] = ()
-    asked: Literal["each_batch", "once"] = "each_batch"
+    mode: Literal["online", "precomputed"] = "online"
     weight: float = Field(default=0.5, gt=0, le=1)
     temperature: float = Field(default=2.0, gt=0)

@@ -178,13 +178,14 @@ def explain_tests(tests: int) -> str:
         tests: number of tests against one baseline.
     """
     text = (
-        "Differences in points, with 95 % intervals from 10,000 paired bootstrap draws. p is that "
-        "of McNemar's test, exact and two-sided; where images come in groups, such as those of one "
-        "subject, whole groups are drawn, and p is of the signs of their net differences"
+        "Differences in percentage points, with 95 % intervals from 10,000 paired bootstrap "
+        "resamples. p is from McNemar's exact two-sided test. Where images are grouped, for "
+        "example by subject, whole groups are resampled, and p is from an exact sign-flip test of "
+        "their net differences"
     )
     if tests > 1:
         text += (
-            f", corrected for {tests} tests against one baseline by Holm's method; the intervals "
+            f", corrected for {tests} tests against one baseline by Holm's method. The intervals "
             "are not corrected"
         )
     return text

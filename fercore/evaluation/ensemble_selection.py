@@ -215,8 +215,10 @@ def _flaw(run: Run, splits: Splits) -> str:
         return f"which is {run.state}; expected a finished run"
     if config.dataset != splits.name:
         return f"which is on {config.dataset}; expected runs on {splits.name}"
-    if not config.protocol.honest:
-        return "whose protocol lets test images into the training; expected protocol.honest = true"
+    if not config.protocol.leak_free:
+        return (
+            "whose protocol lets test images into the training; expected protocol.leak_free = true"
+        )
     if config.protocol.test == "validation":
         return "which is tested on the validation split; expected a test split of its own"
     if config.protocol.test == "train_fold":

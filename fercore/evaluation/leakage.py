@@ -1,7 +1,7 @@
 """Compare the images that a training tests on with those that other runs were trained on.
 
 Names are not enough: a user's dataset may hold a test set under another name. Images are compared
-by their pixels, see `fercore.data.inspection.find_copies`.
+by their pixels, see `fercore.data.quality.find_copies`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from fercore.config.protocol import ImageConfig
 from fercore.config.run import CombinedConfig, RunConfig
 from fercore.config.training import ProgressiveResizingConfig
 from fercore.data import registry
-from fercore.data.inspection import find_copies
+from fercore.data.quality import find_copies
 from fercore.data.splits import Split, Splits
 from fercore.errors import UserError
 from fercore.evaluation.protocol import build_protocol
@@ -46,8 +46,8 @@ def check_ancestors(
             protocol is to be honest.
     """
     names = [*config.distillation.teachers]
-    if config.start_from is not None:
-        names.append(config.start_from)
+    if config.init_from is not None:
+        names.append(config.init_from)
     ancestors = {
         name: run
         for first in names
@@ -58,12 +58,12 @@ def check_ancestors(
         return ()
     compared = _compare(ancestors.items(), config, splits, data_root)
     for ancestor, example in compared:
-        if ancestor.tested_images_seen and config.protocol.honest:
+        if ancestor.tested_images_seen and config.protocol.leak_free:
             raise UserError(
                 f"received a start or teacher that goes back to {ancestor.run}, which was trained "
                 f"on {ancestor.tested_images_seen:,} of the tested images in the dataset "
                 f"{ancestor.dataset}, such as {example}; expected a run that has not seen them, or "
-                "protocol.honest = false"
+                "protocol.leak_free = false"
             )
     return tuple(ancestor for ancestor, _ in compared)
 

@@ -6,14 +6,54 @@ from typing import Any
 
 import numpy as np
 
+from fercore.config.upgrade import upgrade_fields
 from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.evaluation.protocol import build_protocol
 from fercore.evaluation.results import evaluate_predictions, predictions_of
 from fercore.io.files import atomic_write
+from fercore.runs import damage
 from fercore.runs.reader import Run
-from fercore.runs.schema import Results, SplitResult
+from fercore.runs.schema import FORMAT_VERSION, Results, SplitResult
 from fercore.runs.writer import hold_lock
+
+
+def has_old_format(run: Run) -> bool:
+    """Return whether a readable run is of an earlier format version."""
+    return run.config is not None and bool(_upgraded_files(run))
+
+
+def upgrade_format(run: Run) -> None:
+    """Write the records of a run of an earlier format version in the present one.
+
+    The fields of `config.json` get their present names, and `format_version` is raised in the other
+    records. No value changes; files of the present format are left alone.
+
+    Raises:
+        UserError: if the run is in use, or its files cannot be written.
+    """
+    try:
+        with hold_lock(run.path):
+            for name, fields in _upgraded_files(run).items():
+                with atomic_write(run.path / name) as file:
+                    file.write(_as_json(fields))
+    except OSError as error:
+        raise UserError(f"cannot write {run.path} ({error.strerror})") from None
+
+
+def _upgraded_files(run: Run) -> dict[str, dict[str, Any]]:
+    """Return the content in the present format of the records that are of an earlier one."""
+    changed = {}
+    config = json.loads(damage.read_record(run.path / "config.json"))
+    upgraded = upgrade_fields(config)
+    if upgraded != config:
+        changed["config.json"] = upgraded
+    records = {"environment.json": run.environment, "results.json": run.results}
+    for name, record in records.items():
+        if record is not None and record.format_version < FORMAT_VERSION:
+            fields = json.loads(damage.read_record(run.path / name))
+            changed[name] = fields | {"format_version": FORMAT_VERSION}
+    return changed
 
 
 def is_outdated(run: Run) -> bool:
@@ -80,16 +120,20 @@ def update(run: Run, splits: Splits) -> Results:
             arrays[f"{role}_group_kind"] = np.array(part.group_kind)
         if part.unique is not None:
             arrays[f"{role}_unique"] = part.unique
-    text = json.dumps(results, indent=1, allow_nan=False) + "\n"
-    changed = Results.model_validate_json(text)
+    content = _as_json(results)
+    changed = Results.model_validate_json(content)
     try:
         with hold_lock(run.path), atomic_write(run.path / "predictions.npz") as target:
             np.savez_compressed(target, **arrays)
             with atomic_write(run.path / "results.json") as changed_results:
-                changed_results.write(text.encode())
+                changed_results.write(content)
     except OSError as error:
         raise UserError(f"cannot write {run.path} ({error.strerror})") from None
     return changed
+
+
+def _as_json(fields: dict[str, Any]) -> bytes:
+    return (json.dumps(fields, indent=1, allow_nan=False) + "\n").encode()
 
 
 def _add_intervals(run: Run, name: str, fields: dict[str, Any], result: SplitResult | None) -> None:

@@ -159,7 +159,7 @@ def require_same_splits(run: Run, splits: Splits) -> None:
         fingerprint = dataset.fingerprint
     protocol = run.config.protocol if run.config else None
     divided = protocol is not None and (protocol.split != "official" or protocol.by_folds)
-    if (divided or splits.held_out) and fingerprint != original.fingerprint:
+    if (divided or splits.validation_from_train) and fingerprint != original.fingerprint:
         raise UserError(
             f"{run.id} was trained on another version of {original.name} (fingerprint "
             f"{fingerprint}, here {original.fingerprint}), which was divided otherwise: it would "

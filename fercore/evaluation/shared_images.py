@@ -25,7 +25,7 @@ class ImageSet:
     Attributes:
         run_ids: of these runs.
         text: description of the images, such as "3,301 images of PrivateTest without the 288 that
-            also stand in training".
+            also occur in training".
     """
 
     run_ids: tuple[str, ...]
@@ -274,5 +274,5 @@ def _describe(runs: Sequence[Run], split: str, n: int) -> str:
     complete = result_of(runs[0], "test") if split == "test_unique" else None
     if complete is not None and complete.n > n:
         titles = complete.title
-        exclusions.append(f"the {complete.n - n:,} that also stand in training")
+        exclusions.append(f"the {complete.n - n:,} that also occur in training")
     return f"{n:,} images of {titles}{''.join(f' without {text}' for text in exclusions)}"

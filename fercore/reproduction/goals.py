@@ -18,7 +18,7 @@ from pydantic import Field
 from fercore import metrics
 from fercore.config.base import FrozenModel
 from fercore.config.loading import load_config
-from fercore.config.run import CombinedConfig, Views, is_run_name
+from fercore.config.run import CombinedConfig, TestTimeAugmentation, is_run_name
 from fercore.runs.listing import completed_runs
 from fercore.runs.reader import Run, full_size_epochs, read_run
 from fercore.runs.schema import SplitResult
@@ -43,7 +43,7 @@ class Goal(FrozenModel):
         experiments: that are to reach it; the best of them on PublicTest counts.
         accuracy: on PrivateTest, in percent, the mean over seeds.
         accuracy_cpu: the same, where no GPU is available; `None` if it makes no sense there.
-        views: of each image that a network is asked about.
+        tta: test-time augmentation: the views of each image that a network predicts.
         select: how many runs an ensemble may have, which is chosen on PublicTest among all seeds of
             all experiments (`fercore ensemble --select`); 0 for single networks.
         seconds: that a training may take; 0 for any.
@@ -54,14 +54,14 @@ class Goal(FrozenModel):
     experiments: tuple[str, ...] = Field(min_length=1)
     accuracy: float = Field(gt=0, le=100)
     accuracy_cpu: float | None = Field(default=None, gt=0, le=100)
-    views: Views = "one"
+    tta: TestTimeAugmentation = "none"
     select: int = Field(default=0, ge=0)
     seconds: float = Field(default=0, ge=0)
 
     @property
     def combines(self) -> bool:
         """Whether its figure is that of combined runs."""
-        return self.select > 0 or self.views != "one"
+        return self.select > 0 or self.tta != "none"
 
 
 class _Goals(FrozenModel):
@@ -166,7 +166,7 @@ def absent_teachers(name: str, root: Path) -> list[str]:
     absent = []
     for own in filter(is_run_name, distillation.teachers):
         run = read_run(root / own)
-        once = distillation.asked == "once"
+        once = distillation.mode == "precomputed"
         if not (run.onnx_path if once else run.best_path.is_file()):
             absent.append(own)
     return absent
@@ -212,8 +212,10 @@ def runs_of(experiment: str, runs: Sequence[Run]) -> dict[int, Run]:
     return dict(sorted(alike.items()))
 
 
-def combination_of(members: Sequence[Run], views: Views, runs: Sequence[Run]) -> Run | None:
-    """The newest finished run that asks exactly these, about these views."""
+def combination_of(
+    members: Sequence[Run], tta: TestTimeAugmentation, runs: Sequence[Run]
+) -> Run | None:
+    """Return the newest finished ensemble of exactly these members, with this augmentation."""
     names = {run.id for run in members}
     for run in _newest_first(runs):
         config = run.config
@@ -221,7 +223,7 @@ def combination_of(members: Sequence[Run], views: Views, runs: Sequence[Run]) ->
             run.results is not None
             and isinstance(config, CombinedConfig)
             and set(config.combined.members) == names
-            and config.combined.views == views
+            and config.combined.tta == tta
             and config.combined.average == "arithmetic"
         ):
             return run
@@ -261,9 +263,9 @@ def candidates_of(
     Where the goal asks for several views of each image, these are the combined runs over the views.
     """
     every = [run for name in goal.experiments for run in by_experiment[name].values()]
-    if goal.views == "one":
+    if goal.tta == "none":
         return every
-    viewed = [combination_of([run], goal.views, runs) for run in every]
+    viewed = [combination_of([run], goal.tta, runs) for run in every]
     return [run for run in viewed if run]
 
 

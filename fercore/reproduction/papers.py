@@ -74,12 +74,12 @@ class Comparison:
     Attributes:
         row: the published figure.
         paper: ours under the paper's protocol; `None` until it is trained.
-        honest: ours under the honest one; `None` until it is trained, or where there is none.
+        leak_free: ours under the leak-free one; `None` until it is trained, or where there is none.
     """
 
     row: Row
     paper: Reproduction | None
-    honest: Reproduction | None
+    leak_free: Reproduction | None
 
     @property
     def difference(self) -> float | None:
@@ -159,7 +159,9 @@ def compare(runs: Sequence[Run]) -> tuple[Comparison, ...]:
         Comparison(
             row,
             reproduce_row(row, row.view, by_experiment[row.experiment]),
-            reproduce_row(row, row.honest_view, by_experiment[row.honest]) if row.honest else None,
+            reproduce_row(row, row.leak_free_view, by_experiment[row.leak_free])
+            if row.leak_free
+            else None,
         )
         for row in rows()
     )
@@ -171,9 +173,9 @@ def untrained(comparisons: Sequence[Comparison]) -> dict[str, float]:
         name
         for comparison in comparisons
         for name, ours in zip(
-            comparison.row.experiments, (comparison.paper, comparison.honest), strict=False
+            comparison.row.experiments, (comparison.paper, comparison.leak_free), strict=False
         )
-        if reproduce_row is None
+        if ours is None
     }
     return {name: minutes(name) * len(folds(name)) for name in sorted(lacking)}
 

@@ -26,9 +26,9 @@ class Row(FrozenModel):
         class_name: of a per-class figure.
         experiment: the committed experiment under the paper's protocol.
         view: the evaluation of its runs that is compared.
-        honest: the experiment under an honest protocol; the same where the paper's is honest.
+        leak_free: the experiment under a leak-free protocol; the paper's own if it is one.
             `None` for a figure of images that were trained on or chose the checkpoint.
-        honest_view: the evaluation of its runs that is stated.
+        leak_free_view: the evaluation of its runs that is stated.
         parameters: of the network, as printed, where the paper does.
         digits: of the printed figure, after the point.
         remark: one line on the figure, where there is something to say.
@@ -43,8 +43,8 @@ class Row(FrozenModel):
     class_name: str = ""
     experiment: str
     view: str = "test"
-    honest: str | None = None
-    honest_view: str = "test_unique"
+    leak_free: str | None = None
+    leak_free_view: str = "test_unique"
     parameters: str = ""
     digits: int = Field(default=2, ge=0, le=2)
     remark: str = ""
@@ -58,7 +58,7 @@ class Row(FrozenModel):
     @property
     def experiments(self) -> tuple[str, ...]:
         """Those that it needs runs of."""
-        return (self.experiment, self.honest) if self.honest else (self.experiment,)
+        return (self.experiment, self.leak_free) if self.leak_free else (self.experiment,)
 
 
 class System(FrozenModel):
@@ -82,8 +82,8 @@ class _Table(FrozenModel):
     figures: dict[str, float]
     experiment: str
     view: str = "test"
-    honest: str
-    honest_view: str = "test_unique"
+    leak_free: str
+    leak_free_view: str = "test_unique"
     digits: int = 2
 
     def rows(self) -> tuple[Row, ...]:

@@ -35,5 +35,5 @@ def iter_ancestors(root: Path, run: Run) -> Iterator[tuple[str, Run | None]]:
             queue += [(member, None) for member in ancestor.config.combined.members]
         if ancestor and ancestor.experiment:
             queue += [(teacher, None) for teacher in ancestor.experiment.distillation.teachers]
-            if ancestor.experiment.start_from:
-                queue.append((ancestor.experiment.start_from, None))
+            if ancestor.experiment.init_from:
+                queue.append((ancestor.experiment.init_from, None))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fercore import machine
 from fercore.data.splits import Splits
 from fercore.runs import locks
-from fercore.runs.schema import Ancestor, Environment, Session
+from fercore.runs.schema import FORMAT_VERSION, Ancestor, Environment, Session
 
 if TYPE_CHECKING:
     from fercore.evaluation.protocol import Protocol
@@ -80,7 +80,8 @@ def add_session(
     earlier = tuple(session for session in earlier if session.first_epoch < first_epoch)
     sessions = (*earlier, _session(current, first_epoch, host=locks.HOST))
     if recorded and earlier:
-        return recorded.model_copy(update={"sessions": sessions})
+        changes = {"sessions": sessions, "format_version": FORMAT_VERSION}
+        return recorded.model_copy(update=changes)
     command = recorded.command if recorded else current.command
     return current.model_copy(update={"sessions": sessions, "command": command})
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 
 from fercore.config.experiment import ExperimentConfig
 
-FORMAT_VERSION = 1
+# 2 renamed fields of config.json, see `fercore.config.upgrade`.
+FORMAT_VERSION = 2
 
 State = Literal["starting", "running", "finished", "interrupted", "failed", "diverged"]
 Fraction = Field(ge=0, le=1)

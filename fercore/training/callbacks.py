@@ -1,4 +1,4 @@
-"""Report the progress of a training, step by step."""
+"""Keras callback that reports the progress of a training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from fercore.runs.writer import RunWriter
 
 @dataclass(frozen=True)
 class Progress:
-    """What the trainer is doing, for whoever shows it.
+    """The current state of a training, for a display.
 
     Attributes:
-        phase: such as `"training"`.
-        epoch: the epoch under way, from 1.
-        epochs: at most.
-        step: steps done in it.
-        steps: in all.
-        row: the epoch's log row, once it is whole.
-        note: one line for people, about something that is done otherwise than expected.
+        phase: what the trainer is doing, such as `"training"`.
+        epoch: the current epoch, from 1.
+        epochs: the largest number of epochs.
+        step: steps done in the current epoch.
+        steps: all steps of an epoch.
+        row: the log row of the epoch, once the epoch is complete.
+        note: one line for the user about something unusual.
     """
 
     phase: str
@@ -37,7 +37,15 @@ OnProgress = Callable[[Progress], None]
 
 
 class ProgressCallback(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tell run directory and onlooker how far the epoch is; end it when the loss is not finite."""
+    """Report every step of an epoch, and end the epoch when its loss is not finite.
+
+    Args:
+        run: the run directory, which records the step.
+        on_progress: called after every step.
+        epoch: the current epoch, from 1.
+        epochs: the largest number of epochs.
+        steps: steps of an epoch.
+    """
 
     def __init__(
         self, run: RunWriter, on_progress: OnProgress, epoch: int, epochs: int, steps: int
@@ -47,10 +55,10 @@ class ProgressCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self._epoch, self._epochs, self._steps = epoch, epochs, steps
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """After a call of the compiled function: `batch` counts steps, from 0."""
-        # Where the last call has fewer steps than the others, Keras counts it as whole.
-        done = min(batch + 1, self._steps)
-        self._run.record_step(done, self._steps)
-        self._on_progress(Progress("training", self._epoch, self._epochs, done, self._steps))
+        """Handle the end of a call of the compiled function; `batch` counts steps, from 0."""
+        # Keras counts the last call as a full one even if it has fewer steps.
+        step = min(batch + 1, self._steps)
+        self._run.record_step(step, self._steps)
+        self._on_progress(Progress("training", self._epoch, self._epochs, step, self._steps))
         if logs and not np.isfinite(logs["loss"]):
             self.model.stop_training = True

@@ -1,4 +1,4 @@
-"""What the network trains on, and which precision it gains from."""
+"""Devices and precision of a training, and its signals."""
 
 import signal
 import threading
@@ -13,21 +13,22 @@ from fercore.errors import UserError
 
 
 def has_gpu() -> bool:
-    """Whether the Keras backend sees a GPU."""
-    # Asked for GPUs by name, JAX raises where there are none.
+    """Return whether the Keras backend sees a GPU."""
+    # JAX raises an error if it is asked for GPUs by name and there are none.
     return any(name.startswith("gpu") for name in keras.distribution.list_devices())
 
 
-def overlooks_gpu() -> bool:
-    """Whether this machine has an NVIDIA GPU that the Keras backend does not see."""
+def has_unused_gpu() -> bool:
+    """Return whether this machine has an NVIDIA GPU that the Keras backend does not see."""
     return not has_gpu() and machine.has_nvidia_gpu()
 
 
 def resolve_precision(precision: str) -> str:
-    """The dtype policy that `precision = "auto"` stands for on this device.
+    """Return the dtype policy for a configured precision; replace `"auto"` by the fastest one.
 
-    bfloat16 where the device multiplies in it: GPUs, and under TensorFlow the CPUs with AMX or
-    AVX512-BF16, which train 1.5 to 3 times faster with it. JAX emulates it on CPUs, at a loss.
+    `"auto"` is bfloat16 where the device multiplies in it: on GPUs, and on TensorFlow on CPUs with
+    AMX or AVX512-BF16, which train 1.5 to 3 times faster with it. JAX emulates it on CPUs, which is
+    slower than float32.
     """
     if precision != "auto":
         return precision
@@ -38,37 +39,44 @@ def resolve_precision(precision: str) -> str:
 
 
 def jit_compile() -> bool | str:
-    """How Keras should compile a step: on CPUs XLA convolves ten times slower than oneDNN."""
+    """Return the `jit_compile` argument of `keras.Model.compile` for this device.
+
+    On CPUs, the convolutions of XLA are ten times slower than those of oneDNN.
+    """
     return False if keras.backend.backend() == "tensorflow" and not has_gpu() else "auto"
 
 
-def loops_on_device() -> bool:
-    """Whether several steps should be compiled into one loop by us.
+def should_loop_on_device() -> bool:
+    """Return whether several steps should be compiled into one loop by `jax_loop`.
 
-    On TensorFlow Keras does it. On JAX it loops in Python, which a GPU would wait for; on CPUs XLA
-    convolves several times slower within a loop, and over several devices Keras places each batch.
+    On TensorFlow, Keras compiles such a loop. On JAX, it loops in Python, for which a GPU would
+    wait. On CPUs, XLA's convolutions are several times slower within a loop. With several devices,
+    Keras places each batch by itself.
     """
-    several = keras.distribution.distribution() is not None
-    return keras.backend.backend() == "jax" and has_gpu() and not several
+    has_several_devices = keras.distribution.distribution() is not None
+    return keras.backend.backend() == "jax" and has_gpu() and not has_several_devices
 
 
 @contextmanager
-def sharing_batches(devices: int) -> Iterator[None]:
-    """In the body, every batch of a training is divided among that many devices of this machine.
+def distribute_batches(devices: int) -> Iterator[None]:
+    """Divide every batch among several devices of this machine while the body runs.
 
-    Networks that are built in the body have their weights on all of them, and a step computes what
-    it would on one: batch normalisation sees the whole batch. Outside of it each of them computes
-    everything.
+    Networks that are built in the body have their weights on all of these devices. A step computes
+    the same as on one device: batch normalization sees the full batch. Outside of the body, each
+    device computes everything.
+
+    Args:
+        devices: number of devices; with 1, nothing changes.
 
     Raises:
-        UserError: as `require_devices`.
+        UserError: see `require_devices`.
     """
     if devices == 1:
         yield
         return
-    present = require_devices(devices)
+    names = require_devices(devices)
     keras.distribution.set_distribution(
-        keras.distribution.DataParallel(devices=present[:devices], auto_shard_dataset=False)
+        keras.distribution.DataParallel(devices=names[:devices], auto_shard_dataset=False)
     )
     try:
         yield
@@ -77,27 +85,31 @@ def sharing_batches(devices: int) -> Iterator[None]:
 
 
 def require_devices(devices: int) -> list[str]:
-    """The devices that can train together, as Keras names them.
+    """Return Keras's names of the devices that can train together.
+
+    Args:
+        devices: the smallest number of devices.
 
     Raises:
-        UserError: if the backend is not JAX, or has fewer.
+        UserError: if the backend is not JAX, or has fewer devices.
     """
     if keras.backend.backend() != "jax":
         raise UserError(
             f"received devices = {devices} on {keras.backend.backend()}; several devices train "
-            "together on JAX: set KERAS_BACKEND=jax, or devices = 1"
+            "together on JAX only: set KERAS_BACKEND=jax, or devices = 1"
         )
-    present: list[str] = keras.distribution.list_devices()
-    if len(present) < devices:
+    names: list[str] = keras.distribution.list_devices()
+    if len(names) < devices:
         raise UserError(
-            f"received devices = {devices}, JAX has {len(present)} here: {', '.join(present)}"
+            f"received devices = {devices}, but JAX has {len(names)} on this machine: "
+            f"{', '.join(names)}"
         )
-    return present
+    return names
 
 
 @contextmanager
-def exact_products() -> Iterator[None]:
-    """In the body, GPUs multiply single precision as such, where by default they round to TF32."""
+def disable_tf32() -> Iterator[None]:
+    """Multiply in full single precision on GPUs while the body runs; the default rounds to TF32."""
     if not has_gpu():
         yield
     elif keras.backend.backend() == "jax":
@@ -108,59 +120,66 @@ def exact_products() -> Iterator[None]:
     else:
         from tensorflow import config
 
-        before = config.experimental.tensor_float_32_execution_enabled()
+        was_enabled = config.experimental.tensor_float_32_execution_enabled()
         config.experimental.enable_tensor_float_32_execution(False)
         try:
             yield
         finally:
-            config.experimental.enable_tensor_float_32_execution(before)
+            config.experimental.enable_tensor_float_32_execution(was_enabled)
 
 
 @contextmanager
-def computing_in(precision: str) -> Iterator[None]:
-    """Layers made in the body compute in this dtype policy."""
-    before = keras.config.dtype_policy()
+def use_dtype_policy(precision: str) -> Iterator[None]:
+    """Set the dtype policy of layers that are created in the body."""
+    previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(before)
+        keras.config.set_dtype_policy(previous)
 
 
-def terminate_like_interrupt() -> None:
-    """Let SIGTERM, which `kill` and job schedulers send, end a training as cleanly as Ctrl-C."""
+def treat_sigterm_as_interrupt() -> None:
+    """Make SIGTERM raise `KeyboardInterrupt`, so that it ends a training as cleanly as Ctrl-C.
+
+    `kill` and job schedulers send SIGTERM.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @contextmanager
-def interrupts_deferred() -> Iterator[None]:
-    """Let the body end before a Ctrl-C (or what counts as one) takes effect."""
+def defer_interrupts() -> Iterator[None]:
+    """Delay Ctrl-C and SIGTERM until the body has ended.
+
+    Raises:
+        KeyboardInterrupt: at the end of the body, if a signal has arrived.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     pending: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def record(number: int, frame: FrameType | None) -> None:
         pending.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, record) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
     if pending:
         raise KeyboardInterrupt
 
 
 def describe_device(devices: int = 1) -> str:
-    """The accelerators or the processor in words, such as `"NVIDIA H200"`.
+    """Return the name of the GPUs that train, or else of the processor, such as `"NVIDIA H200"`.
 
     Args:
-        devices: how many of this machine's train.
+        devices: how many devices of this machine train.
     """
     if has_gpu():
-        names = machine.output(
+        names = machine.command_output(
             "nvidia-smi", "--query-gpu=name", "--format=csv,noheader"
         ).splitlines()
         return ", ".join(names[:devices]) or "GPU"

@@ -1,4 +1,4 @@
-"""Batches for `fit` and `evaluate`."""
+"""Inputs of `keras.Model.fit`, `evaluate` and `predict`."""
 
 from typing import Any
 
@@ -13,13 +13,15 @@ def make_fit_inputs(
     batch_size: int,
     weights: NDArray[np.floating] | None = None,
 ) -> dict[str, Any]:
-    """What `fit`, `evaluate` and, without labels, `predict` take, for one pass in the order given.
+    """Return the arguments of `fit` or `evaluate` for one pass over samples in the given order.
+
+    Without labels, they are the arguments of `predict`.
 
     Args:
-        positions: `(n,)` among the images on the device.
+        positions: `(n,)` int32, positions of the images among those on the device.
         labels: `(n,)` integers.
         batch_size: the last batch may be smaller.
-        weights: `(n,)` of the samples; unweighted if absent.
+        weights: `(n,)` weights of the samples; 1 each if absent.
     """
     columns = tuple(column for column in (positions, labels, weights) if column is not None)
     if keras.backend.backend() != "tensorflow":
@@ -27,8 +29,8 @@ def make_fit_inputs(
         return {**dict(zip(names, columns, strict=False)), "batch_size": batch_size}
     import tensorflow as tf
 
-    # Keras's own dataset of these arrays tunes itself in a thread that sleeps for twice as long
-    # every time, and the end of an epoch waits for it to wake: after 2.56, 5.12, 10.24... seconds.
+    # Keras's own dataset of these arrays autotunes in a thread whose sleep doubles every time, and
+    # the end of an epoch waits until it wakes up: after 2.56, 5.12, 10.24... seconds.
     options = tf.data.Options()
     options.autotune.enabled = False
     dataset = tf.data.Dataset.from_tensor_slices(columns).batch(batch_size).prefetch(2)

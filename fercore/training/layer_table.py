@@ -1,4 +1,4 @@
-"""Summarize the layers of a Keras network."""
+"""Summary of the layers of a Keras network."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ import numpy as np
 from fercore.runs.schema import LayerSummary
 
 
-def layer_table(network: keras.Model) -> list[LayerSummary]:
-    """One row per layer, in order, the input left out."""
+def summarize_layers(network: keras.Model) -> list[LayerSummary]:
+    """Return one row per layer, in order, without the input layer."""
     return [
         LayerSummary(
             name=layer.name,
             kind=type(layer).__name__,
-            detail=_detail(layer.get_config()),
+            detail=_describe_settings(layer.get_config()),
             output_shape=list(layer.output.shape[1:]),
             parameters=layer.count_params(),
             trainable=sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights),
@@ -24,7 +24,7 @@ def layer_table(network: keras.Model) -> list[LayerSummary]:
     ]
 
 
-def _detail(settings: dict[str, Any]) -> str:
+def _describe_settings(settings: dict[str, Any]) -> str:
     words = []
     if "kernel_size" in settings:
         words += ["x".join(map(str, settings["kernel_size"])), settings["padding"]]

@@ -1,4 +1,4 @@
-"""Losses on a network's logits."""
+"""Loss functions: cross-entropy, squared-hinge SVM and distillation."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class CrossEntropy(keras.losses.Loss):  # type: ignore[misc]
         self.label_smoothing = label_smoothing
 
     def call(self, labels: Any, logits: Any) -> Any:
-        """Loss of each sample: `(n,)` labels and `(n, k)` logits in, `(n,)` out."""
+        """Return the loss of each sample, `(n,)`, from labels, `(n,)`, and logits, `(n, k)`."""
         targets = ops.one_hot(ops.cast(labels, "int32"), logits.shape[-1], dtype=logits.dtype)
         if self.label_smoothing:
             smoothing = self.label_smoothing
@@ -31,13 +31,14 @@ class CrossEntropy(keras.losses.Loss):  # type: ignore[misc]
 
 
 class L2MultiClassSVM(keras.losses.Loss):  # type: ignore[misc]
-    """Squared hinge loss of every wrong class against the right one, on raw scores.
+    """Squared hinge loss of every wrong class against the correct one, on raw scores.
 
-    Half the sum over the wrong classes `j` of `max(0, s_j - s_y + margin) ** 2`: the multi-class
-    SVM of Weston & Watkins (1999) with the squared hinge of Tang (2013), as Ranjan (2023) uses it.
+    The loss is half the sum over the wrong classes `j` of `max(0, s_j - s_y + margin) ** 2`. It is
+    the multi-class SVM of Weston & Watkins (1999) with the squared hinge of Tang (2013), as Ranjan
+    (2023) uses it.
 
     Args:
-        margin: by which the right score is to exceed every other.
+        margin: how much the score of the correct class should exceed every other.
     """
 
     def __init__(self, margin: float = 1.0):
@@ -45,36 +46,37 @@ class L2MultiClassSVM(keras.losses.Loss):  # type: ignore[misc]
         self.margin = margin
 
     def call(self, labels: Any, scores: Any) -> Any:
-        """Loss of each sample: `(n,)` labels and `(n, k)` scores in, `(n,)` float32 out."""
+        """Return the loss of each sample, `(n,)` float32, from labels and `(n, k)` scores."""
         scores = ops.cast(scores, "float32")
-        right = ops.one_hot(ops.cast(labels, "int32"), scores.shape[-1], dtype="float32")
-        right_score = ops.sum(scores * right, axis=-1, keepdims=True)
-        excess = ops.relu(scores - right_score + self.margin) * (1 - right)
+        correct = ops.one_hot(ops.cast(labels, "int32"), scores.shape[-1], dtype="float32")
+        correct_score = ops.sum(scores * correct, axis=-1, keepdims=True)
+        excess = ops.relu(scores - correct_score + self.margin) * (1 - correct)
         return ops.sum(ops.square(excess), axis=-1) / 2
 
 
-def distillation(teaching: Any, logits: Any, temperature: float) -> Any:
-    """How far a network's answers are from its teachers' (Hinton et al., 2015).
+def distillation_loss(teacher_probabilities: Any, logits: Any, temperature: float) -> Any:
+    """Return the distillation loss of each sample (Hinton et al., 2015).
 
-    The Kullback-Leibler divergence, in nats, of the network's softmax at a temperature from the
-    teachers' at the same one, times the square of the temperature, so that its gradients keep
-    their scale.
+    It is the Kullback-Leibler divergence, in nats, of the network's probabilities from the
+    teachers', both at the temperature, times the square of the temperature, so that its gradients
+    keep their scale.
 
     Args:
-        teaching: `(n, k)` float32, the teachers' probabilities at that temperature.
-        logits: `(n, k)` of the network.
+        teacher_probabilities: `(n, k)` float32, the teachers' probabilities at that temperature.
+        logits: `(n, k)`, of the network.
         temperature: divides the logits.
 
     Returns:
         `(n,)` float32.
     """
-    said = ops.log_softmax(ops.cast(logits, "float32") / temperature)
-    known = ops.log(ops.maximum(teaching, 1e-12))
-    return ops.sum(teaching * (known - said), axis=-1) * temperature**2
+    log_probabilities = ops.log_softmax(ops.cast(logits, "float32") / temperature)
+    teacher_log_probabilities = ops.log(ops.maximum(teacher_probabilities, 1e-12))
+    difference = teacher_log_probabilities - log_probabilities
+    return ops.sum(teacher_probabilities * difference, axis=-1) * temperature**2
 
 
 def build_loss(config: ExperimentConfig) -> keras.losses.Loss:
-    """The loss that a config names."""
+    """Return the loss that a config names."""
     losses = {
         "cross_entropy": CrossEntropy(config.label_smoothing),
         "l2_svm": L2MultiClassSVM(),

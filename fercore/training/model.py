@@ -1,4 +1,4 @@
-"""The Keras model that trains: network, images, augmentation, moving averages and teachers."""
+"""The Keras model for training: a network with its images, augmentation, averages and teachers."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,28 +14,35 @@ from fercore.augmentation.mixup_cutmix import Mix
 from fercore.config.augmentation import AugmentationConfig
 from fercore.config.experiment import ExperimentConfig
 from fercore.training import device
-from fercore.training.inputs import make_fit_inputs
-from fercore.training.losses import build_loss, distillation
+from fercore.training.losses import build_loss, distillation_loss
 from fercore.training.optimizers import build_optimizer
+from fercore.training.weight_averaging import (
+    BatchNormUpdater,
+    averaged_weights,
+    ema_variables,
+    gather_pixels,
+    is_warming_up,
+)
 
-# Keeps the draw of alternating flips apart from the other draws of one seed.
+# Separates the random numbers of alternating flips from the others of one seed.
 _FLIP_STREAM = 1_000_067
 
 
 class TrainingModel(keras.Model):  # type: ignore[misc]
-    """A network with the images and the augmentation that come before it, compiled for training.
+    """A network with its images and its augmentation, compiled for training.
 
-    The images lie on the device that trains, as bytes; a batch is the positions of its images. No
-    pixel goes through Python during an epoch. Images and augmentation are no part of the network,
-    which is saved and exported by itself.
+    The images are stored on the training device, as bytes. A batch holds the positions of its
+    images, so no pixel goes through Python during an epoch. Images and augmentation are not part of
+    the network, which is saved and exported by itself.
 
     Args:
         network: takes grey levels, returns logits.
-        config: names augmentation, loss, optimizer and steps in one call.
-        images: `(n, height, width)` uint8, all that it is to see.
-        teachers: networks that take the same and whose answers it is to learn.
-        answers: `(m, k)` float32, what teachers said of the first `m` images, those that are
-            trained on, before the training: probabilities.
+        config: determines augmentation, loss, optimizer, and steps in one call.
+        images: `(n, height, width)` uint8, the training and validation images.
+        teachers: networks for distillation that predict during the training; they take the same
+            inputs.
+        teacher_probabilities: `(m, k)` float32, probabilities that teachers predicted before the
+            training for the first `m` images, the training images.
     """
 
     def __init__(
@@ -44,25 +51,25 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         config: ExperimentConfig,
         images: NDArray[np.uint8],
         teachers: Sequence[keras.Model] = (),
-        answers: NDArray[np.float32] | None = None,
+        teacher_probabilities: NDArray[np.float32] | None = None,
     ):
-        super().__init__(name="trainee")
+        super().__init__(name="training_model")
         self.network = network
         self.teachers = list(teachers)
         self.distillation = config.distillation
-        self.answers = None
-        if answers is not None:
-            self.answers = keras.Variable(
-                _soften(answers, config.distillation.temperature),
+        self.teacher_probabilities = None
+        if teacher_probabilities is not None:
+            self.teacher_probabilities = keras.Variable(
+                _soften(teacher_probabilities, config.distillation.temperature),
                 dtype="float32",
                 trainable=False,
-                autocast=False,  # probabilities, which half precision would round
-                name="answers",
+                autocast=False,  # half precision would round the probabilities
+                name="teacher_probabilities",
             )
         self.images = keras.Variable(
             images[..., None], dtype="uint8", trainable=False, name="images"
         )
-        # Copies were changed once, before training.
+        # In the other modes, copies were augmented once, before the training.
         online = config.augmentation.mode == "online"
         self.augment = Augment(config.augmentation if online else AugmentationConfig())
         self.mix = Mix(config.augmentation) if config.augmentation.mixes else None
@@ -72,9 +79,11 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
                 np.zeros(len(images), bool), dtype="bool", trainable=False, name="mirrored"
             )
         self.sample_loss = build_loss(config)
-        self._average = config.optimizer.average
+        self._ema_momentum = config.optimizer.ema_momentum
         self._batch_size, self._devices = config.batch_size, config.devices
-        self._pass = _BatchNormUpdater(network, self.images, self.augment, self.mix, self.mirrored)
+        self._bn_updater = BatchNormUpdater(
+            network, self.images, self.augment, self.mix, self.mirrored
+        )
         self.compile(
             optimizer=build_optimizer(config.optimizer),
             loss=self.sample_loss,
@@ -92,12 +101,12 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         self.optimizer.build(self.trainable_variables)
 
     def make_train_function(self, force: bool = False) -> None:
-        """Compile what `fit` calls, which on JAX's GPUs is a loop of steps."""
-        made = getattr(self, "train_function", None) is not None
+        """Compile the function that `fit` calls; on GPUs with JAX, it is a loop of steps."""
+        is_made = getattr(self, "train_function", None) is not None
         super().make_train_function(force)
-        if made and not force:
+        if is_made and not force:
             return
-        if self.steps_per_execution > 1 and device.loops_on_device():
+        if self.steps_per_execution > 1 and device.should_loop_on_device():
             from fercore.training.jax_loop import multi_step_train_function
 
             self.train_function = multi_step_train_function(
@@ -105,15 +114,15 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
             )
 
     def call(self, positions: Any, training: bool = False) -> Any:
-        """Logits of a batch: `(n,)` int32 positions in, `(n, k)` float32 out."""
+        """Return the logits, `(n, k)` float32, of the images at positions, `(n,)` int32."""
         if not training:
-            return self.network(_pixels(self.images, positions), training=False)
-        # What the loss asks for, which follows in the same trace.
-        pixels, self._mixed = self._pass.change(positions)
+            return self.network(gather_pixels(self.images, positions), training=False)
+        # `compute_loss` follows in the same trace and reads the attributes that are set here.
+        pixels, self._mixing = self._bn_updater.augment_batch(positions)
         if self.teachers:
-            self._taught = self._teacher_outputs(pixels)
-        elif self.answers is not None:
-            self._taught = self._precomputed_teacher_outputs(positions)
+            self._distillation_targets = self._predict_with_teachers(pixels)
+        elif self.teacher_probabilities is not None:
+            self._distillation_targets = self._look_up_teacher_probabilities(positions)
         return self.network(pixels, training=True)
 
     def compute_loss(
@@ -124,179 +133,109 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """The loss of a batch.
+        """Return the loss of a batch, a scalar.
 
-        Of mixed images in the shares of both labels; with teachers, their answers have their share
-        of it.
+        The loss of a mixed image is the weighted mean of the losses for both labels. With teachers,
+        it is the weighted mean of the loss for the labels and the distillation loss.
         """
-        taught = bool(self.teachers) or self.answers is not None
-        if not training or (self.mix is None and not taught):
+        is_distilled = bool(self.teachers) or self.teacher_probabilities is not None
+        if not training or (self.mix is None and not is_distilled):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         weights = ops.ones_like(y_pred[:, 0]) if sample_weight is None else sample_weight
         losses = weights * self.sample_loss.call(y, y_pred)
         if self.mix is not None:
-            partner, share = self._mixed
-            others = ops.take(weights, partner, axis=0)
-            other = others * self.sample_loss.call(ops.take(y, partner, axis=0), y_pred)
-            losses = share * losses + (1 - share) * other
-            weights = share * weights + (1 - share) * others
-        if taught:
-            part = self.distillation.weight
-            missed = distillation(self._taught, y_pred, self.distillation.temperature)
-            losses = (1 - part) * losses + part * weights * missed
+            partners, shares = self._mixing
+            partner_weights = ops.take(weights, partners, axis=0)
+            partner_losses = partner_weights * self.sample_loss.call(
+                ops.take(y, partners, axis=0), y_pred
+            )
+            losses = shares * losses + (1 - shares) * partner_losses
+            weights = shares * weights + (1 - shares) * partner_weights
+        if is_distilled:
+            distillation_losses = distillation_loss(
+                self._distillation_targets, y_pred, self.distillation.temperature
+            )
+            fraction = self.distillation.weight
+            losses = (1 - fraction) * losses + fraction * weights * distillation_losses
         return ops.mean(losses)
 
-    def _teacher_outputs(self, pixels: Any) -> Any:
-        said = []
+    def _predict_with_teachers(self, pixels: Any) -> Any:
+        """Return the teachers' mean probabilities at the temperature, `(n, k)` float32."""
+        probabilities = []
         for teacher in self.teachers:
             logits = ops.cast(teacher(pixels, training=False), "float32")
-            said.append(ops.softmax(logits / self.distillation.temperature))
-        return ops.stop_gradient(sum(said) / len(said))
+            probabilities.append(ops.softmax(logits / self.distillation.temperature))
+        return ops.stop_gradient(sum(probabilities) / len(probabilities))
 
-    def _precomputed_teacher_outputs(self, positions: Any) -> Any:
-        said = ops.take(self.answers, positions, axis=0)
+    def _look_up_teacher_probabilities(self, positions: Any) -> Any:
+        """Return the precomputed probabilities, `(n, k)` float32, mixed like the labels."""
+        probabilities = ops.take(self.teacher_probabilities, positions, axis=0)
         if self.mix is None:
-            return said
-        partner, share = self._mixed
-        share = share[:, None]
-        return share * said + (1 - share) * ops.take(said, partner, axis=0)
+            return probabilities
+        partners, shares = self._mixing
+        shares = shares[:, None]
+        partner_probabilities = ops.take(probabilities, partners, axis=0)
+        return shares * probabilities + (1 - shares) * partner_probabilities
 
     def state(self) -> list[keras.Variable]:
-        """Everything that a resumption needs: the weights and what the optimizer remembers."""
+        """Return all variables that a resumption needs: those of the network and the optimizer."""
         return [*self.network.variables, *self.optimizer.variables]
 
-    def continued_by(self, other: "TrainingModel") -> "TrainingModel":
-        """Hand the whole state over to another trainee of the same weights, and return that one.
-
-        Args:
-            other: built for images of another size.
-        """
-        for mine, its in zip(self.state(), other.state(), strict=True):
-            # A copy: on JAX a step gives away the memory of what it replaces.
-            its.assign(ops.copy(mine.value))
-        return other
+    def copy_state_to(self, other: "TrainingModel") -> None:
+        """Copy the state into a model with the same variables, built for another image size."""
+        for variable, target in zip(self.state(), other.state(), strict=True):
+            # A copy, because on JAX a step donates the memory of the arrays that it replaces.
+            target.assign(ops.copy(variable.value))
 
     @contextmanager
     def ema_weights(self, positions: NDArray[np.int32]) -> Iterator[None]:
-        """In the body, the network's weights are their moving average, if one is kept.
-
-        Batch normalisation then goes by what it sees with these weights, which is less spread than
-        with those of any single step (Izmailov et al., "Averaging Weights", 2018, section 3.2).
+        """Replace the network's weights by their moving averages, if there are any, in the body.
 
         Args:
-            positions: `(n,)` of images to train on, in the order to see them; as many as its
-                statistics need are seen.
+            positions: `(n,)` int32, positions of training images in order, by which the statistics
+                of batch normalization are computed again.
         """
-        if not (averages := self._ema_variables()):
+        averages = ema_variables(self.optimizer) if self._ema_momentum else []
+        with averaged_weights(
+            self.network, averages, self._bn_updater, positions, self._batch_size, self._devices
+        ):
             yield
-            return
-        # Copies: on JAX a step gives away the memory of what it replaces.
-        variables = self.network.variables
-        trained = [ops.copy(variable.value) for variable in variables]
-        try:
-            for weight, average in zip(self.network.trainable_variables, averages, strict=True):
-                weight.assign(ops.copy(average.value))
-            seen = positions[: self._batch_size * self._pass.bn_update_batches()]
-            if len(seen):
-                with device.sharing_batches(self._devices):
-                    self._pass.predict(**make_fit_inputs(seen, None, self._batch_size), verbose=0)
-            yield
-        finally:
-            for variable, value in zip(variables, trained, strict=True):
-                variable.assign(value)
 
     def reset_ema_during_warmup(self, epoch: int, steps: int) -> None:
-        """After an epoch: let the average begin with these weights while it is young.
-
-        Until it has seen `1 / (1 - average)` steps it is mostly the weights that it began with, and
-        those of before the first step know nothing.
+        """Reset the moving averages to the current weights in the first epochs.
 
         Args:
-            epoch: the one that is over, from 1.
-            steps: of an epoch.
+            epoch: the number of the epoch that has just ended, from 1.
+            steps: steps of an epoch.
         """
-        averages = self._ema_variables()
-        if averages and epoch * steps * (1 - self._average) <= 1:
+        if self._ema_momentum and is_warming_up(self._ema_momentum, epoch * steps):
+            averages = ema_variables(self.optimizer)
             for weight, average in zip(self.network.trainable_variables, averages, strict=True):
                 average.assign(ops.copy(weight.value))
 
-    def _ema_variables(self) -> list[keras.Variable]:
-        if not self._average:
-            return []
-        # Under mixed_float16 Keras wraps the optimizer in one that scales the loss.
-        optimizer: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        return list(optimizer._model_variables_moving_average)
-
     def reseed(self, seed: int, epoch: int) -> None:
-        """Set every generator, of dropout and of augmentation, to its state for one epoch."""
+        """Set the random generators of dropout and augmentation to their state for one epoch."""
         generators = [v for v in self.network.variables if v.path.endswith("seed_generator_state")]
         for number, variable in enumerate(generators):
             sequence = np.random.SeedSequence([seed, epoch, number])
             variable.assign(sequence.generate_state(2))
         self.augment.reseed(seed, epoch)
         if self.mirrored is not None:
-            self.mirrored.assign(_mirrored_images(self.mirrored.shape[0], seed, epoch))
+            self.mirrored.assign(_select_mirrored(self.mirrored.shape[0], seed, epoch))
         if self.mix is not None:
             self.mix.reseed(seed, epoch)
 
 
-class _BatchNormUpdater(keras.Model):  # type: ignore[misc]
-    """A network's forward pass as in training, of which batch normalisation keeps statistics."""
-
-    def __init__(
-        self,
-        network: keras.Model,
-        images: keras.Variable,
-        augment: Augment,
-        mix: Mix | None,
-        mirrored: keras.Variable | None,
-    ):
-        super().__init__(name="training_pass")
-        self.network, self.images, self.augment, self.mix = network, images, augment, mix
-        self.mirrored = mirrored
-        self.compile(jit_compile=device.jit_compile())
-        self.built = True  # of parts that are built by themselves
-
-    def change(self, positions: Any) -> tuple[Any, Any]:
-        """Augmented pixels of a batch; if they are mixed, each one's partner and own share too."""
-        mirrored = None
-        if self.mirrored is not None:
-            mirrored = ops.take(self.mirrored, positions, axis=0)
-        pixels = self.augment(_pixels(self.images, positions), mirrored)
-        if self.mix is None:
-            return pixels, None
-        pixels, partner, share = self.mix(pixels)
-        return pixels, (partner, share)
-
-    def call(self, positions: Any) -> Any:
-        """Logits: `(n,)` int32 positions in, `(n, k)` float32 out."""
-        pixels, _ = self.change(positions)
-        return self.network(pixels, training=True)
-
-    def bn_update_batches(self) -> int:
-        """After how many batches 97% of the statistics are of these; 0 where none are kept."""
-        momenta = [
-            layer.momentum
-            for layer in self.network.layers
-            if isinstance(layer, keras.layers.BatchNormalization)
-        ]
-        return round(3.5 / (1 - max(momenta))) if momenta else 0
-
-
-def _mirrored_images(n: int, seed: int, epoch: int) -> NDArray[np.bool_]:
-    """Return which of `n` images an epoch mirrors: in the next epoch, the others are mirrored."""
-    first = np.random.default_rng([seed, _FLIP_STREAM]).random(n) < 0.5
-    return np.asarray(first ^ (epoch % 2 == 0), bool)
+def _select_mirrored(n: int, seed: int, epoch: int) -> NDArray[np.bool_]:
+    """Return which of `n` images an epoch mirrors, `(n,)`; the next epoch mirrors the others."""
+    odd_epochs = np.random.default_rng([seed, _FLIP_STREAM]).random(n) < 0.5
+    return np.asarray(odd_epochs ^ (epoch % 2 == 0), bool)
 
 
 def _soften(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """What a network that says these probabilities says at a temperature: `(n, k)` in and out.
+    """Return probabilities, `(n, k)`, at a temperature.
 
-    Its logits are their logarithms, but for a sum that the softmax takes away.
+    The logarithms of probabilities are the logits up to a constant, which the softmax ignores.
     """
     powers = np.maximum(probabilities, 1e-12) ** (1 / temperature)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
-
-
-def _pixels(images: keras.Variable, positions: Any) -> Any:
-    return ops.cast(ops.take(images, positions, axis=0), "float32")

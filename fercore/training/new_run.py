@@ -94,12 +94,12 @@ def train_in(
             on_progress=on_progress,
         )
     except UserError:
-        # The layers are written when the training can begin: before, nothing is worth keeping.
+        # The layer table is written when the training begins; a run without it is empty.
         if not resume and not (writer.path / "layers.json").is_file():
             writer.discard()
         raise
     except OSError as error:
         raise UserError(
-            f"cannot write {writer.path} ({error.strerror or error}); what was saved is "
-            f"kept: mend that, then go on with: fercore train --resume {writer.path.name}"
+            f"cannot write {writer.path} ({error.strerror or error}); saved epochs are kept: fix "
+            f"the problem, then continue with: fercore train --resume {writer.path.name}"
         ) from None

@@ -1,4 +1,4 @@
-"""Keras network to `model.onnx`.
+"""Export of Keras networks to ONNX.
 
 The exported graph takes `pixels`, `(batch, height, width, 1)` float32 grey levels from 0 to 255,
 and returns `probabilities`, `(batch, classes)` float32. Its metadata hold the class names.
@@ -19,7 +19,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-import fercore.models._layers  # noqa: F401  # Keras finds our layers in a checkpoint by their names.
+import fercore.models._layers  # noqa: F401  # registers our layers, which Keras looks up by name in a checkpoint
 from fercore.errors import UserError
 from fercore.inference.onnx_session import OnnxNetwork
 from fercore.runs.reader import Run
@@ -28,29 +28,29 @@ from fercore.runs.schema import OnnxExport
 from fercore.runs.writer import RunWriter
 from fercore.training.prediction import predict
 
-# Biases and normalisation statistics stay in single precision: they are small, and a running
-# variance may leave the range of half precision.
-HALF_FROM_SIZE = 1024
+# Arrays of fewer values stay in single precision. Biases and normalization statistics are small,
+# and a running variance may exceed the range of half precision.
+MIN_HALF_SIZE = 1024
 HALF_MAX = 65504.0
 
-# Largest difference of a probability between Keras and the exported network.
+# Largest accepted difference of a probability between Keras and the exported network.
 TOLERANCE = 1e-4
 
 
 def round_kernels(network: keras.Model) -> None:
     """Round the large kernels to half precision, in place.
 
-    What is evaluated afterwards is then exactly what `model.onnx` stores in 16 bits. Kernels with
-    values beyond the range of half precision stay as they are.
+    The network that is evaluated afterwards is then exactly the one that `model.onnx` stores in 16
+    bits. Kernels with values beyond the range of half precision are not changed.
     """
     for variable in network.variables:
         value = keras.ops.convert_to_numpy(variable.value)
-        if _stored_in_half(value):
+        if _fits_half_precision(value):
             variable.assign(value.astype(np.float16).astype(np.float32))
 
 
-def available() -> bool:
-    """Whether Keras computes on TensorFlow, from whose graphs the converter starts."""
+def is_available() -> bool:
+    """Return whether Keras runs on TensorFlow, which the ONNX converter needs."""
     return bool(keras.backend.backend() == "tensorflow")
 
 
@@ -64,21 +64,22 @@ def export_run(
     """Write a run's `model.onnx` and compare it with Keras on every given image.
 
     Args:
-        network: in float32, its kernels rounded.
-        run: gets the file.
+        network: in float32, with rounded kernels.
+        run: the run directory, which receives the file.
         images: `(n, height, width)` uint8.
-        probabilities: `(n, k)`, Keras's.
+        probabilities: `(n, k)`, the predictions of Keras for `images`.
         class_names: label of each output.
 
     Raises:
-        UserError: if Keras is not on TensorFlow, or the exported network says something else.
+        UserError: if Keras is not on TensorFlow, or the predictions differ by more than
+            `TOLERANCE`; the file is not written then.
     """
     opset, content = export_onnx(network, class_names)
-    exported = OnnxNetwork(content)(images)
-    difference = float(np.abs(exported - probabilities).max())
+    onnx_probabilities = OnnxNetwork(content)(images)
+    difference = float(np.abs(onnx_probabilities - probabilities).max())
     if difference > TOLERANCE:
         raise UserError(
-            f"the exported network differs from Keras's by {difference:.1e} in a probability, "
+            f"a probability of the exported network differs by {difference:.1e} from Keras's, "
             f"expected at most {TOLERANCE:.0e}; model.onnx was not written"
         )
     with run.replacing("model.onnx") as file:
@@ -94,16 +95,16 @@ def export_run(
     )
 
 
-def export_finished(run: Run, images: NDArray[np.uint8]) -> OnnxExport:
-    """Export a finished run from its Keras checkpoint, and note it in its results.
+def export_finished_run(run: Run, images: NDArray[np.uint8]) -> OnnxExport:
+    """Export a finished run from its Keras checkpoint, and record the export in its results.
 
     Args:
         run: finished, with its checkpoints.
-        images: `(n, height, width)` uint8, to compare the export with Keras on.
+        images: `(n, height, width)` uint8, on which the export is compared with Keras.
 
     Raises:
-        UserError: if something else than the network answers, the checkpoint is gone, Keras is not
-            on TensorFlow, or the export differs.
+        UserError: if the run's predictions are not those of its network, the checkpoint is missing,
+            Keras is not on TensorFlow, or the predictions of the export differ.
     """
     network = keras.models.load_model(require_checkpoint(run), compile=False)
     assert run.results is not None
@@ -116,23 +117,23 @@ def export_finished(run: Run, images: NDArray[np.uint8]) -> OnnxExport:
 
 
 def export_onnx(network: keras.Model, class_names: Sequence[str]) -> tuple[int, bytes]:
-    """A network as ONNX, large kernels in half precision where that loses nothing.
+    """Convert a network to ONNX; store large kernels in half precision if that is lossless.
 
     Args:
         network: built in float32; takes grey levels, returns logits.
         class_names: label of each output.
 
     Returns:
-        The operator set and the content of the file.
+        The version of the operator set, and the content of the file.
 
     Raises:
         UserError: if Keras is not on TensorFlow.
     """
     import onnx
 
-    if not available():
+    if not is_available():
         raise UserError(
-            f"the ONNX export needs Keras on TensorFlow, and this is Keras on "
+            f"the ONNX export needs Keras on TensorFlow, but this is Keras on "
             f"{keras.backend.backend()}; where TensorFlow is installed, run without KERAS_BACKEND: "
             "fercore export RUN"
         )
@@ -140,25 +141,25 @@ def export_onnx(network: keras.Model, class_names: Sequence[str]) -> tuple[int, 
     classifier = keras.Model(network.input, softmax(network.output))
     # Keras refuses to export a network that has never been called.
     classifier(np.zeros((1, *network.input_shape[1:]), np.float32))
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, _suppress_output():
         file = Path(folder) / "model.onnx"
         classifier.export(str(file), format="onnx", verbose=False)
         model = onnx.load(file)
-    _rename_ends(model)
-    _store_in_half(model)
+    _rename_inputs_and_outputs(model)
+    _store_kernels_in_half_precision(model)
     onnx.helper.set_model_props(model, {"class_names": json.dumps(list(class_names))})
     onnx.checker.check_model(model, full_check=True)
     opset = max(entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"})
     return opset, model.SerializeToString()
 
 
-def _stored_in_half(value: NDArray[Any]) -> bool:
-    if value.dtype != np.float32 or value.ndim < 2 or value.size < HALF_FROM_SIZE:
+def _fits_half_precision(value: NDArray[Any]) -> bool:
+    if value.dtype != np.float32 or value.ndim < 2 or value.size < MIN_HALF_SIZE:
         return False
     return bool(np.all(np.abs(value) <= HALF_MAX))
 
 
-def _store_in_half(model: Any) -> None:
+def _store_kernels_in_half_precision(model: Any) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
     graph = model.graph
@@ -167,7 +168,7 @@ def _store_in_half(model: Any) -> None:
         if tensor.data_type != TensorProto.FLOAT:
             continue
         value = numpy_helper.to_array(tensor)
-        if not _stored_in_half(value):
+        if not _fits_half_precision(value):
             continue
         half = value.astype(np.float16)
         if not np.array_equal(half.astype(np.float32), value):
@@ -181,21 +182,21 @@ def _store_in_half(model: Any) -> None:
     graph.node.extend([*casts, *nodes])
 
 
-def _rename_ends(model: Any) -> None:
+def _rename_inputs_and_outputs(model: Any) -> None:
     graph = model.graph
-    renamed = {graph.input[0].name: "pixels", graph.output[0].name: "probabilities"}
+    new_names = {graph.input[0].name: "pixels", graph.output[0].name: "probabilities"}
     graph.input[0].name, graph.output[0].name = "pixels", "probabilities"
-    for end in (graph.input[0], graph.output[0]):
-        end.type.tensor_type.shape.dim[0].dim_param = "batch"
+    for value in (graph.input[0], graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
     for node in graph.node:
         for names in (node.input, node.output):
             for position, name in enumerate(names):
-                names[position] = renamed.get(name, name)
+                names[position] = new_names.get(name, name)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the converters' progress notes and their own deprecations off the user's screen."""
+def _suppress_output() -> Iterator[None]:
+    """Suppress the converters' progress messages and deprecation warnings."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""Predict with a Keras network, in batches."""
+"""Prediction with Keras networks, in batches."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ from fercore.training import device
 def predict(
     network: keras.Model, images: NDArray[np.uint8], batch_size: int
 ) -> NDArray[np.float32]:
-    """Probabilities by Keras: `(n, height, width)` uint8 in, `(n, k)` float32 out."""
+    """Return probabilities, `(n, k)` float32, of images, `(n, height, width)` uint8."""
     logits = forward(network, images, batch_size)
     return np.asarray(ops.convert_to_numpy(ops.softmax(logits)), np.float32)
 
@@ -20,34 +20,35 @@ def predict(
 def forward(
     network: keras.Model, images: NDArray[np.uint8], batch_size: int
 ) -> NDArray[np.float32]:
-    """What a network returns: `(n, height, width)` uint8 in, `(n, ...)` float32 out."""
-    results = []
-    compiled = keras.backend.backend() == "jax"  # which compiles every operation by itself else
-    with device.exact_products():
+    """Return outputs of a network, `(n, ...)` float32, for images, `(n, height, width)` uint8."""
+    outputs = []
+    # Outside of a compiled function, JAX compiles every operation separately.
+    is_jax = keras.backend.backend() == "jax"
+    with device.disable_tf32():
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size, :, :, None].astype(np.float32)
-            if compiled:
-                whole = np.pad(batch, ((0, batch_size - len(batch)), (0, 0), (0, 0), (0, 0)))
-                output = network.predict_on_batch(whole)[: len(batch)]
+            if is_jax:
+                full_batch = np.pad(batch, ((0, batch_size - len(batch)), (0, 0), (0, 0), (0, 0)))
+                output = network.predict_on_batch(full_batch)[: len(batch)]
             else:
                 output = network(ops.convert_to_tensor(batch), training=False)
-            results.append(ops.convert_to_numpy(ops.cast(output, "float32")))
-    return np.concatenate(results)
+            outputs.append(ops.convert_to_numpy(ops.cast(output, "float32")))
+    return np.concatenate(outputs)
 
 
-def require_finite(outputs: NDArray[np.floating], of: str) -> None:
-    """Check what a trained network returned.
+def require_finite(outputs: NDArray[np.floating], subject: str) -> None:
+    """Check the outputs of a trained network.
 
     Args:
         outputs: `(n, ...)`.
-        of: the images, for people.
+        subject: which images they belong to, for the message.
 
     Raises:
-        DivergedError: if some of it is not a finite number.
+        DivergedError: if a value is not a finite number.
     """
-    wrong = ~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)
-    if wrong.any():
+    invalid = ~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)
+    if invalid.any():
         raise DivergedError(
-            f"the network's outputs for {wrong.sum()} of {len(outputs)} {of} images are not finite "
-            "numbers; lower --optimizer.learning-rate or set --optimizer.clip-norm"
+            f"the network's outputs for {invalid.sum()} of {len(outputs)} {subject} images are not "
+            "finite numbers; lower --optimizer.learning-rate or set --optimizer.clip-norm"
         )

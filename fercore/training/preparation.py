@@ -1,4 +1,4 @@
-"""Prepare the images of a training, and build the network that trains on them."""
+"""Preparation of a training: its images, and the network with its initial weights and teachers."""
 
 from dataclasses import dataclass
 
@@ -30,15 +30,15 @@ WHITENING_IMAGES = 5000
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The images of a training, with those of copies changed once.
+    """The images of a training. Copies of images are already augmented.
 
     Attributes:
-        images: `(n, height, width)` uint8, trained on.
-        labels: `(n,)` of `images`.
+        images: `(n, height, width)` uint8, the training images.
+        labels: `(n,)` uint8, the labels of `images`.
         class_weights: `(k,)` float32, the weight of a sample of each class.
-        validation: `(m, height, width)` uint8, which choose the checkpoint.
-        validation_labels: `(m,)`.
-        evaluated: images of each split that the protocol evaluates, by role.
+        validation: `(m, height, width)` uint8, the images that select the checkpoint.
+        validation_labels: `(m,)` uint8.
+        evaluated: the images of each split that the protocol evaluates, by role.
     """
 
     images: NDArray[np.uint8]
@@ -50,18 +50,18 @@ class TrainingData:
 
     @property
     def size(self) -> int:
-        """Pixels of a side of the images."""
+        """Return the height and width of the images, in pixels."""
         return int(self.images.shape[1])
 
     @property
     def validation_positions(self) -> NDArray[np.int32]:
-        """Where the validation images stand on the device: after the training images."""
+        """Return the positions of the validation images, which follow the training images."""
         first = len(self.images)
         return np.arange(first, first + len(self.validation), dtype=np.int32)
 
 
 def prepare_data(config: ExperimentConfig, protocol: Protocol) -> TrainingData:
-    """Weigh the classes and change the images of copies, as the configuration says."""
+    """Compute the class weights and augment the copies of images, as configured."""
     num_classes = len(protocol.class_names)
     labels = protocol.train.labels
     weights = np.ones(num_classes, np.float32)
@@ -81,11 +81,23 @@ def prepare_data(config: ExperimentConfig, protocol: Protocol) -> TrainingData:
 
 
 class ModelBuilder:
-    """Builds the network that is trained, at each image size that progressive resizing asks for.
+    """Builds the network for training, once for each image size of progressive resizing.
 
     Attributes:
-        final: the finished network, in single precision and of the full image size; the chosen
-            weights are loaded into it.
+        final: the finished network, in single precision and for the full image size. The weights of
+            the selected epoch are loaded into it.
+
+    Args:
+        config: the experiment.
+        splits: its dataset.
+        protocol: the classes and splits of the training.
+        data: the images.
+        run: the run directory; the runs beside it provide initial weights and teachers.
+        resume: whether the run is resumed, which needs no initial weights.
+        on_progress: called when the teachers predict.
+
+    Raises:
+        UserError: if the initial weights or a teacher cannot be used.
     """
 
     def __init__(
@@ -101,7 +113,7 @@ class ModelBuilder:
         self._config, self._data = config, data
         self._precision = device.resolve_precision(config.precision)
         self._num_classes = len(protocol.class_names)
-        with device.computing_in("float32"):
+        with device.use_dtype_policy("float32"):
             self.final = models.build(
                 config.model, (*data.images.shape[1:], 1), self._num_classes, config.model_options
             )
@@ -109,54 +121,55 @@ class ModelBuilder:
         self._initial = None if resume else resolve_initial_run(root, config, splits)
         self._teachers = resolve_teachers(root, config, splits)
         self._teacher_probabilities: NDArray[np.float32] | None = None
-        if self._teachers and config.distillation.asked == "once":
+        if self._teachers and config.distillation.mode == "precomputed":
             run.set_status(phase="predicting with the teachers", epochs=config.epochs)
             on_progress(Progress("predicting with the teachers"))
             self._precompute_teachers()
 
     def _precompute_teachers(self) -> None:
+        """Predict the training images with the teachers, which are not needed afterwards."""
         images, mirrored = self._data.images, self._config.augmentation.horizontal_flip
         probabilities = ensemble.ensemble_probabilities(self._teachers, images, mirrored)
         for teacher in self._teachers:
             if not np.isfinite(probabilities).all():
-                own = ensemble.ensemble_probabilities([teacher], images, mirrored=False)
-                _require_finite_teacher(teacher, own)
+                outputs = ensemble.ensemble_probabilities([teacher], images, mirrored=False)
+                _require_finite_teacher(teacher, outputs)
         self._teacher_probabilities, self._teachers = probabilities, ()
 
     def build(self, size: int) -> TrainingModel:
-        """Build the network for images of `size` pixels a side, with its optimizer."""
+        """Build the network and its optimizer for images of `size` x `size` pixels."""
         config, images = self._config, self._data.images
         keras.utils.set_random_seed(config.seed)
-        both = np.concatenate([images, self._data.validation])
-        pixels = fit_images(both, ImageConfig(size=size))
+        all_images = np.concatenate([images, self._data.validation])
+        pixels = fit_images(all_images, ImageConfig(size=size))
         shape = (*pixels.shape[1:], 1)
-        with device.sharing_batches(config.devices), device.computing_in(self._precision):
+        with device.distribute_batches(config.devices), device.use_dtype_policy(self._precision):
             network = models.build(config.model, shape, self._num_classes, config.model_options)
             _require_same_weights(network, self.final, config)
-            # Of training images alone: those of the validation split follow them.
+            # Only training images, which precede those of the validation split.
             adapt_whitening(network, pixels[: min(len(images), WHITENING_IMAGES)])
             if self._initial is not None:
                 checkpoints.load_initial_weights(self._initial, network)
-            teachers = [checkpoints.load_teacher(teacher, shape) for teacher in self._teachers]
-            for teacher, loaded in zip(self._teachers, teachers, strict=True):
-                outputs = forward(loaded, pixels[:EVALUATION_BATCH], EVALUATION_BATCH)
-                _require_finite_teacher(teacher, outputs)
+            teachers = [checkpoints.load_teacher(run, shape) for run in self._teachers]
+            for run, teacher in zip(self._teachers, teachers, strict=True):
+                outputs = forward(teacher, pixels[:EVALUATION_BATCH], EVALUATION_BATCH)
+                _require_finite_teacher(run, outputs)
             return TrainingModel(network, config, pixels, teachers, self._teacher_probabilities)
 
 
-def _require_finite_teacher(teacher: Run, answers: NDArray[np.float32]) -> None:
-    wrong = ~np.isfinite(answers).all(axis=1)
-    if wrong.any():
+def _require_finite_teacher(teacher: Run, outputs: NDArray[np.float32]) -> None:
+    invalid = ~np.isfinite(outputs).all(axis=1)
+    if invalid.any():
         raise UserError(
-            f"received the teacher {teacher.id}, whose outputs for {wrong.sum()} of {len(answers)} "
-            "images are not finite numbers; expected a run that did not diverge"
+            f"received the teacher {teacher.id}, whose outputs for {invalid.sum()} of "
+            f"{len(outputs)} images are not finite numbers; expected a run that did not diverge"
         )
 
 
 def _require_same_weights(
     network: keras.Model, final: keras.Model, config: ExperimentConfig
 ) -> None:
-    """Refuse progressive resizing of a network whose weights depend on the image size."""
+    """Refuse progressive resizing if the shapes of the weights depend on the image size."""
     if [v.shape for v in network.variables] != [v.shape for v in final.variables]:
         raise UserError(
             f"received progressive_resizing.size = {config.progressive_resizing.size}, but the "

@@ -1,4 +1,4 @@
-"""A random forest on a network's features, in place of its last layer.
+"""Random forest on the features of a network, in place of its last layer.
 
 Ranjan (2023) tried it on Model 2 and reports that it "drastically decreases the accuracy", without
 a figure.
@@ -22,45 +22,45 @@ def fit(
     seed: int,
     batch_size: int,
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """Fit scikit-learn's random forest on what enters the last layer.
+    """Fit scikit-learn's random forest on the inputs of the network's last layer.
 
     Args:
         network: trained.
-        images: `(n, height, width)` uint8, to fit on.
+        images: `(n, height, width)` uint8, on which the forest is fitted.
         labels: `(n,)` integers.
-        seed: of the forest.
-        batch_size: images in one call of the network.
+        seed: random seed of the forest.
+        batch_size: number of images in one call of the network.
 
     Returns:
-        A function from images to probabilities, `(n, k)` float32: the share of trees, 0 for a class
-        that is not among the labels.
+        A function from images to probabilities, `(n, k)` float32. A probability is the mean over
+        the trees, 0 for a class that does not occur in the labels.
     """
     from sklearn.ensemble import RandomForestClassifier
 
-    features = keras.Model(network.input, network.layers[-1].input)
+    feature_network = keras.Model(network.input, network.layers[-1].input)
     forest = RandomForestClassifier(TREES, random_state=seed, n_jobs=-1)
-    inputs = forward(features, images, batch_size)
-    require_finite(inputs, "training")
-    forest.fit(inputs, labels)
+    training_features = forward(feature_network, images, batch_size)
+    require_finite(training_features, "training")
+    forest.fit(training_features, labels)
     num_classes = network.output.shape[-1]
 
-    def probabilities(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        shares = np.zeros((len(images), num_classes), np.float32)
-        inputs = forward(features, images, batch_size)
-        require_finite(inputs, "evaluated")
-        shares[:, forest.classes_] = forest.predict_proba(inputs)
-        return shares
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        probabilities = np.zeros((len(images), num_classes), np.float32)
+        features = forward(feature_network, images, batch_size)
+        require_finite(features, "evaluated")
+        probabilities[:, forest.classes_] = forest.predict_proba(features)
+        return probabilities
 
-    return probabilities
+    return predict
 
 
 def predict_all(
     network: keras.Model,
     train: tuple[NDArray[np.uint8], NDArray[np.integer]],
-    judged: Mapping[str, NDArray[np.uint8]],
+    evaluated: Mapping[str, NDArray[np.uint8]],
     seed: int,
     batch_size: int,
 ) -> dict[str, NDArray[np.float32]]:
-    """Probabilities of a forest fitted on the training images, by role."""
-    probabilities = fit(network, *train, seed, batch_size)
-    return {role: probabilities(images) for role, images in judged.items()}
+    """Return the probabilities of a forest fitted on the training images, by role of a split."""
+    predict = fit(network, *train, seed, batch_size)
+    return {role: predict(images) for role, images in evaluated.items()}

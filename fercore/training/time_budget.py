@@ -1,6 +1,6 @@
-"""Time budgets: how long a training takes, and how much of it fits into the time that is left.
+"""Time budgets: estimate the duration of a training, and end it in time.
 
-Nothing here imports a deep-learning framework or starts a training. All durations are in seconds.
+This module imports no deep-learning framework and starts no training. All durations are in seconds.
 """
 
 import math
@@ -21,26 +21,26 @@ from fercore.runs.reader import Run, started
 from fercore.runs.schema import EpochLog
 from fercore.training import schedules
 
-# From the start of the process to the first step: imports, mostly.
+# Time from the start of the process to the first step, mostly imports.
 STARTUP_SECONDS = 20.0
-# Kept for evaluation and export, at least.
+# Smallest time reserved for evaluation and export.
 MIN_RESERVE = 20.0
-# No job of unknown duration is started with less.
+# A job of unknown duration is not started with less time.
 MIN_START = 60.0
-# The epoch time is measured over these; the first includes compilation and does not count.
+# The epoch time is measured over these epochs, without the first, which includes compilation.
 MEASURED_EPOCHS = 3
-# Within the first epochs, time is measured over at least so many calls after the first one.
+# Within the first epochs, time is measured over at least this many calls after the first one.
 MEASURED_CALLS = 3
-# Allowance for epochs that take longer than those measured.
+# Factor on the measured epoch time, since later epochs may take longer.
 MARGIN = 1.05
-# Exit status of `fercore train --minutes` where not even a shortened schedule fits.
+# Exit status of `fercore train --minutes` if not even a shortened schedule fits.
 DOES_NOT_FIT = 3
-# A schedule is not cut to less than this share of its epochs.
+# A schedule is not shortened to less than this fraction of its epochs.
 MIN_SHARE = 0.25
 
 
 class _Progress(Protocol):
-    """What is read of `fercore.training.callbacks.Progress`, which needs Keras to be imported."""
+    """The part of `fercore.training.callbacks.Progress` in use; importing it would import Keras."""
 
     @property
     def phase(self) -> str: ...
@@ -60,67 +60,74 @@ class _Progress(Protocol):
 
 @dataclass(frozen=True)
 class Device:
-    """What this machine trains on, as runs record it.
+    """The device of this machine, as runs record it.
 
     Attributes:
-        names: of the processor, and of the GPUs if there are any.
+        names: the names of the processor and of the GPUs, if there are any.
         backend: the Keras backend.
-        cores: processor cores that the process may use.
+        cores: number of processor cores that the process may use.
     """
 
     names: frozenset[str]
     backend: str
     cores: int
 
-    def trained(self, run: Run) -> bool:
-        """Whether a run was trained on such a device."""
-        found = run.environment
-        return found is not None and (
-            # One that was resumed on another machine has epochs of both.
-            all(device in self.names for device in found.devices)
-            and (found.backend, found.cores) == (self.backend, self.cores)
+    def has_trained(self, run: Run) -> bool:
+        """Return whether a run was trained on such a device only."""
+        environment = run.environment
+        if environment is None:
+            return False
+        expected = (self.backend, self.cores)
+        return (
+            all(device in self.names for device in environment.devices)
+            and (environment.backend, environment.cores) == expected
+            # A run that was resumed on another machine has epochs of both.
             and all(
-                (own.backend, own.cores) == (self.backend, self.cores) for own in found.sessions
+                (session.backend, session.cores) == expected for session in environment.sessions
             )
         )
 
 
-def this_device() -> Device:
-    """The device of this machine, without asking Keras."""
+def current_device() -> Device:
+    """Return the device of this machine, without an import of Keras."""
     query = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
-    gpus = machine.output(*query).splitlines()
-    several = (", ".join(gpus[:count]) for count in range(1, len(gpus) + 1))
+    gpus = machine.command_output(*query).splitlines()
+    # A training on several GPUs records all of their names as one.
+    gpu_names = (", ".join(gpus[:count]) for count in range(1, len(gpus) + 1))
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    return Device(frozenset({machine.cpu_name(), *several}), backend, machine.count_cores())
+    return Device(frozenset({machine.cpu_name(), *gpu_names}), backend, machine.count_cores())
 
 
-def short_name(experiment: str) -> str:
-    """The name of a run of an experiment whose schedule was shortened to fit a budget."""
+def shortened_name(experiment: str) -> str:
+    """Return the name of an experiment whose schedule was shortened to fit a budget."""
     return f"{experiment}-short"
 
 
-def shortened(config: ExperimentConfig, epochs: int) -> dict[str, str | int]:
-    """The fields of a config that differ where its schedule is shortened to so many epochs."""
+def shortened_fields(config: ExperimentConfig, epochs: int) -> dict[str, str | int]:
+    """Return the fields of a config that change if its schedule is shortened to `epochs`."""
     title = f"{config.title}, shortened from {config.epochs} to {epochs} epochs"
-    return {"name": short_name(config.name), "title": title, "epochs": epochs}
+    return {"name": shortened_name(config.name), "title": title, "epochs": epochs}
 
 
-def known_duration(config: ExperimentConfig, runs: Sequence[Run], device: Device) -> float | None:
-    """Seconds that a run of an experiment takes from start to end, start-up included.
+def estimate_duration(
+    config: ExperimentConfig, runs: Sequence[Run], device: Device
+) -> float | None:
+    """Estimate the duration of a run of an experiment, start-up included.
 
     Args:
         config: the experiment.
-        runs: any.
-        device: that it would be trained on.
+        runs: any runs; those of other experiments or devices are ignored.
+        device: the device of the training.
 
     Returns:
-        The median over the finished runs of the experiment on the same device; without any, what
-        the epochs of its shortened runs there say; `None` if nothing is known.
+        The median over the finished runs of the experiment on the same device. If there are none,
+        an estimate from the epochs of its shortened runs on that device. `None` if there are none
+        of these either.
     """
     totals = [
         run.results.train_seconds + overhead
         for _, run in completed_runs(config, runs)
-        if device.trained(run) and run.results and run.results.train_seconds
+        if device.has_trained(run) and run.results and run.results.train_seconds
         if (overhead := _overhead(run)) is not None
     ]
     if not totals:
@@ -128,47 +135,55 @@ def known_duration(config: ExperimentConfig, runs: Sequence[Run], device: Device
             config.epochs * statistics.fmean(row.seconds + row.val_seconds for row in rows)
             + overhead
             for run in runs
-            if run.experiment and run.experiment.name == short_name(config.name)
-            if device.trained(run) and (rows := run.log())
+            if run.experiment and run.experiment.name == shortened_name(config.name)
+            if device.has_trained(run) and (rows := run.log())
             if (overhead := _overhead(run)) is not None
         ]
     return STARTUP_SECONDS + statistics.median(totals) if totals else None
 
 
-def known_reserve(config: ExperimentConfig, runs: Sequence[Run], device: Device) -> float | None:
-    """Seconds that finished runs of an experiment on the same device needed beside training.
+def estimate_reserve(config: ExperimentConfig, runs: Sequence[Run], device: Device) -> float | None:
+    """Estimate the time that a run needs for preparation, evaluation and export.
 
-    Preparation, evaluation and export; `None` if there is no such run.
+    Returns:
+        The minimum over the finished runs of the experiment on the same device; `None` if there is
+        no such run.
     """
-    found = [_overhead(run) for _, run in completed_runs(config, runs) if device.trained(run)]
-    return min((seconds for seconds in found if seconds is not None), default=None)
+    overheads = [
+        _overhead(run) for _, run in completed_runs(config, runs) if device.has_trained(run)
+    ]
+    return min((seconds for seconds in overheads if seconds is not None), default=None)
 
 
-def expected_epochs(config: ExperimentConfig, runs: Sequence[Run]) -> int:
-    """Epochs that a run will have: where training may stop early, the median of finished runs."""
+def estimate_epochs(config: ExperimentConfig, runs: Sequence[Run]) -> int:
+    """Estimate the number of epochs of a run.
+
+    It is the number in the config, or, if training may stop early, the median over the finished
+    runs of the experiment.
+    """
     counts = [run.results.epochs_run for _, run in completed_runs(config, runs) if run.results]
     if not counts or not config.early_stopping.patience:
         return config.epochs
     return min(math.ceil(statistics.median(counts)), config.epochs)
 
 
-def epochs_that_fit(seconds: float, epoch_seconds: float, epochs: int) -> int:
-    """How many epochs fit, if they are at least a quarter of the schedule; otherwise 0.
+def count_fitting_epochs(seconds: float, epoch_seconds: float, epochs: int) -> int:
+    """Return how many epochs fit; 0 if they are less than a quarter of the schedule.
 
     Args:
-        seconds: left for training.
-        epoch_seconds: of one epoch.
-        epochs: of the full schedule.
+        seconds: the time left for training.
+        epoch_seconds: the time of one epoch.
+        epochs: the number of epochs of the full schedule.
     """
     fitting = min(int(seconds / epoch_seconds), epochs) if seconds > 0 else 0
     return fitting if fitting >= max(1, epochs * MIN_SHARE) else 0
 
 
 class ScheduleTooLong(Exception):
-    """The full schedule does not fit into the time that is left.
+    """Raised if the full schedule does not fit into the time that is left.
 
     Attributes:
-        epochs: that fit, if they are at least a quarter of the schedule; otherwise 0.
+        epochs: how many epochs fit; 0 if they are less than a quarter of the schedule.
     """
 
     def __init__(self, epochs: int, reason: str):
@@ -179,20 +194,20 @@ class ScheduleTooLong(Exception):
 class TrainingBudget:
     """Ends a training in time. Pass `on_progress` to `fercore.training.trainer.train`.
 
-    After the third epoch it compares the epochs to come, at the median time of the second and
-    third, with what is left when evaluation and export have had their share. If they do not fit,
-    it raises `ScheduleTooLong`. It does so earlier if the steps show that not even a quarter of
-    them fits. When time is up, it raises `KeyboardInterrupt`, on which the trainer evaluates the
-    last saved epoch.
+    After the third epoch, it estimates the time of the remaining epochs from the median of the
+    second and third. It compares it with the time that is left minus a reserve for evaluation and
+    export. If the epochs do not fit, it raises `ScheduleTooLong`. It does so earlier if the steps
+    show that not even a quarter of them fits. When the time is up, it raises `KeyboardInterrupt`;
+    the trainer then evaluates the last saved epoch.
 
     Args:
-        seconds: left, from now, for all of it.
-        epochs: that the run is expected to have.
-        epoch_cost: mean time of its epochs relative to the first ones; above 1 where images grow.
-        reserve: for evaluation and export; estimated from the first epochs if absent.
-        may_give_up: whether `ScheduleTooLong` may be raised. A run that is resumed is never given
-            up: what it has trained so far is kept.
-        clock: seconds, as of `time.monotonic`.
+        seconds: the time for the training with its evaluation and export, from now.
+        epochs: the expected number of epochs.
+        epoch_cost: mean time of the epochs relative to the first ones; above 1 if the images grow.
+        reserve: time for evaluation and export; estimated from the first epochs if absent.
+        may_give_up: whether `ScheduleTooLong` may be raised. False for a resumed run, so that its
+            epochs are kept.
+        clock: returns seconds, like `time.monotonic`.
     """
 
     def __init__(
@@ -209,21 +224,21 @@ class TrainingBudget:
         self._deadline = clock() + seconds
         self._epochs = epochs
         self._epoch_cost = epoch_cost
-        self._reserve_known = reserve is not None
+        self._is_reserve_known = reserve is not None
         self._reserve = max(MIN_RESERVE, reserve or 0.0)
         self._may_give_up = self._may_shorten = may_give_up
-        # When training began, and when each epoch of this process ended.
-        self._times = [clock()]
-        # When each call of the compiled function ended, and how many epochs were done by then.
+        # Times of the start of the training and of the end of each epoch in this process.
+        self._epoch_times = [clock()]
+        # Time of the end of each call of the compiled function, and epochs done by then.
         self._calls: list[tuple[float, float]] = []
 
     def restart(self) -> None:
-        """Begin again with a shortened schedule, which is not shortened once more."""
-        self._times = [self._clock()]
+        """Start again with a shortened schedule, which is not shortened any further."""
+        self._epoch_times = [self._clock()]
         self._may_shorten = False
 
     def on_progress(self, progress: _Progress) -> None:
-        """Check the time.
+        """Compare the progress with the time that is left.
 
         Raises:
             ScheduleTooLong: if the run should be given up.
@@ -231,81 +246,87 @@ class TrainingBudget:
         """
         now = self._clock()
         if progress.phase != "training":
-            if len(self._times) == 1:  # what comes before the first step
-                self._times = [now]
+            if len(self._epoch_times) == 1:  # the first step has not begun
+                self._epoch_times = [now]
             return
         if progress.row is not None:
-            self._times.append(now)
-            if len(self._times) == MEASURED_EPOCHS + 1:
+            self._epoch_times.append(now)
+            if len(self._epoch_times) == MEASURED_EPOCHS + 1:
                 self._check_schedule(progress.row, now)
         left = self._deadline - self._reserve - now
-        if progress.row is None and self._may_shorten and len(self._times) <= MEASURED_EPOCHS:
+        if progress.row is None and self._may_shorten and len(self._epoch_times) <= MEASURED_EPOCHS:
             self._check_steps(progress, now, left)
         if left <= 0:
-            if len(self._times) == 1 and self._may_give_up:
+            if len(self._epoch_times) == 1 and self._may_give_up:
                 raise ScheduleTooLong(0, "not one epoch fits")
             raise KeyboardInterrupt
 
     def _check_steps(self, progress: _Progress, now: float, left: float) -> None:
-        """Give up early where epochs are so long that three of them would waste the time."""
+        """Give up before the end of the third epoch if the epochs are far too long."""
         self._calls.append((now, progress.epoch + progress.step / progress.steps))
         if len(self._calls) <= MEASURED_CALLS:
             return
-        # The fastest call: others may include compilation, of the last batch too.
+        # The fastest call, because others may include compilation, also that of the last batch.
         epoch_seconds = min(
             (end - start) / (after - before)
             for (start, before), (end, after) in pairwise(self._calls)
         )
-        # Steps are a rough measure, so a schedule twice as long is still given a chance.
-        least = epoch_seconds * self._epoch_cost * self._epochs * MIN_SHARE
-        if least > 2 * left:
+        # Steps are a rough measure, so the estimate may exceed the time by a factor of two.
+        needed = epoch_seconds * self._epoch_cost * self._epochs * MIN_SHARE
+        if needed > 2 * left:
             raise ScheduleTooLong(
                 0,
-                f"a quarter of its {self._epochs} epochs needs about {least / 60:.1f} minutes, "
+                f"a quarter of its {self._epochs} epochs needs about {needed / 60:.1f} minutes, "
                 f"{max(left, 0) / 60:.1f} are left for training",
             )
 
     def _check_schedule(self, row: EpochLog, now: float) -> None:
-        durations = [after - before for before, after in pairwise(self._times)]
+        durations = [after - before for before, after in pairwise(self._epoch_times)]
         epoch_seconds = MARGIN * statistics.median(durations[1:])
         compilation = max(durations[0] - epoch_seconds, 0.0)
-        if not self._reserve_known:
-            # The network is built and its forward pass compiled again; it predicts several splits.
+        if not self._is_reserve_known:
+            # The evaluation builds the network again, compiles its forward pass and predicts
+            # several splits.
             self._reserve = max(MIN_RESERVE, compilation / 2 + 4 * row.val_seconds)
         left = self._deadline - self._reserve - now
         needed = epoch_seconds * (self._epoch_cost * self._epochs - MEASURED_EPOCHS)
         if needed <= left or not self._may_shorten:
             return
         raise ScheduleTooLong(
-            epochs_that_fit(left - compilation, epoch_seconds * self._epoch_cost, self._epochs),
+            count_fitting_epochs(
+                left - compilation, epoch_seconds * self._epoch_cost, self._epochs
+            ),
             f"its {self._epochs} epochs need about {needed / 60:.1f} more minutes, "
             f"{max(left, 0) / 60:.1f} are left for training",
         )
 
 
-def budget_for(
+def make_training_budget(
     config: ExperimentConfig, seconds: float, runs: Sequence[Run], *, resumed: bool
 ) -> TrainingBudget:
-    """The budget of one training on this machine.
+    """Return the budget of one training on this machine.
 
     Args:
         config: the experiment.
-        seconds: left, from now.
-        runs: finished ones, from which the reserve is estimated.
-        resumed: whether the run goes on with one that was interrupted.
+        seconds: the time that is left, from now.
+        runs: runs from which the reserve and the number of epochs are estimated.
+        resumed: whether the training resumes a run.
     """
     costs = schedules.epoch_costs(config, config.image.size or native_size(config.dataset) or 48)
     return TrainingBudget(
         seconds,
-        expected_epochs(config, runs),
+        estimate_epochs(config, runs),
         epoch_cost=statistics.fmean(costs) / costs[0],
-        reserve=known_reserve(config, runs, this_device()),
+        reserve=estimate_reserve(config, runs, current_device()),
         may_give_up=not resumed,
     )
 
 
 def _overhead(run: Run) -> float | None:
-    """Seconds of a finished run that were not training, bounded: it may have been resumed."""
+    """Return the time of a finished run that was not training; `None` if it is unknown.
+
+    It is bounded, because a resumed run was interrupted in between.
+    """
     results = run.results
     if results is None or not results.train_seconds or not started(run):
         return None
@@ -313,5 +334,5 @@ def _overhead(run: Run) -> float | None:
         finished = datetime.fromisoformat(results.finished).timestamp()
     except (ValueError, OverflowError, OSError):
         return None
-    beside = finished - started(run) - results.train_seconds
-    return min(max(beside, 0.0), max(60.0, results.train_seconds / 10))
+    overhead = finished - started(run) - results.train_seconds
+    return min(max(overhead, 0.0), max(60.0, results.train_seconds / 10))

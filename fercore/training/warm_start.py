@@ -1,4 +1,4 @@
-"""Resolve initial weights and teachers, and refuse runs that have seen the test images."""
+"""Initial weights and teachers of a training; runs that have seen its test images are refused."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,159 +15,174 @@ from fercore.runs.recreate import how_to_recreate, train_command
 
 
 def resolve_initial_run(root: Path, config: ExperimentConfig, splits: Splits) -> Run | None:
-    """The run whose weights a training starts from; `None` if it starts from none.
+    """Return the run with the initial weights of a training; `None` if the config names none.
 
     Args:
-        root: of the runs.
-        config: of the training; its `start_from` names the run.
-        splits: its dataset.
+        root: folder of the runs.
+        config: config of the training; its `init_from` names the run.
+        splits: the dataset of the training.
 
     Raises:
-        UserError: if there is no such run, or this network cannot start from it: it lacks its
-            checkpoint, is of another network or image size, or what is judged here was seen by it,
-            or by a run that it learnt from itself.
+        UserError: if there is no such run, or its weights cannot be used. It may lack its
+            checkpoint, or have another network or image size. The run, or one of its ancestors,
+            may have seen the test images of this training.
     """
-    if config.start_from is None:
+    if config.init_from is None:
         return None
-    run = find_run(root, config.start_from)
-    if problem := next(_start_problems(root, run, config, splits), ""):
-        raise UserError(f"received start_from = {run.id}, {problem}")
+    run = find_run(root, config.init_from)
+    if problem := next(_find_initial_run_problems(root, run, config, splits), ""):
+        raise UserError(f"received init_from = {run.id}, {problem}")
     return run
 
 
 def resolve_teachers(root: Path, config: ExperimentConfig, splits: Splits) -> tuple[Run, ...]:
-    """The runs that `config.distillation.teachers` names.
+    """Return the runs that `config.distillation.teachers` names, each of them once.
 
-    A name is a run's, or that of an experiment, which stands for the newest finished run of every
-    seed of it that has what it teaches from: its checkpoint, or its `model.onnx` if it is asked
-    once.
+    A name is that of a run or of an experiment. An experiment stands for the newest finished run of
+    each of its seeds that has the file for predictions: `model.onnx` if the teachers predict once
+    before the training, otherwise the checkpoint.
 
     Args:
-        root: of the runs.
-        config: of the network that is to be taught.
-        splits: its dataset.
-
-    Returns:
-        The runs, none of them twice.
+        root: folder of the runs.
+        config: config of the student.
+        splits: the dataset of the student.
 
     Raises:
-        UserError: if there are none of a name, or one cannot teach this network: it lacks what it
-            teaches from, its outputs are others, or it, or a run that it learnt from, was trained
-            on other samples.
+        UserError: if a name has no runs, or a run cannot be a teacher. It may lack the file for
+            predictions, or have other outputs. The run, or one of its ancestors, may have been
+            trained on other samples.
     """
-    once = config.distillation.asked == "once"
-    found = {
+    once = config.distillation.mode == "precomputed"
+    teachers = {
         run.id: run
         for name in config.distillation.teachers
         for run in _find_named_runs(root, name, once)
     }.values()
-    for run in found:
-        if problem := next(_teacher_problems(root, run, config, splits), ""):
+    for run in teachers:
+        if problem := next(_find_teacher_problems(root, run, config, splits), ""):
             raise UserError(f"received the teacher {run.id}, {problem}")
-    return tuple(found)
+    return tuple(teachers)
 
 
 def _find_named_runs(root: Path, name: str, once: bool) -> list[Run]:
+    """Return the run of that name, or the newest usable run of each seed of that experiment."""
     if (root / name / "config.json").is_file():
         return [find_run(root, name)]
-    runs = [run for run in list_runs(root) if run.completed]
+    completed = [run for run in list_runs(root) if run.completed]
     if name in list_configs():
-        # As it stands: a trial under its name teaches nobody.
-        named = [run for _, run in completed_runs(load_config(name), runs)]
+        # Only runs of the experiment as it is now, without changed fields.
+        runs = [run for _, run in completed_runs(load_config(name), completed)]
     else:
-        named = [run for run in reversed(runs) if run.experiment and run.experiment.name == name]
-    newest = {run.experiment.seed: run for run in named if run.experiment and _can_teach(run, once)}
+        runs = [run for run in reversed(completed) if _is_of_experiment(run, name)]
+    newest = {run.experiment.seed: run for run in runs if run.experiment and _can_teach(run, once)}
     if not newest:
-        what = (
-            f"which lacks {_missing_files(named, once)}" if named else "of which there is neither"
+        problem = (
+            f"which lacks {_missing_files(runs, once)}"
+            if runs
+            else "which is neither a run nor an experiment with a finished run"
         )
         raise UserError(
-            f"received the teacher {name!r}, {what}; expected a run under {root}, or an experiment "
-            "with a finished one there (fercore runs list)"
+            f"received the teacher {name!r}, {problem}; expected a run under {root}, or an "
+            "experiment with a finished run there (fercore runs list)"
         )
     return [newest[seed] for seed in sorted(newest)]
 
 
-def _start_problems(
+def _is_of_experiment(run: Run, name: str) -> bool:
+    return run.experiment is not None and run.experiment.name == name
+
+
+def _find_initial_run_problems(
     root: Path, run: Run, config: ExperimentConfig, splits: Splits
 ) -> Iterator[str]:
-    yield from _problems(run)
+    yield from _find_unfinished(run)
     if not run.best_path.is_file():
         yield f"which lacks {_missing_checkpoint(run)}"
-    own = run.experiment
-    assert own is not None
-    if (own.model, own.model_options) != (config.model, config.model_options):
+    source = run.experiment
+    assert source is not None
+    if (source.model, source.model_options) != (config.model, config.model_options):
         yield (
-            f"a {own.model} with {own.model_options}; expected a {config.model} with "
+            f"a {source.model} with {source.model_options}; expected a {config.model} with "
             f"{config.model_options}"
         )
-    yield from _image_size_mismatch(run, config, splits)
-    yield from _leaks(root, run, config, splits)
+    yield from _find_size_mismatch(run, config, splits)
+    yield from _find_leaks(root, run, config, splits)
 
 
-def _image_size_mismatch(run: Run, config: ExperimentConfig, splits: Splits) -> Iterator[str]:
-    side = config.image.size or next(iter(splits.parts.values())).images.shape[1]
+def _find_size_mismatch(run: Run, config: ExperimentConfig, splits: Splits) -> Iterator[str]:
+    size = config.image.size or next(iter(splits.parts.values())).images.shape[1]
     layers = run.layers()
     if not layers or not layers[0].output_shape:
         yield "whose layers.json is missing or cannot be read; see `fercore runs check`"
-    elif (taken := layers[0].output_shape[0]) != side:
-        yield f"which takes images of side {taken}, not of {side}; expected image.size = {taken}"
+    elif (input_size := layers[0].output_shape[0]) != size:
+        yield (
+            f"which takes images {input_size} pixels wide, but these are {size} pixels wide; "
+            f"expected image.size = {input_size}"
+        )
 
 
-def _teacher_problems(
+def _find_teacher_problems(
     root: Path, run: Run, config: ExperimentConfig, splits: Splits
 ) -> Iterator[str]:
-    yield from _problems(run)
-    once = config.distillation.asked == "once"
+    yield from _find_unfinished(run)
+    once = config.distillation.mode == "precomputed"
     if not _can_teach(run, once):
         yield f"which lacks {_missing_files([run], once)}"
-    own = run.experiment
-    assert own is not None
+    teacher = run.experiment
+    assert teacher is not None
     assert run.results is not None
-    if own.loss != "cross_entropy" or own.head != "network":
-        yield "whose outputs are no logits; expected the cross-entropy loss and no forest"
-    if tuple(run.results.class_names) != splits.class_names or own.image != config.image:
-        yield f"which takes other images or knows other classes than {config.name}"
-    yield from _image_size_mismatch(run, config, splits)
-    if config.protocol.honest and own.dataset != config.dataset:
+    if teacher.loss != "cross_entropy" or teacher.head != "network":
+        yield "whose outputs are not logits; expected the cross-entropy loss and no random forest"
+    if tuple(run.results.class_names) != splits.class_names or teacher.image != config.image:
+        yield f"which has other images or classes than {config.name}"
+    yield from _find_size_mismatch(run, config, splits)
+    if config.protocol.leak_free and teacher.dataset != config.dataset:
         yield _SAW_TEST_IMAGES
-    yield from _leaks(root, run, config, splits)
+    yield from _find_leaks(root, run, config, splits)
 
 
-def _leaks(root: Path, run: Run, config: ExperimentConfig, splits: Splits) -> Iterator[str]:
-    """How a run, or one that it learnt from, may know what an honest protocol judges."""
-    if not config.protocol.honest:
+def _find_leaks(root: Path, run: Run, config: ExperimentConfig, splits: Splits) -> Iterator[str]:
+    """Yield how a run or one of its ancestors may have seen the images of a leak-free test."""
+    if not config.protocol.leak_free:
         return
-    judged = splits.source.name if splits.source else config.dataset
-    for name, of_line in iter_ancestors(root, run):
-        if of_line is None:
-            yield f"which learnt from {name}, a run that is not here: nobody knows what that saw"
+    # A derived dataset holds the images of its source, in the same splits.
+    tested_dataset = splits.source.name if splits.source else config.dataset
+    for name, ancestor in iter_ancestors(root, run):
+        if ancestor is None:
+            yield f"which learnt from {name}, a run that is absent: its training images are unknown"
             continue
-        own, saw = of_line.experiment, of_line.original_dataset
-        if own is None or saw is None:
-            yield f"which learnt from {name}, of which nobody knows what it saw"
+        experiment, dataset = ancestor.experiment, ancestor.original_dataset
+        if experiment is None or dataset is None:
+            yield f"which learnt from {name}, whose training images are unknown"
             continue
-        same = saw.fingerprint == splits.original.fingerprint
-        # A derived dataset holds the images of its source, in the same splits.
-        safe = same and _saw_no_test_image(own.protocol, config.protocol)
-        if saw.name == judged and not safe:
+        is_same_version = dataset.fingerprint == splits.original.fingerprint
+        is_safe = is_same_version and _saw_no_test_image(experiment.protocol, config.protocol)
+        if dataset.name == tested_dataset and not is_safe:
             yield (
                 _SAW_TEST_IMAGES
-                if of_line.id == run.id
-                else f"which learnt from {of_line.id}, {_SAW_TEST_IMAGES}"
+                if ancestor.id == run.id
+                else f"which learnt from {ancestor.id}, {_SAW_TEST_IMAGES}"
             )
 
 
-def _saw_no_test_image(own: ProtocolConfig, wanted: ProtocolConfig) -> bool:
-    """Whether a run on the same data with protocol `own` saw nothing that `wanted` tests."""
-    if own.has_same_splits(wanted):
+def _saw_no_test_image(run: ProtocolConfig, new: ProtocolConfig) -> bool:
+    """Return whether a run has seen none of the test images of a new protocol on the same data.
+
+    Args:
+        run: the protocol of the run.
+        new: the protocol of the training that uses the run.
+    """
+    if run.has_same_splits(new):
         return True
-    # It saw training images alone, and nothing was chosen on the validation split.
-    return own.test == "train_fold" and wanted.split == "official" and wanted.test != "train_fold"
+    # The run saw only training images, and no checkpoint was selected on the validation split.
+    return run.test == "train_fold" and new.split == "official" and new.test != "train_fold"
 
 
-def _problems(run: Run) -> Iterator[str]:
-    """What is wrong with a run whose weights are asked for; after the first, stop."""
+def _find_unfinished(run: Run) -> Iterator[str]:
+    """Yield the problem that a run is not finished or not trained here.
+
+    Further problems must not be searched after it, since they need the results of the run.
+    """
     if run.experiment is None or run.results is None:
         yield f"which is {run.state} or was not trained here; expected a finished training"
 
@@ -177,22 +192,22 @@ def _can_teach(run: Run, once: bool) -> bool:
 
 
 def _missing_files(runs: Sequence[Run], once: bool) -> str:
-    """What runs do not teach without, and how to mend that; the newest stands last."""
+    """Return what runs lack as teachers, and how to get it; the newest run is the last."""
     if once:
         return f"its model.onnx; {how_to_recreate(runs[-1])}"
     if any(run.onnx_path for run in runs):
-        return 'its checkpoint; let its model.onnx be asked: distillation.asked = "once"'
+        return 'its checkpoint; use its model.onnx instead: distillation.mode = "precomputed"'
     return _missing_checkpoint(runs[-1])
 
 
 def _missing_checkpoint(run: Run) -> str:
     return (
-        "its checkpoint (it stays on the machine that trained); train it again here and use the "
-        f"new run instead: {train_command(run)}"
+        "its checkpoint, which stays on the machine of the training; train it again here and use "
+        f"the new run instead: {train_command(run)}"
     )
 
 
 _SAW_TEST_IMAGES = (
-    "which was trained on other samples and may know what is judged here; expected the same "
-    "dataset and protocol, or protocol.honest = false"
+    "which was trained on other samples and may have seen the test images; expected the same "
+    "dataset and protocol, or protocol.leak_free = false"
 )

@@ -77,7 +77,7 @@ def step_seconds(images: np.ndarray, rounds: int) -> tuple[float, float]:
     labels = np.arange(len(images), dtype=np.int64) % 7
     pixels = images[..., 0].astype(np.uint8)
     trainees = []
-    with device.computing_in(device.resolve_precision("auto")):
+    with device.use_dtype_policy(device.resolve_precision("auto")):
         for policy in (AugmentationConfig(), KATKAR):
             config = ExperimentConfig(
                 name="bench",

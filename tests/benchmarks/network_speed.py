@@ -51,7 +51,7 @@ def main() -> None:
 def build(family: str, variant: str, images: np.ndarray) -> TrainingModel:
     fields = {"model": family, "model_options": {"variant": variant}, "batch_size": BATCH}
     config = load_config("facet-tiny", fields)
-    with device.computing_in(device.resolve_precision("auto")):
+    with device.use_dtype_policy(device.resolve_precision("auto")):
         network = models.build(family, (48, 48, 1), 7, config.model_options)
         return TrainingModel(network, config, images)
 

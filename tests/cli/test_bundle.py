@@ -1,4 +1,4 @@
-"""What `fercore bundle` collects for a GPU machine without a network."""
+"""`fercore bundle` for a GPU machine without internet access."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ RUNS = Path(__file__).parents[2] / "runs"
 
 @pytest.fixture
 def downloads(monkeypatch):
-    """A pip that downloads one empty wheel, and the commands that it was called by."""
+    """Replace pip by a download of one empty wheel, and return the calls."""
     commands = []
 
     def download(requirements, python, folder):
@@ -58,7 +58,7 @@ def test_a_bundle_holds_code_data_runs_wheels_and_a_script(downloads, tmp_path):
     assert all(requirement in script for requirement in requirements)
 
 
-def test_a_bundle_holds_the_version_of_a_dataset_that_is_installed_alone(downloads, tmp_path):
+def test_a_bundle_holds_only_the_installed_version_of_a_dataset(downloads, tmp_path):
     root = tmp_path / "data"
     for number, folders in enumerate((("happy", "sad"), ("fear", "sad"))):
         path = write_zip(tmp_path / f"{number}.zip", layout(*folders))
@@ -90,7 +90,9 @@ def test_the_requirements_are_those_of_the_package_without_the_dashboard():
         (("--dataset", "synthetic", "--run", "nope"), "nope"),
     ],
 )
-def test_mistakes_are_answered_before_anything_is_written(downloads, tmp_path, words, message):
+def test_invalid_requests_are_refused_before_anything_is_written(
+    downloads, tmp_path, words, message
+):
     roots = ("--data-root", tmp_path / "data", "--runs-root", RUNS)
     done = bundle(tmp_path / "gpu", *words, *roots)
     assert isinstance(done.exception, UserError)
@@ -102,8 +104,8 @@ def test_mistakes_are_answered_before_anything_is_written(downloads, tmp_path, w
 def test_a_failed_download_leaves_nothing(monkeypatch, tmp_path):
     def run(command, **options):
         failed = "download" in command
-        said = "ERROR: No matching distribution found for jax" if failed else ""
-        return subprocess.CompletedProcess(command, int(failed), "", said)
+        error = "ERROR: No matching distribution found for jax" if failed else ""
+        return subprocess.CompletedProcess(command, int(failed), "", error)
 
     monkeypatch.setattr("fercore.cli.bundle.subprocess.run", run)
     done = bundle(tmp_path / "gpu", "--dataset", "synthetic")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fercore.cli import main
-from fercore.cli._options import called_command
+from fercore.cli._options import recorded_command
 from fercore.cli.train import refuse_other_epochs
 from fercore.config.loading import load_config
 from fercore.errors import UserError
@@ -18,6 +18,7 @@ from fercore.runs.listing import list_runs
 from fercore.runs.locks import HOST
 from fercore.runs.reader import Run, read_run
 from fercore.runs.writer import RunWriter
+from tests.format_1 import downgrade_run
 from tests.tiny import Told
 
 CALL = "from fercore.cli import main; main()"
@@ -25,7 +26,7 @@ CALL = "from fercore.cli import main; main()"
 
 @pytest.fixture
 def fercore(monkeypatch, tmp_path, capsys):
-    """Run the command line in this process, with roots of its own."""
+    """Return a function that runs a command in this process, with temporary roots."""
     monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("FERCORE_RUNS", str(tmp_path / "runs"))
 
@@ -77,7 +78,7 @@ def fercore(monkeypatch, tmp_path, capsys):
         (["runs", "list", "--bogus"], "No such option"),
     ],
 )
-def test_every_mistake_is_answered_in_one_line(fercore, arguments, message):
+def test_every_error_is_printed_on_one_line(fercore, arguments, message):
     status, out, err = fercore(*arguments)
     assert status == 2
     assert message in err
@@ -102,18 +103,18 @@ def test_configs_print_the_papers_figures(fercore):
     assert "57.91" in out
 
 
-def test_empty_roots_say_what_to_do(fercore):
+def test_empty_lists_name_the_next_command(fercore):
     assert "fercore train synthetic-quick" in fercore("runs", "list")[1]
     assert "fercore data add fer2013 PATH" in fercore("data", "list")[1]
 
 
 def test_a_split_that_is_evaluated_twice_is_printed_once(fercore):
-    """Of a run that was tested on the validation split, PublicTest."""
+    """A run may have been tested on its validation split."""
     path = next((Path(__file__).parents[2] / "runs").glob("facet-screening-recipe-s0-*"))
     assert read_run(path).config.protocol.test == "validation"
-    code, said, _ = fercore("runs", "show", str(path))
-    assert code == 0
-    assert len([line for line in said.splitlines() if line.startswith("PublicTest  ")]) == 1
+    status, out, _ = fercore("runs", "show", str(path))
+    assert status == 0
+    assert len([line for line in out.splitlines() if line.startswith("PublicTest  ")]) == 1
 
 
 def test_help_has_an_example_for_every_command(fercore):
@@ -178,7 +179,7 @@ def test_the_first_minute(fercore, tmp_path):
     assert fercore("ensemble", run.id)[2].count("expected two or more, or --tta") == 1
     status, out, err = fercore("ensemble", run.id, "--tta", "--name", "ten-views")
     assert status == 0, err
-    (made,) = (found for found in list_runs(tmp_path / "runs") if found.origin == "combined")
+    (made,) = (run for run in list_runs(tmp_path / "runs") if run.origin == "combined")
     assert made.config.name == "ten-views"
     assert made.results.splits["test"].accuracy == views["accuracy"]
     assert made.environment.synthetic
@@ -237,22 +238,22 @@ def test_a_signal_ends_a_training_cleanly(tmp_path, number):
 
 
 def test_a_run_without_its_checkpoint_stays_as_it_is(fercore, tmp_path):
-    """As in a clone: asking for more epochs must not change what the run is."""
+    """As in a clone: a request for more epochs must not change the run."""
     writer = RunWriter.create(tmp_path / "runs", load_config("synthetic-quick"))
     writer.set_status(state="interrupted", message="stopped", epoch=2)
     writer.release()
     before = {path.name: path.read_bytes() for path in writer.path.iterdir() if path.is_file()}
     status, _, err = fercore("train", "--resume", writer.path.name, "--epochs", "100")
     assert status == 2
-    assert "has no checkpoint to go on from" in err
+    assert "has no checkpoint to resume from" in err
     assert before == {
         path.name: path.read_bytes() for path in writer.path.iterdir() if path.is_file()
     }
 
 
 @pytest.mark.keras
-def test_of_two_resumptions_at_once_one_trains(tmp_path):
-    """Of a run that was killed before its first epoch, so that it is trained from the start."""
+def test_only_one_of_two_simultaneous_resumptions_trains(tmp_path):
+    """The run was killed before its first epoch, so it is trained from the start."""
     config = load_config("synthetic-quick", {"epochs": 2})
     RunWriter.create(tmp_path, config).release()
     (run,) = list_runs(tmp_path)
@@ -283,7 +284,36 @@ def test_of_two_resumptions_at_once_one_trains(tmp_path):
     trained = read_run(run.path)
     assert trained.state == "finished"
     assert trained.environment.command == f"fercore train {run.path / 'config.json'}"
-    assert [own.first_epoch for own in trained.environment.sessions] == [1]
+    assert [session.first_epoch for session in trained.environment.sessions] == [1]
+
+
+@pytest.mark.keras
+def test_a_run_of_format_1_is_resumed_by_the_command(fercore, tmp_path):
+    writer = RunWriter.create(tmp_path / "runs", load_config("synthetic-quick", {"epochs": 1}))
+    writer.release()
+    present = (writer.path / "config.json").read_bytes()
+    downgrade_run(writer.path)
+    assert (writer.path / "config.json").read_bytes() != present
+    status, _, err = fercore("train", "--resume", writer.path.name)
+    assert status == 0, err
+    run = read_run(writer.path)
+    assert (run.state, run.completed) == ("finished", True)
+    assert (writer.path / "config.json").read_bytes() == present
+    assert check_run(writer.path) == []
+
+
+def test_old_options_train_and_name_the_present_ones(fercore):
+    status, _, err = fercore(
+        *("train", "synthetic-quick", "--start-from", "R", "--distillation.asked", "once"),
+        *("--protocol.honest", "false"),
+    )
+    assert status == 2
+    assert err.splitlines()[:3] == [
+        "note: --start-from is now --init-from",
+        "note: --distillation.asked once is now --distillation.mode precomputed",
+        "note: --protocol.honest is now --protocol.leak-free",
+    ]
+    assert "R" in err.splitlines()[3]
 
 
 def test_a_finished_run_of_a_clone_has_all_its_epochs(fercore):
@@ -291,16 +321,19 @@ def test_a_finished_run_of_a_clone_has_all_its_epochs(fercore):
     status, _, err = fercore("train", "--resume", run, "--runs-root", "runs")
     assert status == 2
     assert "has all of its 80 epochs" in err
-    # Over another number of epochs its learning rate would have been another from the beginning.
-    for epochs, said in (("100", "falls by a cosine over 80 epochs"), ("40", "80 behind it")):
+    # With another number of epochs, its learning rates would have been different from the start.
+    for epochs, message in (
+        ("100", "falls by a cosine over 80 epochs"),
+        ("40", "80 epochs already"),
+    ):
         status, _, err = fercore(
             "train", "--resume", run, "--epochs", epochs, "--runs-root", "runs"
         )
         assert status == 2
-        assert said in err
+        assert message in err
 
 
-def test_show_says_why_a_run_has_no_results(fercore, tmp_path):
+def test_show_prints_why_a_run_has_no_results(fercore, tmp_path):
     writer = RunWriter.create(tmp_path / "runs", load_config("synthetic-quick"))
     writer.set_status(state="diverged", message="the training loss of epoch 3 is nan")
     status, out, _ = fercore("runs", "show", writer.path.name)
@@ -308,23 +341,23 @@ def test_show_says_why_a_run_has_no_results(fercore, tmp_path):
     assert out.startswith(f"{writer.path.name}: diverged (the training loss of epoch 3 is nan)")
 
 
-def test_other_epochs_would_grow_the_images_at_another_time(tmp_path):
+def test_a_run_with_progressive_resizing_keeps_its_number_of_epochs(tmp_path):
     config = load_config("vgg-small", {"schedule.kind": "constant"})
     run = read_run(RunWriter.create(tmp_path, config).path)
     refuse_other_epochs(run, config)
-    with pytest.raises(UserError, match="whose image size grows within 60 epochs"):
+    with pytest.raises(UserError, match=r"image size of .* grows within 60 epochs"):
         refuse_other_epochs(run, config.model_copy(update={"epochs": 80}))
 
 
 @pytest.mark.keras
-def test_a_network_that_cannot_be_trained_so_leaves_no_run(fercore, tmp_path):
+def test_a_network_that_cannot_be_resized_leaves_no_run(fercore, tmp_path):
     status, _, err = fercore("train", "synthetic-quick", "--progressive-resizing.size", "40")
     assert status == 2
     assert "depend on the image size" in err
     assert list_runs(tmp_path / "runs") == []
 
 
-def test_seeds_that_are_missing_are_trained_one_by_one(fercore, monkeypatch):
+def test_missing_seeds_are_trained_one_by_one(fercore, monkeypatch):
     trained = {1}
     monkeypatch.setattr("fercore.cli.train.is_done", lambda config, runs: config.seed in trained)
 
@@ -338,11 +371,11 @@ def test_seeds_that_are_missing_are_trained_one_by_one(fercore, monkeypatch):
     call = ("train", "synthetic-quick", "--batch-size", "32", "--seeds", "3")
     status, out, _ = fercore(*call)
     assert status == 0
-    assert "synthetic-quick, seed 1: there already" in out
+    assert "synthetic-quick, seed 1: already trained" in out
     assert begun == [f"train synthetic-quick --batch-size 32 --seed {seed}" for seed in (0, 2)]
 
 
-def test_a_training_that_ends_early_is_not_taken_for_done(monkeypatch, tmp_path, capsys):
+def test_a_training_that_ends_early_is_not_done(monkeypatch, tmp_path, capsys):
     from fercore.cli._scheduler import TrainingJob, run_job
     from fercore.config.loading import load_config
     from fercore.errors import UserError
@@ -350,18 +383,20 @@ def test_a_training_that_ends_early_is_not_taken_for_done(monkeypatch, tmp_path,
     job = TrainingJob(load_config("synthetic-quick"), ("train", "synthetic-quick"))
     monkeypatch.setattr("fercore.cli._scheduler.subprocess.Popen", lambda *a, **k: None)
     for status, problem in ((0, "was stopped before its end"), (2, "ended with status 2")):
-        monkeypatch.setattr("fercore.cli._scheduler.wait_for", lambda process, timeout, s=status: s)
+        monkeypatch.setattr(
+            "fercore.cli._scheduler.wait_for_process", lambda process, timeout, s=status: s
+        )
         with pytest.raises(UserError, match=problem):
             run_job(job, tmp_path, tmp_path)
     results = Told(job.config, right=20).results.model_copy(update={"stopped_by": "not a number"})
     lost = Run(tmp_path / "lost", "diverged", job.config, results=results)
-    monkeypatch.setattr("fercore.cli._scheduler.wait_for", lambda process, timeout: 0)
-    found = iter([[], [lost], [lost]])
-    monkeypatch.setattr("fercore.cli._scheduler.list_runs", lambda root: next(found))
-    with pytest.raises(UserError, match=r"lost diverged, and would again.*; the same command"):
+    monkeypatch.setattr("fercore.cli._scheduler.wait_for_process", lambda process, timeout: 0)
+    results_of_listing = iter([[], [lost], [lost]])
+    monkeypatch.setattr("fercore.cli._scheduler.list_runs", lambda root: next(results_of_listing))
+    with pytest.raises(UserError, match=r"lost diverged, .*; the same command will skip it"):
         run_job(job, tmp_path, tmp_path)
     run_job(job, tmp_path, tmp_path)
-    assert "seed 0: left out, lost diverged" in capsys.readouterr().out
+    assert "seed 0: skipped, lost diverged" in capsys.readouterr().out
 
 
 CHILD = """
@@ -379,9 +414,9 @@ time.sleep(60)
 """
 PARENT = """
 import subprocess, sys
-from fercore.cli._scheduler import wait_for
+from fercore.cli._scheduler import wait_for_process
 try:
-    wait_for(subprocess.Popen([sys.executable, "-c", sys.argv[1]]))
+    wait_for_process(subprocess.Popen([sys.executable, "-c", sys.argv[1]]))
 except KeyboardInterrupt:
     print("then we do", flush=True)
 """
@@ -397,18 +432,18 @@ def test_a_training_is_given_the_time_to_end(number):
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
-    said, _ = process.communicate(timeout=30)
-    assert said == "it ends cleanly\nthen we do\n"
+    output, _ = process.communicate(timeout=30)
+    assert output == "it ends cleanly\nthen we do\n"
 
 
 def test_a_process_that_exceeds_its_time_is_stopped():
-    from fercore.cli._scheduler import wait_for
+    from fercore.cli._scheduler import wait_for_process
 
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    assert wait_for(process, timeout=0.1) == -signal.SIGTERM
+    assert wait_for_process(process, timeout=0.1) == -signal.SIGTERM
 
 
-def test_what_looks_like_a_number_is_one_in_a_network_s_options():
+def test_numbers_in_a_networks_options_are_parsed():
     from fercore.cli._overrides import parse_request
 
     words = ["facet-tiny", "--model-options.squeeze", "0", "--model-options.pooling", "attention"]
@@ -420,4 +455,4 @@ def test_what_looks_like_a_number_is_one_in_a_network_s_options():
 def test_a_recorded_command_names_no_folder_of_this_machine(monkeypatch, root):
     words = ["fercore", "ensemble", "one", *root, "--title", "Two words"]
     monkeypatch.setattr(sys, "argv", words)
-    assert called_command() == "fercore ensemble one --title 'Two words'"
+    assert recorded_command() == "fercore ensemble one --title 'Two words'"

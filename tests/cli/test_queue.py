@@ -1,4 +1,4 @@
-"""The queue of `fercore goals --train --next` and `--minutes`: its order, and what is left out."""
+"""The queue of `fercore goals --train --next` and `--minutes`: its order and its obstacles."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fercore.cli import _queue, _time_budget, app
-from fercore.cli._queue import QueuedJob, by_value, missing_jobs, obstacle
+from fercore.cli._queue import QueuedJob, find_obstacle, list_missing_jobs, order_by_value
 from fercore.cli._scheduler import TrainingJob
 from fercore.config.loading import load_config
 from fercore.config.run import Combination, CombinedConfig
@@ -23,21 +23,21 @@ EXPERIMENTS = goals.experiments(GOALS)
 
 @pytest.fixture(autouse=True)
 def every_dataset(monkeypatch):
-    """No test needs data."""
+    """Make all datasets appear installed."""
     status = _queue.datasets.DatasetStatus("any", installed=True)
-    monkeypatch.setattr("fercore.cli._queue.datasets.status", lambda name, root: status)
+    monkeypatch.setattr("fercore.cli._queue.datasets.dataset_status", lambda name, root: status)
 
 
 @pytest.fixture(autouse=True)
 def gpu(monkeypatch):
-    """As on a machine with a GPU, where every experiment can be trained."""
+    """Simulate a machine with a GPU, which can train every experiment."""
     monkeypatch.setattr("fercore.machine.has_nvidia_gpu", lambda: True)
 
 
 def trained(root: Path, name: str, seed: int, exported: bool = False) -> Run:
-    """A finished run with its checkpoint."""
-    told = Told(load_config(name, {"seed": seed}), right=100)
-    run = Run(root / told.id, "finished", told.config, results=told.results)
+    """Return a finished run with its checkpoint."""
+    fake = Told(load_config(name, {"seed": seed}), right=100)
+    run = Run(root / fake.id, "finished", fake.config, results=fake.results)
     run.best_path.parent.mkdir(parents=True, exist_ok=True)
     run.best_path.touch()
     if exported:
@@ -53,13 +53,13 @@ def combined(run: Run, *members: Run) -> Run:
         title="Together",
         dataset="tiny",
         model="mean of networks",
-        combined=Combination(members=tuple(member.id for member in members), views="ten"),
+        combined=Combination(members=tuple(member.id for member in members), tta="ten_view"),
     )
     return Run(Path(f"together-{members[0].id}"), "finished", config, results=run.results)
 
 
 def listed(runs: list[Run], root: Path, with_papers: bool = True) -> list[QueuedJob]:
-    return missing_jobs(GOALS, EXPERIMENTS, 3, runs, root, with_papers=with_papers)
+    return list_missing_jobs(GOALS, EXPERIMENTS, 3, runs, root, with_papers=with_papers)
 
 
 def position(jobs: list[QueuedJob], *start: str) -> int:
@@ -93,7 +93,7 @@ def test_papers_come_first_then_goals_then_further_seeds(tmp_path):
     assert not {job.section for job in listed([], tmp_path, with_papers=False)} - {"goals"}
 
 
-def test_what_is_trained_is_not_listed(tmp_path):
+def test_trained_runs_are_not_listed(tmp_path):
     runs = [trained(tmp_path, "facet-tiny", seed) for seed in (0, 1)]
     seeds = [
         job.words[3] for job in listed(runs, tmp_path) if job.words[:2] == ("train", "facet-tiny")
@@ -108,13 +108,16 @@ def test_an_interrupted_run_comes_first(tmp_path):
     assert listed([stopped], tmp_path)[0].words == ("train", "speedrun", "--seed", "1")
 
 
-def test_exports_and_combinations_come_as_soon_as_their_members_exist(tmp_path):
+def test_exports_and_combinations_follow_when_their_members_exist(tmp_path):
     base = [trained(tmp_path, "facet-base", seed) for seed in range(3)]
     jobs = listed(base, tmp_path, with_papers=False)
     assert [job.words[0] for job in jobs[:7]] == ["export"] * 3 + ["ensemble"] * 3 + ["train"]
-    assert obstacle(jobs[3], jobs, base, tmp_path, tmp_path) == f"no model.onnx yet of {base[0].id}"
+    assert (
+        find_obstacle(jobs[3], jobs, base, tmp_path, tmp_path)
+        == f"no model.onnx yet of {base[0].id}"
+    )
 
-    # An ensemble is chosen once everything that it can be chosen among is trained.
+    # The members of an ensemble are selected when all candidates are trained.
     (goal,) = [goal for goal in GOALS if goal.select]
     everything = [
         trained(tmp_path, name, seed, exported=True)
@@ -130,14 +133,14 @@ def test_exports_and_combinations_come_as_soon_as_their_members_exist(tmp_path):
 
     jobs = ensembles(everything)
     assert [len(job.members) for job in jobs] == [1] * len(everything)
-    assert obstacle(jobs[0], jobs, everything, tmp_path, tmp_path) == ""
+    assert find_obstacle(jobs[0], jobs, everything, tmp_path, tmp_path) == ""
     views = [combined(run, run) for run in everything]
     assert ensembles([*everything[1:], *views]) == []
     (selection,) = ensembles([*everything, *views])
     assert selection.words[:-4] == ("ensemble", *(run.id for run in views))
     assert selection.words[-4:] == ("--select", "6", "--name", "goal-ensemble")
-    assert obstacle(selection, [selection], everything, tmp_path, tmp_path) == ""
-    shape = {"views": "one", "selected_on": "validation", "candidates": len(views)}
+    assert find_obstacle(selection, [selection], everything, tmp_path, tmp_path) == ""
+    shape = {"tta": "none", "selected_on": "validation", "candidates": len(views)}
     done = combined(views[0], *views[:3])
     config = done.config.model_copy(
         update={
@@ -148,14 +151,14 @@ def test_exports_and_combinations_come_as_soon_as_their_members_exist(tmp_path):
     assert ensembles([*everything, *views, replace(done, config=config)]) == []
 
 
-def test_what_needs_a_gpu_is_left_where_there_is_none(tmp_path, monkeypatch):
+def test_jobs_that_need_a_gpu_are_skipped_without_one(tmp_path, monkeypatch):
     monkeypatch.setattr("fercore.machine.has_nvidia_gpu", lambda: False)
     jobs = listed([], tmp_path)
     for name in ("facet-base", "speedrun", "vgg-base-long"):
         job = jobs[position(jobs, "train", name)]
-        assert obstacle(job, jobs, [], tmp_path, tmp_path) == "it needs a GPU"
+        assert find_obstacle(job, jobs, [], tmp_path, tmp_path) == "it needs a GPU"
     job = jobs[position(jobs, "train", "vgg-base")]
-    assert obstacle(job, jobs, [], tmp_path, tmp_path) == ""
+    assert find_obstacle(job, jobs, [], tmp_path, tmp_path) == ""
     # The ensemble does not wait for them.
     (goal,) = [goal for goal in GOALS if goal.select]
     runs = [
@@ -177,31 +180,31 @@ def with_teachers(run: Run, teachers: list[Run]) -> Run:
     return replace(run, config=run.config.model_copy(update={"distillation": taught}))
 
 
-def test_what_cannot_be_done_here_says_why(tmp_path, monkeypatch):
-    def why(jobs: list[QueuedJob], runs: list[Run], *start: str) -> str:
-        return obstacle(jobs[position(jobs, *start)], jobs, runs, tmp_path, tmp_path)
+def test_every_obstacle_is_described(tmp_path, monkeypatch):
+    def obstacle_of(jobs: list[QueuedJob], runs: list[Run], *start: str) -> str:
+        return find_obstacle(jobs[position(jobs, *start)], jobs, runs, tmp_path, tmp_path)
 
     jobs = listed([], tmp_path)
-    assert why(jobs, [], "train", "facet-base") == ""
+    assert obstacle_of(jobs, [], "train", "facet-base") == ""
     student = ("train", "facet-tiny-distilled")
-    assert why(jobs, [], *student) == "its teacher facet-base is not trained yet"
-    assert "have no network in" in why(jobs, [], "train", "facet-tiny-taught")
+    assert obstacle_of(jobs, [], *student) == "its teacher facet-base is not trained yet"
+    assert "have no network in" in obstacle_of(jobs, [], "train", "facet-tiny-taught")
     base = [trained(tmp_path, "facet-base", seed) for seed in range(3)]
     jobs = listed(base, tmp_path)
-    assert why(jobs, base, *student) == ""
+    assert obstacle_of(jobs, base, *student) == ""
     for run in base:
         run.best_path.unlink()
-    assert why(jobs, base, *student) == "its teacher facet-base has no checkpoint here"
+    assert obstacle_of(jobs, base, *student) == "its teacher facet-base has no checkpoint here"
     monkeypatch.setattr("fercore.cli._queue.find_spec", lambda name: None)
-    assert "TensorFlow" in why(jobs, base, "export")
+    assert "TensorFlow" in obstacle_of(jobs, base, "export")
     tiny = ("train", "facet-tiny", "--seed", "0")
     running = replace(trained(tmp_path, "facet-tiny", 0), state="running", results=None)
-    assert "is being trained at this moment" in why(jobs, [running], *tiny)
+    assert "is being trained at this moment" in obstacle_of(jobs, [running], *tiny)
     lost = replace(trained(tmp_path, "facet-tiny", 0), state="diverged", results=None)
-    assert "diverged; training it again would end the same way" in why(jobs, [lost], *tiny)
+    assert "diverged; training it again would end the same way" in obstacle_of(jobs, [lost], *tiny)
     absent = _queue.datasets.DatasetStatus("fer2013", installed=False)
-    monkeypatch.setattr("fercore.cli._queue.datasets.status", lambda name, root: absent)
-    assert why(jobs, [], *tiny) == "the dataset fer2013 is not installed"
+    monkeypatch.setattr("fercore.cli._queue.datasets.dataset_status", lambda name, root: absent)
+    assert obstacle_of(jobs, [], *tiny) == "the dataset fer2013 is not installed"
 
 
 def job(name: str, section: _queue.Section = "goals", extra: bool = False) -> QueuedJob:
@@ -218,14 +221,14 @@ def test_the_order_by_value():
     points = {"speedrun": 100.0, "facet-base": 200.0, "facet-tiny": 3.0}
     known = {"speedrun": 60.0, "facet-base": 600.0, "facet-tiny": 60.0}
     expected = [ensemble, speedrun, base, tiny, again, paper, further]
-    assert by_value(jobs, points, lambda queued: known.get(queued.words[0])) == expected
+    assert order_by_value(jobs, points, lambda queued: known.get(queued.words[0])) == expected
     # Of unknown duration: six seconds an epoch, of which facet-base has 300.
-    assert by_value([base, speedrun], points, lambda queued: None) == [speedrun, base]
-    late = by_value(jobs, points, lambda queued: None, too_long={"facet-base"})
+    assert order_by_value([base, speedrun], points, lambda queued: None) == [speedrun, base]
+    late = order_by_value(jobs, points, lambda queued: None, too_long={"facet-base"})
     assert late.index(again) < late.index(base) < late.index(paper)
 
 
-def test_the_points_that_are_missing_to_goals():
+def test_missing_points_of_goals():
     points = goals.missing_points(goals.compare([]))
     of = {goal.key: goal.accuracy for goal in GOALS}
     assert points["speedrun"] == of["clock"] + of["clock-70"]
@@ -238,7 +241,7 @@ def test_the_points_that_are_missing_to_goals():
     assert goals.missing_points(goals.compare(tiny))["facet-tiny"] == 0
 
 
-def test_next_trains_one_and_says_when_nothing_is_left(monkeypatch, tmp_path):
+def test_next_trains_one_run_and_reports_when_nothing_is_left(monkeypatch, tmp_path):
     runs: list[Run] = []
     begun: list[str] = []
 
@@ -247,7 +250,7 @@ def test_next_trains_one_and_says_when_nothing_is_left(monkeypatch, tmp_path):
         runs.append(trained(tmp_path, job.config.name, job.config.seed, exported=True))
 
     monkeypatch.setattr("fercore.cli._time_budget.list_runs", lambda root: list(runs))
-    monkeypatch.setattr("fercore.cli._time_budget.do", do)
+    monkeypatch.setattr("fercore.cli._time_budget.run_job", do)
     call = ["goals", "--train", "--next", "clock", "--seeds", "2", "--runs-root", str(tmp_path)]
     for seed in range(2):
         done = CliRunner().invoke(app, call)
@@ -255,16 +258,16 @@ def test_next_trains_one_and_says_when_nothing_is_left(monkeypatch, tmp_path):
         assert begun == [f"train speedrun --seed {seed}" for seed in range(seed + 1)]
     done = CliRunner().invoke(app, call)
     assert (done.exit_code, done.stdout) == (_time_budget.NOTHING_LEFT, "Nothing left to train\n")
-    # What cannot be trained here is passed over, in a line of its own.
+    # A job that cannot be trained here is skipped, with a message.
     done = CliRunner().invoke(app, [*call[:3], "facet-tiny-taught", *call[4:]])
     assert done.exit_code == _time_budget.NOTHING_LEFT
     assert done.stderr.startswith(
-        "left out: train facet-tiny-taught --seed 0: its teachers ranjan2023"
+        "skipped: train facet-tiny-taught --seed 0: its teachers ranjan2023"
     )
 
 
 class Machine:
-    """A stand-in for the child processes: what each takes, on a clock of its own."""
+    """Simulates the child processes, with a duration for each experiment."""
 
     def __init__(self, root: Path, seconds: dict[str, float], failing: str = ""):
         self.root, self.seconds, self.failing = root, seconds, failing
@@ -306,7 +309,7 @@ def within(machine: Machine, monkeypatch, minutes: str, *only: str) -> list[str]
     return done.stdout.partition("goal  ")[0].splitlines()
 
 
-def test_what_fits_is_trained_before_what_is_shortened(monkeypatch, tmp_path):
+def test_schedules_that_fit_are_trained_before_shortened_ones(monkeypatch, tmp_path):
     # As on a machine with JAX and without TensorFlow: nothing is exported.
     monkeypatch.setattr("fercore.cli._queue.find_spec", lambda name: None)
     machine = Machine(tmp_path, {"speedrun": 60, "facet-base": 900})
@@ -320,24 +323,20 @@ def test_what_fits_is_trained_before_what_is_shortened(monkeypatch, tmp_path):
     ]
     assert "train speedrun --seed 2: trained" in lines
     assert "train facet-base --seed 0: shortened to 75 epochs, facet-base-short-0" in lines
-    left = [line for line in lines if line.startswith("left, ")]
-    assert (
-        "left, its schedule does not fit: train facet-base --seed 1; train facet-base --seed 2"
-        in (left)
-    )
+    left = [line for line in lines if line.startswith("not started, ")]
+    too_long = "train facet-base --seed 1; train facet-base --seed 2"
+    assert f"not started, its schedule does not fit: {too_long}" in left
     assert any("its teacher facet-base is not trained yet" in line for line in left)
     assert any("TensorFlow, which writes model.onnx, is not installed" in line for line in left)
 
 
-def test_a_further_seed_that_does_not_fit_is_shortened_though_the_first_one_was_trained(
-    monkeypatch, tmp_path
-):
+def test_a_further_seed_that_does_not_fit_is_shortened(monkeypatch, tmp_path):
     monkeypatch.setattr("fercore.cli._queue.find_spec", lambda name: None)
     machine = Machine(tmp_path, {"speedrun": 400})
     lines = within(machine, monkeypatch, "12", "clock")
     assert machine.calls == ["speedrun 0 whole", "speedrun 1 whole", "speedrun 1"]
     assert "train speedrun --seed 1: shortened to 75 epochs, speedrun-short-1" in lines
-    assert any(line.startswith("left, ") and "--seed 2" in line for line in lines)
+    assert any(line.startswith("not started, ") and "--seed 2" in line for line in lines)
 
 
 def test_a_failure_stops_nothing_and_combinations_are_left_without_tensorflow(
@@ -351,30 +350,31 @@ def test_a_failure_stops_nothing_and_combinations_are_left_without_tensorflow(
     assert machine.calls.count("facet-base 2 whole") == 1
     assert not any(call.startswith(("export", "ensemble")) for call in machine.calls)
     assert any(
-        line.startswith("left, no model.onnx yet of facet-base-0: ensemble") for line in lines
+        line.startswith("not started, no model.onnx yet of facet-base-0: ensemble")
+        for line in lines
     )
 
 
-def test_nothing_is_started_that_cannot_end(monkeypatch, tmp_path):
+def test_no_job_is_started_that_cannot_end_in_time(monkeypatch, tmp_path):
     machine = Machine(tmp_path, {"speedrun": 30})
     lines = within(machine, monkeypatch, "0.5", "clock")
     assert machine.calls == []
     assert lines == [
-        "left, needs at least 1.0 minutes, 0.5 are left: train speedrun --seed 0; "
+        "not started, needs at least 1.0 minutes, 0.5 are left: train speedrun --seed 0; "
         "train speedrun --seed 1; train speedrun --seed 2"
     ]
     monkeypatch.setattr(
-        "fercore.cli._time_budget.known_duration", lambda config, runs, device: 300.0
+        "fercore.cli._time_budget.estimate_duration", lambda config, runs, device: 300.0
     )
     lines = within(machine, monkeypatch, "4", "clock")
     assert machine.calls == []
-    assert lines[0].startswith("left, needs about 5.0 minutes, 4.0 are left: train speedrun")
+    assert lines[0].startswith("not started, needs about 5.0 minutes, 4.0 are left: train speedrun")
 
 
-def test_the_list_names_minutes_where_they_are_known(monkeypatch, tmp_path):
+def test_the_list_has_minutes_if_they_are_known(monkeypatch, tmp_path):
     known = {"speedrun": 120.0}
     monkeypatch.setattr(
-        "fercore.cli._time_budget.known_duration",
+        "fercore.cli._time_budget.estimate_duration",
         lambda config, runs, device: known.get(config.name),
     )
     call = ["goals", "--list", "--runs-root", str(tmp_path)]
@@ -390,7 +390,7 @@ def test_the_list_names_minutes_where_they_are_known(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("words", [("--next",), ("--minutes", "5")])
-def test_next_and_minutes_belong_to_train(words: tuple[str, ...]):
+def test_next_and_minutes_require_train(words: tuple[str, ...]):
     done = CliRunner().invoke(app, ["goals", *words])
     assert "expected --train with it" in str(done.exception)
     both = CliRunner().invoke(app, ["goals", "--train", "--next", "--minutes", "5"])

@@ -127,7 +127,7 @@ def test_field_names_are_dotted():
         {"keep": "best"},
         {"schedule": {"kind": "plateau"}},
         {"early_stopping": {"patience": 3}},
-        {"protocol": {"test": "validation", "select_on": "test", "honest": False}},
+        {"protocol": {"test": "validation", "select_on": "test", "leak_free": False}},
         {"protocol": {"test": "validation", "split": "random"}},
     ],
 )
@@ -175,7 +175,7 @@ def test_devices_share_a_batch_evenly():
         ),
         (
             {"progressive_resizing": {"size": 32}, "distillation": {"teachers": ["facet-tiny"]}},
-            'asked = "once"',
+            'mode = "precomputed"',
         ),
     ],
 )

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.analysis import run_properties
+from dashboard.analysis import recommendation, run_properties
 from dashboard.app_pages.confusion import sections as confusion_sections
 from dashboard.app_pages.data import sections as data_sections
 from dashboard.app_pages.papers import goals_and_ablations, published
@@ -22,7 +22,7 @@ from dashboard.charts import confusion_matrix
 from dashboard.components import export_menu
 from dashboard.reports import builder
 from dashboard.state import comparison_cache, network_cache, run_cache
-from dashboard.tables import run_tables
+from dashboard.tables import run_tables, runs_table
 from fercore.data import store
 from fercore.data.labels import FER2013
 from fercore.data.quality import Audit
@@ -136,7 +136,7 @@ def test_which_networks_take_a_dataset_is_found_once_and_follows_the_disk(
     assert TINY not in network_cache.runs_on(splits)
     shutil.copyfile(COMMITTED / TINY / "model.onnx", path)
     assert TINY in network_cache.runs_on(splits)
-    calls = counted(monkeypatch, run_cache, "has_network")
+    calls = counted(monkeypatch, network_cache, "has_network")
     assert TINY in network_cache.runs_on(splits)
     assert calls == []
     path.unlink()
@@ -153,7 +153,7 @@ def test_a_figure_of_papers_follows_the_results_on_the_disk(committed: Path):
 
     def ours() -> float:
         table = next(frame.value for frame in app.dataframe if "Paper" in frame.value)
-        figures = pd.to_numeric(table.set_index("Figure")["Ours"])
+        figures = pd.to_numeric(table.set_index("Result")["Ours"])
         return float(figures["Table 1, Deep"])
 
     before = ours()
@@ -172,7 +172,7 @@ def test_a_study_follows_the_logs_and_predictions_on_the_disk(committed: Path):
     study = next(study for study in ablations.studies() if study.key == "recipe")
 
     def line(key: str) -> ablations.AblationResult:
-        lines = comparison_cache.ablation_lines(study, run_cache.list_runs())
+        lines = comparison_cache.ablation_results(study, run_cache.list_runs())
         return next(line for line in lines if line.change.key == key)
 
     before = line("mixup")
@@ -208,6 +208,35 @@ def test_a_note_an_epoch_and_a_deletion_show_at_the_next_rerun(root: Path):
     assert len(table()) == count - 1
 
 
+def test_the_table_of_runs_is_built_once_and_no_page_changes_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    baseline = next(root.glob("le2019-deep-*")).name
+    app = page("runs", baseline=baseline)
+    real = app.dataframe[0].value
+    calls = [
+        counted(monkeypatch, module, name)
+        for module, name in (
+            (recommendation, "best"),
+            (run_properties, "split_titles"),
+            (runs_table, "_group_row"),
+        )
+    ]
+    app.session_state["export"] = True
+    for _ in range(2):
+        rerun(app)
+        pd.testing.assert_frame_equal(app.dataframe[0].value, real)
+    assert calls == [[], [], []]
+    groups = [[run_cache.find_run(name)] for name in real.index]
+    shared = runs_table.runs_table(groups)
+    assert runs_table.runs_table(groups) is shared
+    assert "Open" not in shared
+    RunWriter(root / baseline).write_record(Notes(pinned=True))
+    rerun(app)
+    assert app.dataframe[0].value.index[0] == baseline
+    assert calls[2] == ["_group_row"] * len(real) + calls[2][len(real) :]
+
+
 def test_labels_are_unique_and_read_nothing(root: Path, monkeypatch: pytest.MonkeyPatch):
     found = run_cache.list_runs()
     expected = run_properties.labels(found)
@@ -231,7 +260,7 @@ def test_every_page_scans_the_folder_of_runs_once(root: Path, monkeypatch: pytes
         ("papers", {}),
     ):
         app = page(name, **query)
-        scans = counted(monkeypatch, run_cache.Shelf, "all")
+        scans = counted(monkeypatch, run_cache.RunCache, "all")
         rerun(app)
         assert len(scans) == 1, name
         monkeypatch.undo()
@@ -253,7 +282,7 @@ def test_differences_from_a_baseline_follow_the_predictions(
     assert first[others[0].id] is not None
     assert changed[others[0].id] is None
     # Bounded: what was asked for longest ago goes first, and is computed again.
-    monkeypatch.setattr(comparison_cache, "_MOST_DELTAS", 1)
+    monkeypatch.setattr(comparison_cache, "_MAX_DELTAS", 1)
     os.utime(others[1].path / "predictions.npz")
     assert comparison_cache.accuracy_deltas(baseline, others) == changed
     computed.clear()
@@ -265,7 +294,9 @@ def test_differences_from_a_baseline_follow_the_predictions(
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
     parts = make_splits().parts
-    store.write(tmp_path / "data", "fer2013", FER2013, parts, (), held_out=False, audit=Audit())
+    store.write(
+        tmp_path / "data", "fer2013", FER2013, parts, (), validation_from_train=False, audit=Audit()
+    )
 
 
 @pytest.mark.parametrize(
@@ -279,7 +310,7 @@ def test_a_gallery_makes_the_faces_of_its_page_alone(
     module: Any,
     name: str,
 ):
-    made = counted(monkeypatch, module, "Face")
+    made = counted(monkeypatch, module, "SampleCard")
     run = next(root.glob("le2019-deep-*")).name
     page(name, **{"run": run} if name == "run" else {"runs": [run]})
     assert 0 < len(made) <= 24
@@ -292,12 +323,12 @@ def test_photos_are_decoded_once_and_seen_by_their_visitor_alone(
 
     monkeypatch.setenv("FERCORE_RUNS", str(COMMITTED))
     decoded = counted(monkeypatch, photo_sections, "decode_photo")
-    encodings = counted(monkeypatch, photo_sections, "jpeg_address")
+    encodings = counted(monkeypatch, photo_sections, "jpeg_data_url")
     one, other = (page("photo", networks=TINY) for _ in range(2))
     one.file_uploader(key="photos").set_value(("me.jpg", encoded(astronaut()), "image/jpeg"))
     for _ in range(3):
         rerun(one)
-    assert (decoded, encodings) == (["decode_photo"], ["jpeg_address"])
+    assert (decoded, encodings) == (["decode_photo"], ["jpeg_data_url"])
     assert [list(frame.value["Photo"]) for frame in one.dataframe] == [["me.jpg"]]
     rerun(other)
     assert not other.dataframe

@@ -1,4 +1,4 @@
-"""Dividing a dataset: who stands where, and that an honest protocol lets nobody stand twice."""
+"""Test dividing a dataset into splits, and that an honest protocol has no leaks."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_folds_by_subject_test_everybody_once_and_share_nobody(seed: int):
 
 def test_a_random_split_has_the_sizes_asked_for_and_hangs_on_its_own_seed():
     pool = make_pool()
-    protocol = {"split": "random", "honest": False, "test_fraction": 0.25}
+    protocol = {"split": "random", "leak_free": False, "test_fraction": 0.25}
     divided = split_dataset(config(protocol=protocol), pool)
     assert {role: len(part) for role, part in divided.parts.items()} == {
         "train": 78,
@@ -89,8 +89,13 @@ def test_copies_and_equal_images_are_one_unit():
     images = pool[UNSPLIT].images.copy()
     images[1] = images[0]
     part = replace(pool[UNSPLIT], images=images, groups={})
-    augmentation = {"mode": "balanced", "times": {"angry": 3, "sad": 2}, "rotation": 5}
-    protocol = {"split": "random", "honest": False, "copies": "before_split", "test_fraction": 0.5}
+    augmentation = {"mode": "balanced", "class_multipliers": {"angry": 3, "sad": 2}, "rotation": 5}
+    protocol = {
+        "split": "random",
+        "leak_free": False,
+        "copies": "before_split",
+        "test_fraction": 0.5,
+    }
     divided = split_dataset(
         config(protocol=protocol, augmentation=augmentation), replace(pool, parts={UNSPLIT: part})
     )
@@ -109,7 +114,7 @@ def test_copies_and_equal_images_are_one_unit():
 
 def test_figures_of_dependent_images_have_intervals_by_group():
     layout = build_protocol(config(protocol={"split": "subjects"}), make_pool())
-    said = {role: answers_of(part.labels, 3) for role, part in layout.judged.items()}
+    said = {role: make_probabilities(part.labels, 3) for role, part in layout.judged.items()}
     stored = predictions_of(layout, said)
     assert stored["test"].group_kind == "subject"
     np.testing.assert_array_equal(stored["test"].groups, layout.judged["test"].groups["subject"])
@@ -123,7 +128,7 @@ def test_figures_of_dependent_images_have_intervals_by_group():
     assert sum(entry.groups for entry in result.classes) == 4
     plain = build_protocol(tiny_config(), make_splits())
     free = predictions_of(
-        plain, {role: answers_of(part.labels, 7) for role, part in plain.judged.items()}
+        plain, {role: make_probabilities(part.labels, 7) for role, part in plain.judged.items()}
     )
     assert free["test"].groups is None
     alone = evaluate_predictions(plain, free)["test"]
@@ -131,8 +136,8 @@ def test_figures_of_dependent_images_have_intervals_by_group():
     assert alone.classes[0].groups is None
 
 
-def answers_of(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Probabilities that name the label of three samples in four."""
+def make_probabilities(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return probabilities with an accuracy of three in four."""
     said = np.where(np.arange(len(labels)) % 4 > 0, labels, (labels + 1) % classes)
     return np.where(np.eye(classes)[said] > 0, 0.9, 0.1 / (classes - 1)).astype(np.float32)
 
@@ -168,13 +173,13 @@ def test_an_honest_protocol_may_test_on_validation_where_nothing_is_chosen_there
     [{"select_on": "test"}, {"copies": "before_split"}, {"test": "merged", "select_on": "test"}],
 )
 def test_faults_have_to_be_named(protocol):
-    with pytest.raises(UserError, match="honest = false"):
+    with pytest.raises(UserError, match="leak_free = false"):
         config(protocol=protocol)
-    config(protocol=protocol | {"honest": False})
+    config(protocol=protocol | {"leak_free": False})
 
 
 def test_copies_after_the_split_are_of_training_images_alone():
-    augmentation = {"mode": "balanced", "horizontal_flip": True, "times": {"sad": 4}}
+    augmentation = {"mode": "balanced", "horizontal_flip": True, "class_multipliers": {"sad": 4}}
     protocol = {"split": "subjects", "folds": 4}
     divided = split_dataset(config(protocol=protocol, augmentation=augmentation), make_pool())
     train = divided["train"]
@@ -191,8 +196,8 @@ def test_copies_after_the_split_are_of_training_images_alone():
 
 
 def test_copies_before_the_split_land_on_both_sides_and_are_known_as_repeats():
-    augmentation = {"mode": "balanced", "horizontal_flip": True, "times": {"angry": 30}}
-    protocol = {"split": "random", "copies": "before_split", "honest": False}
+    augmentation = {"mode": "balanced", "horizontal_flip": True, "class_multipliers": {"angry": 30}}
+    protocol = {"split": "random", "copies": "before_split", "leak_free": False}
     leaky = config(protocol=protocol, augmentation=augmentation, dataset="posed")
     divided = split_dataset(leaky, make_pool())
     faces = {
@@ -207,8 +212,8 @@ def test_copies_before_the_split_land_on_both_sides_and_are_known_as_repeats():
 
 
 def test_without_copies_nothing_is_copied_before_the_split():
-    online = {"mode": "online", "horizontal_flip": True, "times": {}}
-    protocol = {"split": "random", "copies": "before_split", "honest": False}
+    online = {"mode": "online", "horizontal_flip": True, "class_multipliers": {}}
+    protocol = {"split": "random", "copies": "before_split", "leak_free": False}
     divided = split_dataset(config(protocol=protocol, augmentation=online), make_pool())
     assert sum(map(len, divided.parts.values())) == 120
     assert all(part.copies is None for part in divided.parts.values())
@@ -224,7 +229,7 @@ def test_doubling_copies_every_training_image_once():
 
 
 def test_a_merged_test_steers_the_training():
-    merged = tiny_config(protocol={"test": "merged", "select_on": "test", "honest": False})
+    merged = tiny_config(protocol={"test": "merged", "select_on": "test", "leak_free": False})
     divided = split_dataset(merged, make_splits())
     assert divided["test"] is divided["validation"]
     assert len(divided["test"]) == 280
@@ -237,11 +242,11 @@ def test_protocols_say_whether_they_test_the_same_samples():
         {"split": "subjects", "fold": 1},
         {"split": "subjects", "split_seed": 1},
         {"split": "subjects", "folds": 4},
-        {"split": "random", "honest": False},
-        {"split": "random", "honest": False, "validation_fraction": 0.3},
-        {"split": "random", "honest": False, "select_on": "test"},
-        {"split": "random", "honest": False, "test_fraction": 0.3},
-        {"split": "random", "honest": False, "split_seed": 1},
+        {"split": "random", "leak_free": False},
+        {"split": "random", "leak_free": False, "validation_fraction": 0.3},
+        {"split": "random", "leak_free": False, "select_on": "test"},
+        {"split": "random", "leak_free": False, "test_fraction": 0.3},
+        {"split": "random", "leak_free": False, "split_seed": 1},
     ]
     pool = make_pool()
     configs = [config(protocol=change) for change in changes]
@@ -253,12 +258,12 @@ def test_protocols_say_whether_they_test_the_same_samples():
 
     own = tiny_config()
     assert own.protocol.has_same_test_set(tiny_config(protocol={"leave_out": ["repeats"]}).protocol)
-    merged = tiny_config(protocol={"test": "merged", "select_on": "test", "honest": False})
+    merged = tiny_config(protocol={"test": "merged", "select_on": "test", "leak_free": False})
     assert not own.protocol.has_same_test_set(merged.protocol)
 
 
 def test_folds_are_those_of_the_original_images():
-    """The same fold of other pixels would hold other images."""
+    """The same fold of other pixels would have other images."""
     derived = replace(make_splits(), name="aligned", source=DatasetVersion("tiny", "0" * 16))
     with pytest.raises(UserError, match="aligned, which is derived from tiny"):
         split_dataset(train_fold(0), derived)
@@ -332,7 +337,7 @@ def test_training_folds_need_an_official_split_and_images_of_each_class():
         split_dataset(train_fold(0), data)
     for fault in ({"split": "subjects"}, {"copies": "before_split"}, {"select_on": "test"}):
         with pytest.raises(UserError, match='test = "train_fold" needs'):
-            config(keep="last", protocol=cross_fitted | fault | {"honest": False})
+            config(keep="last", protocol=cross_fitted | fault | {"leak_free": False})
 
 
 def test_a_run_on_a_training_fold_is_not_judged_on_another_edition():

@@ -112,7 +112,7 @@ def selected(root, size, average="geometric"):
 def view_config(run, members=None, **changes):
     """The config of ten views of a run."""
     shared = run.config.model_dump(include=set(RunConfig.model_fields))
-    own = Combination(members=members or (run.id,), views="ten")
+    own = Combination(members=members or (run.id,), tta="ten_view")
     return CombinedConfig.model_validate(shared | {"combined": own} | changes)
 
 
@@ -209,7 +209,7 @@ def test_unsuitable_runs_are_no_candidates(root):
 
     (run, other, *_) = list_runs(root)
     suited = {found.id for found in list_runs(root)}
-    dishonest = {"test": "merged", "select_on": "test", "honest": False}
+    dishonest = {"test": "merged", "select_on": "test", "leak_free": False}
     protocol = build_protocol(config("any", protocol=dishonest), DATA).judged
     source = ImportSource(kind="onnx", file="a", sha256="0", class_names=DATA.class_names)
     shared = run.config.model_dump(include=set(RunConfig.model_fields))
@@ -281,7 +281,7 @@ def test_stored_probabilities_make_a_run_without_a_network(root, tmp_path):
         tmp_path / "new",
         name="three",
         title="Three",
-        views="one",
+        tta="none",
         command="it",
         average="geometric",
         network=False,
@@ -313,7 +313,7 @@ def test_stored_probabilities_make_a_run_without_a_network(root, tmp_path):
 def test_predictions_that_do_not_fit_leave_nothing(root, tmp_path):
     first, second, *_ = list_runs(root)
 
-    def refused(other, match, views="one"):
+    def refused(other, match, tta="none"):
         with pytest.raises(UserError, match=match):
             combine(
                 [first, other],
@@ -321,7 +321,7 @@ def test_predictions_that_do_not_fit_leave_nothing(root, tmp_path):
                 tmp_path / "new",
                 name="it",
                 title="It",
-                views=views,
+                tta=tta,
                 command="it",
                 network=False,
             )
@@ -329,7 +329,7 @@ def test_predictions_that_do_not_fit_leave_nothing(root, tmp_path):
     changed = second.environment.model_copy(update={"dataset_fingerprint": "another"})
     refused(replace(second, environment=changed), "another tiny")
     refused(replace(second, results=None, state="running"), "expected a finished run")
-    refused(second, "without networks", views="ten")
+    refused(second, "without networks", tta="ten_view")
     stored = dict(np.load(second.path / "predictions.npz"))
     file = second.path / "predictions.npz"
     np.savez_compressed(file, **stored | {"test_probabilities": 2 * stored["test_probabilities"]})

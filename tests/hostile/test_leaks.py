@@ -1,4 +1,4 @@
-"""Runs that a training begins with or learns from, and that have seen what it tests on."""
+"""Test that initial weights and teachers that have seen the test data are refused."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +13,7 @@ from dashboard.tables import run_tables
 from fercore.cli import app
 from fercore.config.experiment import ExperimentConfig
 from fercore.data import store
-from fercore.data.inspection import find_copies
+from fercore.data.quality import find_copies
 from fercore.data.registry import load_dataset
 from fercore.data.splitting import split_dataset
 from fercore.errors import UserError
@@ -25,7 +25,7 @@ from tests.hostile import leaks
 from tests.tiny import make_splits, tiny_config
 
 RANDOM = {"split": "random"}
-FAULTY = RANDOM | {"honest": False}
+FAULTY = RANDOM | {"leak_free": False}
 
 
 @pytest.fixture
@@ -61,12 +61,12 @@ def test_a_test_set_under_another_name_is_found(data: Path, change: Callable):
     leaks.install(data, "mine", change(images)[::-1])
     run = source(data, "mine")
     with pytest.raises(UserError, match=r"of the tested images in the dataset mine, such as asked"):
-        check(data, start_from=run.id)
+        check(data, init_from=run.id)
     tested = split_dataset(config_on("asked"), load_dataset("asked", data))["test"]
     seen = split_dataset(config_on("mine"), load_dataset("mine", data))
     places = {int(name[-4:]) for name in tested.ids}
     known = {139 - int(name[-4:]) for role in ("train", "validation") for name in seen[role].ids}
-    (recorded,) = check(data, start_from=run.id, protocol=FAULTY)
+    (recorded,) = check(data, init_from=run.id, protocol=FAULTY)
     assert recorded.model_dump() == {
         "run": run.id,
         "dataset": "mine",
@@ -80,7 +80,7 @@ def test_other_images_and_those_of_the_same_training_are_no_leak(data: Path):
     leaks.install(data, "others", leaks.smooth_images(140, seed=1))
     leaks.install(data, "training", split_dataset(config_on("asked"), splits)["train"].images)
     for dataset in ("others", "training", "asked"):
-        (recorded,) = check(data, start_from=source(data, dataset).id)
+        (recorded,) = check(data, init_from=source(data, dataset).id)
         assert (recorded.dataset, recorded.tested_images_seen) == (dataset, 0)
 
 
@@ -88,21 +88,21 @@ def test_what_cannot_be_compared_is_recorded_as_unknown(data: Path):
     leaks.install(data, "mine", load_dataset("asked", data)["all"].images[::-1])
     run = source(data, "mine")
     leaks.install(data, "mine", leaks.smooth_images(140, seed=2))
-    (recorded,) = check(data, start_from=run.id)
+    (recorded,) = check(data, init_from=run.id)
     assert (recorded.dataset, recorded.tested_images_seen) == ("mine", None)
 
 
-@pytest.mark.parametrize("tie", ["start_from", "teacher"])
+@pytest.mark.parametrize("tie", ["init_from", "teacher"])
 def test_a_leak_is_found_behind_another_run(data: Path, tie: str):
     leaks.install(data, "mine", load_dataset("asked", data)["all"].images[::-1])
     leaks.install(data, "others", leaks.smooth_images(140, seed=1))
     first = source(data, "mine")
-    ties = {"start_from": {"start_from": first.id}}
+    ties = {"init_from": {"init_from": first.id}}
     ties["teacher"] = {"distillation": {"teachers": [first.id]}}
     between = source(data, "others", **ties[tie])
     with pytest.raises(UserError, match=f"goes back to {first.id}"):
         check(data, distillation={"teachers": [between.id]})
-    recorded = check(data, start_from=between.id, protocol=FAULTY)
+    recorded = check(data, init_from=between.id, protocol=FAULTY)
     assert [(own.dataset, bool(own.tested_images_seen)) for own in recorded] == [
         ("others", False),
         ("mine", True),
@@ -123,7 +123,7 @@ def test_a_changed_copy_is_found_by_the_images_that_it_was_made_from(data: Path)
     leaks.install(data, "mine-turned", leaks.rotated(images), derived)
     run = source(data, "mine-turned")
     with pytest.raises(UserError, match="in the dataset mine-turned"):
-        check(data, start_from=run.id)
+        check(data, init_from=run.id)
 
 
 def test_turned_copies_are_not_found():
@@ -144,7 +144,7 @@ def test_a_training_is_refused_before_it_has_a_folder(
     # Whether its weights are here and fit is checked elsewhere.
     monkeypatch.setattr("fercore.training.new_run.resolve_initial_run", lambda *given: run)
     wanted = tmp_path / "config.json"
-    wanted.write_text(config_on("asked", start_from=run.id).model_dump_json())
+    wanted.write_text(config_on("asked", init_from=run.id).model_dump_json())
     roots = ["--data-root", str(data), "--runs-root", str(run.path.parent)]
     answer = CliRunner().invoke(app, ["train", str(wanted), *roots])
     assert isinstance(answer.exception, UserError)
@@ -155,7 +155,7 @@ def test_a_training_is_refused_before_it_has_a_folder(
 @pytest.mark.parametrize("mode", ["online", "doubled"])
 def test_copies_of_test_images_have_no_place_in_an_official_split(mode: str):
     config = tiny_config(
-        protocol={"copies": "before_split", "honest": False},
+        protocol={"copies": "before_split", "leak_free": False},
         augmentation={"mode": mode, "horizontal_flip": True},
     )
     with pytest.raises(UserError, match=r'"before_split" with protocol.split = "official"'):
@@ -177,8 +177,8 @@ def test_an_evaluation_on_images_of_the_training_is_noted(data: Path):
 def test_what_an_ancestor_has_seen_is_shown_with_the_run(data: Path):
     leaks.install(data, "mine", load_dataset("asked", data)["all"].images[::-1])
     seen = source(data, "mine")
-    recorded = check(data, start_from=seen.id, protocol=FAULTY)
-    run = source(data, "asked", start_from=seen.id)
+    recorded = check(data, init_from=seen.id, protocol=FAULTY)
+    run = source(data, "asked", init_from=seen.id)
     environment = run.environment.model_copy(update={"ancestors": recorded})
     count = recorded[0].tested_images_seen
     run = replace(run, environment=environment)
@@ -190,4 +190,4 @@ def test_what_an_ancestor_has_seen_is_shown_with_the_run(data: Path):
     assert table["Learned from (tested images seen)"] == f"{seen.id} on mine ({count})"
     unknown = recorded[0].model_copy(update={"tested_images_seen": None})
     environment = run.environment.model_copy(update={"ancestors": (unknown,)})
-    assert "is not known" in run_properties.cautions(replace(run, environment=environment))[0]
+    assert "It is unknown whether" in run_properties.cautions(replace(run, environment=environment))[0]

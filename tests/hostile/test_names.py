@@ -1,4 +1,4 @@
-"""Names that are not UTF-8, or that the terminal cannot print, end no command."""
+"""Test commands with names that are not UTF-8 or not printable."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fercore.cli import escape_unprintable, main
-from fercore.cli._options import called_command, plain_table, print_table
+from fercore.cli._options import plain_table, print_table, recorded_command
 from fercore.io.file_names import storable_name
 from tests.hostile import datasets
 from tests.photos import film
@@ -126,7 +126,7 @@ def test_tables_print_names_as_they_are(capsys: pytest.CaptureFixture[str]):
 
 def test_the_command_that_a_run_records_can_be_stored(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "argv", ["fercore", "train", os.fsdecode(b"caf\xe9.toml")])
-    assert called_command().encode() == b"fercore train 'caf\\udce9.toml'"
+    assert recorded_command().encode() == b"fercore train 'caf\\udce9.toml'"
 
 
 @pytest.mark.parametrize(

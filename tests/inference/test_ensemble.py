@@ -12,7 +12,8 @@ from fercore.errors import UserError
 from fercore.evaluation.ensemble_selection import average_probabilities
 from fercore.evaluation.protocol import require_same_splits
 from fercore.inference.dataset_evaluation import evaluate_onnx
-from fercore.inference.ensemble import build_ensemble_onnx, combine, why_no_network
+from fercore.inference.ensemble import combine, why_no_network
+from fercore.inference.ensemble_graph import build_ensemble_onnx
 from fercore.inference.onnx_session import OnnxNetwork
 from fercore.inference.predictor import RunClassifier
 from fercore.runs.checks import check_run
@@ -42,10 +43,8 @@ def members(tmp_path_factory, data):
     return [read_run(writer.path) for writer in writers]
 
 
-def combined(members, data, root, views="one", **changes):
-    path = combine(
-        members, data, root, name="both", title="Both", views=views, command="it", **changes
-    )
+def combined(members, data, root, tta="none", **changes):
+    path = combine(members, data, root, name="both", title="Both", tta=tta, command="it", **changes)
     return read_run(path)
 
 
@@ -72,12 +71,12 @@ def test_the_mean_of_two_networks_is_a_run_like_any_other(members, data, tmp_pat
     assert RunClassifier(run).temperature == run.results.temperature
 
 
-@pytest.mark.parametrize("views", ["one", "flip"])
-def test_the_geometric_mean_in_onnx_is_that_of_numpy(members, data, tmp_path, views):
-    run = combined(members, data, tmp_path, views, average="geometric")
+@pytest.mark.parametrize("tta", ["none", "flip"])
+def test_the_geometric_mean_in_onnx_is_that_of_numpy(members, data, tmp_path, tta):
+    run = combined(members, data, tmp_path, tta, average="geometric")
     assert run.config.combined.average == "geometric"
     images = data["test"].images
-    seen = [images, images[:, :, ::-1]] if views == "flip" else [images]
+    seen = [images, images[:, :, ::-1]] if tta == "flip" else [images]
     networks = [OnnxNetwork(member.onnx_path) for member in members]
     said = [network(view) for network in networks for view in seen]
     found = OnnxNetwork(run.onnx_path)(images)
@@ -149,7 +148,7 @@ def test_a_mean_with_an_imported_network_says_so(members, data, tmp_path):
     mean = combined([replace(members[0], config=theirs), members[1]], data, tmp_path)
     assert mean.config.combined.imported
     # And so does what is made from it.
-    views = combine([mean], data, tmp_path, name="views", title="Views", views="flip", command="it")
+    views = combine([mean], data, tmp_path, name="views", title="Views", tta="flip", command="it")
     assert read_run(views).config.combined.imported
     assert not combined(members, data, tmp_path / "own").config.combined.imported
 
@@ -160,18 +159,18 @@ def moved(images, down, right):
     return padded[:, 2 - down : 50 - down, 2 - right : 50 - right]
 
 
-@pytest.mark.parametrize("views", ["flip", "ten"])
-def test_views_are_the_image_moved_and_mirrored(members, data, views):
+@pytest.mark.parametrize("tta", ["flip", "ten_view"])
+def test_views_are_the_image_moved_and_mirrored(members, data, tta):
     file, names = members[0].onnx_path, members[0].results.class_names
     images = data["test"].images[:9]
     places = [(0, 0)]
-    if views == "ten":
+    if tta == "ten_view":
         places += [(0, 2), (0, -2), (2, 0), (-2, 0)]
     seen = [moved(images, *place) for place in places]
     seen += [view[:, :, ::-1] for view in seen]
     network = OnnxNetwork(file)
     expected = np.mean([network(view) for view in seen], axis=0)
-    assert OnnxNetwork(build_ensemble_onnx([file], names, views))(images) == pytest.approx(
+    assert OnnxNetwork(build_ensemble_onnx([file], names, tta))(images) == pytest.approx(
         expected, abs=1e-5
     )
 
@@ -180,7 +179,7 @@ def test_runs_that_do_not_fit_together_leave_nothing(members, data, tmp_path):
     first, second = members
     other = replace(second, config=second.config.model_copy(update={"drop_classes": ("fear",)}))
     copied = tiny_config(
-        protocol={"split": "random", "copies": "before_split", "honest": False},
+        protocol={"split": "random", "copies": "before_split", "leak_free": False},
         augmentation={"mode": "doubled", "rotation": 10},
     )
     divided = tiny_config(protocol={"split": "random"})
@@ -267,10 +266,10 @@ def test_what_a_network_is_sure_of_leaves_the_classes_in_common_comparable(membe
 
 def test_a_validation_part_that_was_held_out_here_is_nobody_elses(members, data):
     run = members[0]
-    held_out = replace(data, held_out=True)
-    require_same_splits(run, held_out)  # its own
+    changed = replace(data, validation_from_train=True)
+    require_same_splits(run, changed)  # its own
     with pytest.raises(UserError, match="images of its training would be judged"):
-        require_same_splits(run, replace(held_out, fingerprint="another"))
+        require_same_splits(run, replace(changed, fingerprint="another"))
     require_same_splits(run, replace(data, fingerprint="another"))
 
 

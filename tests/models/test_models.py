@@ -169,9 +169,9 @@ def test_every_model_takes_grey_levels_and_returns_logits(name):
 
 @pytest.mark.parametrize("name", models.list_models())
 def test_every_model_computes_logits_in_single_precision_under_mixed_precision(name):
-    from fercore.training.device import computing_in
+    from fercore.training.device import use_dtype_policy
 
-    with computing_in("mixed_bfloat16"):
+    with use_dtype_policy("mixed_bfloat16"):
         network = models.build(name, (48, 48, 1), 7)
     assert network.output.dtype == "float32"
     assert all(weight.dtype == "float32" for weight in network.weights if "seed" not in weight.path)

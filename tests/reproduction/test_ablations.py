@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from fercore.cli import app
 from fercore.cli._overrides import parse_request
 from fercore.cli._scheduler import TrainingJob
-from fercore.cli.ablations import job_of
+from fercore.cli.ablations import make_job
 from fercore.config.loading import load_config
 from fercore.data.reports import DatasetStatus
 from fercore.data.splitting import split_dataset
@@ -91,7 +91,7 @@ def by_key(study: Study) -> dict[str, Change]:
 
 
 def told(study: Study, change: Change, seed: int, right: int) -> Told:
-    return Told(job_of(study, change, seed).config, right)
+    return Told(make_job(study, change, seed).config, right)
 
 
 def write_log(run: Run, folder: Path, val_accuracies: Sequence[float]) -> None:
@@ -254,7 +254,7 @@ def test_teachers_are_trained_before_those_that_they_teach():
 @pytest.mark.parametrize("study", [*ablations.studies(), STEPS], ids=lambda study: study.key)
 def test_the_command_of_a_job_makes_its_config(study: Study):
     for change in study.changes:
-        job = job_of(study, change, 2)
+        job = make_job(study, change, 2)
         name, overrides = parse_request(list(job.words[1:]))
         assert load_config(name, overrides) == job.config
 
@@ -308,7 +308,7 @@ def test_a_difference_is_on_one_version_of_the_dataset():
 def test_other_folds_are_no_further_seeds():
     text = TEXT.replace('base = "facet-screening"', 'base = "vgg-crossfit"', 1)
     study = ablations.parse(text)[0]
-    config = job_of(study, study.changes[0], 0).config
+    config = make_job(study, study.changes[0], 0).config
     assert config.protocol.by_folds
     runs = []
     for fold in (config.protocol.fold, 3):
@@ -517,7 +517,7 @@ def test_a_change_whose_dataset_is_not_installed_is_left_out_in_one_line(
     done = ablate("--train", "wide")
     assert done.exit_code == 0
     assert begun == []
-    assert "steps/wide is left out: received the dataset 'elsewhere'" in done.stderr.splitlines()
+    assert "steps/wide is skipped: received the dataset 'elsewhere'" in done.stderr.splitlines()
 
 
 def test_epochs_of_small_images_do_not_count_as_reaching_a_target(tmp_path: Path):

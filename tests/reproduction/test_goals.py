@@ -22,13 +22,13 @@ def told(name: str, seed: int, right: int, chosen: int) -> Told:
     return Told(load_config(name, {"seed": seed}), right, chosen=chosen)
 
 
-def combined(members: list[Told], like: Told, views: str = "ten", **how: object) -> Run:
+def combined(members: list[Told], like: Told, tta: str = "ten_view", **how: object) -> Run:
     config = CombinedConfig(
         name="together",
         title="Together",
         dataset="tiny",
         model="mean of networks",
-        combined=Combination(members=tuple(run.id for run in members), views=views, **how),
+        combined=Combination(members=tuple(run.id for run in members), tta=tta, **how),
     )
     path = Path(f"together-{'-'.join(run.id for run in members)}")
     return Run(path, "finished", config, results=like.results)
@@ -113,7 +113,7 @@ def test_views_and_ensembles_are_looked_for_among_the_combined_runs():
     assert standing("views", [*base, *viewed]).status == "reached"
     # Of another mean, or about one view, it is another run.
     others = [combined([run], like=better, average="geometric") for run in base]
-    others += [combined([run], like=better, views="one") for run in base]
+    others += [combined([run], like=better, tta="none") for run in base]
     assert standing("views", [*base, *others]).status == "missing"
 
 
@@ -162,7 +162,7 @@ def test_every_experiment_of_a_goal_is_one_and_its_teachers_come_first(goal: goa
     assert set(goal.experiments) <= set(needed)
     for number, name in enumerate(needed):
         config = load_config(name)
-        assert config.protocol.honest
+        assert config.protocol.leak_free
         assert config.dataset == "fer2013"
         for teacher in config.distillation.teachers:
             # An experiment that comes before, or a committed run.
@@ -189,7 +189,7 @@ def test_what_is_missing_is_trained_exported_and_combined(monkeypatch, tmp_path)
     begun: list[str] = []
     backends: set[str] = set()
     monkeypatch.setattr("fercore.cli.goals.list_runs", lambda root: list(runs))
-    monkeypatch.setattr("fercore.cli._time_budget.do", do)
+    monkeypatch.setattr("fercore.cli._time_budget.run_job", do)
     monkeypatch.setattr("fercore.cli._time_budget.run_fercore", run_fercore)
     call = ["goals", "--train", "facet-base", "--seeds", "2", "--runs-root", str(tmp_path)]
     done = CliRunner().invoke(app, call)
@@ -223,7 +223,7 @@ def test_a_network_waits_for_its_teachers_and_says_why_it_is_left_out(monkeypatc
         runs.append(run)
 
     monkeypatch.setattr("fercore.cli.goals.list_runs", lambda root: list(runs))
-    monkeypatch.setattr("fercore.cli._time_budget.do", do)
+    monkeypatch.setattr("fercore.cli._time_budget.run_job", do)
     monkeypatch.setattr("fercore.cli._time_budget.run_fercore", lambda *_: None)
     monkeypatch.setattr("fercore.machine.has_nvidia_gpu", lambda: True)
     call = ["goals", "--train", "tiny", "--seeds", "1", "--runs-root", str(tmp_path)]
@@ -233,16 +233,16 @@ def test_a_network_waits_for_its_teachers_and_says_why_it_is_left_out(monkeypatc
     assert begun == [*first, "facet-tiny", "facet-tiny-distilled"]
     # Nothing is exported, as on a machine without TensorFlow, so nobody teaches by model.onnx.
     why = "its teacher vgg-base has no model.onnx here"
-    assert f"train vgg-tiny-distilled --seed 0 is left out: {why}" in done.output.splitlines()
+    assert f"train vgg-tiny-distilled --seed 0 is skipped: {why}" in done.output.splitlines()
     (absent,) = [line for line in done.output.splitlines() if "its teachers, have" in line]
     teachers = load_config("facet-tiny-taught").distillation.teachers
-    assert absent.startswith(f"facet-tiny-taught is left out: {', '.join(teachers)}")
+    assert absent.startswith(f"facet-tiny-taught is skipped: {', '.join(teachers)}")
 
 
 def test_the_networks_of_teachers_that_do_not_come_with_a_clone_are_named(monkeypatch, tmp_path):
     begun: list[str] = []
     monkeypatch.setattr(
-        "fercore.cli._time_budget.do", lambda job, *_: begun.append(job.config.name)
+        "fercore.cli._time_budget.run_job", lambda job, *_: begun.append(job.config.name)
     )
     monkeypatch.setattr("fercore.cli._time_budget.run_fercore", lambda *_: None)
     for teacher in load_config("facet-tiny-taught").distillation.teachers:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from fercore import metrics
-from fercore.cli._scheduler import words_for
-from fercore.cli.papers import job_of, missing
+from fercore.cli._scheduler import command_for
+from fercore.cli.papers import list_missing_runs, make_job
 from fercore.config.loading import list_configs, load_config
 from fercore.errors import UserError
 from fercore.reproduction import ablations, papers, published_figures
@@ -64,7 +64,7 @@ def test_every_published_experiment_is_in_the_table_and_names_a_system():
 
 def test_every_experiment_exists_and_the_honest_ones_are_honest():
     for row in published_figures.rows():
-        assert row.honest is None or load_config(row.honest).protocol.honest
+        assert row.leak_free is None or load_config(row.leak_free).protocol.leak_free
     assert all(published_figures.minutes(name) < 1000 for name in published_figures.experiments())
     costs = [
         published_figures.minutes(name) * len(published_figures.folds(name))
@@ -114,7 +114,7 @@ def test_a_zero_is_no_mark_to_reach():
 def test_what_trained_or_chose_has_no_honest_figure():
     rows = papers.compare([made("ranjan2023-model2-fer2013", 0.7)])
     chose = next(row for row in rows if row.row.metric == "validation accuracy" and row.paper)
-    assert chose.honest is None
+    assert chose.leak_free is None
     assert chose.row.experiments == ("ranjan2023-model2-fer2013",)
     assert "ranjan2023-model2-fer2013" not in papers.untrained(rows)
 
@@ -163,7 +163,7 @@ def test_the_interval_of_dependent_images_is_over_the_groups_of_all_runs():
     low, high = metrics.accuracy_interval(round(found.paper.mean * 1.48), 148)
     assert found.paper.high - found.paper.low > 1.05 * 100 * (high - low)
     # All folds together: every subject once.
-    honest = found.honest
+    honest = found.leak_free
     assert honest.grouping == "by subject, 118 groups"
     assert honest.low < honest.mean < honest.high
     right, groups, weights = [], [], []
@@ -239,7 +239,7 @@ def test_a_figure_of_another_test_set_is_short_only_beyond_both_errors():
 def test_folds_count_once_all_of_them_are_there():
     experiment = "ranjan2023-model1-ckplus-subjects"
     runs = [made(experiment, 0.8 + fold / 100, fold=fold) for fold in range(10)]
-    row = next(row for row in published_figures.rows() if row.honest == experiment)
+    row = next(row for row in published_figures.rows() if row.leak_free == experiment)
     assert papers.reproduce_row(row, "test", papers.runs_of(experiment, runs[:9])) is None
     whole = papers.reproduce_row(row, "test", papers.runs_of(experiment, runs))
     assert whole.folds == 10
@@ -251,8 +251,8 @@ def test_folds_count_once_all_of_them_are_there():
     seeds = runs + [made(experiment, 0.8 + fold / 100, 1, fold) for fold in range(10)]
     again = papers.reproduce_row(row, "test", papers.runs_of(experiment, seeds))
     assert again.high - again.low == pytest.approx(whole.high - whole.low, rel=0.03)
-    assert missing(experiment, 1, runs[:8]) == [(0, 8), (0, 9)]
-    assert missing(experiment, 2, runs)[0] == (1, 0)
+    assert list_missing_runs(experiment, 1, runs[:8]) == [(0, 8), (0, 9)]
+    assert list_missing_runs(experiment, 2, runs)[0] == (1, 0)
 
 
 def test_what_was_interrupted_is_gone_on_with(tmp_path):
@@ -260,24 +260,24 @@ def test_what_was_interrupted_is_gone_on_with(tmp_path):
     interrupted = Run(tmp_path / begun.id, "interrupted", begun.config)
     interrupted.path.mkdir()
     (interrupted.path / "log.jsonl").write_text("{}\n{}\n")
-    job = job_of("le2019-deep", 0, 0)
+    job = make_job("le2019-deep", 0, 0)
     # Without a checkpoint, as in a clone of what another machine began, there is nothing to go on.
-    assert words_for(job, [interrupted]) == ["train", "le2019-deep", "--seed", "0"]
+    assert command_for(job, [interrupted]) == ["train", "le2019-deep", "--seed", "0"]
     interrupted.last_path.parent.mkdir(parents=True)
     interrupted.last_path.touch()
-    assert words_for(job, [interrupted]) == ["train", "--resume", begun.id]
-    assert words_for(job_of("le2019-deep", 1, 0), [interrupted])[:2] == ["train", "le2019-deep"]
+    assert command_for(job, [interrupted]) == ["train", "--resume", begun.id]
+    assert command_for(make_job("le2019-deep", 1, 0), [interrupted])[:2] == ["train", "le2019-deep"]
     other = begun.config.model_copy(update={"batch_size": 2})
     changed = Run(interrupted.path, "interrupted", other)
-    assert words_for(job, [changed]) == ["train", "le2019-deep", "--seed", "0"]
+    assert command_for(job, [changed]) == ["train", "le2019-deep", "--seed", "0"]
     with pytest.raises(UserError, match="is being trained at this moment"):
-        words_for(job, [interrupted, Run(begun.path, "running", begun.config)])
+        command_for(job, [interrupted, Run(begun.path, "running", begun.config)])
 
 
 def test_folds_and_random_splits_are_named_on_the_command_line():
-    folds = job_of("ranjan2023-model1-ckplus-subjects", 2, 7).words
+    folds = make_job("ranjan2023-model1-ckplus-subjects", 2, 7).words
     assert folds[2:] == ("--seed", "2", "--protocol.fold", "7")
-    random = job_of("ranjan2023-model1-ckplus", 2, 0).words
+    random = make_job("ranjan2023-model1-ckplus", 2, 0).words
     assert random[2:] == ("--seed", "2", "--protocol.split-seed", "2")
 
 

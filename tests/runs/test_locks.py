@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fercore.cli._scheduler import TrainingJob, claimed, resumable, words_for
+from fercore.cli._scheduler import TrainingJob, claim_job, command_for, find_resumable_run
 from fercore.errors import UserError
 from fercore.runs import annotations, locks
 from fercore.runs.listing import find_run, list_runs
@@ -287,28 +287,28 @@ def test_seeds_and_queues_wait_for_a_starting_run_and_take_a_killed_one_up(tmp_p
         worker(tmp_path) as (process, path),
         pytest.raises(UserError, match=f"is being trained at this moment by process {process.pid}"),
     ):
-        words_for(job, list_runs(tmp_path))
+        command_for(job, list_runs(tmp_path))
     runs = list_runs(tmp_path)
-    assert words_for(job, runs) == ["train", "--resume", path.name]
+    assert command_for(job, runs) == ["train", "--resume", path.name]
     # One that has epochs behind it comes first.
     begun = stopped_run(tmp_path, epochs=2)
     (begun / "checkpoints").mkdir()
     (begun / "checkpoints" / "last.npz").touch()
-    assert resumable(job, list_runs(tmp_path)).path == begun
+    assert find_resumable_run(job, list_runs(tmp_path)).path == begun
 
 
 def test_two_commands_do_not_begin_one_training(tmp_path):
     job = TrainingJob(tiny_config(), ("train", "tiny"))
     other = TrainingJob(tiny_config(seed=1), ("train", "tiny"))
-    with claimed(job, tmp_path):
+    with claim_job(job, tmp_path):
         with (
             pytest.raises(UserError, match=f"seed 0 is being trained .* {os.getpid()} on"),
-            claimed(job, tmp_path),
+            claim_job(job, tmp_path),
         ):
             pytest.fail("it was begun twice")
-        with claimed(other, tmp_path):
+        with claim_job(other, tmp_path):
             pass
-    with claimed(job, tmp_path):
+    with claim_job(job, tmp_path):
         pass
     assert list_runs(tmp_path) == []
 

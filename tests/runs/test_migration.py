@@ -1,4 +1,4 @@
-"""Runs of earlier versions get the groups of dependent images, and nothing else changes."""
+"""Runs of earlier versions get present names and groups of dependent images, nothing else."""
 
 import json
 import shutil
@@ -10,14 +10,15 @@ import pytest
 from fercore import cli
 from fercore.data.splits import UNSPLIT, Split, Splits, fingerprint
 from fercore.errors import UserError
-from fercore.evaluation.migration import update
+from fercore.evaluation.migration import has_old_format, update, upgrade_format
 from fercore.evaluation.protocol import build_protocol
 from fercore.evaluation.results import evaluate_predictions, predictions_of
 from fercore.runs.checks import check_run
 from fercore.runs.provenance import describe_environment
 from fercore.runs.reader import read_run
 from fercore.runs.schema import Results
-from fercore.runs.writer import RunWriter
+from fercore.runs.writer import RunWriter, hold_lock
+from tests.format_1 import downgrade_run
 from tests.tiny import tiny_config
 
 INTERVALS = ("accuracy_low", "accuracy_high", "groups", "group_kind")
@@ -142,7 +143,7 @@ def test_a_run_learns_which_of_its_test_images_also_stand_in_training(tmp_path):
 
 def test_equal_splits_stay_stored_once(tmp_path):
     splits = posed()
-    run = old_run(tmp_path, splits, select_on="test", honest=False)
+    run = old_run(tmp_path, splits, select_on="test", leak_free=False)
     update(run, splits)
     _, stored = content(run)
     assert {"test_groups", "test_group_kind"} <= stored.keys()
@@ -215,3 +216,68 @@ def test_the_command_migrates_what_needs_it_and_names_what_it_cannot(tmp_path, m
     shutil.rmtree(broken)
     assert migrate()[1].out == "every run is up to date\n"
     assert migrate(run.id)[1].out == f"{run.id}: up to date\n"
+
+
+def test_a_run_of_format_1_is_read_as_one_of_the_present_format(tmp_path):
+    run = old_run(tmp_path, posed(), leak_free=False)
+    assert not has_old_format(run)
+    problems = check_run(run.path)
+    downgrade_run(run.path)
+    again = read_run(run.path)
+    assert (again.state, again.problem) == ("finished", "")
+    assert again.config == run.config
+    assert again.experiment.is_same_experiment(run.experiment)
+    assert again.environment.format_version == again.results.format_version == 1
+    assert has_old_format(again)
+    assert check_run(run.path) == problems
+
+
+def test_the_format_is_upgraded_and_no_value_changes(tmp_path):
+    run = old_run(tmp_path, posed(), leak_free=False)
+    before = {p.name: p.read_bytes() for p in run.path.iterdir() if p.is_file()}
+    downgrade_run(run.path)
+    outdated = {p.name: p.read_bytes() for p in run.path.iterdir() if p.is_file()}
+    changed = {name for name in before if outdated[name] != before[name]}
+    assert changed == {"config.json", "environment.json", "results.json"}
+    upgrade_format(read_run(run.path))
+    assert {p.name: p.read_bytes() for p in run.path.iterdir() if p.is_file()} == before
+    assert not has_old_format(read_run(run.path))
+
+
+def test_what_a_config_of_format_1_lacks_stays_absent(tmp_path):
+    """A field that came later has its default; the file is not filled up."""
+    run = old_run(tmp_path, posed())
+    fields = json.loads((run.path / "config.json").read_text())
+    for table, name in (("protocol", "exclude"), ("optimizer", "batch_norm_bias_rate")):
+        del fields[table][name]
+    (run.path / "config.json").write_text(json.dumps(fields, indent=1) + "\n")
+    content = (run.path / "config.json").read_bytes()
+    downgrade_run(run.path)
+    upgrade_format(read_run(run.path))
+    assert (run.path / "config.json").read_bytes() == content
+
+
+def test_a_run_in_use_is_not_upgraded(tmp_path):
+    run = old_run(tmp_path, posed())
+    run_path = run.path
+    downgrade_run(run_path)
+    content = (run_path / "config.json").read_bytes()
+    with hold_lock(run_path), pytest.raises(UserError, match="is in use by"):
+        upgrade_format(run)
+    assert (run_path / "config.json").read_bytes() == content
+
+
+def test_the_command_upgrades_an_unfinished_run_without_its_dataset(tmp_path, capsys):
+    writer = RunWriter.create(tmp_path, tiny_config(dataset="absent"))
+    writer.set_status(state="interrupted")
+    writer.release()
+    downgrade_run(writer.path)
+
+    def migrate(*names):
+        cli.app(["runs", "migrate", *names, "--runs-root", str(tmp_path)], standalone_mode=False)
+        return capsys.readouterr().out
+
+    name = writer.path.name
+    assert migrate() == f"{name}: format version 2\n"
+    assert '"leak_free": true' in (writer.path / "config.json").read_text()
+    assert migrate() == "every run is up to date\n"

@@ -102,5 +102,5 @@ def test_a_duration_on_two_devices_is_none_of_either(splits: Splits, tmp_path: P
     one, other = (
         Run(tmp_path, "finished", tiny_config(), environment=known) for known in (first, both)
     )
-    assert device.trained(one)
-    assert not device.trained(other)
+    assert device.has_trained(one)
+    assert not device.has_trained(other)

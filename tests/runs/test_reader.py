@@ -188,13 +188,13 @@ def test_the_groups_of_dependent_samples_come_back(writer):
     ("fields", "unknown"),
     [
         ({}, False),
-        ({"dataset": "ckplus", "protocol": {"split": "random", "honest": False}}, True),
+        ({"dataset": "ckplus", "protocol": {"split": "random", "leak_free": False}}, True),
         ({"dataset": "my-faces", "protocol": {"split": "subjects"}}, True),
         ({"dataset": "my-faces", "protocol": {"split": "random"}}, False),
         (
             {
                 "dataset": "my-faces",
-                "protocol": {"split": "random", "honest": False, "copies": "before_split"},
+                "protocol": {"split": "random", "leak_free": False, "copies": "before_split"},
                 "augmentation": {"mode": "doubled", "rotation": 5},
             },
             True,
@@ -299,7 +299,7 @@ def test_a_check_compares_figures_matrix_and_predictions(tmp_path):
 
 @pytest.mark.parametrize(
     "protocol",
-    [{"test": "validation"}, {"select_on": "test", "honest": False}],
+    [{"test": "validation"}, {"select_on": "test", "leak_free": False}],
     ids=["tested on validation", "selected on test"],
 )
 def test_equal_splits_are_stored_once(tmp_path, protocol):

@@ -36,19 +36,19 @@ assert importlib.util.find_spec("tensorflow") is None
 
 from pathlib import Path
 from tests.tiny import make_splits, tiny_config
-from fercore import device
-from fercore.runs.writer import RunWriter
 from fercore.runs.reader import read_log
+from fercore.runs.writer import RunWriter
+from fercore.training import device
 from fercore.training.trainer import train
 changes = {"rotation": 10, "horizontal_flip": True}
-average = {"average": 0.9}
+average = {"ema_momentum": 0.9}
 config = tiny_config(augmentation=changes, steps_per_execution=2, optimizer=average)
 writer = RunWriter.create(Path(sys.argv[1]), config)
 results = train(config, make_splits(), writer, command="test")
 outcome = {"path": str(writer.path), "onnx": bool(results.onnx)}
 
 # Every operation there is, in the loop and the precision of a GPU.
-device.loops_on_device = lambda: True
+device.should_loop_on_device = lambda: True
 everything = {"crop": 0.1, "brightness": 0.1, "contrast": 0.1, "blur": 0.5, "noise": 0.02}
 everything |= {"erasing": 0.3, "mixup": 0.2, "cutmix": 1.0, "rotation": 5}
 settings = {"steps_per_execution": 2, "precision": "mixed_bfloat16", "optimizer": average}
@@ -83,13 +83,14 @@ import json, sys
 from pathlib import Path
 import keras
 import numpy as np
-from fercore import device
 from fercore.errors import UserError
 from fercore.models._layers import BatchNormalization, Dropout
-from fercore.runs.writer import RunWriter
 from fercore.runs.reader import read_log
+from fercore.runs.writer import RunWriter
+from fercore.training import device
+from fercore.training.inputs import make_fit_inputs
+from fercore.training.model import TrainingModel
 from fercore.training.trainer import train
-from fercore.training.model import Trainee, batches
 from tests.tiny import make_splits, tiny_config
 
 fields = {
@@ -97,41 +98,43 @@ fields = {
     "model_options": {"variant": "one"},
     "image": {"size": 16},
     "augmentation": {"brightness": 0.1},
-    "optimizer": {"name": "sgd", "learning_rate": 0.01, "average": 0.9},
+    "optimizer": {"name": "sgd", "learning_rate": 0.01, "ema_momentum": 0.9},
     "batch_size": 60,
     "epochs": 1,
 }
 data = make_splits()["train"]
 order = np.arange(600, dtype=np.int32)
-answers = np.random.default_rng(0).dirichlet(np.ones(7), 600).astype(np.float32)
+probabilities = np.random.default_rng(0).dirichlet(np.ones(7), 600).astype(np.float32)
 weights = np.linspace(0.5, 1.5, 600, dtype=np.float32)
 
 
-def losses(devices=1, steps=1, **changes):
+def train_losses(devices=1, steps=1, **changes):
     config = tiny_config(**fields | changes, devices=devices, steps_per_execution=steps)
     keras.utils.set_random_seed(0)
-    with device.sharing_batches(devices):
+    with device.distribute_batches(devices):
         pixels = keras.Input((16, 16, 1))
         x = keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 255)(pixels))
         x = Dropout(0.1)(BatchNormalization()(x))
         x = keras.layers.Dense(7, dtype="float32")(keras.layers.GlobalMaxPooling2D()(x))
         network = keras.Model(pixels, x)
-        trainee = Trainee(network, config, data.images[:, ::3, ::3], answers=answers)
-        fed = batches(order, data.labels, config.batch_size, weights)
-        found = trainee.fit(**fed, shuffle=False, verbose=0).history["loss"]
+        model = TrainingModel(
+            network, config, data.images[:, ::3, ::3], teacher_probabilities=probabilities
+        )
+        inputs = make_fit_inputs(order, data.labels, config.batch_size, weights)
+        losses = model.fit(**inputs, shuffle=False, verbose=0).history["loss"]
     # A last batch of 80, which does not divide by three; and the average of the weights.
-    with trainee.ema_weights(order):
-        found.append(trainee.evaluate(**batches(order, data.labels, 130), verbose=0)[0])
-    return found
+    with model.ema_weights(order):
+        losses.append(model.evaluate(**make_fit_inputs(order, data.labels, 130), verbose=0)[0])
+    return losses
 
 
-outcome = {"one": losses(), "shared": losses(devices=3)}
-device.loops_on_device = lambda: True
+outcome = {"one": train_losses(), "shared": train_losses(devices=3)}
+device.should_loop_on_device = lambda: True
 # Ten steps: a loop of seven and one of three. Then one of four, and a smaller batch by itself.
-outcome["fused"] = losses(steps=7)
-outcome["whole"] = losses(steps=64, batch_size=130)
-device.loops_on_device = lambda: False
-outcome["by one"] = losses(batch_size=130)
+outcome["fused"] = train_losses(steps=7)
+outcome["whole"] = train_losses(steps=64, batch_size=130)
+device.should_loop_on_device = lambda: False
+outcome["by one"] = train_losses(batch_size=130)
 # 515 images, which four devices cannot share evenly.
 config = tiny_config(**fields, devices=4, drop_classes=["disgust"])
 writer = RunWriter.create(Path(sys.argv[1]), config)
@@ -172,10 +175,10 @@ def test_training_on_jax_needs_no_tensorflow(tmp_path):
     assert outcome["losses"][1] < outcome["losses"][0]
 
     # Exported afterwards, on TensorFlow, from the checkpoint that JAX wrote.
-    from fercore.training.onnx_export import export_finished
+    from fercore.training.onnx_export import export_finished_run
     from tests.tiny import make_splits
 
-    onnx = export_finished(run, make_splits()["test"].images)
+    onnx = export_finished_run(run, make_splits()["test"].images)
     assert onnx.max_difference < 1e-4
     assert read_run(run.path).results.onnx == onnx
     from fercore.inference.onnx_session import OnnxNetwork
@@ -192,4 +195,6 @@ def test_several_devices_and_several_steps_a_call_train_as_one(tmp_path):
     np.testing.assert_allclose(outcome["fused"], outcome["one"], rtol=1e-4)
     np.testing.assert_allclose(outcome["whole"], outcome["by one"], rtol=1e-4)
     assert np.isfinite(outcome["uneven"]).all()
-    assert outcome["too many"].startswith("received devices = 5, JAX has 4 here: cpu:0")
+    assert outcome["too many"].startswith(
+        "received devices = 5, but JAX has 4 on this machine: cpu:0"
+    )

@@ -82,3 +82,15 @@ def test_a_config_names_its_loss():
     assert isinstance(loss, CrossEntropy)
     assert loss.label_smoothing == 0.1
     assert isinstance(loss, keras.losses.Loss)
+
+
+def test_cross_entropy_equals_that_of_keras():
+    rng = np.random.default_rng(0)
+    labels, logits = rng.integers(0, 7, 20), rng.normal(size=(20, 7)).astype(np.float32)
+    log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    plain = -log_p[np.arange(20), labels]
+    assert np.asarray(CrossEntropy().call(labels, logits)) == pytest.approx(plain, rel=1e-5)
+    targets = np.eye(7)[labels] * 0.9 + 0.1 / 7
+    expected = keras.losses.categorical_crossentropy(targets, logits, from_logits=True)
+    smoothed = np.asarray(CrossEntropy(0.1).call(labels, logits))
+    assert smoothed == pytest.approx(np.asarray(expected), rel=1e-5)

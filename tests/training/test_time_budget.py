@@ -1,4 +1,4 @@
-"""Time budgets: what fits, when to give up, and that a schedule is really shortened."""
+"""Time budgets: estimates, schedules that are given up, and a schedule that is shortened."""
 
 import sys
 from dataclasses import replace
@@ -34,10 +34,10 @@ ENVIRONMENT = Environment(
 )
 
 
-def finished(name: str, seconds: float, beside: float, device: str = "CPU A", **results) -> Run:
-    """A run that trained for `seconds` and took `beside` for the rest."""
+def finished(name: str, seconds: float, overhead: float, device: str = "CPU A", **results) -> Run:
+    """Return a run with a training of `seconds` and `overhead` seconds before and after it."""
     run = Told(load_config("facet-tiny", {"name": name}), right=100)
-    minutes, rest = divmod(seconds + beside, 60)
+    minutes, rest = divmod(seconds + overhead, 60)
     end = f"2026-01-01T00:{minutes:02.0f}:{rest:02.0f}+00:00"
     changed = {"train_seconds": seconds, "finished": end, **results}
     return Run(
@@ -65,42 +65,42 @@ def row(epoch: int, val_seconds: float = 1.0) -> EpochLog:
 
 
 class Training:
-    """Calls a budget as the trainer does, on a clock that it moves."""
+    """Calls a budget like the trainer, with a simulated clock."""
 
     def __init__(self, seconds: float, epochs: int, **options):
         self.now = 0.0
         self.budget = TrainingBudget(seconds, epochs, clock=lambda: self.now, **options)
         self.epoch = 0
 
-    def tell(self, phase: str = "training", step: int = 4, log: EpochLog | None = None) -> None:
+    def report(self, phase: str = "training", step: int = 4, log: EpochLog | None = None) -> None:
         epoch = self.epoch + (log is None)
-        said = SimpleNamespace(phase=phase, epoch=epoch, step=step, steps=4, row=log)
-        self.budget.on_progress(said)
+        progress = SimpleNamespace(phase=phase, epoch=epoch, step=step, steps=4, row=log)
+        self.budget.on_progress(progress)
 
     def train(self, seconds: float, epochs: int = 1, compilation: float = 0) -> None:
-        """Epochs of so many seconds; compilation comes before the first step."""
+        """Simulate epochs of `seconds` each, after `compilation` seconds."""
         self.now += compilation
         for _ in range(epochs):
             for step in (1, 2, 3, 4):
                 self.now += seconds / 4
-                self.tell(step=step)
+                self.report(step=step)
             self.epoch += 1
-            self.tell(log=row(self.epoch))
+            self.report(log=row(self.epoch))
 
 
 @pytest.mark.parametrize(
     ("seconds", "epochs", "fitting"),
     [(100, 8, 8), (79, 8, 7), (20, 8, 2), (19, 8, 0), (-5, 8, 0), (9, 2, 0), (10, 2, 1)],
 )
-def test_a_schedule_is_shortened_to_no_less_than_a_quarter(seconds, epochs, fitting):
-    assert time_budget.epochs_that_fit(seconds, 10, epochs) == fitting
+def test_a_schedule_is_shortened_to_a_quarter_at_least(seconds, epochs, fitting):
+    assert time_budget.count_fitting_epochs(seconds, 10, epochs) == fitting
 
 
 def test_a_schedule_that_fits_is_trained_to_its_end():
     training = Training(seconds=400, epochs=20, reserve=50)
-    training.tell("preparing")
+    training.report("preparing")
     training.train(10, epochs=20, compilation=20)
-    training.tell("evaluating")
+    training.report("evaluating")
 
 
 def test_a_schedule_that_does_not_fit_is_given_up_after_three_epochs():
@@ -113,22 +113,22 @@ def test_a_schedule_that_does_not_fit_is_given_up_after_three_epochs():
     training.budget.restart()
     training.epoch = 0
     training.train(10, epochs=13, compilation=20)
-    training.tell("evaluating")
+    training.report("evaluating")
 
 
-def test_epochs_of_larger_images_are_known_to_take_longer():
-    # Ten epochs of 10 s and ten of 22.5 s: 325 s, where the first epochs alone tell of 200.
+def test_epochs_of_larger_images_are_estimated_to_take_longer():
+    # Ten epochs of 10 s and ten of 22.5 s: 325 s. The first epochs alone would suggest 200 s.
     costs = [1.0] * 10 + [2.25] * 10
     cost = sum(costs) / len(costs)
     with pytest.raises(ScheduleTooLong, match="its 20 epochs need about 5"):
         Training(seconds=300, epochs=20, epoch_cost=cost, reserve=30).train(10, epochs=3)
     Training(seconds=300, epochs=20, reserve=30).train(10, epochs=3)
     Training(seconds=400, epochs=20, epoch_cost=cost, reserve=30).train(10, epochs=3)
-    given = time_budget.budget_for(load_config("vgg-small"), 1000, [], resumed=False)
+    given = time_budget.make_training_budget(load_config("vgg-small"), 1000, [], resumed=False)
     assert given._epoch_cost == pytest.approx(0.6 + 0.4 * (48 / 32) ** 2)
 
 
-def test_less_than_a_quarter_is_skipped_and_long_epochs_are_not_waited_for():
+def test_less_than_a_quarter_is_skipped_and_long_epochs_are_given_up_early():
     training = Training(seconds=150, epochs=40, reserve=30)
     with pytest.raises(ScheduleTooLong) as given_up:
         training.train(10, epochs=40, compilation=20)
@@ -138,25 +138,25 @@ def test_less_than_a_quarter_is_skipped_and_long_epochs_are_not_waited_for():
     with pytest.raises(ScheduleTooLong, match="a quarter of its 40 epochs needs"):
         training.train(60)
     assert training.epoch == 0
-    # The first steps include compilation and say nothing.
+    # The first steps include compilation and are ignored.
     training = Training(seconds=400, epochs=40)
     for step, training.now in enumerate((100, 150, 150.5, 151), start=1):
-        training.tell(step=step)
+        training.report(step=step)
     training.epoch = 1
-    training.tell(log=row(1))
+    training.report(log=row(1))
     training.train(2, epochs=39)
 
 
-def test_when_time_is_up_training_ends_as_by_an_interrupt():
+def test_a_training_is_interrupted_when_the_time_is_up():
     training = Training(seconds=200, epochs=10, reserve=30)
     training.train(10, epochs=5)
     training.now = 170
-    training.tell("evaluating")
+    training.report("evaluating")
     with pytest.raises(KeyboardInterrupt):
-        training.tell()
-    # Without one whole epoch there is nothing to evaluate.
+        training.report()
+    # Without a complete epoch, there is nothing to evaluate.
     with pytest.raises(ScheduleTooLong, match="not one epoch fits"):
-        Training(seconds=20, epochs=4).tell(step=1)
+        Training(seconds=20, epochs=4).report(step=1)
 
 
 def test_a_resumed_run_is_never_given_up():
@@ -167,57 +167,59 @@ def test_a_resumed_run_is_never_given_up():
 
 
 def test_the_reserve_is_estimated_from_the_first_epochs():
-    # Compilation of 50 s and validation of 10 s: 65 s are kept, and 10 epochs do not fit.
+    # Compilation of 50 s and validation of 10 s: 65 s are reserved, and 10 epochs do not fit.
     training = Training(seconds=200, epochs=10)
     training.train(10, epochs=2, compilation=50)
     training.now += 10
     training.epoch += 1
     with pytest.raises(ScheduleTooLong):
-        training.tell(log=row(3, val_seconds=10))
+        training.report(log=row(3, val_seconds=10))
     known = Training(seconds=200, epochs=10, reserve=20)
     known.train(10, epochs=3, compilation=50)
 
 
-def test_durations_are_those_of_finished_runs_on_the_same_device():
+def test_durations_are_estimated_from_finished_runs_on_the_same_device():
     config = load_config("facet-tiny")
     runs = [finished("facet-tiny", seconds, 40) for seconds in (200, 300, 700)]
     other = finished("facet-tiny", 10, 1, device="CPU B")
-    assert time_budget.known_duration(config, [other], HERE) is None
+    assert time_budget.estimate_duration(config, [other], HERE) is None
     expected = time_budget.STARTUP_SECONDS + 340
-    assert time_budget.known_duration(config, [other, *runs], HERE) == expected
-    assert time_budget.known_reserve(config, [other, *runs], HERE) == 40
-    assert time_budget.known_reserve(config, [other], HERE) is None
+    assert time_budget.estimate_duration(config, [other, *runs], HERE) == expected
+    assert time_budget.estimate_reserve(config, [other, *runs], HERE) == 40
+    assert time_budget.estimate_reserve(config, [other], HERE) is None
     # A run that was resumed the next hour did not need that hour.
     paused = finished("facet-tiny", 200, 3000)
-    assert time_budget.known_duration(config, [paused], HERE) == time_budget.STARTUP_SECONDS + 260
-    assert time_budget.known_duration(load_config("facet-base"), runs, HERE) is None
+    assert (
+        time_budget.estimate_duration(config, [paused], HERE) == time_budget.STARTUP_SECONDS + 260
+    )
+    assert time_budget.estimate_duration(load_config("facet-base"), runs, HERE) is None
 
 
-def test_a_shortened_run_tells_how_long_the_whole_one_takes(tmp_path):
+def test_durations_are_estimated_from_shortened_runs_if_there_are_no_others(tmp_path):
     short = replace(finished("facet-tiny-short", 20, 30), path=tmp_path)
     (tmp_path / "log.jsonl").write_text("".join(row(e).model_dump_json() + "\n" for e in (1, 2)))
     config = load_config("facet-tiny")
     expected = time_budget.STARTUP_SECONDS + 10 * config.epochs + 30
-    assert time_budget.known_duration(config, [short], HERE) == expected
+    assert time_budget.estimate_duration(config, [short], HERE) == expected
 
 
-def test_where_training_may_stop_early_the_finished_runs_say_after_how_many_epochs():
+def test_the_number_of_epochs_is_estimated_if_training_may_stop_early():
     config = load_config("le2019-deep")
-    assert time_budget.expected_epochs(config, []) == config.epochs
+    assert time_budget.estimate_epochs(config, []) == config.epochs
     runs = []
     for seed, epochs in enumerate((19, 30, 22)):
-        told = Told(load_config("le2019-deep", {"seed": seed}), right=100)
+        run = Told(load_config("le2019-deep", {"seed": seed}), right=100)
         early = {"stopped_by": "early stopping", "epochs_run": epochs}
-        results = told.results.model_copy(update=early)
-        runs.append(Run(told.path, "finished", told.config, results=results))
-    assert time_budget.expected_epochs(config, runs) == 22
+        results = run.results.model_copy(update=early)
+        runs.append(Run(run.path, "finished", run.config, results=results))
+    assert time_budget.estimate_epochs(config, runs) == 22
     fixed = load_config("facet-tiny")
-    assert time_budget.expected_epochs(fixed, [finished("facet-tiny", 9, 1)]) == fixed.epochs
+    assert time_budget.estimate_epochs(fixed, [finished("facet-tiny", 9, 1)]) == fixed.epochs
 
 
 @pytest.fixture
 def train(monkeypatch, tmp_path, capsys):
-    """`fercore train synthetic-quick` in this process."""
+    """Return a function that runs `fercore train synthetic-quick` in this process."""
     from fercore.cli import main
 
     def call(*words: str) -> tuple[int, str]:
@@ -232,10 +234,12 @@ def train(monkeypatch, tmp_path, capsys):
 
 @pytest.mark.keras
 def test_a_schedule_is_really_shortened(train, monkeypatch, tmp_path):
-    monkeypatch.setattr("fercore.training.onnx_export.available", lambda: False)  # which takes long
+    monkeypatch.setattr(
+        "fercore.training.onnx_export.is_available", lambda: False
+    )  # which takes long
     ticks = iter(range(10_000))
     monkeypatch.setattr(
-        "fercore.cli.train.budget_for",
+        "fercore.cli.train.make_training_budget",
         lambda config, seconds, runs, *, resumed: TrainingBudget(
             40, config.epochs, may_give_up=not resumed, clock=lambda: next(ticks)
         ),
@@ -256,7 +260,9 @@ def test_a_schedule_is_really_shortened(train, monkeypatch, tmp_path):
 
 @pytest.mark.keras
 @pytest.mark.parametrize(("epochs", "words"), [(0, ()), (5, ("--no-shorten",))])
-def test_what_is_not_shortened_leaves_no_run(train, monkeypatch, tmp_path, epochs, words):
+def test_a_schedule_that_is_not_shortened_leaves_no_run(
+    train, monkeypatch, tmp_path, epochs, words
+):
     def give_up(config, splits, run, **options):
         assert run.path.is_dir()
         raise ScheduleTooLong(epochs, "it is too long")

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dashboard.state import network_cache
+from dashboard.state import dataset_cache, network_cache
 from fercore.config.augmentation import AugmentationConfig
+from fercore.config.loading import list_configs, load_config
 from fercore.data import store
 from fercore.data.labels import FER2013
 from fercore.data.quality import Audit
@@ -14,7 +15,7 @@ from fercore.inference.onnx_session import OnnxNetwork
 from fercore.runs.reader import Run, read_run
 from tests.tiny import make_splits
 
-COMMITTED = Path(__file__).parents[2] / "runs"
+COMMITTED = Path(__file__).parents[3] / "runs"
 ONE = "facet-tiny-s0-20261121T151906"
 OTHER = "katkar2021-model2-original-s0-20261121T024609"
 
@@ -24,7 +25,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run with its network, and a dataset of the name of its own."""
     monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
     parts = make_splits().parts
-    store.write(tmp_path / "data", "fer2013", FER2013, parts, (), held_out=False, audit=Audit())
+    store.write(
+        tmp_path / "data", "fer2013", FER2013, parts, (), validation_from_train=False, audit=Audit()
+    )
     shutil.copytree(COMMITTED / ONE, tmp_path / ONE)
     return read_run(tmp_path / ONE)
 
@@ -48,6 +51,34 @@ def test_a_network_is_asked_once_until_it_is_another(run: Run, monkeypatch: pyte
     assert len(asked) == 2
     network_cache.predict_split(run, "fer2013", "validation")
     assert len(asked) == 3
+
+
+def test_shown_images_are_predicted_once_until_the_network_is_another(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    calls = []
+
+    def counted(run, images, predict=network_cache.probabilities):
+        calls.append(images.dtype)
+        return predict(run, images)
+
+    monkeypatch.setattr(network_cache, "probabilities", counted)
+    images = make_splits()["test"].images[:4]
+    expected = OnnxNetwork(COMMITTED / ONE / "model.onnx", threads=0)(images)
+    for shown in (images, images, images.astype(np.float32), images[:2]):
+        probabilities = network_cache.shown_probabilities(run, shown)
+        np.testing.assert_allclose(probabilities, expected[: len(shown)], atol=1e-6)
+    assert calls == [np.uint8, np.float32, np.uint8]
+    shutil.copyfile(COMMITTED / OTHER / "model.onnx", run.path / "model.onnx")
+    assert not np.allclose(network_cache.shown_probabilities(run, images), expected)
+
+
+def test_the_experiments_of_the_package_are_read_once(monkeypatch: pytest.MonkeyPatch):
+    experiments = dataset_cache.experiments()
+    assert tuple(experiments) == list_configs()
+    assert experiments["facet-tiny"] == load_config("facet-tiny")
+    monkeypatch.setattr(dataset_cache, "load_config", None)
+    assert dataset_cache.experiments() is experiments
 
 
 def test_answers_are_read_otherwise_once_the_temperature_is_another(run: Run):

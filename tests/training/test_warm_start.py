@@ -1,4 +1,4 @@
-"""Training that starts from a run, a forest in place of the last layer, a user's own classes."""
+"""Training that starts from the weights of a run."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ NAVRAS = (
 
 
 def write_moods(folder: Path, per_class: int = 24) -> Path:
-    """Faces drawn by code in a folder per mood, in colour and larger than they are stored."""
+    """Write synthetic faces to one folder per mood, in colour and larger than 48 pixels."""
     train = synthetic.load(folder)["train"]
     for label, mood in enumerate(NAVRAS):
         (folder / "moods" / mood).mkdir(parents=True)
@@ -43,7 +43,7 @@ def write_moods(folder: Path, per_class: int = 24) -> Path:
     return folder / "moods"
 
 
-def test_a_users_own_classes_start_from_a_run_on_others(tmp_path: Path):
+def test_training_on_other_classes_starts_from_the_weights_of_a_run(tmp_path: Path):
     from fercore import models
     from fercore.training.trainer import train
 
@@ -59,7 +59,7 @@ def test_a_users_own_classes_start_from_a_run_on_others(tmp_path: Path):
         "model": "katkar2021",
         "model_options": {"variant": "model2"},
         "protocol": {"split": "random"},
-        "start_from": source.path.name,
+        "init_from": source.path.name,
         "epochs": 1,
         "optimizer": {"learning_rate": 1e-12},  # so that the start is still to be seen
     }
@@ -85,55 +85,11 @@ def test_a_users_own_classes_start_from_a_run_on_others(tmp_path: Path):
     assert weights(source.path)[-1][0].shape == (64, 7)
 
 
-def test_only_the_same_network_can_be_started_from(tmp_path: Path):
+def test_initial_weights_of_another_network_are_refused(tmp_path: Path):
     from fercore.training.trainer import train
 
     source = RunWriter.create(tmp_path, tiny_config(epochs=1))
     train(tiny_config(epochs=1), make_splits(), source, command="test")
-    other = tiny_config(model_options={"variant": "model1"}, start_from=source.path.name)
+    other = tiny_config(model_options={"variant": "model1"}, init_from=source.path.name)
     with pytest.raises(UserError, match=r"a katkar2021 with \{'variant': 'model2'\}"):
         train(other, make_splits(), RunWriter.create(tmp_path, other), command="test")
-
-
-def test_a_forest_gives_the_probabilities(tmp_path: Path):
-    from fercore.training.onnx_export import export_finished
-    from fercore.training.trainer import train
-
-    config = tiny_config(epochs=2, head="random_forest", drop_classes=["disgust"])
-    writer = RunWriter.create(tmp_path, config)
-    results = train(config, make_splits(), writer, command="test")
-    run = read_run(writer.path)
-    assert check_run(writer.path) == []
-    assert results.onnx is None
-    assert results.splits["test"].accuracy > 0.5
-    probabilities = run.predictions("test").probabilities
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=2e-3)
-    assert not probabilities[:, 1].any()  # no tree has seen disgust
-    # The network beneath would answer otherwise than the figures say.
-    with pytest.raises(UserError, match="random forest"):
-        export_finished(run, make_splits()["test"].images)
-    assert not (run.path / "model.onnx").exists()
-
-
-def test_training_under_the_svm_selects_by_its_own_loss(tmp_path: Path):
-    from fercore.training.trainer import train
-
-    config = tiny_config(loss="l2_svm", epochs=2)
-    writer = RunWriter.create(tmp_path, config)
-    train(config, make_splits(), writer, command="test")
-    first = read_run(writer.path).log()[0]
-    # Seven scores near zero: half of six squared margins of one.
-    assert 0 < first.val_loss < 6
-    assert check_run(writer.path) == []
-
-
-def test_copies_are_changed_once_and_nothing_more():
-    """Where the copies are made before training, no image is changed again during it."""
-    from fercore import models
-    from fercore.training.model import TrainingModel
-
-    network = models.build("katkar2021", (48, 48, 1), 7)
-    images = make_splits()["train"].images[:4]
-    for mode, active in (("doubled", False), ("online", True)):
-        config = tiny_config(augmentation={"mode": mode, "rotation": 30})
-        assert TrainingModel(network, config, images).augment.config.active is active
