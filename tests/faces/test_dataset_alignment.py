@@ -302,7 +302,7 @@ def test_a_run_is_evaluated_on_the_aligned_faces_by_its_own_division(both, tmp_p
     run = run_on(tmp_path / "runs", config, both["fer2013"])
     protocol.require_same_splits(run, both["fer2013-aligned"])
     changed = DatasetVersion("fer2013", "0" * 16)
-    with pytest.raises(UserError, match="saw another fer2013"):
+    with pytest.raises(UserError, match="was trained on another version of fer2013"):
         protocol.require_same_splits(run, replace(both["fer2013-aligned"], source=changed))
 
 

@@ -188,9 +188,12 @@ def test_runs_that_cannot_be_combined_write_nothing(members, data, tmp_path):
         ([first, other], "differ in drop_classes"),
         ([first, first], "a run twice"),
         ([first, replace(second, results=None)], "has no network"),
-        ([replace(first, config=copied)], "judged on changed copies"),
+        ([replace(first, config=copied)], "was tested on augmented copies"),
         # Of more images the same seed divides otherwise.
-        ([replace(first, config=divided, environment=elsewhere)], "saw another tiny"),
+        (
+            [replace(first, config=divided, environment=elsewhere)],
+            "was trained on another version of tiny",
+        ),
     ):
         with pytest.raises(UserError, match=message):
             combined(runs, data, tmp_path)
