@@ -56,9 +56,9 @@ def preview(
     images = build_protocol(config, load_dataset(config.dataset, data_root(data))).train.images
     chosen = np.random.default_rng(config.seed).permutation(len(images))[:count]
     with suppress_native_stderr():
-        from fercore.augmentation.preview import grid
-        from fercore.augmentation.preview import preview as change
-    sheet = grid(change(images[np.sort(chosen)], config.augmentation, config.seed, epoch))
+        from fercore.augmentation.preview import draw_grid
+        from fercore.augmentation.preview import preview as augment
+    sheet = draw_grid(augment(images[np.sort(chosen)], config.augmentation, config.seed, epoch))
     done, content = cv2.imencode(".png", sheet)
     assert done
     try:

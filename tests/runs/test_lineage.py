@@ -256,9 +256,7 @@ def test_who_cannot_teach_is_said_in_one_line(taught, tmp_path):
         data.titles,
         data.fingerprint,
     )
-    with pytest.raises(
-        UserError, match=r"48 pixels wide, .* 64 .*; expected image\.size = 48"
-    ):
+    with pytest.raises(UserError, match=r"48 pixels wide, .* 64 .*; expected image\.size = 48"):
         resolve_teachers(root, tiny_config(distillation={"teachers": [path.name]}), larger)
     alone = tmp_path / path.name
     alone.mkdir()
