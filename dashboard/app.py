@@ -1,7 +1,7 @@
 """The dashboard's server: `streamlit run dashboard/app.py`.
 
-Before it answers, it imports what its first page needs and reads the run directories, so that the
-first visitor does not wait for that. What each visitor's browser then runs is `navigation.py`.
+Before it answers, it imports what the first page needs and reads the run directories, so that the
+first visitor need not wait for that. `navigation.py` is the script that runs for each visitor.
 """
 
 import gc
@@ -12,7 +12,7 @@ import streamlit as st
 
 from dashboard.state import run_cache
 
-# libsrtp, which video streams need, crashes the process if TensorFlow was loaded before it.
+# libsrtp, which video streams need, crashes the process if TensorFlow is loaded before it.
 import_module("pylibsrtp")
 for _module in (
     *(
@@ -24,7 +24,7 @@ for _module in (
 ):
     import_module(_module)
 run_cache.list_runs()
-# Streamlit collects garbage after every run of a page: these objects stay.
+# Streamlit collects garbage after every run of a page: exclude the objects that stay.
 gc.collect()
 gc.freeze()
 

@@ -1,4 +1,4 @@
-"""Numbers and texts for people, the same on every page."""
+"""Format numbers and texts for people, equally on every page."""
 
 import html
 import re
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from fercore.metrics import PairedDifference
 
-# A thin no-break space: a figure never leaves its unit at the end of a line.
+# A thin no-break space keeps a number and its unit on one line.
 THIN = "\u202f"
 DASH = "\u2013"
 
@@ -14,32 +14,32 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>&])")
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:
-    """`0.6587` becomes `65.87 %`; a dash for `None`."""
+    """Return `65.87 %` for `0.6587`; a dash for `None`."""
     return DASH if fraction is None else f"{fraction * 100:.{digits}f}{THIN}%"
 
 
 def interval(low: float | None, high: float | None, digits: int = 2) -> str:
-    """`64.30–67.41 %`; a dash where an end is missing."""
+    """Return `64.30–67.41 %`; a dash where an end is missing."""
     if low is None or high is None:
         return DASH
     return f"{low * 100:.{digits}f}{DASH}{high * 100:.{digits}f}{THIN}%"
 
 
 def points(difference: float, digits: int = 2) -> str:
-    """A signed difference of two fractions in percentage points: `−16.53 points`."""
+    """Return a difference of two fractions in percentage points: `−16.53 points`."""
     text = f"{abs(difference) * 100:.{digits}f}"
     sign = "" if float(text) == 0 else ("+" if difference > 0 else "\u2212")
     return f"{sign}{text} points"
 
 
-def delta_interval(found: PairedDifference) -> str:
-    """The ends of a difference's interval in points: `−0.40 to +1.93`."""
-    ends = (points(end).removesuffix(" points") for end in (found.low, found.high))
+def delta_interval(delta: PairedDifference) -> str:
+    """Return the interval of a difference in percentage points: `−0.40 to +1.93`."""
+    ends = (points(end).removesuffix(" points") for end in (delta.low, delta.high))
     return " to ".join(ends)
 
 
 def size(number: int | None) -> str:
-    """Bytes in decimal units: `5.95 MB`."""
+    """Return bytes in decimal units: `5.95 MB`."""
     if number is None:
         return DASH
     if number < 1e6:
@@ -50,15 +50,15 @@ def size(number: int | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`42 s`, `3 min 20 s`, `34 min`, `1 h 12 min`."""
+    """Return a duration: `42 s`, `3 min 20 s`, `34 min`, `1 h 12 min`."""
     if seconds is None:
         return DASH
-    whole, minutes = round(seconds), round(seconds / 60)
-    if whole < 60:
-        return f"{whole}{THIN}s"
-    if whole < 600:
-        rest = f" {whole % 60}{THIN}s" if whole % 60 else ""
-        return f"{whole // 60}{THIN}min{rest}"
+    rounded, minutes = round(seconds), round(seconds / 60)
+    if rounded < 60:
+        return f"{rounded}{THIN}s"
+    if rounded < 600:
+        rest = f" {rounded % 60}{THIN}s" if rounded % 60 else ""
+        return f"{rounded // 60}{THIN}min{rest}"
     if minutes < 60:
         return f"{minutes}{THIN}min"
     rest = f" {minutes % 60}{THIN}min" if minutes % 60 else ""
@@ -66,7 +66,7 @@ def duration(seconds: float | None) -> str:
 
 
 def ago(seconds: float) -> str:
-    """`just now`, `5 min ago`, `3 h ago`, `2 days ago`."""
+    """Return a time in the past: `just now`, `5 min ago`, `3 h ago`, `2 days ago`."""
     if seconds < 60:
         return "just now"
     if seconds < 3600:
@@ -77,12 +77,12 @@ def ago(seconds: float) -> str:
 
 
 def markdown(text: str) -> str:
-    """Text from a file, so that Markdown shows it as it stands on one line."""
+    """Escape a text from a file, so that Markdown shows it literally on one line."""
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
 
 
 def legend(entries: Mapping[str, str]) -> str:
-    """Labels with a swatch of their colour, as HTML that wraps to any width."""
+    """Return labels with a swatch of their colour, as HTML that wraps to any width."""
     swatch = (
         '<span style="display:inline-flex;align-items:center;gap:.45em">'
         '<span style="width:.8em;height:.8em;border-radius:.2em;background:{color}"></span>'

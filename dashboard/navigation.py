@@ -1,4 +1,4 @@
-"""The script that Streamlit runs for every visitor: the list of pages, and the page asked for.
+"""The script that Streamlit runs for every visitor: the list of pages, and the requested page.
 
 A page is a folder in `app_pages/` and an entry here.
 """
@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.components import url_widgets
 
-# A file, because Streamlit's own icons would be fetched from elsewhere for the browser's tab.
+# A file, because the browser would load Streamlit's own icons from another server.
 LOGO = Path(__file__).parent / "assets" / "logo.svg"
 st.set_page_config(page_title="fercore", page_icon=LOGO, layout="wide")
 st.logo(LOGO)
@@ -20,56 +20,56 @@ page = st.navigation(
             "app_pages/runs/runs.py",
             title="Runs",
             icon=":material/table_rows:",
-            help="Every training run with its figures, and what is training now.",
+            help="All training runs with their results, and running trainings.",
             default=True,
         ),
         st.Page(
             "app_pages/compare/compare.py",
             title="Compare",
             icon=":material/compare_arrows:",
-            help="Two to eight runs side by side: curves, confusions, recall, differences.",
+            help="Two to eight runs side by side: metrics, significance, curves, differences.",
         ),
         st.Page(
             "app_pages/confusion/confusion.py",
-            title="Confusion",
+            title="Confusion matrix",
             icon=":material/grid_on:",
-            help="What runs mistake for what, and the faces behind every cell.",
+            help="Confusion matrices of runs, and the samples of each cell.",
         ),
         st.Page(
             "app_pages/run/run.py",
-            title="Run",
+            title="Run details",
             icon=":material/monitoring:",
-            help="One run in full, live while it trains.",
+            help="One run, updated live while it trains.",
         ),
         st.Page(
             "app_pages/photo/photo.py",
             title="Photo",
             icon=":material/add_a_photo:",
-            help="Every face of a photo, and what one or several networks say of it.",
+            help="The faces of a photo, and the predictions of one or several models.",
         ),
         st.Page(
             "app_pages/live/live.py",
-            title="Live",
+            title="Webcam",
             icon=":material/videocam:",
-            help="The camera's faces, followed and judged by one network or two.",
+            help="Faces in the camera image, tracked and classified by one or two models.",
         ),
         st.Page(
             "app_pages/papers/papers.py",
-            title="Papers",
+            title="Paper reproductions",
             icon=":material/menu_book:",
-            help="Every published figure beside ours, by the paper's protocol and an honest one.",
+            help="Published results and ours, with the paper's protocol and a leakage-free one.",
         ),
         st.Page(
             "app_pages/data/data.py",
-            title="Data",
+            title="Datasets",
             icon=":material/dataset:",
-            help="Which datasets are here, what they look like, and what is wrong with them.",
+            help="The installed datasets, their samples and their quality.",
         ),
         st.Page(
             "app_pages/augmentation/augmentation.py",
             title="Augmentation",
             icon=":material/auto_fix_high:",
-            help="What training sees, drawn by the layers that train.",
+            help="Previews of augmented training images.",
         ),
     ],
     position="top",

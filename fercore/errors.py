@@ -1,14 +1,14 @@
-"""The one exception that is meant to be read by a user."""
+"""Exceptions with messages for the user: `UserError` and `DivergedError`."""
 
 
 class UserError(ValueError):
-    """Something a user gave cannot be used.
+    """Raised when a file, an option or a value from the user cannot be used.
 
-    The message is one line: what was received, what was expected, and how to mend it. The command
+    The message is one line: what was received, what was expected, and how to fix it. The command
     line prints it after `fercore: error:` and exits with status 2; a dashboard page shows it in
-    place. Everything else that is raised is a defect of this package.
+    place. Any other exception is a defect of this package.
     """
 
 
 class DivergedError(UserError):
-    """The loss of a training or the outputs of its network are no longer finite numbers."""
+    """Raised when the loss or the outputs of a network in training are no longer finite."""

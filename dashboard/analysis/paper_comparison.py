@@ -1,4 +1,4 @@
-"""Compare a run with the published figure that it reproduces."""
+"""Compare a run with the published result that it reproduces."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,17 @@ from fercore.runs.schema import SplitResult
 
 
 @dataclass(frozen=True)
-class AgainstPaper:
-    """The published figure beside ours, as fractions.
+class PaperComparison:
+    """The published accuracy and ours, as fractions.
 
     Attributes:
-        difference: ours less the paper's.
-        inside: whether the paper's figure lies in the 95% interval of ours, which does not contain
-            the error of the printed figure.
-        paper_n: samples of the paper's test set, where it is known to be another one than ours.
-        interval: the 95% interval of the difference then, with the errors of both figures.
+        published: the paper's accuracy.
+        ours: our result.
+        difference: ours minus the paper's.
+        inside: whether the paper's accuracy lies in the 95% interval of ours. This interval
+            ignores the sampling error of the paper's accuracy.
+        paper_n: samples of the paper's test set, if that is known to differ from ours.
+        interval: in that case, the 95% interval of the difference, with both sampling errors.
     """
 
     published: float
@@ -29,8 +31,8 @@ class AgainstPaper:
     interval: tuple[float, float] | None = None
 
 
-def against_paper(run: Run) -> AgainstPaper | None:
-    """Our test accuracy beside the published one, if the experiment reproduces a figure."""
+def compare_with_paper(run: Run) -> PaperComparison | None:
+    """Compare our test accuracy with the published one; `None` if there is none to reproduce."""
     ours = result_of(run, "test")
     if run.config is None or run.config.published is None or ours is None:
         return None
@@ -42,21 +44,21 @@ def against_paper(run: Run) -> AgainstPaper | None:
     if paper_n is not None:
         ends = (ours.accuracy, ours.accuracy_low, ours.accuracy_high)
         interval = papers.difference_to_paper(ends, ours.n, published, paper_n)
-    return AgainstPaper(published, ours, ours.accuracy - published, inside, paper_n, interval)
+    return PaperComparison(published, ours, ours.accuracy - published, inside, paper_n, interval)
 
 
-def paper_words(run: Run, found: AgainstPaper) -> str:
-    """What the intervals say of the published figure beside ours."""
-    ours = found.ours
+def explain_comparison(run: Run, comparison: PaperComparison) -> str:
+    """Return the intervals of a comparison, and what they mean, as sentences."""
+    ours = comparison.ours
     text = (
-        f"The paper's figure (dashed) lies {'inside' if found.inside else 'outside'} the 95 % "
-        f"interval of our figure, {formats.interval(ours.accuracy_low, ours.accuracy_high)} "
+        f"The paper's accuracy (dashed) is {'inside' if comparison.inside else 'outside'} the 95 % "
+        f"interval of ours, {formats.interval(ours.accuracy_low, ours.accuracy_high)} "
         f"({sample_size(run, ours)}). "
     )
-    if found.interval is None:
-        return text + "This interval does not contain the error of the printed figure."
-    low, high = (formats.points(end).removesuffix(" points") for end in found.interval)
+    if comparison.interval is None:
+        return text + "This interval ignores the sampling error of the paper's accuracy."
+    low, high = (formats.points(end).removesuffix(" points") for end in comparison.interval)
     return (
-        f"{text}The paper's test set is another one (n = {found.paper_n:,}): with the errors of "
-        f"both figures, the 95 % interval of the difference is {low} to {high} points (Newcombe)."
+        f"{text}The paper used another test set (n = {comparison.paper_n:,}). With the sampling "
+        f"errors of both, the 95 % interval of the difference is {low} to {high} points (Newcombe)."
     )

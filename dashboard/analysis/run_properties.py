@@ -1,4 +1,4 @@
-"""Properties that follow from a run's records: titles, cautions, protocol, sample sizes."""
+"""Properties derived from a run's records: titles, cautions, protocol, sample sizes."""
 
 import json
 from collections import Counter
@@ -9,47 +9,38 @@ from dashboard import formats
 from fercore.config.run import CombinedConfig
 from fercore.runs.listing import newest_of_each_seed
 from fercore.runs.reader import Run
-from fercore.runs.schema import (
-    UNGROUPED,
-    ClassResult,
-    Latency,
-    SplitResult,
-    grouping,
-)
+from fercore.runs.schema import UNGROUPED, ClassResult, Latency, SplitResult, grouping
+from fercore.runs.split_results import dropped_classes as dropped_classes
+from fercore.runs.split_results import result_of as result_of
 
-# The splits in the order in which a page offers them, with a name for data that has none.
+# The splits in the order of the pages, with titles for datasets that give none.
 SPLITS = {
     "test": "Test",
-    "test_unique": "Test without repeats",
+    "test_unique": "Test (deduplicated)",
     "test_all": "Test, all classes",
     "validation": "Validation",
 }
 LEAKS = (
-    "A published protocol, faults included: images or people of the test stand in the training, or "
-    "choose the checkpoint."
+    "A published protocol with its leakage: images or people of the test set occur in training, or "
+    "the test set selects the checkpoint."
 )
-REPEATS_UNKNOWN = "predictions do not say which images repeat"
-NO_PROBABILITIES = "predicted classes were imported without probabilities"
+DUPLICATES_UNKNOWN = "stored predictions do not mark the duplicates of training images"
+NO_PROBABILITIES = "the imported predictions are classes without probabilities"
 
 
-def result_of(run: Run, split: str) -> SplitResult | None:
-    """The evaluation of a run on one split, if it has one.
-
-    A run that drops no class has its figure on all classes under `"test"`.
-    """
-    if split == "test_all" and not dropped_classes(run):
-        split = "test"
-    return run.results.splits.get(split) if run.results else None
+def display_title(title: str) -> str:
+    """Return what pages call an evaluation: the titles in records have an older wording."""
+    return title.replace(" without repeats", " (deduplicated)")
 
 
 def sample_size(run: Run, result: SplitResult) -> str:
-    """What an interval is based on: `n = 215, by subject, 24 groups`."""
+    """Return the sample size behind an interval: `n = 215, by subject, 24 groups`."""
     groups = run.grouping(result)
     return f"n = {result.n:,}{', ' + groups if groups else ''}"
 
 
 def class_size(run: Run, result: SplitResult, entry: ClassResult) -> str:
-    """The same of one class."""
+    """Return the sample size of one class, in the form of `sample_size`."""
     if entry.groups is None:
         groups = UNGROUPED if run.groups_unknown else ""
     else:
@@ -58,31 +49,25 @@ def class_size(run: Run, result: SplitResult, entry: ClassResult) -> str:
 
 
 def is_synthetic(run: Run) -> bool:
-    """Whether code drew the images that the run learned from."""
+    """Return whether the run was trained on synthetic images."""
     return bool(run.environment and run.environment.synthetic)
 
 
-def dropped_classes(run: Run) -> tuple[str, ...]:
-    """The classes that the run's headline figures leave out."""
-    return run.config.drop_classes if run.config else ()
-
-
 def scored_classes(run: Run, split: str = "test") -> tuple[str, ...]:
-    """The classes that occur in one evaluation of a run."""
+    """Return the classes with samples in one evaluation of a run."""
     result = result_of(run, split)
     return tuple(entry.name for entry in result.classes if entry.support) if result else ()
 
 
 def all_classes_result(run: Run) -> SplitResult | None:
-    """The evaluation on every sample of the test split, the one figure that runs share."""
+    """Return the result on every sample of the test split, whatever classes the run drops."""
     return result_of(run, "test_all")
 
 
 def honest_result(run: Run) -> SplitResult | None:
-    """The test split without images that stand in training.
+    """Return the result on the test split without images that occur in training.
 
-    `None` if classes were dropped, the protocol lets tested images into the training, or the test
-    split was left unread.
+    `None` if the run dropped classes, is not leakage-free, or was not evaluated on the test split.
     """
     if not is_honest(run) or dropped_classes(run) or is_trial(run):
         return None
@@ -90,150 +75,149 @@ def honest_result(run: Run) -> SplitResult | None:
 
 
 def is_trial(run: Run) -> bool:
-    """Whether the run left the test split unread.
-
-    It was tested on the validation split, to compare recipes, or on a fold of the training split.
-    """
+    """Return whether the run was evaluated on validation or a fold of training, not on test."""
     return run.config is not None and run.config.protocol.test in {"validation", "train_fold"}
 
 
 def is_honest(run: Run) -> bool:
-    """Whether nothing that is tested was trained on or chose the checkpoint.
+    """Return whether no tested image was trained on or used to select the checkpoint.
 
-    Of an imported run nobody here knows, nor of a mean of networks with one among them.
+    `False` for an imported run and for an ensemble with an imported member: their training data is
+    unknown.
     """
     return run.config is not None and not leaks(run) and not has_unknown_training_data(run)
 
 
 def leaks(run: Run) -> bool:
-    """Whether its protocol says that what is tested was trained on or chose the checkpoint."""
+    """Return whether by its protocol tested images are trained on or select the checkpoint."""
     return run.config is not None and not run.config.protocol.leak_free
 
 
 def has_unknown_training_data(run: Run) -> bool:
-    """Whether its network, or one of those that it is the mean of, was imported."""
+    """Return whether its network, or a member of the ensemble, was imported."""
     combined = isinstance(run.config, CombinedConfig) and run.config.combined.imported
     return combined or run.origin == "imported"
 
 
 def cautions(run: Run) -> list[str]:
-    """What whoever reads the figures of a run should know, in plain words."""
-    found = []
+    """Return sentences that a reader of the run's results has to know."""
+    texts = []
     if is_synthetic(run):
-        found.append("Of faces drawn by code: these figures say nothing about real ones.")
+        texts.append("Synthetic faces: these results do not carry over to real faces.")
     if has_unknown_training_data(run):
-        found.append("What an imported network was trained on is not known.")
+        texts.append("The training data of an imported network is unknown.")
     if leaks(run):
-        found.append(LEAKS)
-    found += _ancestry(run)
+        texts.append(LEAKS)
+    texts += _ancestor_cautions(run)
     if text := class_subset_note(run):
-        found.append(text)
-    return found
+        texts.append(text)
+    return texts
 
 
-def _ancestry(run: Run) -> list[str]:
-    """What is known of tested images in the training of runs that this one learned from."""
-    found = []
+def _ancestor_cautions(run: Run) -> list[str]:
+    """Return a sentence for each ancestor of a run that has, or may have, seen tested images."""
+    texts = []
     for ancestor in run.environment.ancestors if run.environment else ():
         if ancestor.tested_images_seen is None:
-            found.append(
-                f"Whether {ancestor.run}, which this run learned from, was trained on tested "
-                f"images is not known: {ancestor.dataset or 'its dataset'} could not be compared."
+            texts.append(
+                f"It is unknown whether {ancestor.run}, which this run learned from, was trained "
+                f"on tested images: {ancestor.dataset or 'its dataset'} could not be compared."
             )
         elif ancestor.tested_images_seen:
-            found.append(
+            texts.append(
                 f"{ancestor.run}, which this run learned from, was trained on "
                 f"{ancestor.tested_images_seen:,} of the tested images ({ancestor.dataset})."
             )
-    return found
+    return texts
 
 
 def class_subset_note(run: Run) -> str:
-    """What is to be said of figures that leave classes out; empty where none are."""
+    """Return a caution about results that leave classes out; empty where none are left out."""
     if not dropped_classes(run):
         return ""
-    everything = all_classes_result(run)
-    also = (
-        f" On all {everything.n:,} test images it is {formats.percent(everything.accuracy)}."
-        if everything
+    complete = all_classes_result(run)
+    accuracy = (
+        f" The accuracy on all {complete.n:,} test images is {formats.percent(complete.accuracy)}."
+        if complete
         else ""
     )
     return (
         f"Scored without {', '.join(dropped_classes(run))}: not comparable with a run on all "
-        f"classes.{also}"
+        f"classes.{accuracy}"
     )
 
 
 def worst_class(result: SplitResult | None) -> ClassResult | None:
-    """The class with the lowest recall among those that have samples."""
+    """Return the class with the lowest recall among those that have samples."""
     if result is None:
         return None
-    seen = [entry for entry in result.classes if entry.recall is not None]
-    return min(seen, key=lambda entry: entry.recall or 0.0, default=None)
+    scored = [entry for entry in result.classes if entry.recall is not None]
+    return min(scored, key=lambda entry: entry.recall or 0.0, default=None)
 
 
 def sensitivity_specificity(result: SplitResult) -> list[tuple[str, float, float]]:
-    """Name, sensitivity and specificity of each class that has samples."""
-    found = []
+    """Return name, sensitivity and specificity of each class that has samples."""
+    rates = []
     for place, entry in enumerate(result.classes):
         others = result.n - entry.support
         if entry.support and others:
-            alarms = sum(row[place] for row in result.confusion) - result.confusion[place][place]
-            # The counts of another project's file may contradict each other.
-            specificity = min(max(1 - alarms / others, 0.0), 1.0)
-            found.append((entry.name, min(max(entry.recall or 0.0, 0.0), 1.0), specificity))
-    return found
+            predicted = sum(row[place] for row in result.confusion)
+            false_positives = predicted - result.confusion[place][place]
+            # The counts in a file of another project may contradict each other.
+            specificity = min(max(1 - false_positives / others, 0.0), 1.0)
+            rates.append((entry.name, min(max(entry.recall or 0.0, 0.0), 1.0), specificity))
+    return rates
 
 
 def title(run: Run) -> str:
-    """What people call the run: the experiment's title, or the folder's name."""
+    """Return the title of the run's experiment, or the folder's name if there is no config."""
     return run.config.title if run.config else run.id
 
 
 def labels(runs: Sequence[Run]) -> dict[str, str]:
-    """A short label for each run, unique among them, by run id."""
-    short = {run.id: _short(run) for run in runs}
-    taken = Counter(short.values())
-    return {run_id: label if taken[label] == 1 else run_id for run_id, label in short.items()}
+    """Return a short label for each run, unique among them, by run id."""
+    short = {run.id: _short_label(run) for run in runs}
+    counts = Counter(short.values())
+    return {run_id: label if counts[label] == 1 else run_id for run_id, label in short.items()}
 
 
 def group_by_experiment(runs: Sequence[Run]) -> list[list[Run]]:
-    """The runs of one experiment together, whatever their seed and fold, in order.
+    """Group the seeds and folds of each experiment, in order.
 
-    They share the version of the dataset and the images left out of training. Of each seed and
-    fold the newest run counts. Alone stand the earlier runs of a seed and those that were not
-    trained to their end: their figures are no further seed.
+    The runs of a group share the version of the dataset and the images left out of training. Each
+    seed and fold is represented by its newest run. Older runs of a seed, and runs that were not
+    trained to their end, form groups of their own: they are no further seeds.
     """
-    groups: dict[str, list[Run]] = {}
+    by_experiment: dict[str, list[Run]] = {}
     for run in runs:
-        groups.setdefault(_recipe(run), []).append(run)
-    found: list[list[Run]] = []
-    for group in groups.values():
-        if len(group) == 1:
-            found.append(group)
+        by_experiment.setdefault(_experiment_key(run), []).append(run)
+    groups: list[list[Run]] = []
+    for members in by_experiment.values():
+        if len(members) == 1:
+            groups.append(members)
             continue
-        counted = {run.id for run in newest_of_each_seed(group).values()}
-        found.append([run for run in group if run.id in counted])
-        found += [[run] for run in group if run.id not in counted]
-    return found
+        newest = {run.id for run in newest_of_each_seed(members).values()}
+        groups.append([run for run in members if run.id in newest])
+        groups += [[run] for run in members if run.id not in newest]
+    return groups
 
 
 def checkpoint(run: Run) -> int | None:
-    """The epoch whose weights were kept, from 1, if one was."""
+    """Return the epoch of the selected checkpoint, from 1, or `None`."""
     return run.results.selection.epoch if run.results and run.results.selection else None
 
 
 def latency(run: Run) -> Latency:
-    """The latest measurement of the run's network; it has one."""
+    """Return the latest latency measurement of the run; there has to be one."""
     return max(run.latency, key=lambda entry: entry.measured)
 
 
 def protocol_words(run: Run, *, fold: bool = False) -> str | None:
-    """How the run's dataset was divided: `official`, `5 folds by subject`, `random 15 %`.
+    """Describe how the run's dataset was split: `official`, `5 folds by subject`, `random 15 %`.
 
     Args:
         run: any.
-        fold: say which of the folds it is, `fold 2 of 5 by subject`.
+        fold: name the run's fold as well, `fold 2 of 5 by subject`.
     """
     if run.config is None:
         return None
@@ -247,50 +231,54 @@ def protocol_words(run: Run, *, fold: bool = False) -> str | None:
     }[protocol.split]
     if protocol.test == "train_fold":
         tested = f"fold {protocol.fold + 1} of {protocol.folds}" if fold else "each fold"
-        words += f", tested on {tested} of training"
-    words += {"merged": ", tests merged", "validation": ", tested on validation"}.get(
+        words += f", evaluated on {tested} of training"
+    words += {"merged": ", tests merged", "validation": ", evaluated on validation"}.get(
         protocol.test, ""
     )
     return words
 
 
 def split_titles(runs: Sequence[Run]) -> dict[str, str]:
-    """The splits that any of the runs was evaluated on, with what their dataset calls them.
+    """Return the splits that any of the runs was evaluated on, with their dataset's titles.
 
     Each title and each evaluation is listed once, see `Results.distinct_splits`.
     """
     titles: dict[str, str] = {}
     distinct = [run.results.distinct_splits for run in runs if run.results]
     for split, fallback in SPLITS.items():
-        found = {splits[split].title for splits in distinct if split in splits}
-        if found:
-            title = found.pop() if len(found) == 1 else fallback
+        candidates = {display_title(splits[split].title) for splits in distinct if split in splits}
+        if candidates:
+            title = candidates.pop() if len(candidates) == 1 else fallback
             titles[split] = fallback if title in titles.values() else title
     return titles
 
 
 def extra_loss_terms(runs: Sequence[Run]) -> list[str]:
-    """What the training loss of any of the runs holds beside the cross-entropy of the labels."""
+    """Name the terms in the training loss of any of the runs besides cross-entropy with labels."""
     configs = [run.experiment for run in runs if run.experiment]
     added = {
-        "smoothed labels": any(config.label_smoothing for config in configs),
+        "label smoothing": any(config.label_smoothing for config in configs),
         "mixed images": any(config.augmentation.mixes for config in configs),
-        "the answers of teachers": any(config.distillation.teachers for config in configs),
+        "distillation targets": any(config.distillation.teachers for config in configs),
     }
     return [words for words, present in added.items() if present]
 
 
-# Runs are compared by identity: one that was read anew has no entry yet.
+# Runs are compared by identity: a run that was read again has no entry yet.
 @lru_cache(maxsize=4096)
-def _recipe(run: Run) -> str:
-    known = run.environment
-    if run.experiment is None or not run.completed or known is None:
+def _experiment_key(run: Run) -> str:
+    environment = run.environment
+    if run.experiment is None or not run.completed or environment is None:
         return run.id
-    images = (known.dataset_fingerprint, known.source_fingerprint, known.excluded_sha256)
+    images = (
+        environment.dataset_fingerprint,
+        environment.source_fingerprint,
+        environment.excluded_sha256,
+    )
     return json.dumps([run.experiment.recipe(), images])
 
 
-def _short(run: Run) -> str:
+def _short_label(run: Run) -> str:
     if run.config is None:
         return run.id
     protocol = run.config.protocol

@@ -1,4 +1,4 @@
-"""Progress and time left of runs that train, and how to resume one."""
+"""Progress and remaining time of running trainings, and how to resume one that stopped."""
 
 import statistics
 import time
@@ -13,9 +13,10 @@ HALTED = (*RESUMABLE, "diverged")
 
 
 def seconds_left(run: Run, log: Sequence[EpochLog]) -> float | None:
-    """How long a running training still takes if its epochs last as the last five did.
+    """Return the seconds that a running training still needs; `None` if that is unknown.
 
-    Where the images grow during the training, time is taken as proportional to their pixels.
+    The estimate is the median time of the last five epochs. Where the image size grows during
+    training, the time of an epoch is taken as proportional to the number of pixels.
     """
     if run.state != "running" or run.status is None or not log:
         return None
@@ -26,28 +27,30 @@ def seconds_left(run: Run, log: Sequence[EpochLog]) -> float | None:
     if run.experiment and (layers := run.layers()) and any(layers[0].output_shape[:1]):
         config = run.experiment.model_copy(update={"epochs": len(costs)})
         costs = schedules.epoch_costs(config, layers[0].output_shape[0])
-    each = statistics.median(
+    seconds_per_cost = statistics.median(
         (row.seconds + row.val_seconds) / costs[row.epoch - 1] for row in log[-5:]
     )
-    begun = status.step / status.steps if status.steps else 0.0
-    to_come = costs[status.epoch : status.epochs]
-    return max(0.0, (sum(to_come) - begun * to_come[0]) * each) if to_come else 0.0
+    done = status.step / status.steps if status.steps else 0.0
+    remaining = costs[status.epoch : status.epochs]
+    if not remaining:
+        return 0.0
+    return max(0.0, (sum(remaining) - done * remaining[0]) * seconds_per_cost)
 
 
 def progress(run: Run) -> float:
-    """The share of its epochs that a run has done, in [0, 1]."""
+    """Return the fraction of its epochs that a run has completed, in [0, 1]."""
     status = run.status
     if status is None or not status.epochs:
         return 0.0
-    begun = status.step / status.steps if status.steps and status.epoch < status.epochs else 0.0
-    return min(1.0, (status.epoch + begun) / status.epochs)
+    done = status.step / status.steps if status.steps and status.epoch < status.epochs else 0.0
+    return min(1.0, (status.epoch + done) / status.epochs)
 
 
 def stopped_early(run: Run) -> bool:
-    """Whether its config asks for epochs that it was not trained for, and nothing trains it now.
+    """Return whether a run has fewer epochs than its config and is not training now.
 
-    A run that was judged after Ctrl-C is one, and so is one whose resumption died beside the
-    results that it had; one whose loss was no number is not: it would end so again.
+    This includes a run that was evaluated after Ctrl-C, and a run with results that was resumed for
+    more epochs and killed. It does not include a diverged run, which would diverge again.
     """
     if run.experiment is None or run.is_active or run.state == "diverged":
         return False
@@ -57,14 +60,14 @@ def stopped_early(run: Run) -> bool:
 
 
 def resume_command(run: Run) -> str | None:
-    """What makes a run that stopped before its end go on; `None` if nothing here does."""
+    """Return the command that resumes a run that stopped early; `None` if it cannot be resumed."""
     if not stopped_early(run) or not run.can_resume:
         return None
     return f"fercore train --resume {run.id}"
 
 
 def seconds_since_heartbeat(run: Run) -> float | None:
-    """Seconds since the run last said anything; `None` if that is not known."""
+    """Return the seconds since the last sign of life of a run; `None` if that is unknown."""
     if run.status is None or run.status.heartbeat <= 0:
         return None
     return max(0.0, time.time() - run.status.heartbeat)

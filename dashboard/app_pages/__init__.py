@@ -1,7 +1,7 @@
-"""One folder for each page: the module of its name is a thin script, the others its sections.
+"""One folder for each page: a thin script with the name of the folder, and its sections.
 
-The folder is not called `pages`: Streamlit would take every file in it for a page.
-`dashboard/navigation.py` lists the pages. Modules here import `components`, `state`, `tables`,
-`charts`, `reports` and `analysis`; what two pages need belongs in `components`. To add a page, add
-a folder here and an entry to `navigation.py`.
+The folder is not called `pages`, because Streamlit would treat every file in it as a page. Modules
+here may import `components`, `state`, `tables`, `charts`, `reports` and `analysis`. What two pages
+need belongs in `components`. To add a page, add a folder here and an entry to
+`dashboard/navigation.py`.
 """

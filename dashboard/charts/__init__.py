@@ -1,4 +1,5 @@
-"""Data to Plotly and Altair charts: pure functions, no Streamlit.
+"""Charts as Plotly figures and Vega-Lite specifications: pure functions, no Streamlit.
 
-The only home of Plotly and Altair. May import `fercore` and `dashboard.formats`.
+Only this package uses Plotly. May import `fercore` and `dashboard.formats`. To add a chart, add a
+function with the decorator `base.cached_figure` to the module of its subject.
 """

@@ -1,4 +1,4 @@
-"""Charts of accuracy: with intervals, and against latency and parameters."""
+"""Charts of accuracy: with intervals, and against number of parameters or latency."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,16 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.charts.base import GREY, LOW, figure_of, kept
+from dashboard.charts.base import GREY, LOW, cached_figure, empty_figure
 from fercore.runs.schema import SplitResult
 
 
 @dataclass(frozen=True)
 class CostPoint:
-    """A run's accuracy beside something that it costs.
+    """A run's accuracy and one cost of its network.
 
     Attributes:
-        value: parameters, or milliseconds.
+        label: of the run.
+        color: of the run.
+        value: number of parameters, or milliseconds.
+        result: with the accuracy.
     """
 
     label: str
@@ -24,17 +27,17 @@ class CostPoint:
     result: SplitResult
 
 
-@kept
+@cached_figure
 def accuracy_forest(
     results: Sequence[tuple[str, str, SplitResult]], published: float | None = None
 ) -> go.Figure:
-    """Accuracy with its 95% interval: one line for each label, colour and result.
+    """Draw accuracies with their 95% intervals, one row for each label, colour and result.
 
     Args:
         results: from top to bottom.
-        published: a figure to draw as a dashed line, as a fraction.
+        published: an accuracy to draw as a dashed line, as a fraction.
     """
-    figure = figure_of(height=56 + 34 * len(results), hovermode="closest", margin=LOW)
+    figure = empty_figure(height=56 + 34 * len(results), hovermode="closest", margin=LOW)
     for label, color, result in reversed(results):
         figure.add_scatter(
             x=[result.accuracy],
@@ -62,20 +65,20 @@ def accuracy_forest(
     return figure
 
 
-@kept
+@cached_figure
 def cost_scatter(costs: Sequence[CostPoint], title: str) -> go.Figure:
-    """Accuracy against a cost; a line joins the runs that no other beats on both.
+    """Draw accuracy against a cost, with the Pareto front as a line.
 
     Args:
         costs: one for each run.
         title: of the cost, with its unit.
     """
-    figure = figure_of(height=330, hovermode="closest")
-    best = _frontier(costs)
-    if len(best) > 1:
+    figure = empty_figure(height=330, hovermode="closest")
+    front = _pareto_front(costs)
+    if len(front) > 1:
         figure.add_scatter(
-            x=[cost.value for cost in best],
-            y=[cost.result.accuracy for cost in best],
+            x=[cost.value for cost in front],
+            y=[cost.result.accuracy for cost in front],
             mode="lines",
             line={"color": GREY, "dash": "dot", "width": 1.5},
             hoverinfo="skip",
@@ -99,7 +102,7 @@ def cost_scatter(costs: Sequence[CostPoint], title: str) -> go.Figure:
             hovertemplate=f"{cost.label}<br>%{{x:,.4~g}}<br>%{{y:.2%}}<extra></extra>",
         )
     values = [cost.value for cost in costs]
-    # Half a step of the axis on either side, so that a single run does not stand on its edge.
+    # A margin on either side, so that a single run is not at the edge.
     ends = [float(np.log10(end)) for end in (min(values) / 1.6, max(values) * 1.6)]
     ticks = "~s" if max(values) >= 1000 else "~g"
     figure.update_xaxes(type="log", title_text=title, range=ends, tickformat=ticks, dtick="D2")
@@ -107,10 +110,10 @@ def cost_scatter(costs: Sequence[CostPoint], title: str) -> go.Figure:
     return figure
 
 
-def _frontier(costs: Sequence[CostPoint]) -> list[CostPoint]:
-    """The runs that none beats: cheapest first, each better than all that cost less."""
-    best: list[CostPoint] = []
+def _pareto_front(costs: Sequence[CostPoint]) -> list[CostPoint]:
+    """Return the Pareto-optimal runs, cheapest first, each more accurate than cheaper ones."""
+    front: list[CostPoint] = []
     for cost in sorted(costs, key=lambda cost: (cost.value, -cost.result.accuracy)):
-        if not best or cost.result.accuracy > best[-1].result.accuracy:
-            best.append(cost)
-    return best
+        if not front or cost.result.accuracy > front[-1].result.accuracy:
+            front.append(cost)
+    return front

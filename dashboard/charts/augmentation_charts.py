@@ -6,25 +6,25 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from dashboard.charts.base import figure_of, kept
-from dashboard.charts.theme import faded
+from dashboard.charts.base import cached_figure, empty_figure
+from dashboard.charts.theme import with_alpha
 from fercore.metrics import accuracy_interval, clustered_interval
 
 
-@kept
+@cached_figure
 def strength_curve(
     values: Sequence[float],
-    right: Sequence[NDArray[np.bool_]],
+    correct: Sequence[NDArray[np.bool_]],
     groups: NDArray[np.str_] | None,
     title: str,
     color: str,
 ) -> go.Figure:
-    """Accuracy with its 95% interval as one strength grows.
+    """Draw accuracy with its 95% interval against the strength of one operation.
 
     Args:
         values: of the strength.
-        right: which images are right at each.
-        groups: of dependent images, if any.
+        correct: `(n,)` for each value: which images are predicted correctly.
+        groups: `(n,)` of dependent images, if any.
         title: of the strength, with its unit.
         color: of the line.
     """
@@ -32,20 +32,20 @@ def strength_curve(
         accuracy_interval(int(hits.sum()), len(hits))
         if groups is None
         else clustered_interval(hits, groups)
-        for hits in right
+        for hits in correct
     ]
-    shares = [float(hits.mean()) for hits in right]
-    figure = figure_of(height=320, hovermode="closest")
+    accuracies = [float(hits.mean()) for hits in correct]
+    figure = empty_figure(height=320, hovermode="closest")
     figure.add_scatter(
         x=list(values),
-        y=shares,
+        y=accuracies,
         mode="lines+markers",
         line={"color": color, "width": 2},
         marker={"size": 8},
         error_y={
             "type": "data",
-            "array": [high - share for share, (_, high) in zip(shares, ends, strict=True)],
-            "arrayminus": [share - low for share, (low, _) in zip(shares, ends, strict=True)],
+            "array": [high - a for a, (_, high) in zip(accuracies, ends, strict=True)],
+            "arrayminus": [a - low for a, (low, _) in zip(accuracies, ends, strict=True)],
             "color": color,
             "thickness": 1.5,
             "width": 4,
@@ -57,17 +57,17 @@ def strength_curve(
     return figure
 
 
-@kept
+@cached_figure
 def before_and_after(
     before: Sequence[int],
     after: Sequence[int],
     class_names: Sequence[str],
     colors: Mapping[str, str],
 ) -> go.Figure:
-    """Images of each class, before (pale) and after (full)."""
-    figure = figure_of(height=320, hovermode="x unified", barmode="group", bargap=0.3)
+    """Draw the number of images of each class before (pale) and after (full colour)."""
+    figure = empty_figure(height=320, hovermode="x unified", barmode="group", bargap=0.3)
     for label, values, alpha in (("before", before, 0.4), ("after", after, 1.0)):
-        fill = [faded(colors[name], alpha) for name in class_names]
+        fill = [with_alpha(colors[name], alpha) for name in class_names]
         figure.add_bar(
             x=list(class_names),
             y=list(values),

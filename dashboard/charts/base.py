@@ -1,7 +1,7 @@
-"""What every Plotly figure of the dashboard begins with: no Streamlit.
+"""Layout and cache of the Plotly figures of the dashboard: no Streamlit.
 
-Figures leave fonts, grid and background to the theme of the page, which sets them in the browser;
-colours that carry meaning are given by the caller.
+The theme of the page sets fonts, grid and background in the browser. Colours with a meaning are
+arguments of the chart functions.
 """
 
 import functools
@@ -14,18 +14,18 @@ from typing import Any, ParamSpec
 
 import plotly.graph_objects as go
 
-_DrawnFrom = ParamSpec("_DrawnFrom")
-_MOST_KEPT = 64  # figures of one function; each takes some 50 kB
+_P = ParamSpec("_P")
+_MAX_CACHED = 64  # figures of one function, about 50 kB each
 
 CLEAR = "rgba(0, 0, 0, 0)"
-# Grey that shows on light and dark alike, for lines that belong to no run.
+# A grey that is visible on light and dark, for lines that belong to no run.
 GREY = "#7d8794"
-# Automatic margins give too little room below a figure that is hardly higher than its axis.
+# Automatic margins are too small below a figure that is hardly higher than its axis.
 LOW = {"l": 8, "r": 12, "t": 8, "b": 34}
 
 
 def layout(height: int, **more: Any) -> dict[str, Any]:
-    """Height in pixels, thin margins, no legend, and what is given besides."""
+    """Return a layout with a height in pixels, thin margins and no legend, and further options."""
     return {
         "height": height,
         "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
@@ -36,44 +36,44 @@ def layout(height: int, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def figure_of(height: int, **more: Any) -> go.Figure:
-    """An empty figure with that layout."""
+def empty_figure(height: int, **more: Any) -> go.Figure:
+    """Return a figure without traces, with that layout."""
     return go.Figure(layout=layout(height, **more))
 
 
-class _Unchanging(go.Figure):  # type: ignore[misc]
-    """A figure that nobody changes: the dictionary that Streamlit asks for is made once."""
+class _FrozenFigure(go.Figure):  # type: ignore[misc]
+    """A figure that nobody changes: its dictionary, which Streamlit needs, is built once."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the figure as a dictionary, which is shared: it is only ever read."""
+        """Return the figure as a dictionary, which all callers share: do not change it."""
         content: dict[str, Any] | None = getattr(self, "_content", None)
         if content is None:
             content = self._content = super().to_dict()
         return content
 
 
-def kept(draw: Callable[_DrawnFrom, go.Figure]) -> Callable[_DrawnFrom, go.Figure]:
-    """Keep the figures that a pure function has drawn last, by the content of its arguments.
+def cached_figure(draw: Callable[_P, go.Figure]) -> Callable[_P, go.Figure]:
+    """Cache the last figures of a pure function, by the content of its arguments.
 
-    Plotly takes 20 to 60 ms for a figure. The figures are shared by all visitors: whoever changes
-    one, copies it before.
+    Plotly takes 20 to 60 ms to build a figure. All visitors share the figures: copy one before you
+    change it.
     """
     figures: OrderedDict[bytes, go.Figure] = OrderedDict()
     lock = threading.Lock()
 
     @functools.wraps(draw)
-    def drawn(*args: _DrawnFrom.args, **kwargs: _DrawnFrom.kwargs) -> go.Figure:
+    def cached(*args: _P.args, **kwargs: _P.kwargs) -> go.Figure:
         content = pickle.dumps((args, sorted(kwargs.items())), pickle.HIGHEST_PROTOCOL)
         key = hashlib.blake2b(content).digest()
         with lock:
             if key in figures:
                 figures.move_to_end(key)
                 return figures[key]
-        figure = _Unchanging(draw(*args, **kwargs))
+        figure = _FrozenFigure(draw(*args, **kwargs))
         with lock:
             figures[key] = figure
-            while len(figures) > _MOST_KEPT:
+            while len(figures) > _MAX_CACHED:
                 figures.popitem(last=False)
         return figure
 
-    return drawn
+    return cached

@@ -3,14 +3,14 @@
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dashboard.charts.base import kept, layout
-from dashboard.charts.theme import faded
+from dashboard.charts.base import cached_figure, layout
+from dashboard.charts.theme import with_alpha
 from fercore.metrics import Reliability
 
 
-@kept
+@cached_figure
 def reliability_diagram(points: Reliability, color: str, muted: str) -> go.Figure:
-    """Accuracy against confidence by bin, and how many samples each bin holds."""
+    """Draw accuracy against confidence by bin, above the number of samples of each bin."""
     figure = make_subplots(
         rows=2, shared_xaxes=True, row_heights=[0.76, 0.24], vertical_spacing=0.05
     )
@@ -54,13 +54,13 @@ def reliability_diagram(points: Reliability, color: str, muted: str) -> go.Figur
     figure.add_bar(
         x=centres,
         y=[int(count) for count in points.counts],
-        marker={"color": faded(color, 0.45), "line": {"width": 0}},
+        marker={"color": with_alpha(color, 0.45), "line": {"width": 0}},
         hovertemplate="%{y:,d} images<extra></extra>",
         row=2,
         col=1,
     )
     figure.update_xaxes(range=[0, 1], tickformat=".1~%")
-    figure.update_xaxes(title_text="Confidence of the prediction", row=2)
+    figure.update_xaxes(title_text="Confidence", row=2)
     figure.update_yaxes(range=[-0.02, 1.02], tickformat=".1~%", title_text="Accuracy", row=1)
     figure.update_yaxes(title_text="Images", nticks=3, row=2)
     return figure

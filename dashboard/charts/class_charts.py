@@ -1,4 +1,4 @@
-"""Charts of recall by class."""
+"""Charts of recall and precision by class."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,47 +6,47 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.charts.base import GREY, figure_of, kept
+from dashboard.charts.base import GREY, cached_figure, empty_figure
 from fercore.metrics import positive_predictive_value
 from fercore.runs.schema import SplitResult
 
 
-@kept
+@cached_figure
 def recall_bars(results: Sequence[tuple[str, str, SplitResult]]) -> go.Figure:
-    """Recall of each class with its 95% interval; one bar in each group for each run."""
-    figure = figure_of(height=380, hovermode="closest", barmode="group", bargap=0.22)
+    """Draw the recall of each class with its 95% interval, one bar for each run."""
+    figure = empty_figure(height=380, hovermode="closest", barmode="group", bargap=0.22)
     for label, color, result in results:
-        seen = [entry for entry in result.classes if entry.recall is not None]
-        _add_recall(figure, seen, label, color)
+        scored = [entry for entry in result.classes if entry.recall is not None]
+        _add_recall(figure, scored, label, color)
     names = dict.fromkeys(entry.name for *_, result in results for entry in result.classes)
     figure.update_xaxes(categoryorder="array", categoryarray=list(names), showgrid=False)
     figure.update_yaxes(range=[0, 1], tickformat=".1~%", title_text="Recall")
     return figure
 
 
-@kept
+@cached_figure
 def class_recall(result: SplitResult, colors: Mapping[str, str]) -> go.Figure:
-    """Recall of each class of one run, in the colours of the classes."""
-    figure = figure_of(height=330, hovermode="closest", bargap=0.35)
-    seen = [entry for entry in result.classes if entry.recall is not None]
-    _add_recall(figure, seen, "", [colors[entry.name] for entry in seen])
+    """Draw the recall of each class of one run, in the colours of the classes."""
+    figure = empty_figure(height=330, hovermode="closest", bargap=0.35)
+    scored = [entry for entry in result.classes if entry.recall is not None]
+    _add_recall(figure, scored, "", [colors[entry.name] for entry in scored])
     figure.update_xaxes(showgrid=False)
     figure.update_yaxes(range=[0, 1], tickformat=".1~%", title_text="Recall")
     return figure
 
 
-@kept
-def trust_curves(
-    rates: Sequence[tuple[str, float, float]], colors: Mapping[str, str], chosen: float
+@cached_figure
+def precision_curves(
+    rates: Sequence[tuple[str, float, float]], colors: Mapping[str, str], prevalence: float
 ) -> go.Figure:
-    """How often a detection of a class is right, by how common the class is.
+    """Draw the precision of each class against the prevalence of the class.
 
     Args:
         rates: name, sensitivity and specificity of each class.
         colors: of the classes.
-        chosen: a prevalence to mark, as a fraction.
+        prevalence: to mark, as a fraction.
     """
-    figure = figure_of(height=340, hovermode="x unified")
+    figure = empty_figure(height=340, hovermode="x unified")
     prevalences = np.geomspace(0.001, 0.5, 60).tolist()
     for name, sensitivity, specificity in rates:
         figure.add_scatter(
@@ -57,16 +57,16 @@ def trust_curves(
             line={"color": colors[name], "width": 2},
             hovertemplate="%{y:.1%}",
         )
-    figure.add_vline(chosen, line_dash="dash", line_width=1.5, line_color=GREY)
+    figure.add_vline(prevalence, line_dash="dash", line_width=1.5, line_color=GREY)
     ticks = [0.001, 0.01, 0.1, 0.5]
     figure.update_xaxes(
         type="log",
-        title_text="Share of faces that show the class",
+        title_text="Prevalence of the class",
         tickvals=ticks,
         ticktext=["0.1%", "1%", "10%", "50%"],
         hoverformat=".1%",
     )
-    figure.update_yaxes(range=[0, 1], tickformat=".1~%", title_text="Detections that are right")
+    figure.update_yaxes(range=[0, 1], tickformat=".1~%", title_text="Precision")
     return figure
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from dashboard.charts import theme
-from dashboard.charts.base import CLEAR, LOW, figure_of, kept
+from dashboard.charts.base import CLEAR, LOW, cached_figure, empty_figure
 from fercore.runs.schema import SplitResult
 
 Scale = Literal["share", "counts"]
@@ -23,89 +23,91 @@ _CATEGORICAL: dict[str, Any] = {
 }
 
 
-@kept
+@cached_figure
 def confusion(
     result: SplitResult,
     class_names: Sequence[str],
     mode: theme.Mode,
     scale: Scale = "share",
     top: float = 1.0,
-    chosen: Cell | None = None,
+    selected: Cell | None = None,
 ) -> go.Figure:
-    """A confusion matrix, rows true and columns predicted.
+    """Draw a confusion matrix: rows are true classes, columns are predicted ones.
 
     Args:
         result: one evaluation.
         class_names: of its rows and columns.
         mode: light or dark.
-        scale: shares of each true class, or counts.
-        top: the value of the strongest cell, so that several matrices share one scale.
-        chosen: the cell that is framed.
+        scale: fractions of each true class, or counts.
+        top: the value with the strongest colour, so that several matrices share one scale.
+        selected: the cell with a frame.
     """
     cells = []
     for true, row in zip(class_names, result.confusion, strict=True):
         total = sum(row)
-        for said, count in zip(class_names, row, strict=True):
+        for predicted, count in zip(class_names, row, strict=True):
             if total:
                 share = count / total
                 cells.append(
-                    _Drawn(
-                        (true, said),
+                    _DrawnCell(
+                        (true, predicted),
                         share if scale == "share" else count,
                         f"{share * 100:.0f}" if scale == "share" else f"{count:,}",
-                        f"true {true}, predicted {said}<br>{count:,} of {total:,} ({share:.1%})",
+                        f"true {true}, predicted {predicted}<br>{count:,} of {total:,} "
+                        f"({share:.1%})",
                     )
                 )
     ramp = [theme.heat(step / 20, mode) for step in range(21)]
-    return _drawn(cells, class_names, ramp, (0.0, top), mode, chosen)
+    return _draw_matrix(cells, class_names, ramp, (0.0, top), mode, selected)
 
 
-@kept
+@cached_figure
 def difference(
     result: SplitResult,
     less: SplitResult,
     class_names: Sequence[str],
     mode: theme.Mode,
     scale: Scale = "share",
-    chosen: Cell | None = None,
+    selected: Cell | None = None,
 ) -> go.Figure:
-    """One confusion matrix less another: points of the true class, or counts.
+    """Draw the difference of two confusion matrices: `result` minus `less`.
 
-    The scale is symmetric about zero, so that no difference has no colour.
+    The unit is percentage points of the true class, or counts. The colour scale is symmetric about
+    zero.
     """
     cells = []
     for place, true in enumerate(class_names):
-        rows = [list(found.confusion[place]) for found in (result, less)]
+        rows = [list(each.confusion[place]) for each in (result, less)]
         totals = [sum(row) for row in rows]
         if not all(totals):
             continue
-        for said, one, other in zip(class_names, *rows, strict=True):
+        for predicted, one, other in zip(class_names, *rows, strict=True):
             points = 100 * (one / totals[0] - other / totals[1])
             value = points if scale == "share" else float(one - other)
-            shown = "0" if round(value) == 0 else f"{value:+.0f}".replace("-", "\u2212")
-            sentence = (
-                f"true {true}, predicted {said}<br>{one:,} of {totals[0]:,}, "
+            text = "0" if round(value) == 0 else f"{value:+.0f}".replace("-", "\u2212")
+            hover = (
+                f"true {true}, predicted {predicted}<br>{one:,} of {totals[0]:,}, "
                 f"{other:,} of {totals[1]:,} ({points:+.1f} points)"
             )
-            cells.append(_Drawn((true, said), value, shown, sentence))
+            cells.append(_DrawnCell((true, predicted), value, text, hover))
     end = max((abs(cell.value) for cell in cells), default=1.0) or 1.0
     ramp = [theme.diverging(step / 10 - 1, mode) for step in range(21)]
-    return _drawn(cells, class_names, ramp, (-end, end), mode, chosen)
+    return _draw_matrix(cells, class_names, ramp, (-end, end), mode, selected)
 
 
 def max_cell_value(results: Sequence[SplitResult], scale: Scale) -> float:
-    """The value of the strongest cell when these matrices are shown on one scale."""
+    """Return the value with the strongest colour if these matrices share one scale."""
     if scale == "share":
         return 1.0
     return float(max((cell for r in results for row in r.confusion for cell in row), default=1))
 
 
-@kept
+@cached_figure
 def color_scale(scale: Scale, top: float, mode: theme.Mode) -> go.Figure:
-    """The bar that says what the colours of `confusion` mean."""
+    """Draw the colour bar of `confusion`."""
     steps = [top * step / 60 for step in range(61)]
     ramp = [theme.heat(step / 20, mode) for step in range(21)]
-    figure = figure_of(height=70, hovermode=False, margin=LOW)
+    figure = empty_figure(height=70, hovermode=False, margin=LOW)
     figure.add_heatmap(
         z=[steps], x=steps, zmin=0, zmax=top, colorscale=_scale(ramp), showscale=False
     )
@@ -120,25 +122,25 @@ def color_scale(scale: Scale, top: float, mode: theme.Mode) -> go.Figure:
 
 
 @dataclass(frozen=True)
-class _Drawn:
-    """A cell: its value, the text on it, and what it says under the pointer."""
+class _DrawnCell:
+    """A cell: its value, the text on it, and the text under the pointer."""
 
     cell: Cell
     value: float
     text: str
-    sentence: str
+    hover: str
 
 
-def _drawn(
-    cells: Sequence[_Drawn],
+def _draw_matrix(
+    cells: Sequence[_DrawnCell],
     class_names: Sequence[str],
     ramp: Sequence[str],
     ends: tuple[float, float],
     mode: theme.Mode,
-    chosen: Cell | None,
+    selected: Cell | None,
 ) -> go.Figure:
     names = list(class_names)
-    figure = figure_of(height=380, hovermode="closest", hoverdistance=30)
+    figure = empty_figure(height=380, hovermode="closest", hoverdistance=30)
     across = {"x": [cell.cell[1] for cell in cells], "y": [cell.cell[0] for cell in cells]}
     figure.add_heatmap(
         **across,
@@ -156,7 +158,7 @@ def _drawn(
         place = (value - ends[0]) / (ends[1] - ends[0])
         return ramp[round(min(max(place, 0.0), 1.0) * (len(ramp) - 1))]
 
-    # A heat map's own text has one colour, and a click on it says nothing: the points do both.
+    # The text of a heat map has one colour, and clicks on it report no cell: draw points over it.
     figure.add_scatter(
         **across,
         mode="markers+text",
@@ -164,11 +166,11 @@ def _drawn(
         text=[cell.text for cell in cells],
         textfont={"size": 12, "color": [theme.ink_on(color(cell.value)) for cell in cells]},
         customdata=[list(cell.cell) for cell in cells],
-        hovertext=[cell.sentence for cell in cells],
+        hovertext=[cell.hover for cell in cells],
         hovertemplate="%{hovertext}<extra></extra>",
     )
-    if chosen and chosen[0] in names and chosen[1] in names:
-        x, y = names.index(chosen[1]), names.index(chosen[0])
+    if selected and selected[0] in names and selected[1] in names:
+        x, y = names.index(selected[1]), names.index(selected[0])
         line = {"color": "#0d151c" if mode == "light" else "#ffffff", "width": 2.5}
         figure.add_shape(
             type="rect", x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line=line, layer="above"

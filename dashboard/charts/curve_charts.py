@@ -1,4 +1,4 @@
-"""Training curves as Plotly figures: pure functions, no Streamlit."""
+"""Training curves of one or several runs: pure functions, no Streamlit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import GREY, figure_of, kept
-from dashboard.charts.theme import faded
+from dashboard.charts.base import GREY, cached_figure, empty_figure
+from dashboard.charts.theme import with_alpha
 from fercore.runs.schema import EpochLog
 
 Metric = Literal["accuracy", "loss", "gap", "learning_rate"]
@@ -26,7 +26,10 @@ class Curve:
     """One run's log, and how to draw it.
 
     Attributes:
-        checkpoint: the epoch whose weights were kept, if one was.
+        label: of the run.
+        color: of the run.
+        rows: the log, one entry for each epoch.
+        checkpoint: the epoch of the selected checkpoint, if there is one.
     """
 
     label: str
@@ -37,7 +40,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Band:
-    """The logs of one experiment's seeds, drawn as their mean within their range.
+    """The logs of one experiment's seeds, drawn as their mean and range.
 
     Both cover the epochs that all seeds have, so that the mean does not jump where one seed ends.
     """
@@ -47,12 +50,12 @@ class Band:
     seeds: Sequence[Sequence[EpochLog]]
 
 
-def smoothed(values: Sequence[float], weight: float) -> list[float]:
-    """An exponential moving average without the pull towards zero at its start.
+def smooth(values: Sequence[float], weight: float) -> list[float]:
+    """Return the exponential moving average, corrected for the bias towards zero at its start.
 
     Args:
         values: one for each epoch.
-        weight: of what came before, in [0, 1); 0 changes nothing.
+        weight: of the past values, in [0, 1); 0 changes nothing.
 
     Source: Kingma & Ba, "Adam", 2015, section 3 (the bias correction).
     """
@@ -63,7 +66,7 @@ def smoothed(values: Sequence[float], weight: float) -> list[float]:
     return averaged
 
 
-@kept
+@cached_figure
 def training_curves(
     curves: Sequence[Curve],
     metric: Metric,
@@ -73,15 +76,15 @@ def training_curves(
     *,
     log_loss: bool = False,
 ) -> go.Figure:
-    """One metric of several runs over epochs or time.
+    """Draw one metric of several runs over epochs or time.
 
-    Validation is solid and training dotted; a diamond stands where the checkpoint was taken. With
-    smoothing, the raw line stays behind, faint. Where there are bands, everything is over epochs:
-    seeds do not share their times.
+    Validation is solid, training dotted, the selected checkpoint a diamond. With smoothing, the raw
+    line is drawn as well, faintly. With bands, the x axis is always epochs: seeds have different
+    times.
     """
     if bands:
         x = "epoch"
-    figure = figure_of(height=340, hovermode="x unified", uirevision=f"{metric}-{x}")
+    figure = empty_figure(height=340, hovermode="x unified", uirevision=f"{metric}-{x}")
     unit, per_unit = _time_unit(curves) if x == "time" else ("", 1.0)
     logs = [*(curve.rows for curve in curves), *(log for band in bands for log in band.seeds)]
     for curve in curves:
@@ -89,10 +92,10 @@ def training_curves(
             continue
         across = [row.elapsed / per_unit if x == "time" else row.epoch for row in curve.rows]
         for name, dash, values in _lines(curve.rows, metric):
-            shown = smoothed(values, smoothing)
+            shown = smooth(values, smoothing)
             label = ", ".join(filter(None, (curve.label, name)))
             if smoothing:
-                _add_line(figure, across, values, faded(curve.color, 0.25), dash, None, 1.2)
+                _add_line(figure, across, values, with_alpha(curve.color, 0.25), dash, None, 1.2)
             _add_line(figure, across, shown, curve.color, dash, label, 2.0, metric)
             if name != "training":
                 _add_checkpoint(figure, curve, across, shown)
@@ -151,7 +154,7 @@ def _add_line(
         mode="lines" if len(x) > 1 else "markers",
         line={"color": color, "dash": dash, "width": width},
         marker={"color": color, "size": 6},
-        # A faint raw line behind a smoothed one has no label, and nothing to say.
+        # The raw line behind a smoothed one has neither label nor hover text.
         hoverinfo="skip" if label is None else None,
         hovertemplate=None if label is None else ("%{y:.2%}" if share else "%{y:.4g}"),
     )
@@ -164,7 +167,7 @@ def _add_band(figure: go.Figure, band: Band, metric: Metric, smoothing: float) -
     for rows in seeds:
         for name, dash, line in _lines(rows, metric):
             dashes[name] = dash
-            for row, value in zip(rows, smoothed(line, smoothing), strict=True):
+            for row, value in zip(rows, smooth(line, smoothing), strict=True):
                 values.setdefault(name, {}).setdefault(row.epoch, []).append(value)
     for name, by_epoch in values.items():
         epochs = [epoch for epoch in sorted(by_epoch) if len(by_epoch[epoch]) == len(seeds)]
@@ -174,7 +177,7 @@ def _add_band(figure: go.Figure, band: Band, metric: Metric, smoothing: float) -
             x=[*epochs, *reversed(epochs)],
             y=[max(by_epoch[e]) for e in epochs] + [min(by_epoch[e]) for e in reversed(epochs)],
             fill="toself",
-            fillcolor=faded(band.color, 0.18),
+            fillcolor=with_alpha(band.color, 0.18),
             mode="none",
             hoverinfo="skip",
         )
@@ -214,7 +217,7 @@ def _axis_title(metric: Metric) -> str:
     titles: dict[Metric, str] = {
         "accuracy": "Accuracy",
         "loss": "Loss",
-        "gap": "Training less validation accuracy",
+        "gap": "Training minus validation accuracy",
         "learning_rate": "Learning rate",
     }
     return titles[metric]

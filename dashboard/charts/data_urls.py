@@ -1,4 +1,4 @@
-"""Images as data addresses, for HTML and charts: no Streamlit."""
+"""Images as data URLs, for HTML and charts: no Streamlit."""
 
 import base64
 from functools import lru_cache
@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def jpeg_address(image: NDArray[np.uint8], quality: int = 60) -> str:
-    """An image as the address of a JPEG; by default a small one."""
+def jpeg_data_url(image: NDArray[np.uint8], quality: int = 60) -> str:
+    """Return an image as the data URL of a JPEG; by default a small file."""
     import cv2
 
     done, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -16,8 +16,8 @@ def jpeg_address(image: NDArray[np.uint8], quality: int = 60) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode()
 
 
-def png_address(image: NDArray[np.uint8]) -> str:
-    """A grey image as the address of a PNG."""
+def png_data_url(image: NDArray[np.uint8]) -> str:
+    """Return a grey image as the data URL of a PNG."""
     import cv2
 
     done, content = cv2.imencode(".png", image)
@@ -25,14 +25,14 @@ def png_address(image: NDArray[np.uint8]) -> str:
     return "data:image/png;base64," + base64.b64encode(content.tobytes()).decode()
 
 
-def cached_png_address(image: NDArray[np.uint8]) -> str:
-    """Return the address of a PNG of a small image of a dataset, encoded once.
+def cached_png_data_url(image: NDArray[np.uint8]) -> str:
+    """Return a small image of a dataset as the data URL of a PNG, encoded once.
 
     Do not call this with images of visitors: the cache outlives their session.
     """
-    return _cached_png_address(image.tobytes(), image.shape)
+    return _cached_png_data_url(image.tobytes(), image.shape)
 
 
 @lru_cache(maxsize=512)
-def _cached_png_address(pixels: bytes, shape: tuple[int, ...]) -> str:
-    return png_address(np.frombuffer(pixels, np.uint8).reshape(shape))
+def _cached_png_data_url(pixels: bytes, shape: tuple[int, ...]) -> str:
+    return png_data_url(np.frombuffer(pixels, np.uint8).reshape(shape))

@@ -7,17 +7,17 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from dashboard.charts.base import figure_of, kept
-from dashboard.charts.theme import faded
+from dashboard.charts.base import cached_figure, empty_figure
+from dashboard.charts.theme import with_alpha
 from fercore.runs.schema import SplitResult
 
 
-@kept
+@cached_figure
 def class_counts(
     counts: Mapping[str, Sequence[int]], class_names: Sequence[str], colors: Mapping[str, str]
 ) -> go.Figure:
-    """Images of each class, one bar for each part of a dataset."""
-    figure = figure_of(height=330, hovermode="x unified", barmode="group", bargap=0.25)
+    """Draw the number of images of each class, one bar for each split of a dataset."""
+    figure = empty_figure(height=330, hovermode="x unified", barmode="group", bargap=0.25)
     for title, values in counts.items():
         figure.add_bar(
             x=list(class_names),
@@ -31,22 +31,22 @@ def class_counts(
     return figure
 
 
-@kept
-def spread(
+@cached_figure
+def class_boxes(
     values: Mapping[str, NDArray[np.floating]], colors: Mapping[str, str], title: str
 ) -> go.Figure:
-    """A box for each class: quarters, median, and whiskers at 5 and 95%.
+    """Draw a box for each class: quartiles, median, and whiskers at 5 and 95%.
 
     Args:
-        values: `(n,)` by class; a class without any is left out.
+        values: `(n,)` by class; a class without values is left out.
         colors: of the classes.
         title: of the axis.
     """
-    figure = figure_of(height=330, hovermode="closest")
-    for name, found in values.items():
-        if not len(found):
+    figure = empty_figure(height=330, hovermode="closest")
+    for name, of_class in values.items():
+        if not len(of_class):
             continue
-        low, first, middle, third, high = np.percentile(found, [5, 25, 50, 75, 95])
+        low, first, middle, third, high = np.percentile(of_class, [5, 25, 50, 75, 95])
         figure.add_box(
             x=[name],
             lowerfence=[float(low)],
@@ -55,7 +55,7 @@ def spread(
             q3=[float(third)],
             upperfence=[float(high)],
             marker={"color": colors[name]},
-            fillcolor=faded(colors[name], 0.3),
+            fillcolor=with_alpha(colors[name], 0.3),
             hoverinfo="y",
         )
     figure.update_xaxes(showgrid=False)
@@ -63,18 +63,18 @@ def spread(
     return figure
 
 
-@kept
+@cached_figure
 def class_distribution(
     result: SplitResult, class_names: Sequence[str], colors: Mapping[str, str]
 ) -> go.Figure:
-    """How often each class occurs (pale) and how often it was predicted (full)."""
+    """Draw how often each class occurs (pale) and how often it was predicted (full colour)."""
     names = list(class_names)
     true = [sum(row) for row in result.confusion]
-    said = [sum(column) for column in zip(*result.confusion, strict=True)]
-    figure = figure_of(height=330, hovermode="x unified", barmode="group", bargap=0.3)
-    pale = [faded(colors[name], 0.4) for name in names]
+    predicted = [sum(column) for column in zip(*result.confusion, strict=True)]
+    figure = empty_figure(height=330, hovermode="x unified", barmode="group", bargap=0.3)
+    pale = [with_alpha(colors[name], 0.4) for name in names]
     full = [colors[name] for name in names]
-    for label, values, fill in (("occurs", true, pale), ("predicted", said, full)):
+    for label, values, fill in (("true", true, pale), ("predicted", predicted, full)):
         figure.add_bar(
             x=names,
             y=values,

@@ -1,7 +1,7 @@
-"""Colours and icons: one for each run compared, one for each emotion, one for each state.
+"""Colours and icons of compared runs, emotions and states.
 
-Every palette keeps a contrast of 3 to 1 with its background and stays apart under the common
-colour-vision deficiencies; `tests/dashboard/test_theme.py` holds both.
+Every palette has a contrast of at least 3 to 1 with its background, and its colours differ under
+the common colour-vision deficiencies; `tests/dashboard/charts/test_theme.py` checks both.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ EMOTION_COLORS: dict[Mode, dict[str, str]] = {
 
 MUTED: dict[Mode, str] = {"light": "#6b7785", "dark": "#8794a1"}
 
-# From nothing to everything: the cells of a confusion matrix.
+# From 0 to 1: the cells of a confusion matrix.
 HEAT: dict[Mode, tuple[str, ...]] = {
     "light": (
         *("#f4f8fa", "#dfedf2", "#c3dee7", "#a0cbd9", "#79b5c8"),
@@ -64,7 +64,7 @@ HEAT: dict[Mode, tuple[str, ...]] = {
     ),
 }
 
-# Less, no difference, more: the cells of a difference of two confusion matrices.
+# From -1 over 0 to 1: the cells of a difference of two confusion matrices.
 DIVERGING: dict[Mode, tuple[str, str, str]] = {
     "light": ("#a84300", "#f6f7f8", "#00628a"),
     "dark": ("#f2975a", "#1a222c", "#57b9e0"),
@@ -73,7 +73,14 @@ DIVERGING: dict[Mode, tuple[str, str, str]] = {
 
 @dataclass(frozen=True)
 class StateStyle:
-    """How a state is shown: a badge by its colour's name, a table's badge by its value."""
+    """How a state is shown.
+
+    Attributes:
+        badge: the name of the colour of a badge.
+        hex: the value of the colour of a badge in a table.
+        icon: a Material symbol.
+        meaning: for people.
+    """
 
     badge: BadgeColor
     hex: str
@@ -87,7 +94,7 @@ STATES: dict[ShownState, StateStyle] = {
         "blue", "#2468b0", ":material/hourglass_top:", "loading before the first epoch"
     ),
     "running": StateStyle("blue", "#2468b0", ":material/play_circle:", "training now"),
-    "finished": StateStyle("green", "#22804f", ":material/check_circle:", "has its results"),
+    "finished": StateStyle("green", "#22804f", ":material/check_circle:", "evaluated"),
     "stalled": StateStyle(
         "orange",
         "#ad5d17",
@@ -95,7 +102,7 @@ STATES: dict[ShownState, StateStyle] = {
         "no sign of life from its machine for 2 minutes",
     ),
     "interrupted": StateStyle(
-        "yellow", "#8a6d14", ":material/pause_circle:", "stopped or killed before its end"
+        "yellow", "#8a6d14", ":material/pause_circle:", "stopped or killed before its last epoch"
     ),
     "failed": StateStyle("red", "#b83a30", ":material/error:", "ended by an error"),
     "diverged": StateStyle(
@@ -106,36 +113,36 @@ STATES: dict[ShownState, StateStyle] = {
 
 
 def run_colors(run_ids: Sequence[str], mode: Mode) -> dict[str, str]:
-    """A colour for each compared run: the first is always the first colour, and so on."""
+    """Return a colour for each compared run: the first run has the first colour, and so on."""
     palette = RUN_COLORS[mode]
     return {run_id: palette[i % len(palette)] for i, run_id in enumerate(run_ids)}
 
 
 def class_colors(names: Sequence[str], mode: Mode) -> dict[str, str]:
-    """A colour for each class: that of its emotion, else one by its place among the others."""
+    """Return a colour for each class: that of its emotion, else one by its position."""
     emotions = EMOTION_COLORS[mode]
     others = run_colors([name for name in names if name not in emotions], mode)
     return {name: emotions.get(name) or others[name] for name in names}
 
 
 def swatch(color: str) -> str:
-    """A small square of that colour, as the address of an image."""
+    """Return a small square of that colour, as the data URL of an image."""
     square = f"<rect x='3' y='3' width='10' height='10' rx='2' fill='{color}'/>"
     shape = f"<svg xmlns='http://www.w3.org/2000/svg' width='16' height='16'>{square}</svg>"
     return f"data:image/svg+xml,{quote(shape)}"
 
 
 def heat(level: float, mode: Mode) -> str:
-    """The colour of a level in [0, 1]."""
-    return _between(HEAT[mode], level)
+    """Return the colour of a level in [0, 1]."""
+    return _interpolate(HEAT[mode], level)
 
 
 def diverging(level: float, mode: Mode) -> str:
-    """The colour of a level in [-1, 1]."""
-    return _between(DIVERGING[mode], (level + 1) / 2)
+    """Return the colour of a level in [-1, 1]."""
+    return _interpolate(DIVERGING[mode], (level + 1) / 2)
 
 
-def _between(ramp: Sequence[str], level: float) -> str:
+def _interpolate(ramp: Sequence[str], level: float) -> str:
     place = min(max(level, 0.0), 1.0) * (len(ramp) - 1)
     below = min(int(place), len(ramp) - 2)
     mixed = (
@@ -146,18 +153,18 @@ def _between(ramp: Sequence[str], level: float) -> str:
 
 
 def ink_on(color: str) -> str:
-    """Black or white, whichever stands out more from that colour."""
+    """Return black or white, whichever has more contrast with that colour."""
     return max(("#0d151c", "#ffffff"), key=lambda ink: contrast(ink, color))
 
 
 def contrast(first: str, second: str) -> float:
-    """The contrast of two colours, from 1 to 21, as WCAG 2 defines it."""
+    """Return the contrast ratio of two colours, from 1 to 21, as defined by WCAG 2."""
     light, dark = sorted((_luminance(first), _luminance(second)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
-def faded(color: str, alpha: float) -> str:
-    """`#rrggbb` as an `rgba(...)` of that opacity."""
+def with_alpha(color: str, alpha: float) -> str:
+    """Return `#rrggbb` as an `rgba(...)` of that opacity."""
     red, green, blue = _channels(color)
     return f"rgba({red}, {green}, {blue}, {alpha:g})"
 

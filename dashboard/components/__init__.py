@@ -1,4 +1,5 @@
-"""Widgets that several pages share.
+"""Widgets and sections that several pages share.
 
-May import `dashboard.state`, `dashboard.charts` and what is below them, and Streamlit.
+May import Streamlit, `dashboard.tables`, `dashboard.state`, `dashboard.charts` and what these
+import. What only one page needs belongs in its folder under `dashboard.app_pages`.
 """

@@ -9,7 +9,7 @@ from fercore.runs.reader import Run
 
 
 def badges(run: Run) -> None:
-    """A run's state and what sets it apart, in one wrapping row."""
+    """Draw a run's state, tags, cautions and protocol in one wrapping row."""
     look = theme.STATES[run.state]
     with st.container(horizontal=True, gap="small"):
         st.badge(run.state, icon=look.icon, color=look.badge, help=look.meaning)
@@ -20,14 +20,14 @@ def badges(run: Run) -> None:
                 "combined",
                 icon=":material/join:",
                 color="violet",
-                help="The mean of several networks, or of several views of an image.",
+                help="An ensemble of networks, or one network with test-time augmentation.",
             )
         if run_properties.has_unknown_training_data(run):
             st.badge(
-                "imported" if run.origin == "imported" else "of an imported network",
+                "imported" if run.origin == "imported" else "imported member",
                 icon=":material/input:",
                 color="violet",
-                help="Judged here; what it was trained on is not known.",
+                help="Evaluated here; its training data is unknown.",
             )
         for tag in run.notes.tags:
             st.badge(formats.markdown(tag), icon=":material/sell:", color="blue")
@@ -36,11 +36,11 @@ def badges(run: Run) -> None:
                 "not independent",
                 icon=":material/warning:",
                 color="orange",
-                help=f"{run_properties.LEAKS} This figure measures memory too.",
+                help=f"{run_properties.LEAKS} The accuracy is too high.",
             )
         if run_properties.dropped_classes(run):
-            left_out = ", ".join(run_properties.dropped_classes(run))
-            st.badge(f"without {left_out}", icon=":material/filter_alt:", color="orange")
+            dropped = ", ".join(run_properties.dropped_classes(run))
+            st.badge(f"without {dropped}", icon=":material/filter_alt:", color="orange")
         if run.config:
-            for fact in (run.config.dataset, run.config.model, f"seed {run.config.seed}"):
-                st.badge(formats.markdown(fact), color="gray")
+            for text in (run.config.dataset, run.config.model, f"seed {run.config.seed}"):
+                st.badge(formats.markdown(text), color="gray")

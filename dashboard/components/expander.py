@@ -1,4 +1,4 @@
-"""An expander whose state is kept in the address of the page."""
+"""An expander that computes its content only while it is open."""
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -7,19 +7,22 @@ from dashboard.components import url_widgets
 
 
 def expander(label: str, key: str, icon: str, address: str = "") -> DeltaGenerator | None:
-    """A section that is closed at first; `None` while it is, so that nothing in it is computed.
+    """Draw a section that is closed at first.
 
     Args:
         label: its title.
         key: of its state in the session.
-        icon: beside the title.
-        address: a key of the page's address; where that has a value, the section is open at first.
+        icon: before the title.
+        address: a query parameter of the page; where it has a value, the section is open at first.
+
+    Returns:
+        The section; `None` while it is closed, so that its content need not be computed.
     """
-    found = st.expander(
+    section = st.expander(
         label,
         bool(address and url_widgets.query_value(address)),
         icon=icon,
         key=key,
         on_change="rerun",
     )
-    return found if found.open else None
+    return section if section.open else None

@@ -1,4 +1,4 @@
-"""The menu that downloads a table or a report."""
+"""The menu of downloads: a table in three formats, and a report."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,30 +15,30 @@ def menu(
     table: Callable[[], pd.DataFrame],
     report: Callable[[], Callable[[], str]] | None = None,
 ) -> None:
-    """A button that opens the downloads of a page. Nothing is computed while it is closed.
+    """Draw the button that opens the downloads of a page. Nothing is computed while it is closed.
 
     Args:
-        name: of the files, without their ends.
-        table: what the page shows, made when it is asked for.
-        report: called when the menu is open; returns what writes the page as one HTML file.
+        name: of the files, without suffix.
+        table: returns the table; called when a file is requested.
+        report: called while the menu is open; returns the function that writes the HTML report.
     """
     opened = st.popover("Export", icon=":material/download:", key="export", on_change="rerun")
     if not opened.open:
         return
     with opened:
-        for label, end, mime, write in (
+        for label, suffix, mime, write in (
             ("Table as CSV", "csv", "text/csv", as_csv),
             ("Table as Markdown", "md", "text/markdown", as_markdown),
             ("Table as LaTeX", "tex", "application/x-tex", as_latex),
         ):
             st.download_button(
                 label,
-                _made(write, table),
-                f"{name}.{end}",
+                _writer(write, table),
+                f"{name}.{suffix}",
                 mime,
                 on_click="ignore",
                 width="stretch",
-                key=f"export-{end}",
+                key=f"export-{suffix}",
             )
         if report:
             st.download_button(
@@ -48,13 +48,11 @@ def menu(
                 "text/html",
                 on_click="ignore",
                 width="stretch",
-                help="One file with every chart in it; it opens without a server.",
+                help="One file with all charts; it opens without a server.",
                 key="export-html",
             )
-        url_widgets.segmented_control(
-            "The camera above a chart saves it as", {"svg": "SVG", "png": "PNG"}, key="image"
-        )
+        url_widgets.segmented_control("Figure format", {"svg": "SVG", "png": "PNG"}, key="image")
 
 
-def _made(write: Callable[[pd.DataFrame], str], table: Callable[[], pd.DataFrame]) -> Any:
+def _writer(write: Callable[[pd.DataFrame], str], table: Callable[[], pd.DataFrame]) -> Any:
     return lambda: write(table())

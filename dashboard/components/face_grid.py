@@ -1,4 +1,4 @@
-"""A grid of dataset images with captions."""
+"""Grids and rows of dataset images with captions."""
 
 import html
 from collections.abc import Callable, Sequence
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from dashboard import formats
 from dashboard.charts import theme
-from dashboard.charts.data_urls import cached_png_address
+from dashboard.charts.data_urls import cached_png_data_url
 from dashboard.components import column_formats, plot, url_widgets
 from dashboard.state import dataset_cache
 from fercore.data.splits import COPY_MARK
 from fercore.runs.reader import Run
 
-PAGE = 24
+PER_PAGE = 24
 _STYLE = (
     "display:grid;grid-template-columns:repeat(auto-fill,minmax(92px,1fr));gap:.9rem .7rem;"
     "margin:.2rem 0"
@@ -27,58 +27,59 @@ _STYLE = (
 
 @dataclass(frozen=True)
 class SampleCard:
-    """One sample, and what runs say of it.
+    """One sample of a dataset, with its class and predictions.
 
     Attributes:
         id: of the sample.
         true: its class.
-        said: by run label: the predicted class and its probability; NaN where it is not known.
+        predictions: the predicted class and its probability, by run label; the probability is NaN
+            where it is unknown.
     """
 
     id: str
     true: str
-    said: dict[str, tuple[str, float]]
+    predictions: dict[str, tuple[str, float]]
 
 
-def show(run: Run, count: int, face: Callable[[int], SampleCard], key: str) -> None:
-    """Show a page of faces, or their ids and how to add the dataset if it is not installed.
+def show(run: Run, count: int, card: Callable[[int], SampleCard], key: str) -> None:
+    """Draw a page of faces; without the dataset, their ids and how to add the dataset.
 
     Args:
-        run: whose dataset they are of.
-        count: how many faces there are.
-        face: makes the face at a position, from 0; called for those on the page alone.
-        key: of the page's number in the address.
+        run: evaluated on the faces.
+        count: number of faces.
+        card: returns the card at a position, from 0; called only for the cards of the page.
+        key: of the page's number in the URL.
     """
     if not count:
         st.caption("None.")
         return
-    shown = _page(count, face, key)
+    cards = _page(count, card, key)
     dataset = run.config.dataset if run.config else ""
-    found = dataset_cache.images(dataset) if dataset else None
-    if found is None:
-        _without_images(dataset, shown)
+    images = dataset_cache.images(dataset) if dataset else None
+    if images is None:
+        _table_without_images(dataset, cards)
         return
-    if run.environment and found.fingerprint != run.environment.dataset_fingerprint:
+    if run.environment and images.fingerprint != run.environment.dataset_fingerprint:
         st.warning(
-            f"The {formats.markdown(dataset)} that is installed is not the one that this run "
-            "judged: a face may be another one's.",
+            f"The installed version of {formats.markdown(dataset)} differs from the one that this "
+            "run was evaluated on: a face may belong to another sample.",
             icon=":material/warning:",
         )
-    _grid(shown, found)
+    _grid(cards, images)
 
 
-def show_of(dataset: str, count: int, face: Callable[[int], SampleCard], key: str) -> None:
-    """Show a page of faces of an installed dataset; the arguments are those of `show`."""
-    shown = _page(count, face, key)
-    found = dataset_cache.images(dataset)
-    if found is not None:
-        _grid(shown, found)
+def show_dataset(dataset: str, count: int, card: Callable[[int], SampleCard], key: str) -> None:
+    """Draw a page of faces of an installed dataset; the arguments are those of `show`."""
+    cards = _page(count, card, key)
+    images = dataset_cache.images(dataset)
+    if images is not None:
+        _grid(cards, images)
 
 
-def pictures(entries: Sequence[tuple[NDArray[np.uint8], str]], note: str = "") -> None:
-    """Images side by side, each with a line below it."""
+def image_row(entries: Sequence[tuple[NDArray[np.uint8], str]], note: str = "") -> None:
+    """Draw images side by side, each with a caption, and a note after them."""
     figures = "".join(
-        f'<figure style="margin:0;width:92px"><img src="{cached_png_address(image)}" '
+        f'<figure style="margin:0;width:92px"><img src="{cached_png_data_url(image)}" '
         f'alt="{html.escape(text)}" style="width:100%;border-radius:.4rem">'
         f'<figcaption style="font-size:.78rem;line-height:1.3">{html.escape(text)}</figcaption>'
         "</figure>"
@@ -91,40 +92,42 @@ def pictures(entries: Sequence[tuple[NDArray[np.uint8], str]], note: str = "") -
     )
 
 
-def _page(count: int, face: Callable[[int], SampleCard], key: str) -> list[SampleCard]:
-    pages = -(-count // PAGE)
+def _page(count: int, card: Callable[[int], SampleCard], key: str) -> list[SampleCard]:
+    pages = -(-count // PER_PAGE)
     number = url_widgets.page(pages, key) if pages > 1 else 1
-    return [face(place) for place in range((number - 1) * PAGE, min(number * PAGE, count))]
+    return [card(place) for place in range((number - 1) * PER_PAGE, min(number * PER_PAGE, count))]
 
 
-def _grid(faces: Sequence[SampleCard], found: dataset_cache.Images) -> None:
-    figures = "".join(face_figure_html(face, found) for face in faces)
+def _grid(cards: Sequence[SampleCard], images: dataset_cache.Images) -> None:
+    figures = "".join(card_html(card, images) for card in cards)
     st.html(f'<div class="faces" style="{_STYLE}">{figures}</div>')
 
 
-def face_figure_html(face: SampleCard, found: dataset_cache.Images) -> str:
-    """A face of a dataset, its class and what is said of it, as HTML."""
-    names = [*found.splits.class_names, face.true, *(name for name, _ in face.said.values())]
+def card_html(card: SampleCard, images: dataset_cache.Images) -> str:
+    """Return a face of a dataset with its class and predictions, as HTML."""
+    predicted = [name for name, _ in card.predictions.values()]
+    names = [*images.splits.class_names, card.true, *predicted]
     colors = theme.class_colors(list(dict.fromkeys(names)), plot.theme_mode())
-    said = "; ".join(f"{label}: {name}" for label, (name, _) in face.said.items())
-    alt = html.escape(f"{face.id}: true {face.true}; {said}")
-    # A copy is shown as its original; a file's own name may hold the mark too.
-    name = face.id if face.id in found else face.id.rpartition(COPY_MARK)[0]
+    texts = "; ".join(f"{label}: {name}" for label, (name, _) in card.predictions.items())
+    alt = html.escape(f"{card.id}: true {card.true}; {texts}")
+    # A copy is shown as its original; the name of an original file may contain the mark too.
+    sample = card.id if card.id in images else card.id.rpartition(COPY_MARK)[0]
     picture = (
-        f'<img src="{cached_png_address(found[name])}" alt="{alt}" title="{alt}" loading="lazy" '
+        f'<img src="{cached_png_data_url(images[sample])}" alt="{alt}" title="{alt}" '
+        'loading="lazy" '
         'style="width:100%;aspect-ratio:1;border-radius:.4rem;display:block">'
-        if name in found
+        if sample in images
         else f'<div title="{alt}" style="aspect-ratio:1;border:1px dashed currentColor;'
         'border-radius:.4rem;opacity:.5"></div>'
     )
-    lines = [_line(face.true, colors[face.true], "true")] + [
-        _line(name, colors[name], "" if np.isnan(share) else f"{share:.0%}")
-        for name, share in face.said.values()
+    lines = [_caption_html(card.true, colors[card.true], "true" if predicted else "")] + [
+        _caption_html(name, colors[name], "" if np.isnan(share) else f"{share:.0%}")
+        for name, share in card.predictions.values()
     ]
     return f'<figure style="margin:0">{picture}{"".join(lines)}</figure>'
 
 
-def _line(name: str, color: str, note: str) -> str:
+def _caption_html(name: str, color: str, note: str) -> str:
     return (
         '<figcaption style="font-size:.78rem;line-height:1.35;display:flex;gap:.35em;'
         'align-items:center;white-space:nowrap;overflow:hidden">'
@@ -134,18 +137,18 @@ def _line(name: str, color: str, note: str) -> str:
     )
 
 
-def _without_images(dataset: str, faces: Sequence[SampleCard]) -> None:
+def _table_without_images(dataset: str, cards: Sequence[SampleCard]) -> None:
     st.info(
-        f"The faces are not shown because {formats.markdown(dataset)} is not installed here. Add "
-        f"it with `fercore data add {dataset} PATH`; until then, these are their ids.",
+        f"{formats.markdown(dataset)} is not installed here: the table lists the ids of the faces. "
+        f"To see them, add the dataset with `fercore data add {dataset} PATH`.",
         icon=":material/no_photography:",
     )
     rows: list[dict[str, Any]] = []
-    for face in faces:
-        row: dict[str, Any] = {"Sample": face.id, "True": face.true}
-        for label, (name, share) in face.said.items():
-            known = None if np.isnan(share) else 100 * share
-            row |= {label: name, f"{label}, confidence": known}
+    for card in cards:
+        row: dict[str, Any] = {"Sample": card.id, "True": card.true}
+        for label, (name, share) in card.predictions.items():
+            confidence = None if np.isnan(share) else 100 * share
+            row |= {label: name, f"{label}, confidence": confidence}
         rows.append(row)
     config = {
         name: column_formats.percent(name) for name in rows[0] if str(name).endswith(", confidence")

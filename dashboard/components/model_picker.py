@@ -1,4 +1,4 @@
-"""Select networks and a face detector."""
+"""Widgets to select networks and a face detector."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,25 +14,25 @@ from fercore.runs.reader import Run
 from fercore.runs.recreate import has_network, missing_network
 
 NO_NETWORK = (
-    "No run here has a network (`model.onnx`). A training writes one when it ends. A run that was "
-    "trained on JAX gets one by `fercore export RUN`, where TensorFlow is installed too."
+    "No run here has a network (`model.onnx`). Training writes one at its end. For a run that was "
+    "trained on JAX, run `fercore export RUN` where TensorFlow is installed, too."
 )
 
 
 def networks(runs: Sequence[Run]) -> dict[str, Run]:
-    """The runs that can be asked, by id: finished, with a network, the one to use first."""
-    found = [run for run in runs if has_network(run)]
-    real = [run for run in found if not run_properties.is_synthetic(run)]
-    chosen = recommendation.recommended_run(real)
-    first = [chosen] if chosen else []
-    return {run.id: run for run in (*first, *(run for run in found if run not in first))}
+    """Return the finished runs with a network by id, the recommended one first."""
+    available = [run for run in runs if has_network(run)]
+    real = [run for run in available if not run_properties.is_synthetic(run)]
+    recommended = recommendation.recommended_run(real)
+    first = [recommended] if recommended else []
+    return {run.id: run for run in (*first, *(run for run in available if run not in first))}
 
 
 def explain_missing(key: str) -> None:
-    """Say of each run that a link asks for and that has no network here, how to make it.
+    """Draw a message for each run in the URL that has no network, with the command to make it.
 
     Args:
-        key: under which the address names runs.
+        key: URL parameter that names the runs.
     """
     for run_id in url_widgets.query_values(key):
         run = run_cache.find_run(run_id)
@@ -41,7 +41,16 @@ def explain_missing(key: str) -> None:
 
 
 def pick_networks(runs: Mapping[str, Run], limit: int, placeholder: str) -> list[str]:
-    """Let the reader choose networks; the ids of their runs."""
+    """Draw the selection of networks.
+
+    Args:
+        runs: to select from, by id.
+        limit: maximum number of networks.
+        placeholder: text of the empty widget.
+
+    Returns:
+        The ids of the selected runs.
+    """
     return url_widgets.multiselect(
         "Networks",
         run_cache.labels(list(runs.values())),
@@ -53,19 +62,23 @@ def pick_networks(runs: Mapping[str, Run], limit: int, placeholder: str) -> list
 
 
 def pick_detector(without: Sequence[detection.DetectorKind] = ()) -> detection.DetectorKind:
-    """Let the reader choose who finds the faces."""
+    """Draw the selection of the face detector.
+
+    Args:
+        without: detectors that are not offered.
+    """
     kinds: dict[str, str] = {
         kind: detection.DETECTOR_TITLES[kind]
         for kind in network_cache.detector_kinds()
         if kind not in without
     }
-    return url_widgets.segmented_control("Faces are found by", kinds, key="finder")  # type: ignore[return-value]
+    return url_widgets.segmented_control("Face detector", kinds, key="finder")  # type: ignore[return-value]
 
 
 def how_to_add_yunet() -> None:
-    """Say how the finder that is not in any package is added, unless it is."""
+    """Draw the instructions to add YuNet, unless it is installed."""
     if "yunet" not in network_cache.detector_kinds():
         st.caption(
-            f"YuNet finds turned faces too: put `{detection.YUNET_NAME}` of OpenCV's model zoo "
-            f"into `{data_root()}`, or name it in `FERCORE_YUNET`."
+            f"YuNet also detects rotated faces. To add it, put `{detection.YUNET_NAME}` of "
+            f"OpenCV's model zoo into `{data_root()}`, or set `FERCORE_YUNET` to its path."
         )

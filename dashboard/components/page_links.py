@@ -1,4 +1,4 @@
-"""The scripts of the pages, for links between them."""
+"""The scripts of the pages, for `st.page_link` and `st.switch_page`."""
 
 RUNS_PAGE = "app_pages/runs/runs.py"
 COMPARE_PAGE = "app_pages/compare/compare.py"

@@ -1,4 +1,4 @@
-"""Draw Plotly figures in the visitor's theme."""
+"""Draw Plotly figures and legends in the visitor's theme."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from dashboard.components import url_widgets
 
 
 def theme_mode() -> theme.Mode:
-    """Whether the page is light or dark."""
+    """Return whether the page is light or dark."""
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
@@ -22,10 +22,10 @@ def plot(
     """Draw a figure at the width of its column.
 
     Args:
-        figure: from `dashboard.charts.accuracy_charts` or `dashboard.charts.confusion_matrix`.
+        figure: from `dashboard.charts`.
         key: of the element, and the name of the file that it is saved as.
-        alt: what it shows, in words.
-        on_click: called with the custom data of the point that was clicked.
+        alt: a description for screen readers.
+        on_click: called with the custom data of the clicked point.
     """
 
     def clicked() -> None:
@@ -53,10 +53,10 @@ def plot(
 
 
 def image_format() -> str:
-    """What the camera above a chart saves: `"svg"` or `"png"`."""
+    """Return the format in which the button above a chart saves it: `"svg"` or `"png"`."""
     return "png" if url_widgets.query_value("image") == "png" else "svg"
 
 
 def legend(labels: Mapping[str, str], colors: Mapping[str, str]) -> None:
-    """Each run's label beside its colour."""
+    """Draw each run's label with its colour."""
     st.html(formats.legend({label: colors[run_id] for run_id, label in labels.items()}))

@@ -1,4 +1,4 @@
-"""The reliability diagram of one run, with its calibration error."""
+"""The reliability diagram of one run."""
 
 import streamlit as st
 
@@ -11,22 +11,29 @@ from fercore.runs.reader import Run
 
 
 def reliability_section(
-    run: Run, judged: SamplePredictions | None, color: str, scaled: bool
+    run: Run, samples: SamplePredictions | None, color: str, scaled: bool
 ) -> None:
-    """Accuracy against confidence on these samples; at the run's own temperature if `scaled`."""
+    """Draw accuracy against confidence, or a caption on why that is not possible.
+
+    Args:
+        run: any.
+        samples: its predictions, if they are stored.
+        color: of the points.
+        scaled: apply the run's fitted temperature.
+    """
     if not run.gives_probabilities:
         st.caption(f"No calibration: {run_properties.NO_PROBABILITIES}.")
         return
-    if judged is None:
-        st.caption("No predictions are stored for this evaluation, or they cannot be read.")
+    if samples is None:
+        st.caption("The predictions of this evaluation are not stored, or cannot be read.")
         return
     points = comparison_cache.reliability(
-        judged, comparison_cache.temperature(run) if scaled else None
+        samples, comparison_cache.temperature(run) if scaled else None
     )
     figure = calibration_charts.reliability_diagram(points, color, theme.MUTED[theme_mode()])
     plot(figure, f"reliability-{run.id}", "Accuracy against confidence")
     if run.experiment and run.experiment.loss == "l2_svm":
         st.caption(
-            "Trained with the SVM's loss: what stands for probabilities here is the softmax of its "
-            "scores, whose order is right and whose size means nothing."
+            "Trained with the SVM loss: the probabilities are the softmax of its scores. Their "
+            "order is meaningful, their size is not."
         )

@@ -1,4 +1,4 @@
-"""The selection of runs that several pages share."""
+"""The selection of runs, which several pages share."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,30 +9,33 @@ from dashboard.components import url_widgets
 from dashboard.state import run_cache
 from fercore.runs.reader import Run
 
-_CHOSEN = "chosen_runs"
+_SELECTED = "chosen_runs"
 
 
 def selected_runs() -> list[str]:
-    """The runs picked for comparison in this session, by id, in order."""
-    return list(st.session_state.get(_CHOSEN, []))
+    """Return the ids of the runs selected in this session, in order."""
+    return list(st.session_state.get(_SELECTED, []))
 
 
 def select_runs(run_ids: Sequence[str]) -> None:
-    """Remember the runs picked for comparison."""
-    st.session_state[_CHOSEN] = list(run_ids)
+    """Set the runs selected in this session."""
+    st.session_state[_SELECTED] = list(run_ids)
 
 
 def pick_runs(readable: Mapping[str, Run]) -> list[str]:
-    """Let the reader pick up to eight runs; those ticked elsewhere, unless the address says."""
+    """Draw the selection of up to eight runs, and return their ids.
+
+    Without runs in the URL, the runs selected on other pages are selected.
+    """
     picked = url_widgets.multiselect(
         "Runs",
         run_cache.labels(list(readable.values())),
         key="runs",
         limit=theme.MAX_COMPARED,
         remembered=selected_runs(),
-        placeholder="Choose up to eight runs",
+        placeholder="Select up to eight runs",
     )
-    # What this page cannot show, such as a run that still trains, stays picked for the others.
-    elsewhere = {run.id for run in run_cache.known_runs()} - set(readable)
-    select_runs([*picked, *(run_id for run_id in selected_runs() if run_id in elsewhere)])
+    # Runs that this page cannot show, such as a running one, stay selected for other pages.
+    not_here = {run.id for run in run_cache.known_runs()} - set(readable)
+    select_runs([*picked, *(run_id for run_id in selected_runs() if run_id in not_here)])
     return picked

@@ -19,7 +19,14 @@ REFRESH_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class CurveView:
-    """What the training curves show."""
+    """What the training curves show.
+
+    Attributes:
+        metrics: keys of `dashboard.charts.curve_charts.METRICS`.
+        x: epochs or time.
+        smoothing: weight of the moving average, in [0, 1).
+        log_loss: whether the axis of the loss is logarithmic.
+    """
 
     metrics: list[str]
     x: curve_charts.XAxis
@@ -28,19 +35,19 @@ class CurveView:
 
 
 def curve_controls(default: Sequence[str] = ("accuracy", "loss")) -> CurveView:
-    """Let the reader choose what the training curves show."""
+    """Draw the controls of training curves."""
     with st.container(horizontal=True, gap="medium"):
         metrics = url_widgets.pills("Curves", curve_charts.METRICS, key="curves", default=default)
-        x = url_widgets.segmented_control("Against", {"epoch": "Epoch", "time": "Time"}, key="x")
+        x = url_widgets.segmented_control("X axis", {"epoch": "Epoch", "time": "Time"}, key="x")
         smoothing = url_widgets.segmented_control(
             "Smoothing", {"0": "Off", "0.5": "Some", "0.8": "Strong"}, key="smooth"
         )
-        log_loss = url_widgets.toggle("Logarithmic loss", key="log")
+        log_loss = url_widgets.toggle("Log scale (loss)", key="log")
     return CurveView(metrics, "time" if x == "time" else "epoch", float(smoothing), log_loss)
 
 
 def curve_of(run: Run, label: str, color: str) -> curve_charts.Curve:
-    """A run's log as a curve, with its checkpoint if it has one."""
+    """Return a run's log as a curve, with its checkpoint if it has one."""
     return curve_charts.Curve(label, color, run_cache.log(run), run_properties.checkpoint(run))
 
 
@@ -50,13 +57,20 @@ def training_curves(
     view: CurveView,
     bands: Sequence[curve_charts.Band] = (),
 ) -> None:
-    """The curves, as many side by side as fit: of the runs, single ones as lines."""
+    """Draw one chart for each selected metric.
+
+    Args:
+        runs: all of them; their configurations decide which notes are shown.
+        lines: single runs.
+        view: from `curve_controls`.
+        bands: groups of seeds.
+    """
     logs = [*(line.rows for line in lines), *(log for band in bands for log in band.seeds)]
     if not any(logs):
-        st.info("No whole epoch has been logged yet.", icon=":material/hourglass_empty:")
+        st.info("No epoch has been completed yet.", icon=":material/hourglass_empty:")
         return
     if not view.metrics:
-        st.info("Choose at least one curve above.", icon=":material/show_chart:")
+        st.info("Select at least one curve above.", icon=":material/show_chart:")
         return
     with st.grid(min(len(view.metrics), 3), min_column_width=340, gap="medium"):
         for metric in view.metrics:
@@ -70,25 +84,25 @@ def training_curves(
             )
             plot(figure, f"curve-{metric}", f"{curve_charts.METRICS[metric]} over {view.x}")
     st.caption(
-        "Solid: validation. Dotted: training, as trained on (augmented, weighted, with dropout). "
-        "Diamond: the epoch whose weights were kept."
+        "Solid: validation. Dotted: training (augmented, weighted, with dropout). "
+        "Diamond: best epoch (checkpoint)."
         + (
-            " Band: from the lowest to the highest seed, around their mean, up to the last epoch "
-            "that all of them have."
+            " Band: range of the seeds around their mean, up to the last epoch that all of them "
+            "have."
             if bands
             else ""
         )
-        + (" With bands, everything is over epochs." if bands and view.x == "time" else "")
+        + (" With bands, the x axis is always epochs." if bands and view.x == "time" else "")
     )
     if "loss" in view.metrics and (added := run_properties.extra_loss_terms(runs)):
         st.caption(
-            f"The training loss is what was minimised, with {', '.join(added)}; the validation "
-            "loss goes by the labels alone. The one does not compare with the other."
+            f"The training loss includes {', '.join(added)}: it is not directly comparable with "
+            "the validation loss."
         )
 
 
 def time_left(run: Run, log: Sequence[EpochLog]) -> str:
-    """`epoch 12 of 60, 3 min left`, for a run that is training."""
+    """Return the progress of a running training: `training: epoch 12 of 60, about 3 min left`."""
     status = run.status
     if status is None:
         return ""

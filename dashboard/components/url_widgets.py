@@ -1,13 +1,14 @@
-"""Widgets whose value is kept in the address of the page, so that a link restores the view.
+"""Widgets that store their value in a query parameter, so that a link restores the view.
 
-Streamlit's own binding puts a widget's labels there; these put identifiers, which a link needs that
-is to outlive a label. What no widget could hold is passed over.
+Streamlit's own binding of widgets to the URL stores labels. These widgets store identifiers, so
+that a link stays valid if a label changes. Values that a widget cannot take are ignored.
 
-The address rules where a visitor arrives and where the browser goes back or forth; a widget takes
-its value from there once. Otherwise the widget rules and the address follows: the browser may run
-the page with an address that is behind, for it has not heard of the last change.
+When a visitor arrives, or goes back or forth in the browser, each widget takes its value from the
+URL once. After that the widget sets the URL: the browser may run the page with an outdated URL,
+because it has not received the last change yet.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -16,59 +17,62 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 _ValueT = TypeVar("_ValueT")
-_PAGE, _GIVEN = "linked:page", "linked:given"
+_PAGE, _INCOMING = "linked:page", "linked:given"
 # Stands for the value of a widget that no longer exists.
-_GONE = object()
+_MISSING = object()
 
 
 @dataclass
 class _IncomingUrl:
-    """An address whose values are to be taken, once each.
+    """A URL from the browser, of which each value is used once.
 
     Attributes:
-        address: by key; what is not there has no value.
-        arrived: whether a visitor has come to the page with it. What it then leaves out is as it
-            was.
-        taken: the keys whose values were taken, or were chosen anew since.
+        query: the values by query parameter.
+        arrived: whether the visitor arrived at the page with this URL, and did not go back or
+            forth to it. Parameters that are missing then leave their widgets unchanged.
+        used: the parameters that were used, or were changed on the page since.
     """
 
-    address: dict[str, list[str]]
+    query: dict[str, list[str]]
     arrived: bool
-    taken: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
 
     def take(self, key: str) -> list[str] | None:
-        """What the address says under a key, if that is still to be taken."""
-        if key in self.taken:
+        """Return the values of a parameter and mark it as used; `None` if it does not apply."""
+        if key in self.used:
             return None
-        self.taken.add(key)
-        return None if self.arrived and key not in self.address else self.address.get(key, [])
+        self.used.add(key)
+        return None if self.arrived and key not in self.query else self.query.get(key, [])
 
 
 def begin(page: str) -> None:
-    """Take note of an address that someone else wrote; the entry point calls it before the page."""
+    """Register the URL that the browser came with; the entry point calls this before each page."""
     context = get_script_run_ctx()
     arrived = st.session_state.get(_PAGE) != page
     if arrived or (context is not None and context.is_history_navigation):
-        st.session_state[_GIVEN] = _IncomingUrl(_address(), arrived)
+        st.session_state[_INCOMING] = _IncomingUrl(_current_query(), arrived)
     st.session_state[_PAGE] = page
 
 
 def text_input(label: str, key: str, **options: Any) -> str:
-    """A text field."""
-    value, new = _sync(key, "", lambda given: given[0] if given else "")
-    start = "" if new else value
+    """Draw a text field, and return its text."""
+    value, assigned = _sync(key, "", lambda values: values[0] if values else "")
+    start = "" if assigned else value
     st.text_input(label, start, key=key, on_change=_publish, args=(key, ""), **options)
     return value
 
 
 def segmented_control(label: str, options: Mapping[str, str], key: str, **kwargs: Any) -> str:
-    """One of a few, side by side; the first is the default. Options map values to their labels."""
+    """Draw a selection of one of a few options, and return its value; the first is the default.
+
+    Options map values to their labels.
+    """
     default = next(iter(options))
-    value, new = _sync(key, default, lambda given: _one(given, options, default))
+    value, assigned = _sync(key, default, lambda values: _first(values, options, default))
     st.segmented_control(
         label,
         list(options),
-        default=None if new else value,
+        default=None if assigned else value,
         format_func=lambda option: options.get(option, option),
         required=True,
         wrap=True,
@@ -83,20 +87,28 @@ def segmented_control(label: str, options: Mapping[str, str], key: str, **kwargs
 def selectbox(
     label: str, options: Mapping[str, str], key: str, *, implied: bool = False, **kwargs: Any
 ) -> str | None:
-    """One of many, in a list that can be searched; the first if the address names none.
+    """Draw a searchable selection of one of many options, and return its value.
 
-    The address names the first as well, so that a link outlives a change of the list, unless it is
-    implied.
+    Args:
+        label: of the widget.
+        options: their labels by value; without any, nothing is drawn.
+        key: the query parameter.
+        implied: leave the first option, which is the default, out of the URL. Otherwise the URL
+            names it, so that a link stays valid if another option becomes the first.
+        kwargs: for `st.selectbox`.
+
+    Returns:
+        The selected value; `None` without options.
     """
     if not options:
         return None
     default = next(iter(options))
     unnamed = default if implied else None
-    value, new = _sync(key, unnamed, lambda given: _one(given, options, default))
+    value, assigned = _sync(key, unnamed, lambda values: _first(values, options, default))
     st.selectbox(
         label,
         list(options),
-        index=0 if new else list(options).index(value),
+        index=0 if assigned else list(options).index(value),
         format_func=lambda option: options.get(option, option),
         key=key,
         on_change=_publish,
@@ -109,17 +121,17 @@ def selectbox(
 def pills(
     label: str, options: Mapping[str, str], key: str, default: Sequence[str] = (), **kwargs: Any
 ) -> list[str]:
-    """Several of a few, side by side, in the order of the options."""
+    """Draw a selection of several of a few options, and return the values in their order."""
 
-    def parse(given: list[str]) -> list[str]:
-        wanted = given or default
-        return [option for option in options if option in wanted]
+    def parse(values: list[str]) -> list[str]:
+        selected = values or default
+        return [option for option in options if option in selected]
 
-    value, new = _sync(key, list(default), parse)
+    value, assigned = _sync(key, list(default), parse)
     st.pills(
         label,
         list(options),
-        default=None if new else value,
+        default=None if assigned else value,
         format_func=lambda option: options.get(option, option),
         selection_mode="multi",
         wrap=True,
@@ -140,29 +152,29 @@ def multiselect(
     remembered: Sequence[str] = (),
     **kwargs: Any,
 ) -> list[str]:
-    """Several of many, in the order in which they were picked, at most `limit`.
+    """Draw a selection of several of many options, and return the values in the selected order.
 
     Args:
-        label: of the list.
+        label: of the widget.
         options: their labels by value.
-        key: under which the address names them.
-        limit: the most that can be picked.
-        default: what no name in the address stands for.
-        remembered: what a visitor has picked elsewhere. It is picked, and named, where the address
-            names none on arrival.
+        key: the query parameter.
+        limit: the maximum number of selected options.
+        default: selected if the URL has no value.
+        remembered: the visitor's selection on other pages. It is selected and written to the URL
+            if the URL has no value on arrival.
         kwargs: for `st.multiselect`.
     """
 
-    def parse(given: list[str]) -> list[str]:
-        return [option for option in dict.fromkeys(given or default) if option in options][:limit]
+    def parse(values: list[str]) -> list[str]:
+        return [option for option in dict.fromkeys(values or default) if option in options][:limit]
 
     if remembered and key not in st.session_state and key not in st.query_params:
         _write(key, parse(list(remembered)))
-    value, new = _sync(key, list(default), parse)
+    value, assigned = _sync(key, list(default), parse)
     st.multiselect(
         label,
         list(options),
-        default=None if new else value,
+        default=None if assigned else value,
         format_func=lambda option: options.get(option, option),
         max_selections=limit,
         select_all=False,
@@ -175,11 +187,11 @@ def multiselect(
 
 
 def toggle(label: str, key: str, **kwargs: Any) -> bool:
-    """A switch, off by default."""
-    value, new = _sync(key, False, lambda given: given == ["1"])
+    """Draw a switch that is off by default, and return whether it is on."""
+    value, assigned = _sync(key, False, lambda values: values == ["1"])
     st.toggle(
         label,
-        value=value and not new,
+        value=value and not assigned,
         key=key,
         on_change=_publish,
         args=(key, False),
@@ -191,22 +203,21 @@ def toggle(label: str, key: str, **kwargs: Any) -> bool:
 def slider(
     label: str, key: str, low: float, high: float, step: float, default: float, **kwargs: Any
 ) -> float:
-    """A number on a scale."""
+    """Draw a slider, and return its number."""
 
-    def parse(given: list[str]) -> float:
+    def parse(values: list[str]) -> float:
         try:
-            wanted = float(given[0]) if given else default
+            number = float(values[0]) if values else default
         except ValueError:
             return default
-        # What is no number compares with nothing.
-        return min(max(wanted, low), high) if wanted == wanted else default
+        return default if math.isnan(number) else min(max(number, low), high)
 
-    value, new = _sync(key, default, parse)
+    value, assigned = _sync(key, default, parse)
     st.slider(
         label,
         low,
         high,
-        None if new else value,
+        None if assigned else value,
         step,
         key=key,
         on_change=_publish,
@@ -217,101 +228,110 @@ def slider(
 
 
 def query_value(key: str) -> str:
-    """What the address says of a key that has a widget elsewhere, or none; the first, if often."""
+    """Return the first value of a query parameter, or an empty text."""
     return (st.query_params.get_all(key) or [""])[0]
 
 
 def page(count: int, key: str) -> int:
-    """The number of a page, from 1."""
+    """Draw the selection of one of `count` pages, and return its number, from 1."""
 
-    def parse(given: list[str]) -> int:
-        wanted = int(given[0]) if given and given[0].isdecimal() and len(given[0]) < 9 else 1
-        return min(max(wanted, 1), count)
+    def parse(values: list[str]) -> int:
+        first = values[0] if values else ""
+        # Digits only, and few: Python refuses to convert thousands of them.
+        number = int(first) if first.isdecimal() and len(first) < 9 else 1
+        return min(max(number, 1), count)
 
-    value, new = _sync(key, 1, parse)
-    st.pagination(count, default=1 if new else value, key=key, on_change=_publish, args=(key, 1))
+    value, assigned = _sync(key, 1, parse)
+    st.pagination(
+        count, default=1 if assigned else value, key=key, on_change=_publish, args=(key, 1)
+    )
     return value
 
 
 def pending_value(key: str) -> list[str] | None:
-    """What the address says under a key that no widget is bound to, where it rules.
+    """Return the values of a parameter that has no widget, if the URL applies; else `None`.
 
-    For choices that a page keeps by itself; it says `publish` when one is made, from a callback,
-    and `write` in every run.
+    For selections that a page stores itself: it calls `mark_changed` in a callback when the
+    selection changes, and `sync_query` in every run.
     """
-    return _given().take(key)
+    return _incoming().take(key)
 
 
 def mark_changed(key: str) -> None:
-    """Note, in a callback, that the choice under a key was changed on the page."""
-    _given().taken.add(key)
-    # A choice on the page replaces the value in the URL.
-    _given().address.pop(key, None)
+    """Register, in a callback, that the visitor changed the value of a parameter on the page."""
+    _incoming().used.add(key)
+    # The selection on the page replaces the value in the URL.
+    _incoming().query.pop(key, None)
 
 
 def query_values(key: str) -> list[str]:
-    """Return the values of a key in the URL, until the user changes the choice on the page.
+    """Return the values of a parameter, until the visitor changes the selection on the page.
 
     Values that no widget offers are included.
     """
-    return list(dict.fromkeys(_given().address.get(key, [])))
+    return list(dict.fromkeys(_incoming().query.get(key, [])))
 
 
 def sync_query(key: str, values: list[str]) -> None:
-    """Bring the address up to date."""
+    """Write values to a query parameter that has no widget."""
     _write(key, values)
 
 
 def set_values(values: Mapping[str, str]) -> None:
-    """Give linked widgets other values, from the callback of something else.
+    """Set the values of other widgets of this module, in a callback.
 
     Args:
-        values: by key. The empty text stands for a widget's default.
+        values: by query parameter. The empty text stands for a widget's default.
     """
-    given, address = _given(), _address()
+    incoming, query = _incoming(), _current_query()
     for key, value in values.items():
-        address[key] = given.address[key] = [value] if value else []
-        given.taken.discard(key)
-    # All at once: one step back undoes the whole.
-    st.query_params.from_dict({key: said for key, said in address.items() if said})
+        query[key] = incoming.query[key] = [value] if value else []
+        incoming.used.discard(key)
+    # All in one call, so that one step back in the browser undoes all of them.
+    st.query_params.from_dict({key: texts for key, texts in query.items() if texts})
 
 
-def _given() -> _IncomingUrl:
-    given: _IncomingUrl = st.session_state.setdefault(_GIVEN, _IncomingUrl({}, arrived=True))
-    return given
+def _incoming() -> _IncomingUrl:
+    url: _IncomingUrl = st.session_state.setdefault(_INCOMING, _IncomingUrl({}, arrived=True))
+    return url
 
 
-def _address() -> dict[str, list[str]]:
+def _current_query() -> dict[str, list[str]]:
     return {key: st.query_params.get_all(key) for key in st.query_params}
 
 
 def _sync(key: str, default: Any, parse: Callable[[list[str]], _ValueT]) -> tuple[_ValueT, bool]:
-    """The value that the widget is to show, and whether it has to be assigned.
+    """Return the value of a widget, and whether it was assigned to the session state.
 
-    A value is assigned only where the address changes that of a widget which is there already.
-    Otherwise the widget takes its value as its default, in every run and not in the first alone: a
-    click cuts a run short, and a browser that has missed the message of an assignment would draw
-    the widget empty, and report that as a choice.
+    A value is assigned only if the URL changes the value of an existing widget. Otherwise the
+    widget gets its value as its default, in every run and not only in the first: a click interrupts
+    a run, and a browser that has missed the message of an assignment would draw the widget empty
+    and report that as a selection.
+
+    Args:
+        key: the query parameter, and the key of the widget.
+        default: the value that the URL leaves out.
+        parse: converts the texts of the URL to a valid value.
     """
-    given = _given().take(key)
+    incoming = _incoming().take(key)
     if key not in st.session_state:
         return parse(st.query_params.get_all(key)), False
     current = st.session_state.get(key)
-    value = parse(_encode(current, default) if given is None else given)
-    if changed := value != current:
+    value = parse(_encode(current, default) if incoming is None else incoming)
+    if assigned := value != current:
         st.session_state[key] = value
-    if given is None:
+    if incoming is None:
         _write(key, _encode(value, default))
-    return value, changed
+    return value, assigned
 
 
 def _publish(key: str, default: Any) -> None:
-    """Write a widget's new value to the address, before the page runs with it.
+    """Write a widget's new value to the URL, before the page runs with it.
 
-    On a page that was left meanwhile, the widget and its value are gone: nothing is written.
+    If the visitor has left the page meanwhile, the widget no longer exists: nothing is written.
     """
-    value = st.session_state.get(key, _GONE)
-    if value is _GONE:
+    value = st.session_state.get(key, _MISSING)
+    if value is _MISSING:
         return
     mark_changed(key)
     _write(key, _encode(value, default))
@@ -330,10 +350,10 @@ def _encode(value: Any, default: Any) -> list[str]:
     if value == default or value is None:
         return []
     if isinstance(value, list):
-        # Nothing chosen, where something is the default, is a key with nothing behind it.
+        # An empty selection differs from the default: the URL has the key with an empty value.
         return value or [""]
     return ["1"] if value is True else [str(value)]
 
 
-def _one(given: list[str], options: Mapping[str, str], default: str) -> str:
-    return given[0] if given and given[0] in options else default
+def _first(values: list[str], options: Mapping[str, str], default: str) -> str:
+    return values[0] if values and values[0] in options else default

@@ -1,7 +1,7 @@
-"""What the HTML reports of the Compare and the Run page say: gathered on the page, written later.
+"""The HTML reports of the Compare and the Run details page.
 
-A report is written in a thread that has no session, so that everything which is read from disk or
-the address is read before.
+A report is written in a thread without a session. Therefore `of_comparison` and `of_run` first read
+everything that comes from the disk or the URL, and return a function that writes the report.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ METRICS: tuple[curve_charts.Metric, ...] = ("accuracy", "loss")
 
 
 def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
-    """What writes the comparison that is on the page."""
+    """Return the function that writes the report of the comparison on the page."""
     colors = theme.run_colors([run.id for run in view.runs], "light")
     light = replace(view, colors=colors)
     lines = [
@@ -42,7 +42,7 @@ def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
         if run.experiment
     ]
     layers = {run.id: run_cache.layers(run) for run in light.runs}
-    against = baseline_comparison.table(light, baseline) if baseline else None
+    pairs = baseline_comparison.table(light, baseline) if baseline else None
 
     def write() -> str:
         legend = html.legend({light.labels[r.id]: colors[r.id] for r in light.runs})
@@ -52,9 +52,11 @@ def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
         sections = [
             Section("", [html.caution(text) for text in caution_texts(light)]),
             Section(
-                f"Figures on {light.split_title}",
+                f"Test metrics ({light.split_title})",
                 [
-                    html.note(f"All figures of this view are on {light.images}.") if drawn else "",
+                    html.note(f"All results of this report are on {light.images}.")
+                    if drawn
+                    else "",
                     html.table(
                         compare_tables.headline_table(
                             light.runs, light.labels, colors, light.evaluations.results
@@ -65,14 +67,14 @@ def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
                 ],
             ),
             Section(
-                f"Against {light.labels[baseline.id]}" if baseline else "",
+                f"Comparison with {light.labels[baseline.id]}" if baseline else "",
                 [
-                    html.table(against),
+                    html.table(pairs),
                     html.note(
-                        baseline_comparison.explanation(light, int(against["p"].notna().sum()))
+                        baseline_comparison.explanation(light, int(pairs["p"].notna().sum()))
                     ),
                 ]
-                if against is not None
+                if pairs is not None
                 else [],
             ),
             Section(
@@ -81,14 +83,14 @@ def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
                 if any(line.rows for line in lines)
                 else [],
             ),
-            Section("Confusion, % of the true class", _matrices(light, top)),
+            Section("Confusion matrices (row %)", _matrix_charts(light, top)),
             Section(
-                "Recall of each class",
+                "Per-class recall",
                 [legend, html.charts([class_charts.recall_bars(drawn)])] if drawn else [],
             ),
-            Section("Accuracy against cost", _costs(by_size, by_time, legend)),
+            Section("Accuracy vs. model size and latency", _cost_charts(by_size, by_time, legend)),
             Section(
-                "Networks",
+                "Architectures",
                 [
                     html.table(
                         compare_tables.network_table(light.runs, light.labels, colors, layers)
@@ -96,48 +98,50 @@ def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
                 ],
             ),
             Section(
-                "What differs",
+                "Config diff",
                 [html.table(compare_tables.differences_table(light.runs, light.labels))],
             ),
         ]
         ids = ", ".join(run.id for run in light.runs)
         title = f"Comparison of {len(light.runs)} runs"
-        return html.page(title, f"{ids}. {_stamp()}", sections)
+        return html.page(title, f"{ids}. {_creation_note()}", sections)
 
     return write
 
 
 def of_run(run: Run, split: str) -> Callable[[], str]:
-    """What writes the run that is on the page."""
+    """Return the function that writes the report of the run on the page."""
     color = theme.RUN_COLORS["light"][0]
     log, layers = run_cache.log(run), run_cache.layers(run)
     result = run_properties.result_of(run, split)
-    judged = comparison_cache.sample_predictions(run, split)
+    samples = comparison_cache.sample_predictions(run, split)
     names = run.results.class_names if run.results else []
 
     def write() -> str:
         line = curve_charts.Curve("", color, log, run_properties.checkpoint(run))
         colors = theme.class_colors(names, "light")
-        shown = []
+        figures = []
         if result:
-            shown = [
+            figures = [
                 confusion_matrix.confusion(result, names, "light"),
                 class_charts.class_recall(result, colors),
                 dataset_charts.class_distribution(result, names, colors),
             ]
-        if judged and run.gives_probabilities:
-            points = reliability(judged.probabilities, judged.labels, groups=judged.groups)
-            shown.append(
+        if samples and run.gives_probabilities:
+            points = reliability(samples.probabilities, samples.labels, groups=samples.groups)
+            figures.append(
                 calibration_charts.reliability_diagram(points, color, theme.MUTED["light"])
             )
         command = run.environment.command if run.environment else ""
         sections = [
             Section("", [html.caution(text) for text in run_properties.cautions(run)]),
             Section("", [html.code(command)] if command else []),
-            Section("Figures", [html.table(run_tables.splits_table(run))] if result else []),
+            Section("Test metrics", [html.table(run_tables.splits_table(run))] if result else []),
             Section(
                 f"Classes, {result.title}" if result else "",
-                [html.charts(shown), html.table(run_tables.class_table(result))] if result else [],
+                [html.charts(figures), html.table(run_tables.class_table(result))]
+                if result
+                else [],
             ),
             Section(
                 "Training",
@@ -149,34 +153,34 @@ def of_run(run: Run, split: str) -> Callable[[], str]:
             Section("Configuration", [html.table(run_tables.config_table(run))]),
             Section("Provenance", [html.table(run_tables.provenance_table(run))]),
         ]
-        return html.page(run_properties.title(run), f"{run.id}. {_stamp()}", sections)
+        return html.page(run_properties.title(run), f"{run.id}. {_creation_note()}", sections)
 
     return write
 
 
-def _matrices(view: Compared, top: float) -> list[str]:
-    parts = []
+def _matrix_charts(view: Compared, top: float) -> list[str]:
+    figures = []
     for run, result in view.evaluated:
         names = run.results.class_names if run.results else []
         figure = confusion_matrix.confusion(result, names, "light", "share", top)
         figure.update_layout(title={"text": view.labels[run.id], "font": {"size": 13}})
         figure.update_layout(margin={"t": 40})
-        parts.append(figure)
-    return [html.charts(parts)] if parts else []
+        figures.append(figure)
+    return [html.charts(figures)] if figures else []
 
 
-def _costs(
+def _cost_charts(
     by_size: Sequence[accuracy_charts.CostPoint],
     by_time: Sequence[accuracy_charts.CostPoint],
     legend: str,
 ) -> list[str]:
     figures = [
         accuracy_charts.cost_scatter(costs, title)
-        for costs, title in ((by_size, "Parameters"), (by_time, "Milliseconds a face"))
+        for costs, title in ((by_size, "Parameters"), (by_time, "Latency (ms per image)"))
         if costs
     ]
     return [legend, html.charts(figures)] if figures else []
 
 
-def _stamp() -> str:
+def _creation_note() -> str:
     return f"Written by fercore on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."

@@ -1,6 +1,7 @@
-"""A comparison, or one run, as one HTML file that opens without a server: no Streamlit.
+"""The parts of a report as one HTML file that opens without a server: no Streamlit.
 
-Plotly's script is part of the file, so that its charts stay alive; nothing is fetched.
+The file contains Plotly's script, so that its charts are interactive; it loads nothing from
+elsewhere.
 """
 
 import html
@@ -33,7 +34,7 @@ pre { background: #f4f6f8; padding: .7rem .9rem; border-radius: .4rem; overflow-
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a report.
+    """One section of a report.
 
     Attributes:
         title: its heading; empty for none.
@@ -45,7 +46,7 @@ class Section:
 
 
 def page(title: str, below: str, sections: Iterable[Section]) -> str:
-    """The whole file.
+    """Return the complete file.
 
     Args:
         title: its heading.
@@ -70,36 +71,36 @@ def page(title: str, below: str, sections: Iterable[Section]) -> str:
 
 
 def note(text: str) -> str:
-    """A line in grey."""
+    """Return a grey paragraph."""
     return f'<p class="note">{html.escape(text)}</p>'
 
 
 def caution(text: str) -> str:
-    """A line that warns."""
+    """Return a warning."""
     return f'<p class="caution">{html.escape(text)}</p>'
 
 
 def code(text: str) -> str:
-    """A command."""
+    """Return a command in a code block."""
     return f"<pre>{html.escape(text)}</pre>"
 
 
 def legend(entries: dict[str, str]) -> str:
-    """Labels beside their colours."""
+    """Return labels with their colours."""
     return formats.legend(entries)
 
 
 def table(frame: pd.DataFrame) -> str:
-    """A table; numbers to two digits, to the right."""
-    found = table_formats.plain(frame)
-    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in found)
-    numeric = [pd.api.types.is_numeric_dtype(found[name]) for name in found]
+    """Return a table; numbers with two digits, right-aligned."""
+    frame = table_formats.to_plain(frame)
+    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in frame)
+    numeric = [pd.api.types.is_numeric_dtype(column) for _, column in frame.items()]
     rows = (
         "".join(
             f"<td{' class=number' if right else ''}>{html.escape(text)}</td>"
             for text, right in zip(row, numeric, strict=True)
         )
-        for row in table_formats.cells(found)
+        for row in table_formats.cell_texts(frame)
     )
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     return (
@@ -109,8 +110,8 @@ def table(frame: pd.DataFrame) -> str:
 
 
 def charts(figures: Iterable[go.Figure]) -> str:
-    """Figures side by side, as many as fit."""
-    drawn = []
+    """Return figures side by side, as many as fit."""
+    parts = []
     for shared in figures:
         figure = go.Figure(shared)  # a copy: pages show the same figure
         figure.update_layout(
@@ -121,5 +122,5 @@ def charts(figures: Iterable[go.Figure]) -> str:
             include_plotlyjs=False,
             config={"displaylogo": False, "responsive": True},
         )
-        drawn.append(f"<div>{part}</div>")
-    return f'<div class="charts">{"".join(drawn)}</div>' if drawn else ""
+        parts.append(f"<div>{part}</div>")
+    return f'<div class="charts">{"".join(parts)}</div>' if parts else ""

@@ -1,94 +1,93 @@
-"""Cached comparisons of runs: shared images, paired tests, tables of papers and goals."""
+"""Cached comparisons of runs: shared images, paired tests, tables of papers, goals, ablations."""
 
 import threading
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.analysis import run_properties, shared_images
-from dashboard.analysis.shared_images import Evaluations
+from dashboard.analysis import run_properties
+from dashboard.state.run_cache import files_signature, predictions, run_signature
 from dashboard.state.run_store import Signature
 from fercore import metrics
-from fercore.data.labels import index_of
-from fercore.errors import UserError
-from fercore.evaluation import paired_runs
+from fercore.evaluation import paired_runs, shared_images
 from fercore.evaluation.paired_runs import PairedComparison, SamplePredictions
+from fercore.evaluation.shared_images import Evaluations
 from fercore.metrics import PairedDifference, Reliability
 from fercore.metrics.validation import Probabilities
 from fercore.reproduction import ablations, goals, papers, published_figures
 from fercore.runs.reader import Run
 
-if TYPE_CHECKING:
-    pass
-from dashboard.state.run_cache import files_signature, predictions, run_signature
-
-_MOST_DELTAS = 4096
+_MAX_DELTAS = 4096
 _DELTAS_LOCK = threading.Lock()
 
 
 def paper_rows(runs: Sequence[Run]) -> tuple[papers.Comparison, ...]:
-    """Every published figure beside ours, computed anew when one of the runs behind it changes."""
+    """Compare every published result with ours; computed again when one of our runs changes."""
     return _paper_rows(_finished(runs, _paper_experiments()))
 
 
 def goal_statuses(runs: Sequence[Run]) -> tuple[goals.GoalStatus, ...]:
-    """Every goal beside what our runs give, computed anew when one of these runs changes."""
+    """Compare every goal with our results; computed again when one of our runs changes."""
     return _goal_statuses(_finished(runs, _goal_experiments(goals.goals())))
 
 
-def ablation_lines(
+def ablation_results(
     study: ablations.Study, runs: Sequence[Run]
 ) -> tuple[ablations.AblationResult, ...]:
-    """The results of a study, computed anew when one of its runs changes."""
+    """Return the results of a study; computed again when one of its runs changes."""
     text = study.model_dump_json(by_alias=True)
-    return _ablation_lines(text, _finished(runs, _study_experiments(text)))
+    return _ablation_results(text, _finished(runs, _study_experiments(text)))
 
 
 def sample_predictions(
     run: Run, split: str, also_dropped: tuple[str, ...] = ()
 ) -> SamplePredictions | None:
-    """What the run said of the samples of one evaluation; `None` where that is not stored.
+    """Return the predictions behind one evaluation of a run.
 
     Args:
         run: any.
         split: as in `fercore.runs.schema.Results.splits`.
-        also_dropped: classes to leave out besides those that the run does.
+        also_dropped: classes to leave out besides those that the run leaves out.
+
+    Returns:
+        The predictions; `None` where they are not stored.
     """
     if run.results is None:
         return None
-    left_out = () if split == "test_all" else (*run_properties.dropped_classes(run), *also_dropped)
-    return _judged(run, run.path, split, tuple(sorted(set(left_out))), run_signature(run))
+    left_out = shared_images.left_out_classes(run, split, also_dropped)
+    return _sample_predictions(run, run.path, split, left_out, run_signature(run))
 
 
 @lru_cache(maxsize=256)
 def reliability(samples: SamplePredictions, temperature: float | None = None) -> Reliability:
-    """Accuracy against confidence, at a temperature if one is given."""
-    probabilities = _at(samples, temperature)
+    """Return accuracy by bin of confidence, at a temperature if one is given."""
+    probabilities = _at_temperature(samples, temperature)
     return metrics.reliability(probabilities, samples.labels, groups=samples.groups)
 
 
-# Samples are compared by identity: those of a run that was read anew have no entry yet.
+# Samples are compared by identity: those of a run that was read again have no entry yet.
 @lru_cache(maxsize=256)
 def calibration_error(samples: SamplePredictions, temperature: float | None = None) -> float:
-    """The expected calibration error, at a temperature if one is given."""
-    return metrics.expected_calibration_error(_at(samples, temperature), samples.labels)
+    """Return the expected calibration error, at a temperature if one is given."""
+    return metrics.expected_calibration_error(_at_temperature(samples, temperature), samples.labels)
 
 
 def temperature(run: Run) -> float | None:
-    """The run's own temperature, fitted on its validation split; `None` where there is none."""
+    """Return the temperature fitted on the run's validation split, or `None`."""
     return run.results.temperature if run.results else None
 
 
 def evaluate_together(runs: Sequence[Run], split: str) -> Evaluations:
-    """The figures of several runs on one split, on the same images wherever they share any."""
+    """Evaluate several runs on the images of one split that they share, see `Evaluations`."""
     return _evaluate_together(runs, split, files_signature(runs))
 
 
-def paired(runs: Sequence[Run], split: str, baseline: str, other: str) -> PairedComparison | None:
-    """How a run differs from the baseline on the images that the runs of a view share.
+def compare_pair(
+    runs: Sequence[Run], split: str, baseline: str, other: str
+) -> PairedComparison | None:
+    """Compare a run with the baseline on the images that the runs of a view share.
 
     Args:
         runs: of the view.
@@ -97,30 +96,35 @@ def paired(runs: Sequence[Run], split: str, baseline: str, other: str) -> Paired
         other: another run's id.
 
     Returns:
-        The difference; `None` if the two have no image in common.
+        The comparison; `None` if the two have no image in common.
     """
-    return _paired(evaluate_together(runs, split), split, baseline, other, files_signature(runs))
+    return _compare_pair(
+        evaluate_together(runs, split), split, baseline, other, files_signature(runs)
+    )
 
 
 def accuracy_deltas(baseline: Run, others: Sequence[Run]) -> dict[str, PairedDifference | None]:
-    """Each run's test accuracy less the baseline's, on the samples scored by both, by run id."""
-    # One entry of Streamlit's cache for each baseline: a thousand would take half a second to find.
-    known = _deltas_from(baseline.path, run_signature(baseline))
-    found = {}
+    """Return each run's test accuracy minus the baseline's, by run id.
+
+    Both accuracies are of the samples that both runs have scored; `None` where there are none.
+    """
+    # One entry of Streamlit's cache for each baseline: a thousand lookups would take half a second.
+    cached = _deltas_from(baseline.path, run_signature(baseline))
+    deltas = {}
     for run in others:
         key = (run.path, run_signature(run))
         try:
-            found[run.id] = known[key]
+            deltas[run.id] = cached[key]
         except KeyError:
-            found[run.id] = delta = _accuracy_delta(baseline, run)
+            deltas[run.id] = delta = _accuracy_delta(baseline, run)
             with _DELTAS_LOCK:
-                known[key] = delta
-                while len(known) > _MOST_DELTAS:
-                    del known[next(iter(known))]
-    return found
+                cached[key] = delta
+                while len(cached) > _MAX_DELTAS:
+                    del cached[next(iter(cached))]
+    return deltas
 
 
-# Which experiments a table is of, does not change while the server runs.
+# The package's own files do not change while the server runs.
 @cache
 def _paper_experiments() -> tuple[str, ...]:
     return published_figures.experiments()
@@ -138,7 +142,7 @@ def _study_experiments(text: str) -> tuple[str, ...]:
 
 
 def _finished(runs: Sequence[Run], names: Sequence[str]) -> tuple[Run, ...]:
-    """The runs of these experiments that have results, and combined ones."""
+    """Return the runs with results that belong to these experiments or are ensembles."""
     wanted = frozenset(names)
     return tuple(
         run
@@ -147,8 +151,8 @@ def _finished(runs: Sequence[Run], names: Sequence[str]) -> tuple[Run, ...]:
     )
 
 
-# A run is compared by identity and is another object once its files have changed: runs are the key
-# of what is computed from them. The results are frozen, so that all visitors share them.
+# Runs are compared by identity, and a run whose files have changed is a new object: runs can be the
+# keys of what is computed from them. The results are frozen, so that all visitors can share them.
 @lru_cache(maxsize=2)
 def _paper_rows(runs: tuple[Run, ...]) -> tuple[papers.Comparison, ...]:
     return papers.compare(runs)
@@ -160,29 +164,16 @@ def _goal_statuses(runs: tuple[Run, ...]) -> tuple[goals.GoalStatus, ...]:
 
 
 @lru_cache(maxsize=16)
-def _ablation_lines(study: str, runs: tuple[Run, ...]) -> tuple[ablations.AblationResult, ...]:
+def _ablation_results(study: str, runs: tuple[Run, ...]) -> tuple[ablations.AblationResult, ...]:
     return ablations.compare(ablations.Study.model_validate_json(study), runs)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _judged(
+def _sample_predictions(
     _run: Run, path: Path, split: str, left_out: tuple[str, ...], signature: Signature
 ) -> SamplePredictions | None:
-    found = predictions(_run, "validation" if split == "validation" else "test")
-    names = _run.results.class_names if _run.results else []
-    try:
-        dropped = [index_of(name, names) for name in left_out]
-    except UserError:
-        return None
-    if found is None:
-        return None
-    if split == "test_unique":
-        if found.unique is None:
-            return None
-        found = found.take(found.unique)
-    return paired_runs.sample_predictions(
-        found, dropped, gives_probabilities=_run.gives_probabilities
-    )
+    stored = predictions(_run, shared_images.stored_split(split))
+    return None if stored is None else shared_images.select_split(_run, stored, split, left_out)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -193,18 +184,18 @@ def _evaluate_together(_runs: Sequence[Run], split: str, key: str) -> Evaluation
     return shared_images.evaluate_together(_runs, split, load)
 
 
-def _at(found: SamplePredictions, temperature: float | None) -> Probabilities:
+def _at_temperature(samples: SamplePredictions, temperature: float | None) -> Probabilities:
     if temperature is None:
-        return found.probabilities
-    return metrics.apply_temperature(found.probabilities, temperature)
+        return samples.probabilities
+    return metrics.apply_temperature(samples.probabilities, temperature)
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
-def _paired(
+def _compare_pair(
     _evaluations: Evaluations, split: str, baseline: str, other: str, key: str
 ) -> PairedComparison | None:
-    found = _evaluations.pair(baseline, other)
-    return paired_runs.compare_pair(*found) if found else None
+    samples = _evaluations.pair(baseline, other)
+    return paired_runs.compare_pair(*samples) if samples else None
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -215,9 +206,9 @@ def _deltas_from(
 
 
 def _accuracy_delta(baseline: Run, other: Run) -> PairedDifference | None:
-    found = _on_common_classes(baseline, other, "test")
-    both = paired_runs.pair_samples(*found) if found else None
-    return both.difference(found[0].probabilities.shape[1]) if found and both else None
+    samples = _on_common_classes(baseline, other, "test")
+    pair = paired_runs.pair_samples(*samples) if samples else None
+    return pair.difference(samples[0].probabilities.shape[1]) if samples and pair else None
 
 
 def _on_common_classes(
@@ -229,8 +220,3 @@ def _on_common_classes(
     left_out = (*run_properties.dropped_classes(first), *run_properties.dropped_classes(second))
     a, b = (sample_predictions(run, split, left_out) for run in (first, second))
     return (a, b) if a and b else None
-
-
-def _pair_key(first: Run, second: Run) -> str:
-    # One text: Streamlit takes a millisecond to digest the same as tuples of tuples.
-    return repr((str(first.path), run_signature(first), str(second.path), run_signature(second)))

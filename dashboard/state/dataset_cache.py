@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard.charts.data_urls import jpeg_address
+from dashboard.charts.data_urls import jpeg_data_url
 from dashboard.state.run_cache import HASH_AS_TEXT
 from dashboard.state.run_store import Signature, signature_of
 from fercore.config.augmentation import AugmentationConfig
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 
 def images(dataset: str) -> "Images | None":
-    """The faces of an installed dataset by sample id; `None` if it is not there or damaged."""
+    """Return the faces of an installed dataset by sample id; `None` if it is absent or damaged."""
     root = data_root()
     return _images(dataset, root, signature_of(root / dataset, "dataset.json"))
 
 
 def installed_datasets() -> list[str]:
-    """The datasets that can be read: FER2013 first, faces drawn by code last."""
+    """Return the names of the datasets that can be read: FER2013 first, synthetic faces last."""
     from fercore.data.registry import dataset_status, list_custom_datasets, list_datasets
 
     root = data_root()
     names = [*list_datasets(), *list_custom_datasets(root)]
-    found = [dataset_status(name, root) for name in names]
-    ready = [entry for entry in found if entry.installed]
+    statuses = [dataset_status(name, root) for name in names]
+    installed = [status.name for status in statuses if status.installed]
     order = {"fer2013": 0, "synthetic": 2}
-    return sorted((entry.name for entry in ready), key=lambda name: order.get(name, 1))
+    return sorted(installed, key=lambda name: order.get(name, 1))
 
 
 @cache  # the package's own files do not change while the server runs
@@ -50,34 +50,47 @@ def experiments() -> Mapping[str, ExperimentConfig]:
 
 
 def keras_is_loaded() -> bool:
-    """Whether augmentation answers at once."""
+    """Return whether Keras is loaded, so that `preview` is fast."""
     return "keras" in sys.modules
 
 
 def preview(
     images: NDArray[np.uint8], policy: AugmentationConfig, seed: int, epoch: int = 1
 ) -> "Preview":
-    """What training makes of these images, by the layers that train."""
+    """Augment images with the layers that training uses, see `fercore.augmentation.preview`."""
     return _preview(images, images.tobytes(), policy.model_dump_json(), seed, epoch)
 
 
-def inspected(dataset: str, what: str, role: str = "") -> Any:
-    """What `fercore.data.inspection` finds in an installed dataset."""
-    found = images(dataset)
-    assert found is not None
-    return _inspected(found.splits, found.fingerprint, dataset, what, role)
+def inspect(dataset: str, what: str, role: str = "") -> Any:
+    """Return what `fercore.data.quality` computes of an installed dataset.
+
+    Args:
+        dataset: its name.
+        what: `"mean"`, `"brightness"` or `"sharpness"` of one split; `"groups"`, `"constant"` or
+            `"near"` of all of them.
+        role: of the split, where one is needed.
+    """
+    installed = images(dataset)
+    assert installed is not None
+    return _inspect(installed.splits, installed.fingerprint, dataset, what, role)
 
 
 def thumbnails(dataset: str, role: str, places: NDArray[np.intp]) -> list[str]:
-    """Images of one part of an installed dataset as the addresses of small JPEGs."""
-    found = images(dataset)
-    assert found is not None
-    part = found.splits[role]
-    return list(_thumbnails(part.images, places, places.tobytes(), found.fingerprint, role))
+    """Return images of one split of an installed dataset as data URLs of small JPEGs.
+
+    Args:
+        dataset: its name.
+        role: of the split.
+        places: `(n,)` positions of the images.
+    """
+    installed = images(dataset)
+    assert installed is not None
+    part, fingerprint = installed.splits[role], installed.fingerprint
+    return list(_thumbnails(part.images, places, places.tobytes(), fingerprint, role))
 
 
 class Images(Mapping[str, Any]):
-    """Faces by sample id: `(height, width)` uint8.
+    """The faces of a dataset by sample id: `(height, width)` uint8.
 
     Attributes:
         fingerprint: of the dataset.
@@ -120,8 +133,9 @@ def _preview(
     _images: NDArray[np.uint8], pixels: bytes, policy: str, seed: int, epoch: int
 ) -> "Preview":
     preview = preview_function()
-    found: Preview = preview(_images, AugmentationConfig.model_validate_json(policy), seed, epoch)
-    return found
+    config = AugmentationConfig.model_validate_json(policy)
+    result: Preview = preview(_images, config, seed, epoch)
+    return result
 
 
 @st.cache_resource(show_spinner=False)
@@ -130,30 +144,30 @@ def preview_function() -> Any:
     from fercore.augmentation.preview import preview
 
     preview(np.zeros((2, 48, 48), np.uint8), AugmentationConfig(rotation=1), 0)
-    # Streamlit collects garbage after every run of every page; with a framework's million objects
-    # to walk through, each would take a second from then on.
+    # Streamlit collects garbage after every run of every page. With the million objects of a
+    # framework, each collection would take a second.
     gc.collect()
     gc.freeze()
     return preview
 
 
-@st.cache_resource(max_entries=64, show_spinner="Looking through the images")
-def _inspected(_splits: Splits, fingerprint: str, dataset: str, what: str, role: str) -> Any:
-    from fercore.data import inspection
+@st.cache_resource(max_entries=64, show_spinner="Analyzing the images")
+def _inspect(_splits: Splits, fingerprint: str, dataset: str, what: str, role: str) -> Any:
+    from fercore.data import quality
 
     match what:
         case "mean":
-            return inspection.mean_faces(_splits[role], len(_splits.class_names))
+            return quality.mean_faces(_splits[role], len(_splits.class_names))
         case "brightness":
-            return inspection.brightness(_splits[role].images)
+            return quality.brightness(_splits[role].images)
         case "sharpness":
-            return inspection.sharpness(_splits[role].images)
+            return quality.sharpness(_splits[role].images)
         case "groups":
-            return inspection.duplicate_groups(_splits.parts)
+            return quality.duplicate_groups(_splits.parts)
         case "constant":
-            return inspection.constant_images(_splits.parts)
+            return quality.constant_images(_splits.parts)
         case "near":
-            return inspection.near_duplicates(_splits.parts)
+            return quality.near_duplicates(_splits.parts)
     raise ValueError(what)
 
 
@@ -161,4 +175,4 @@ def _inspected(_splits: Splits, fingerprint: str, dataset: str, what: str, role:
 def _thumbnails(
     _images: NDArray[np.uint8], _places: NDArray[np.intp], key: bytes, fingerprint: str, role: str
 ) -> tuple[str, ...]:
-    return tuple(jpeg_address(_images[place]) for place in _places)
+    return tuple(jpeg_data_url(_images[place]) for place in _places)

@@ -4,12 +4,14 @@ import importlib.util
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from dashboard.state.dataset_cache import images, preview_function
+from dashboard.state.run_cache import list_runs
 from dashboard.state.run_store import Signature, signature_of
 from fercore.config.augmentation import AugmentationConfig
 from fercore.data.splits import Splits
@@ -22,14 +24,17 @@ from fercore.inference.predictor import RunClassifier
 from fercore.runs.reader import Run
 from fercore.runs.recreate import has_network
 
-if TYPE_CHECKING:
-    pass
-from dashboard.state.dataset_cache import images, preview_function
-from dashboard.state.run_cache import list_runs
-
 
 def probabilities(run: Run, images: NDArray[Any]) -> NDArray[np.float32] | None:
-    """What a run's exported network says of images; `None` if it cannot."""
+    """Predict images with a run's exported network.
+
+    Args:
+        run: with a `model.onnx`.
+        images: `(n, height, width)`, levels from 0 to 255.
+
+    Returns:
+        `(n, classes)`; `None` if the network cannot be read or takes images of another size.
+    """
     network = _network(run.path, signature_of(run.path, "model.onnx"))
     if network is None or images.shape[1:] != network.image_shape:
         return None
@@ -38,80 +43,96 @@ def probabilities(run: Run, images: NDArray[Any]) -> NDArray[np.float32] | None:
 
 def shown_probabilities(run: Run, images: NDArray[Any]) -> NDArray[np.float32] | None:
     """Return `probabilities` of the few images that a page shows, cached for its reruns."""
-    stamp = signature_of(run.path, "model.onnx")
+    signature = signature_of(run.path, "model.onnx")
     return _shown_probabilities(
-        run, images, images.tobytes(), images.shape, images.dtype.str, run.path, stamp
+        run, images, images.tobytes(), images.shape, images.dtype.str, run.path, signature
     )
 
 
 def predict_split(run: Run, dataset: str, role: str) -> NDArray[np.float32] | None:
-    """What a run's exported network says of one part of a dataset; `None` if it cannot."""
-    found = images(dataset)
-    assert found is not None
-    stamp = signature_of(run.path, "model.onnx")
-    return _predict_split(run, found.splits[role].images, run.path, stamp, found.fingerprint, role)
+    """Return `probabilities` of one split of an installed dataset."""
+    installed = images(dataset)
+    assert installed is not None
+    faces, fingerprint = installed.splits[role].images, installed.fingerprint
+    signature = signature_of(run.path, "model.onnx")
+    return _predict_split(run, faces, run.path, signature, fingerprint, role)
 
 
 def correct_under_augmentation(
     run: Run, faces: NDArray[np.uint8], labels: NDArray[Any], policy: AugmentationConfig
 ) -> NDArray[np.bool_] | None:
-    """Which faces a run's network names rightly once they are changed; `None` if it cannot."""
-    stamp = signature_of(run.path, "model.onnx")
-    return _right_under(
-        run, faces, labels, faces.tobytes(), run.path, stamp, policy.model_dump_json()
+    """Augment faces once and predict them with a run's network.
+
+    Args:
+        run: with a `model.onnx`.
+        faces: `(n, height, width)` uint8.
+        labels: `(n,)` class positions.
+        policy: how the faces are augmented.
+
+    Returns:
+        `(n,)`, whether each prediction is correct; `None` where `probabilities` has none.
+    """
+    signature = signature_of(run.path, "model.onnx")
+    return _correct_under_augmentation(
+        run, faces, labels, faces.tobytes(), run.path, signature, policy.model_dump_json()
     )
 
 
 def network(run: Run) -> RunClassifier:
-    """A finished run's network, loaded and asked once for all visitors.
+    """Return a finished run's classifier, loaded and warmed up once for all visitors.
 
-    Many threads may ask it at a time.
+    Many threads may use it at a time.
 
     Raises:
         UserError: if it cannot be loaded.
     """
-    return _predicting(run, *network_signature(run))
+    return _classifier(run, *network_signature(run))
 
 
 def network_signature(run: Run) -> tuple[Path, Signature]:
-    """What changes where a run's network, or how its answers are read, does."""
+    """Return what changes when a run's network changes, or how its outputs are interpreted."""
     return run.path, signature_of(run.path, "model.onnx", "config.json", "results.json")
 
 
 def grad_cam(run: Run) -> GradCam:
-    """Grad-CAM of a finished run's network, cut once for all visitors.
+    """Return Grad-CAM of a finished run's network, prepared once for all visitors.
 
     Raises:
-        UserError: if the network has no feature map to weigh.
+        UserError: if the network has no feature map that Grad-CAM can weight.
     """
     return _grad_cam(run, run.path, signature_of(run.path, "model.onnx"))
 
 
 def detector(kind: DetectorKind) -> FaceDetector:
-    """A finder of faces, shared by all visitors."""
+    """Return a face detector, shared by all visitors."""
     return _detector(kind, str(yunet_file()))
 
 
 def detector_kinds() -> list[DetectorKind]:
-    """The finders that are here, the one to begin with first."""
+    """Return the installed face detectors, the default one first."""
     kinds: list[DetectorKind] = ["yunet"] if yunet_file() else []
     kinds.append("haar")
     return [*kinds, "mtcnn"] if importlib.util.find_spec("mtcnn") else kinds
 
 
 def runs_on(splits: Splits) -> dict[str, Run]:
-    """The runs whose exported network takes these faces and knows these classes, by id."""
+    """Return the runs on this dataset that have its classes and a network, by run id."""
     return dict(_runs_on(tuple(list_runs()), splits.name, splits.class_names))
 
 
-def embedded(
+def embed_split(
     run: Run, dataset: str, role: str, method: Literal["pca", "tsne"]
 ) -> NDArray[np.float32] | None:
-    """A run's features of one part of a dataset, in two dimensions; `None` if it has none."""
-    found = images(dataset)
-    assert found is not None
-    stamp = signature_of(run.path, "model.onnx")
-    return _embedded(found.splits[role].images, run.path, stamp, found.fingerprint, role, method)
+    """Project the features of one split of a dataset onto two dimensions.
+
+    Returns:
+        `(n, 2)`; `None` if the network has no dense layer or takes images of another size.
+    """
+    installed = images(dataset)
+    assert installed is not None
+    faces, fingerprint = installed.splits[role].images, installed.fingerprint
+    signature = signature_of(run.path, "model.onnx")
+    return _embed_split(faces, run.path, signature, fingerprint, role, method)
 
 
 @lru_cache(maxsize=8)
@@ -130,13 +151,12 @@ def _runs_on(
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _predicting(_run: Run, path: Path, signature: Signature) -> RunClassifier:
-    loaded = RunClassifier(_run)
-    # A first call takes longer than a camera can wait.
-    loaded(
-        loaded.crops(np.zeros((64, 64), np.uint8), [full_image_face(np.zeros((64, 64), np.uint8))])
-    )
-    return loaded
+def _classifier(_run: Run, path: Path, signature: Signature) -> RunClassifier:
+    classifier = RunClassifier(_run)
+    # The first call is slow: make it now, not while a camera waits.
+    black = np.zeros((64, 64), np.uint8)
+    classifier(classifier.crop_faces(black, [full_image_face(black)]))
+    return classifier
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -183,7 +203,7 @@ def _shown_probabilities(
 
 
 @st.cache_resource(max_entries=1024, show_spinner=False)
-def _right_under(
+def _correct_under_augmentation(
     _run: Run,
     _faces: NDArray[np.uint8],
     _labels: NDArray[Any],
@@ -193,12 +213,12 @@ def _right_under(
     policy: str,
 ) -> NDArray[np.bool_] | None:
     changed = preview_function()(_faces, AugmentationConfig.model_validate_json(policy), 0).changed
-    said = probabilities(_run, changed)
-    return None if said is None else np.asarray(said.argmax(axis=1) == _labels)
+    predictions = probabilities(_run, changed)
+    return None if predictions is None else np.asarray(predictions.argmax(axis=1) == _labels)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _embedded(
+def _embed_split(
     _images: NDArray[np.uint8],
     path: Path,
     signature: Signature,
@@ -206,9 +226,9 @@ def _embedded(
     role: str,
     method: Literal["pca", "tsne"],
 ) -> NDArray[np.float32] | None:
-    from fercore.explain.embedding import penultimate, project
+    from fercore.explain.embedding import penultimate_features, project
 
     try:
-        return project(penultimate(path / "model.onnx", _images), method)
+        return project(penultimate_features(path / "model.onnx", _images), method)
     except UserError:
         return None

@@ -16,42 +16,42 @@ from fercore.runs.schema import EpochLog, LayerSummary
 
 
 def list_runs() -> list[Run]:
-    """Every run under the runs root, newest first."""
-    return _shelf(runs_root()).all()
+    """Return every run under the runs root, newest first."""
+    return _run_cache(runs_root()).all()
 
 
 def refreshed_runs() -> list[Run]:
-    """Every run, for a part of a page that refreshes by itself: quicker than `list_runs`."""
-    return _shelf(runs_root()).all(quick=True)
+    """Return every run, faster than `list_runs`: for a part of a page that refreshes by a timer."""
+    return _run_cache(runs_root()).all(quick=True)
 
 
 def known_runs() -> tuple[Run, ...]:
-    """Every run as the last `list_runs` found it: nothing is looked for on the disk."""
-    return _shelf(runs_root()).known()
+    """Return every run as of the last `list_runs`, without a look at the disk."""
+    return _run_cache(runs_root()).known()
 
 
 def find_run(run_id: str) -> Run | None:
-    """The run of that name under the runs root; `None` if there is none."""
-    return _shelf(runs_root()).find(run_id)
+    """Return the run of that name under the runs root, or `None` if there is none."""
+    return _run_cache(runs_root()).find(run_id)
 
 
 def log(run: Run) -> list[EpochLog]:
-    """The run's log, read again only when it has grown."""
+    """Return the run's log, read again only when its file has changed."""
     return _log(run.path, signature_of(run.path, "log.jsonl"))
 
 
 def layers(run: Run) -> list[LayerSummary]:
-    """The run's layer table."""
+    """Return the run's layer table."""
     return _layers(run, run.path, signature_of(run.path, "layers.json"))
 
 
 def labels(runs: Sequence[Run]) -> dict[str, str]:
-    """A short label for each run by its id, unique among all runs: the same on every page.
+    """Return a short label for each run, by run id: unique among all runs, equal on every page.
 
-    All runs are those that the page has listed before: nothing is read from the disk.
+    All runs are those of the last `list_runs`; the disk is not read.
     """
-    known = _labels(known_runs())
-    return {run.id: known.get(run.id, run.id) for run in runs}
+    all_labels = _labels(known_runs())
+    return {run.id: all_labels.get(run.id, run.id) for run in runs}
 
 
 def best_run(runs: Sequence[Run]) -> recommendation.Best | None:
@@ -65,7 +65,7 @@ def split_titles(runs: Sequence[Run]) -> Mapping[str, str]:
 
 
 def predictions(run: Run, split: str) -> Predictions | None:
-    """The run's predictions on `"validation"` or `"test"`, if they can be read."""
+    """Return the run's predictions on `"validation"` or `"test"`; `None` if they cannot be read."""
     return _predictions(run, run.path, split, run_signature(run))
 
 
@@ -85,7 +85,7 @@ def _split_titles(runs: tuple[Run, ...]) -> Mapping[str, str]:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _shelf(root: Path) -> RunCache:
+def _run_cache(root: Path) -> RunCache:
     return RunCache(root)
 
 
@@ -93,7 +93,7 @@ def _shelf(root: Path) -> RunCache:
 HASH_AS_TEXT: dict[str | type[Any], Callable[[Any], Any]] = {tuple: repr}
 
 
-# The results below are shared between sessions and never changed: no copy is taken of them.
+# All sessions share the results below. Nobody changes them, so that no copy is needed.
 @st.cache_resource(max_entries=256, show_spinner=False, hash_funcs=HASH_AS_TEXT)
 def _log(path: Path, signature: Signature) -> list[EpochLog]:
     return read_log(path)
@@ -110,12 +110,12 @@ def _predictions(_run: Run, path: Path, split: str, signature: Signature) -> Pre
 
 
 def files_signature(runs: Sequence[Run]) -> str:
-    """What changes where a figure of one of the runs can."""
+    """Return a text that changes when the files behind the runs' metrics change."""
     files = ("config.json", "environment.json", "results.json", "predictions.npz")
-    # One text, as in `_pair_key`.
+    # One text: Streamlit takes a millisecond to hash the same as tuples of tuples.
     return repr([(str(run.path), signature_of(run.path, *files)) for run in runs])
 
 
 def run_signature(run: Run) -> Signature:
-    """Return what changes when the predictions of a run change."""
+    """Return a signature that changes when the predictions of a run change."""
     return signature_of(run.path, "predictions.npz")

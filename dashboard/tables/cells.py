@@ -1,4 +1,4 @@
-"""Formats of cells that several tables share."""
+"""Cells that several tables share: metrics of one result, and a configuration as text."""
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -11,9 +11,9 @@ from dashboard.analysis import run_properties
 from fercore.runs.reader import Run
 from fercore.runs.schema import SplitResult
 
-# Rows of the configuration that name a run and say nothing about how it differs from another.
+# Fields of a configuration that name a run; they do not tell how it differs from another.
 NAME_FIELDS = ("name", "title", "published")
-FIGURES: dict[str, Callable[[SplitResult], Any]] = {
+METRICS: dict[str, Callable[[SplitResult], Any]] = {
     "Accuracy": lambda result: percent(result.accuracy),
     "95% interval": lambda result: formats.interval(result.accuracy_low, result.accuracy_high),
     "n": lambda result: result.n,
@@ -27,14 +27,14 @@ FIGURES: dict[str, Callable[[SplitResult], Any]] = {
 }
 
 
-def figures(run: Run, result: SplitResult) -> dict[str, Any]:
-    """Return the cells of one result, by the columns of `FIGURES`."""
-    found = {name: figure(result) for name, figure in FIGURES.items()}
-    return found | {"Groups": run.grouping(result) or None}
+def metric_cells(run: Run, result: SplitResult) -> dict[str, Any]:
+    """Return the cells of one result, by the columns of `METRICS`; fractions in percent."""
+    cells = {name: metric(result) for name, metric in METRICS.items()}
+    return cells | {"Groups": run.grouping(result) or None}
 
 
 def without_empty_groups(table: pd.DataFrame) -> pd.DataFrame:
-    """Leave the column of groups out where no image shares anything with another."""
+    """Drop the column of groups where every image is independent."""
     empty = "Groups" in table and table["Groups"].isna().all()
     return table.drop(columns="Groups") if empty else table
 

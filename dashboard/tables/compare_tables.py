@@ -1,4 +1,4 @@
-"""The tables of the Compare page: headline figures, networks, differences."""
+"""The tables of the Compare page: test metrics, architectures, differences."""
 
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
@@ -8,7 +8,7 @@ import pandas as pd
 
 from dashboard import formats
 from dashboard.charts.theme import swatch
-from dashboard.tables.cells import FIGURES, config_texts, figures, without_empty_groups
+from dashboard.tables.cells import METRICS, config_texts, metric_cells, without_empty_groups
 from dashboard.tables.run_tables import layer_table
 from fercore.runs.reader import Run
 from fercore.runs.schema import LayerSummary, SplitResult
@@ -20,7 +20,14 @@ def headline_table(
     colors: Mapping[str, str],
     results: Mapping[str, SplitResult],
 ) -> pd.DataFrame:
-    """One row a run: its figures, by run id, beside its costs."""
+    """Return one row for each run: its result and its number of parameters.
+
+    Args:
+        runs: in order.
+        labels: by run id.
+        colors: by run id.
+        results: by run id; a run without one has empty cells.
+    """
     table = pd.DataFrame(
         [
             {"Color": swatch(colors[run.id]), "Run": labels[run.id]}
@@ -34,23 +41,23 @@ def headline_table(
 def layer_differences(
     baseline: Sequence[LayerSummary], other: Sequence[LayerSummary]
 ) -> pd.DataFrame:
-    """The layers that only one of two networks has, in order: `-` the baseline, `+` the other.
+    """Return the layers that only one of two networks has: `-` for the baseline, `+` for the other.
 
-    Names do not count, nor do layers that are equal in kind, detail, output and parameters.
+    Layers of equal kind, detail, output and parameters are equal, whatever their names.
     """
 
     def signature(layer: LayerSummary) -> tuple[object, ...]:
         return layer.kind, layer.detail, tuple(layer.output_shape), layer.parameters
 
     matcher = SequenceMatcher(None, list(map(signature, baseline)), list(map(signature, other)))
-    kept: list[tuple[str, LayerSummary]] = []
-    for what, start, end, other_start, other_end in matcher.get_opcodes():
-        if what != "equal":
-            kept += [("\u2212", layer) for layer in baseline[start:end]]
-            kept += [("+", layer) for layer in other[other_start:other_end]]
-    table = layer_table([layer for _, layer in kept])
+    changes: list[tuple[str, LayerSummary]] = []
+    for kind, start, end, other_start, other_end in matcher.get_opcodes():
+        if kind != "equal":
+            changes += [("\u2212", layer) for layer in baseline[start:end]]
+            changes += [("+", layer) for layer in other[other_start:other_end]]
+    table = layer_table([layer for _, layer in changes])
     if not table.empty:
-        table.insert(0, "", [sign for sign, _ in kept])
+        table.insert(0, "", [sign for sign, _ in changes])
     return table
 
 
@@ -60,14 +67,14 @@ def network_table(
     colors: Mapping[str, str],
     layers: Mapping[str, Sequence[LayerSummary]],
 ) -> pd.DataFrame:
-    """One row a run: the size of its network, and where most of the parameters sit."""
+    """Return one row for each run: the size of its network, and its largest layer."""
     rows = []
     for run in runs:
         table = layers[run.id]
-        heaviest = max(table, key=lambda layer: layer.parameters, default=None)
+        largest = max(table, key=lambda layer: layer.parameters, default=None)
         total = sum(layer.parameters for layer in table)
         results = run.results
-        share = formats.percent(heaviest.parameters / total, 0) if heaviest and total else ""
+        share = formats.percent(largest.parameters / total, 0) if largest and total else ""
         rows.append(
             {
                 "Color": swatch(colors[run.id]),
@@ -77,7 +84,7 @@ def network_table(
                 "Parameters": results.parameters if results else (total or None),
                 "Trainable": results.trainable_parameters if results else None,
                 "model.onnx": results.onnx.bytes if results and results.onnx else None,
-                "Heaviest layer": f"{heaviest.name}, {share}" if heaviest and share else None,
+                "Largest layer": f"{largest.name}, {share}" if largest and share else None,
             }
         )
     return pd.DataFrame(rows)
@@ -86,7 +93,7 @@ def network_table(
 def differences_table(
     runs: Sequence[Run], labels: Mapping[str, str], *, equal: bool = False
 ) -> pd.DataFrame:
-    """One row a field, one column a run; fields that are equal everywhere only if asked for."""
+    """Return one row for each field, one column for each run; identical fields only if `equal`."""
     columns = {labels[run.id]: config_texts(run) for run in runs}
     fields = dict.fromkeys(field for column in columns.values() for field in column)
     rows = [
@@ -99,8 +106,8 @@ def differences_table(
 
 def _headline_row(run: Run, result: SplitResult | None) -> dict[str, Any]:
     results = run.results
-    return (figures(run, result) if result else dict.fromkeys(FIGURES)) | {
-        "Checkpoint": results.selection.epoch if results and results.selection else None,
+    return (metric_cells(run, result) if result else dict.fromkeys(METRICS)) | {
+        "Best epoch": results.selection.epoch if results and results.selection else None,
         "Parameters": results.parameters if results else None,
         "Device": ", ".join(run.environment.devices) if run.environment else None,
     }

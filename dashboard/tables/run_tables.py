@@ -6,7 +6,7 @@ import pandas as pd
 
 from dashboard import formats
 from dashboard.analysis import run_properties
-from dashboard.tables.cells import figures, flatten, percent, without_empty_groups
+from dashboard.tables.cells import flatten, metric_cells, percent, without_empty_groups
 from fercore.metrics import positive_predictive_value
 from fercore.runs.provenance import session_summary
 from fercore.runs.reader import Run
@@ -14,17 +14,17 @@ from fercore.runs.schema import ClassResult, Environment, LayerSummary, SplitRes
 
 
 def splits_table(run: Run) -> pd.DataFrame:
-    """One row a split of one run."""
+    """Return one row for each split of one run."""
     rows = []
     for split, title in run_properties.split_titles([run]).items():
         result = run_properties.result_of(run, split)
         if result:
-            rows.append({"Split": title} | figures(run, result))
+            rows.append({"Split": title} | metric_cells(run, result))
     return without_empty_groups(pd.DataFrame(rows))
 
 
 def class_table(result: SplitResult) -> pd.DataFrame:
-    """One row a class of one evaluation."""
+    """Return one row for each class of one evaluation."""
     table = pd.DataFrame(
         [
             {
@@ -42,19 +42,24 @@ def class_table(result: SplitResult) -> pd.DataFrame:
     return without_empty_groups(table)
 
 
-def trust_table(result: SplitResult, prevalence: float) -> pd.DataFrame:
-    """One row a class: how often a detection of it is right, here and where it is rarer."""
+def precision_table(result: SplitResult, prevalence: float) -> pd.DataFrame:
+    """Return one row for each class: its rates here, and its precision at another prevalence.
+
+    Args:
+        result: one evaluation.
+        prevalence: fraction of the faces that show the class, in (0, 1).
+    """
     rows = []
     for name, sensitivity, specificity in run_properties.sensitivity_specificity(result):
         entry = next(entry for entry in result.classes if entry.name == name)
         rows.append(
             {
                 "Class": name,
-                "Found": 100 * sensitivity,
-                "False alarms": 100 * (1 - specificity),
-                "Share here": 100 * entry.support / result.n,
-                "Right here": percent(entry.precision),
-                "Right there": 100
+                "Recall": 100 * sensitivity,
+                "FPR": 100 * (1 - specificity),
+                "Prevalence": 100 * entry.support / result.n,
+                "Precision": percent(entry.precision),
+                "Precision at prevalence": 100
                 * positive_predictive_value(sensitivity, specificity, prevalence),
             }
         )
@@ -62,7 +67,7 @@ def trust_table(result: SplitResult, prevalence: float) -> pd.DataFrame:
 
 
 def layer_table(layers: Sequence[LayerSummary]) -> pd.DataFrame:
-    """One row a layer, the shape without the batch axis."""
+    """Return one row for each layer; output shapes without the batch axis."""
     return pd.DataFrame(
         [
             {
@@ -79,59 +84,70 @@ def layer_table(layers: Sequence[LayerSummary]) -> pd.DataFrame:
 
 
 def config_table(run: Run) -> pd.DataFrame:
-    """One row a field of the configuration."""
+    """Return one row for each field of the configuration."""
     fields = flatten(run.config.model_dump(mode="json")) if run.config else {}
     return pd.DataFrame({"Field": list(fields), "Value": list(fields.values())})
 
 
 def provenance_table(run: Run) -> pd.DataFrame:
-    """One row a fact about where the run's numbers come from."""
-    environment, results = run.environment, run.results
+    """Return one row for each fact about the origin of the run's results."""
     rows: dict[str, str] = {"Folder": run.id}
-    if environment:
-        rows |= {
-            "Started": environment.started,
-            "Commit": environment.commit or "outside git",
-            "Dataset fingerprint": environment.dataset_fingerprint,
-            **_exclusion(run, environment),
-            **_ancestors(environment),
-            "Device": ", ".join(environment.devices),
-            "Processor cores": str(environment.cores),
-            "Precision": environment.precision,
-            "Keras backend": environment.backend if run.experiment else f"none: {run.origin}",
-            "Python": environment.python,
-            "Platform": environment.platform,
-        }
-        if sessions := session_summary(environment):
-            rows["Sessions"] = sessions
-    if results:
-        chosen = results.selection
-        rows["Finished"] = results.finished
-        if results.stopped_by:
-            rows["Stopped by"] = f"{results.stopped_by}, after epoch {results.epochs_run}"
-        if chosen:
-            why = "the last" if chosen.metric == "epoch" else f"highest {chosen.metric}"
-            rows["Checkpoint"] = (
-                f"epoch {chosen.epoch}, {why}; {formats.percent(chosen.value)} on {chosen.split}"
-            )
-        if results.train_seconds is not None:
-            rows["Training time"] = formats.duration(results.train_seconds)
-        if results.images_per_second is not None:
-            rows["Speed"] = f"{results.images_per_second:,.0f} images a second"
-        if results.peak_memory_bytes:
-            rows["Peak memory"] = formats.size(results.peak_memory_bytes)
-        if results.onnx:
-            rows["model.onnx"] = f"{formats.size(results.onnx.bytes)}, opset {results.onnx.opset}"
-            if results.onnx.max_difference is not None:
-                rows["model.onnx"] += (
-                    f", {results.onnx.weights} weights; probabilities within "
-                    f"{results.onnx.max_difference:.1e} of Keras over {results.onnx.n:,} samples"
-                )
-            if run.onnx_path is None:
-                rows["model.onnx"] += "; the file is not here"
-    if environment:
-        rows |= {f"Package {name}": version for name, version in environment.packages.items()}
+    rows |= _environment_rows(run) | _result_rows(run)
+    if run.environment:
+        packages = run.environment.packages.items()
+        rows |= {f"Package {name}": version for name, version in packages}
     return pd.DataFrame({"What": list(rows), "Value": list(rows.values())})
+
+
+def _environment_rows(run: Run) -> dict[str, str]:
+    environment = run.environment
+    if environment is None:
+        return {}
+    rows = {
+        "Started": environment.started,
+        "Commit": environment.commit or "outside git",
+        "Dataset fingerprint": environment.dataset_fingerprint,
+        **_exclusion(run, environment),
+        **_ancestors(environment),
+        "Device": ", ".join(environment.devices),
+        "Processor cores": str(environment.cores),
+        "Precision": environment.precision,
+        "Keras backend": environment.backend if run.experiment else f"none: {run.origin}",
+        "Python": environment.python,
+        "Platform": environment.platform,
+    }
+    if sessions := session_summary(environment):
+        rows["Sessions"] = sessions
+    return rows
+
+
+def _result_rows(run: Run) -> dict[str, str]:
+    results = run.results
+    if results is None:
+        return {}
+    rows = {"Finished": results.finished}
+    if results.stopped_by:
+        rows["Stopped by"] = f"{results.stopped_by}, after epoch {results.epochs_run}"
+    if selection := results.selection:
+        reason = "the last" if selection.metric == "epoch" else f"highest {selection.metric}"
+        accuracy = formats.percent(selection.value)
+        rows["Checkpoint"] = f"epoch {selection.epoch}, {reason}; {accuracy} on {selection.split}"
+    if results.train_seconds is not None:
+        rows["Training time"] = formats.duration(results.train_seconds)
+    if results.images_per_second is not None:
+        rows["Speed"] = f"{results.images_per_second:,.0f} images per second"
+    if results.peak_memory_bytes:
+        rows["Peak memory"] = formats.size(results.peak_memory_bytes)
+    if onnx := results.onnx:
+        rows["model.onnx"] = f"{formats.size(onnx.bytes)}, opset {onnx.opset}"
+        if onnx.max_difference is not None:
+            rows["model.onnx"] += (
+                f", {onnx.weights} weights; probabilities within "
+                f"{onnx.max_difference:.1e} of Keras over {onnx.n:,} samples"
+            )
+        if run.onnx_path is None:
+            rows["model.onnx"] += "; the file is not here"
+    return rows
 
 
 def _exclusion(run: Run, environment: Environment) -> dict[str, str]:
@@ -154,7 +170,7 @@ def _ancestors(environment: Environment) -> dict[str, str]:
 
 
 def counts_table(run: Run) -> pd.DataFrame:
-    """Samples by split and class, as trained and evaluated."""
+    """Return the number of samples by split and class, as trained and evaluated."""
     counts = run.environment.dataset_counts if run.environment else {}
     table = pd.DataFrame.from_dict(counts, orient="index").fillna(0).astype("int64")
     table.insert(0, "all", table.sum(axis=1))

@@ -1,4 +1,4 @@
-"""The table of runs on the Runs page: rows, groups of seeds, search and sorting."""
+"""The table of the Runs page: its rows, groups of seeds, search and sorting."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -22,34 +22,34 @@ class Sort:
 
     Attributes:
         label: for people.
-        value: of a run, given the differences from the baseline; `None` sorts last.
-        down: whether the highest comes first.
+        value: of a run, given the differences from the baseline; `None` is sorted last.
+        descending: whether the highest value comes first.
     """
 
     label: str
     value: Callable[[Run, Mapping[str, PairedDifference | None]], float | None]
-    down: bool = True
+    descending: bool = True
 
 
 SORTS: dict[str, Sort] = {
     "newest": Sort("Newest", lambda run, _: started(run)),
     "accuracy": Sort("Accuracy", lambda run, _: accuracy(test_result(run))),
     "unique": Sort(
-        "Accuracy without repeats",
+        "Accuracy (deduplicated)",
         lambda run, _: accuracy(run_properties.result_of(run, "test_unique")),
     ),
     "validation": Sort(
         "Validation accuracy", lambda run, _: accuracy(run_properties.result_of(run, "validation"))
     ),
     "delta": Sort(
-        "Difference from the baseline",
+        "Difference from baseline",
         lambda run, deltas: delta.difference if (delta := deltas.get(run.id)) else None,
     ),
     "f1": Sort(
         "Macro-F1", lambda run, _: result.macro_f1 if (result := test_result(run)) else None
     ),
     "worst": Sort(
-        "Recall of the worst class",
+        "Worst-class recall",
         lambda run, _: (
             worst.recall if (worst := run_properties.worst_class(test_result(run))) else None
         ),
@@ -57,17 +57,17 @@ SORTS: dict[str, Sort] = {
     "parameters": Sort(
         "Fewest parameters",
         lambda run, _: run.results.parameters if run.results else None,
-        down=False,
+        descending=False,
     ),
     "latency": Sort(
         "Fastest",
         lambda run, _: run_properties.latency(run).face_ms if run.latency else None,
-        down=False,
+        descending=False,
     ),
     "time": Sort(
         "Shortest training",
         lambda run, _: run.results.train_seconds if run.results else None,
-        down=False,
+        descending=False,
     ),
 }
 
@@ -75,12 +75,15 @@ SORTS: dict[str, Sort] = {
 def select_runs(
     runs: Sequence[Run], text: str = "", dataset: str = "", states: Sequence[str] = ()
 ) -> list[Run]:
-    """The runs that hold every word of the text, of that dataset and in one of those states."""
+    """Return the runs of a dataset and of some states that contain every word of a text.
+
+    An empty filter selects every run.
+    """
     words = text.lower().split()
     return [
         run
         for run in runs
-        if all(word in _searched(run) for word in words)
+        if all(word in _search_text(run) for word in words)
         and (not dataset or (run.config is not None and run.config.dataset == dataset))
         and (not states or run.state in states)
     ]
@@ -93,26 +96,26 @@ def sorted_groups(
     *,
     reverse: bool = False,
 ) -> list[Sequence[Run]]:
-    """Rows in the order of one of `SORTS`, the best first; pinned ones before all others."""
+    """Sort rows by one of `SORTS`, pinned ones first, then the best first unless `reverse`."""
     sort = SORTS[key]
-    known: list[tuple[list[float], Sequence[Run]]] = []
-    unknown: list[tuple[list[float], Sequence[Run]]] = []
+    valued: list[tuple[list[float], Sequence[Run]]] = []
+    without: list[tuple[list[float], Sequence[Run]]] = []
     for group in groups:
         values = [value for run in group if (value := sort.value(run, deltas)) is not None]
-        (known if values else unknown).append((values, group))
-    known.sort(key=lambda entry: sum(entry[0]) / len(entry[0]), reverse=sort.down != reverse)
-    ordered = [group for _, group in (*known, *unknown)]
+        (valued if values else without).append((values, group))
+    valued.sort(key=lambda entry: sum(entry[0]) / len(entry[0]), reverse=sort.descending != reverse)
+    ordered = [group for _, group in (*valued, *without)]
     return sorted(ordered, key=lambda group: not any(run.notes.pinned for run in group))
 
 
 def runs_table(
     groups: Sequence[Sequence[Run]], deltas: Mapping[str, PairedDifference | None] | None = None
 ) -> pd.DataFrame:
-    """One row a group of runs, in the order given; shares in percent, sizes in bytes.
+    """Return one row for each group of runs, in order; fractions in percent, sizes in bytes.
 
     Args:
-        groups: one run, or the seeds of one experiment, whose figures are averaged.
-        deltas: accuracy less the baseline's by run id, where there is a baseline.
+        groups: each is one run, or the seeds of one experiment, whose results are averaged.
+        deltas: accuracy minus the baseline's by run id, where there is a baseline.
 
     Returns:
         A table that all visitors share: copy it before you change it.
@@ -133,34 +136,34 @@ def _runs_table(
 
 
 def problems_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a folder that is no readable run: its name and what is wrong with it."""
+    """Return one row for each folder that is no readable run: its name and the problem."""
     return pd.DataFrame({"Folder": [run.id for run in runs], "Problem": [_note(r) for r in runs]})
 
 
 def _delta_cells(
     row: dict[str, Any], runs: Sequence[Run], deltas: Mapping[str, PairedDifference | None]
 ) -> dict[str, Any]:
-    found = [delta for run in runs if (delta := deltas.get(run.id))]
-    # The mean of some of the runs, such as all but the baseline, is not that of their row.
-    if len(found) < len(runs):
+    differences = [delta for run in runs if (delta := deltas.get(run.id))]
+    # A mean over only some runs of the row, such as all but the baseline, would mislead.
+    if len(differences) < len(runs):
         return row
     return row | {
-        "Delta": 100 * statistics.fmean(delta.difference for delta in found),
-        "Delta interval": formats.delta_interval(found[0]) if len(found) == 1 else None,
+        "Delta": 100 * statistics.fmean(delta.difference for delta in differences),
+        "Delta interval": formats.delta_interval(differences[0]) if len(differences) == 1 else None,
     }
 
 
-# With a thousand runs the rows are half of the time that their page takes.
+# With a thousand runs, building the rows takes half of the time of their page.
 @lru_cache(maxsize=4096)
 def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
     first = runs[0]
     several = len(runs) > 1
     tests = [result for run in runs if (result := run_properties.result_of(run, "test"))]
-    # Of several runs the worst class is that of the first; everything else is a mean.
+    # For several runs, the worst class is that of the first; everything else is a mean.
     test = tests[0] if tests else None
     worst = run_properties.worst_class(test)
     environment, config = first.environment, first.config
-    begun = max(map(started, runs))
+    newest_start = max(map(started, runs))
     folds = config is not None and config.protocol.by_folds
 
     def mean(value: Callable[[Run], float | None]) -> float | None:
@@ -184,12 +187,12 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
         else None,
         "Delta": None,
         "Delta interval": None,
-        "Scored": [_scored(first)] if test else None,
-        # Seeds test the same samples, folds others.
+        "Classes": [_scored(first)] if test else None,
+        # Seeds are tested on the same samples, folds on different ones.
         "n": test.n if test and not (several and folds) else None,
         "Groups": (first.grouping(test) or None) if test and not (several and folds) else None,
         "All classes": mean(lambda run: percent(accuracy(run_properties.all_classes_result(run)))),
-        "No repeats": mean(
+        "Clean accuracy": mean(
             lambda run: percent(accuracy(run_properties.result_of(run, "test_unique")))
         ),
         "Validation": mean(
@@ -197,15 +200,17 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
         ),
         "Macro-F1": mean(lambda run: percent(r.macro_f1 if (r := test_result(run)) else None)),
         "Worst class": worst.name if worst else None,
-        "Worst recall": percent(worst.recall if worst else None),
+        "Worst-class recall": percent(worst.recall if worst else None),
         "Model": config.model if config else None,
         "Epochs": formats.DASH if several else _epochs(first),
         "Parameters": None if parameters is None else round(parameters),
         "model.onnx": None if bytes_ is None else round(bytes_),
-        "Face ms": mean(lambda run: run_properties.latency(run).face_ms if run.latency else None),
+        "Latency (ms)": mean(
+            lambda run: run_properties.latency(run).face_ms if run.latency else None
+        ),
         "Training time": mean(lambda run: run.results.train_seconds if run.results else None),
         "Device": ", ".join(environment.devices) if environment else None,
-        "Started": datetime.fromtimestamp(begun, UTC) if begun else None,
+        "Started": datetime.fromtimestamp(newest_start, UTC) if newest_start else None,
         "Tags": _tags(runs) or None,
         "Note": _note(first),
     }
@@ -226,20 +231,20 @@ def _epochs(run: Run) -> str:
 
 
 def _note(run: Run) -> str | None:
-    said = run.status.message if run.status and run.state in training_progress.HALTED else ""
-    texts = (run.problem or said, *run.warnings, run.notes.text)
+    message = run.status.message if run.status and run.state in training_progress.HALTED else ""
+    texts = (run.problem or message, *run.warnings, run.notes.text)
     parts = [" ".join(text.split()) for text in texts]
     return " · ".join(filter(None, parts)) or None
 
 
 def _tags(runs: Sequence[Run]) -> list[str]:
-    own = dict.fromkeys(tag for run in runs for tag in run.notes.tags)
+    user_tags = dict.fromkeys(tag for run in runs for tag in run.notes.tags)
     marks = [name for name in ("pinned", "archived") if any(getattr(r.notes, name) for r in runs)]
     origins = dict.fromkeys(run.origin for run in runs if run.origin != "trained")
-    return [*marks, *origins, *own]
+    return [*marks, *origins, *user_tags]
 
 
-def _searched(run: Run) -> str:
+def _search_text(run: Run) -> str:
     config, environment = run.config, run.environment
     parts = [run.id, run.state, run_properties.title(run), run.notes.text, *_tags([run])]
     parts += [config.dataset, config.model] if config else []

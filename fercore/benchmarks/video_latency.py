@@ -1,4 +1,4 @@
-"""How long a frame takes from the camera to the drawn answer."""
+"""Latency of the video pipeline, from the camera's frame to the frame with boxes and labels."""
 
 import itertools
 import time
@@ -13,27 +13,30 @@ from fercore import machine
 from fercore.data import registry
 from fercore.errors import UserError
 from fercore.faces.detection import DetectorKind, FaceDetector, HaarDetector, load_detector
-from fercore.inference.media.video import frames as film_frames
+from fercore.inference.media.video import read_frames
 from fercore.inference.predictor import RunClassifier
 from fercore.inference.video_pipeline import LivePipeline
 
 Frame = NDArray[np.uint8]
+# Height and width of the frames in pixels.
 SIZE = (480, 640)
-_RATE = 30.0
-_WARM_UP = 20
-_FACE = 210
-_SOURCES = ("lfw_emotion", "fer2013", "ckplus")
+_FRAMES_PER_SECOND = 30.0
+_WARM_UP_FRAMES = 20
+# Side of the face in synthetic frames, in pixels.
+_FACE_SIDE = 210
+# Datasets of real faces to make frames of, the first that is installed.
+_DATASETS = ("lfw_emotion", "fer2013", "ckplus")
 
 
 @dataclass(frozen=True)
 class LiveTimes:
-    """Milliseconds of each frame: find, cut, ask, draw.
+    """Milliseconds per frame for detection, cropping, classification and drawing.
 
     Attributes:
         p50: median.
         p95: 95th percentile.
-        most: of a single frame.
-        shown: fraction of the frames with an answer.
+        most: maximum.
+        shown: fraction of the frames with a prediction.
         extra: fraction of the frames with more than one face.
     """
 
@@ -44,117 +47,129 @@ class LiveTimes:
     extra: float
 
 
-def live_times(
+def time_pipeline(
     networks: Sequence[RunClassifier], kind: DetectorKind, frames: Sequence[Frame]
 ) -> LiveTimes:
-    """Send frames through the pipeline of the Live page, as fast as it goes.
+    """Time the pipeline of the Live page on frames that follow one another without a pause.
 
     Args:
-        networks: asked in turn.
-        kind: of the finder.
-        frames: `(height, width, 3)` uint8, blue, green, red, of a film at 30 frames a second.
+        networks: to classify each face with.
+        kind: of the detector.
+        frames: `(height, width, 3)` uint8, blue, green, red, as of a video at 30 frames per second.
     """
-    finder: FaceDetector = HaarDetector(scale=1.2) if kind == "haar" else load_detector(kind)
-    pipeline = LivePipeline(networks, finder)
+    detector: FaceDetector = HaarDetector(scale=1.2) if kind == "haar" else load_detector(kind)
+    pipeline = LivePipeline(networks, detector)
     numbers = itertools.count()
 
     def process(frame: Frame) -> int:
-        found = pipeline.process(frame, next(numbers) / _RATE)
-        pipeline.draw(frame, found)
-        return len(found)
+        faces = pipeline.process(frame, next(numbers) / _FRAMES_PER_SECOND)
+        pipeline.draw(frame, faces)
+        return len(faces)
 
-    return _timed(process, frames)
+    return _time_frames(process, frames)
 
 
-def fer_times(frames: Sequence[Frame]) -> LiveTimes | None:
-    """The same frames through the package `fer` of PyPI; `None` where it is not installed."""
+def time_fer_package(frames: Sequence[Frame]) -> LiveTimes | None:
+    """Time the package `fer` of PyPI on the same frames; return `None` if it is not installed."""
     try:
         from fer.fer import FER
     except ImportError:
         return None
     detector = FER()
-    return _timed(lambda frame: len(detector.detect_emotions(frame)), frames)
+    return _time_frames(lambda frame: len(detector.detect_emotions(frame)), frames)
 
 
-def scenes(root: Path, count: int) -> tuple[str, list[Frame]]:
-    """A face of an installed dataset, moving before a wall; the dataset's name and the frames.
+def make_frames(root: Path, count: int) -> tuple[str, list[Frame]]:
+    """Make frames of a dataset's face that moves in front of a plain wall.
+
+    Args:
+        root: data root.
+        count: of frames.
+
+    Returns:
+        The dataset's name and the frames, `(480, 640, 3)` uint8.
 
     Raises:
         UserError: if no dataset of real faces is installed.
     """
     import cv2
 
-    name = next((name for name in _SOURCES if registry.dataset_status(name, root).installed), None)
+    installed = (name for name in _DATASETS if registry.dataset_status(name, root).installed)
+    name = next(installed, None)
     if name is None:
         raise UserError(
-            "no dataset of real faces is installed to make frames of; name a film with --film, or "
-            "add one: fercore data add fer2013 PATH"
+            "no dataset of real faces is installed to make frames of; pass a video with --film, or "
+            "add a dataset: fercore data add fer2013 PATH"
         )
     splits = registry.load_dataset(name, root)
-    face = _findable(next(iter(splits.parts.values())).images)
+    face = _first_detectable(next(iter(splits.parts.values())).images)
     rng = np.random.default_rng(0)
-    rows = np.linspace(150, 90, SIZE[0])[:, None] + np.linspace(0, 30, SIZE[1])[None]
-    made = []
+    wall = np.linspace(150, 90, SIZE[0])[:, None] + np.linspace(0, 30, SIZE[1])[None]
+    frames = []
     for number in range(count):
         turn = 2 * np.pi * number / 120
-        side = round(_FACE * (1 + 0.15 * np.sin(turn / 2)))
+        side = round(_FACE_SIDE * (1 + 0.15 * np.sin(turn / 2)))
         left = round((SIZE[1] - side) / 2 + 120 * np.sin(turn))
         top = round((SIZE[0] - side) / 2 + 50 * np.cos(turn))
-        scene = rows.copy()
+        scene = wall.copy()
         scene[top : top + side, left : left + side] = cv2.resize(face, (side, side))
         noisy = scene + rng.normal(0, 3, SIZE)
         grey = np.clip(noisy, 0, 255).astype(np.uint8)
-        made.append(np.repeat(grey[..., None], 3, axis=2))
-    return name, made
+        frames.append(np.repeat(grey[..., None], 3, axis=2))
+    return name, frames
 
 
-def film(path: Path, count: int) -> list[Frame]:
-    """The first frames of a film, 640 pixels wide and 480 high.
+def read_video(path: Path, count: int) -> list[Frame]:
+    """Read the first frames of a video, scaled to 640x480 pixels.
+
+    Args:
+        path: of the video.
+        count: maximum number of frames.
 
     Raises:
-        UserError: if it cannot be read.
+        UserError: if the video cannot be read or has no frame.
     """
     import cv2
 
-    found = [image for _, image in itertools.islice(film_frames(path), count)]
-    if not found:
+    frames = [image for _, image in itertools.islice(read_frames(path), count)]
+    if not frames:
         raise UserError(f"{path.name} holds no frame")
-    return [np.asarray(cv2.resize(image, SIZE[::-1]), np.uint8) for image in found]
+    return [np.asarray(cv2.resize(image, SIZE[::-1]), np.uint8) for image in frames]
 
 
-def where() -> str:
-    """The machine, in words."""
+def describe_machine() -> str:
+    """Return the processor's name and the number of cores."""
     return f"{machine.cpu_name()}, {machine.count_cores()} cores"
 
 
-def _findable(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The first of them in which the cascade sees the face."""
+def _first_detectable(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the first of 200 images in which the Haar cascade detects the face, or the first."""
     import cv2
 
-    finder = HaarDetector()
+    detector = HaarDetector()
     for image in images[:200]:
-        wide = cv2.copyMakeBorder(
-            cv2.resize(image, (_FACE, _FACE)), 60, 60, 60, 60, cv2.BORDER_CONSTANT, value=120
-        )
-        if len(finder.find(np.asarray(wide, np.uint8))) == 1:
+        large = cv2.resize(image, (_FACE_SIDE, _FACE_SIDE))
+        wide = cv2.copyMakeBorder(large, 60, 60, 60, 60, cv2.BORDER_CONSTANT, value=120)
+        if len(detector.detect(np.asarray(wide, np.uint8))) == 1:
             return np.asarray(image)
     return np.asarray(images[0])
 
 
-def _timed(process: Callable[[Frame], int], frames: Sequence[Frame]) -> LiveTimes:
-    for frame in frames[:_WARM_UP]:
+def _time_frames(process: Callable[[Frame], int], frames: Sequence[Frame]) -> LiveTimes:
+    """Time a function that returns the number of faces in a frame."""
+    for frame in frames[:_WARM_UP_FRAMES]:
         process(frame.copy())
-    times, faces = [], []
+    seconds, faces = [], []
     for frame in frames:
         copy = frame.copy()
         began = time.perf_counter()
         faces.append(process(copy))
-        times.append(time.perf_counter() - began)
-    spent, counts = 1e3 * np.array(times), np.array(faces)
+        seconds.append(time.perf_counter() - began)
+    milliseconds, counts = 1e3 * np.array(seconds), np.array(faces)
     return LiveTimes(
-        p50=float(np.median(spent)),
-        p95=float(np.quantile(spent, 0.95)),
-        most=float(spent.max()),
+        p50=float(np.median(milliseconds)),
+        p95=float(np.quantile(milliseconds, 0.95)),
+        most=float(milliseconds.max()),
         shown=float((counts > 0).mean()),
         extra=float((counts > 1).mean()),
     )

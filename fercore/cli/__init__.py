@@ -19,6 +19,7 @@ from fercore.cli import (
     augment,
     bench,
     bundle,
+    compare,
     data,
     evaluation,
     goals,
@@ -59,6 +60,7 @@ app.add_typer(augment.app, name="augment")
 app.add_typer(bench.app, name="bench")
 train.register(app)
 evaluation.register(app)
+compare.register(app)
 papers.register(app)
 ablations.register(app)
 goals.register(app)

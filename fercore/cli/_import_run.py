@@ -1,4 +1,4 @@
-"""What `fercore runs import` asks for, checked and carried out."""
+"""Validate the options of `fercore runs import`, and run the import."""
 
 import re
 from collections.abc import Iterator
@@ -20,8 +20,9 @@ from fercore.io.delimited_text import COMPRESSED, SUFFIXES, is_table
 from fercore.runs.listing import find_run
 
 _VALUES = ("probabilities", "percent", "sigmoid", "votes", "logits")
-_OPTIONS = {"grey_range": "range", "of_run": "run"}
-_OF_NETWORKS = (
+# Names of the options that differ from the names of the fields of `Request`.
+_OPTION_NAMES = {"grey_range": "range", "of_run": "run"}
+_NETWORK_OPTIONS = (
     *("labels", "layout", "size", "grey_range", "mean", "std", "output", "values", "channels"),
     *("time_limit", "memory_limit"),
 )
@@ -29,7 +30,7 @@ _OF_NETWORKS = (
 
 @dataclass(frozen=True)
 class Request:
-    """The options of the command, as they were given."""
+    """The options of the command, as given."""
 
     file: Path
     name: str | None
@@ -55,43 +56,43 @@ class Request:
 
 
 def import_file(request: Request) -> Iterator[str]:
-    """Import, and say in lines what came of it.
+    """Import a file as a run, and yield lines on the result.
 
     Raises:
-        UserError: if the request or the file does not fit.
+        UserError: if the request or the file cannot be used.
     """
-    config = _config(request)
+    config = _run_config(request)
     splits = load_dataset(config.dataset, request.data_root)
     if UNSPLIT in splits.parts and not request.like:
         raise UserError(
-            f"{config.dataset} comes without splits; expected --like with a run on it, whose "
-            "division is taken"
+            f"{config.dataset} comes without splits; expected --like with a run on it, which "
+            "gives the splits"
         )
-    where = (splits, request.runs_root, request.command)
-    lines: list[str] = []
+    arguments = (splits, request.runs_root, request.command)
+    notes: list[str] = []
     if is_table(request.file):
-        _refuse(request, "an ONNX network", *_OF_NETWORKS)
+        _refuse_options(request, "an ONNX network", *_NETWORK_OPTIONS)
         tables = {"test": request.file}
         if request.validation:
             tables["validation"] = request.validation
         path = import_predictions(
-            tables, config, *where, of_run=request.of_run, report=lines.append
+            tables, config, *arguments, of_run=request.of_run, report=notes.append
         )
-        yield from lines
+        yield from notes
     elif request.file.suffix.lower() == ".onnx":
-        _refuse(request, "a table", "validation", "of_run")
-        path, source, tried = import_onnx(
-            request.file, _options(request), config, *where, report=lines.append
+        _refuse_options(request, "a table", "validation", "of_run")
+        path, source, accuracies = import_onnx(
+            request.file, _onnx_options(request), config, *arguments, report=notes.append
         )
-        for name, accuracy in tried.items():
-            yield f"grey levels as {name}: {100 * accuracy:.2f} % of the validation images tried"
+        for name, accuracy in accuracies.items():
+            yield f"grey levels as {name}: accuracy {100 * accuracy:.2f} % on validation images"
         size = "x".join(map(str, source.size or ()))
         yield (
             f"read as {source.channels} channels of {size}, {source.layout}, mean "
-            f"{_rounded(source.mean)}, std {_rounded(source.std)} on grey levels of 0 to 255, "
+            f"{_round(source.mean)}, std {_round(source.std)} on grey levels of 0 to 255, "
             f"giving {source.output}"
         )
-        yield from lines
+        yield from notes
     else:
         raise UserError(
             f"received {request.file}, expected an .onnx file or a table ({', '.join(SUFFIXES)}, "
@@ -107,7 +108,8 @@ def import_file(request: Request) -> Iterator[str]:
     )
 
 
-def _config(request: Request) -> RunConfig:
+def _run_config(request: Request) -> RunConfig:
+    """Build the config of the new run, with dataset and protocol of `--like`."""
     stem = re.sub(r"[^a-z0-9._-]+", "-", request.file.stem.lower()).strip("-._") or "imported"
     fields: dict[str, Any] = {
         "name": request.name or stem[:80],
@@ -132,17 +134,22 @@ def _config(request: Request) -> RunConfig:
         ) from None
 
 
-def _options(request: Request) -> OnnxOptions:
+def _onnx_options(request: Request) -> OnnxOptions:
+    """Parse the options for a network.
+
+    Raises:
+        UserError: if one of them is invalid.
+    """
     if request.layout not in {None, *get_args(Layout)}:
         raise UserError(f"received --layout {request.layout}, expected nchw or nhwc")
     if request.grey_range not in {None, *RANGES}:
         raise UserError(f"received --range {request.grey_range}, expected {', '.join(RANGES)}")
     if request.values not in {None, *_VALUES}:
         raise UserError(f"received --values {request.values}, expected {', '.join(_VALUES)}")
-    # Before an output could be named, `--output` was what `--values` is now.
-    named, scale = request.output, request.values
-    if named in {"probabilities", "logits"} and scale is None:
-        named, scale = None, named
+    # In earlier versions, `--output` had the meaning of `--values`.
+    output_name, scale = request.output, request.values
+    if output_name in {"probabilities", "logits"} and scale is None:
+        output_name, scale = None, output_name
     for option, limit in (("time", request.time_limit), ("memory", request.memory_limit)):
         if limit is not None and not limit > 0:
             raise UserError(f"received --{option}-limit {limit}, expected a number above 0")
@@ -153,29 +160,32 @@ def _options(request: Request) -> OnnxOptions:
         layout=request.layout,  # type: ignore[arg-type]
         size=(request.size, request.size) if request.size else None,
         grey_range=request.grey_range,
-        mean=_numbers("mean", request.mean),
-        std=_numbers("std", request.std),
+        mean=_parse_numbers("mean", request.mean),
+        std=_parse_numbers("std", request.std),
         channels=request.channels,
         output=scale,  # type: ignore[arg-type]
-        output_name=named,
+        output_name=output_name,
         seconds=request.time_limit or 60.0,
         memory_bytes=int(request.memory_limit * 2**30) if request.memory_limit else None,
     )
 
 
-def _numbers(option: str, text: str | None) -> tuple[float, ...]:
+def _parse_numbers(option: str, text: str | None) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(",")) if text else ()
     except ValueError:
-        raise UserError(f"received --{option} {text}, expected numbers, with commas") from None
+        raise UserError(
+            f"received --{option} {text}, expected numbers separated by commas"
+        ) from None
 
 
-def _rounded(values: tuple[float, ...]) -> list[float]:
+def _round(values: tuple[float, ...]) -> list[float]:
     return [round(value, 3) for value in values]
 
 
-def _refuse(request: Request, belongs_to: str, *names: str) -> None:
+def _refuse_options(request: Request, applies_to: str, *names: str) -> None:
+    """Raise if one of the options is given, as it applies to another kind of file."""
     given = [name for name in names if getattr(request, name) is not None]
     if given:
-        option = _OPTIONS.get(given[0], given[0].replace("_", "-"))
-        raise UserError(f"received --{option}, which belongs to {belongs_to}")
+        option = _OPTION_NAMES.get(given[0], given[0].replace("_", "-"))
+        raise UserError(f"received --{option}, which applies to {applies_to} only")

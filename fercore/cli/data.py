@@ -1,4 +1,4 @@
-"""`fercore data`: add datasets, list what is installed."""
+"""The `fercore data` commands: add, align, undo and list datasets."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +14,7 @@ from fercore.data.splits import ROLES, UNSPLIT
 from fercore.errors import UserError
 from fercore.paths import data_root
 
-app = typer.Typer(help="Add datasets and list what is installed.", no_args_is_help=True)
+app = typer.Typer(help="Add datasets and list the installed ones.", no_args_is_help=True)
 
 
 @app.command("add")
@@ -31,27 +31,27 @@ def add_command(
         typer.Option(
             min=8,
             max=512,
-            help="A dataset of your own: pixels to scale to [default: as it is stored; 48 if new].",
+            help="A dataset of your own: side in pixels [default: as stored; 48 if new].",
         ),
     ] = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out files that cannot be used, and name them.")
+        bool, typer.Option("--skip-bad", help="Leave out files that cannot be used, and list them.")
     ] = False,
     root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
     """Convert a dataset's files into one compact file under the data root.
 
-    Counts, repeated and constant images are reported. Adding the same files again changes nothing.
-    The version that is replaced is kept for `fercore data undo`. An archive may hold 500,000 files
-    and 32 GB.
+    Reports class counts, repeated and constant images. Adding the same files again changes nothing.
+    The replaced version is kept for `fercore data undo`. An archive may have up to 500,000 files
+    and 32 GB of content.
 
     Example: fercore data add fer2013 fer2013.csv
     Example: fercore data add navras photos/ --new --size 48
     """
     if size and not new and dataset not in registry.list_custom_datasets(data_root(root)):
         raise UserError(
-            f"received --size for {dataset}, expected it for a dataset of your own; a new one "
+            f"received --size for {dataset}, expected it for a dataset of your own; a new dataset "
             "needs --new as well"
         )
     console = Console(stderr=True)
@@ -74,9 +74,9 @@ def undo_command(
     root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring back the version of a dataset that the last change replaced.
+    """Restore the version of a dataset that the last change replaced.
 
-    One previous version is kept. A second undo brings the replacement back.
+    One previous version is kept. A second undo restores the replacement.
 
     Example: fercore data undo fer2013
     """
@@ -99,7 +99,7 @@ def align_command(
     root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a dataset of the aligned faces of another one: upright, centred, of similar size.
+    """Create a dataset of the aligned faces of another one: upright, centred, of similar size.
 
     Splits, labels and ids are those of the source. Images without a detected face are unchanged.
 
@@ -107,18 +107,19 @@ def align_command(
     """
     from fercore.faces.dataset_alignment import align_dataset, load_detector
 
-    place = data_root(root)
-    found = load_detector(detector, place)
+    folder = data_root(root)
+    face_detector, sha256 = load_detector(detector, folder)
     console = Console(stderr=True)
     with console.status("aligning") as spinner:
         report = align_dataset(
             source,
             name,
-            place,
-            *found,
+            folder,
+            face_detector,
+            sha256,
             lambda done, total: spinner.update(f"aligning: {done:,} of {total:,} images"),
         )
-    _print_report(report, place, as_json)
+    _print_report(report, folder, as_json)
 
 
 def _print_report(report: reports.AddReport, root: Path, as_json: bool) -> None:
@@ -132,31 +133,33 @@ def _print_report(report: reports.AddReport, root: Path, as_json: bool) -> None:
     else:
         typer.echo(
             f"repeated: {audit.test_in_train:,} test and {audit.validation_in_train:,} validation "
-            f"images stand in training, {audit.test_in_either:,} test images in either; "
-            f"{audit.train_repeats:,} training images repeat another"
+            f"images also occur in training, {audit.test_in_either:,} test images in training or "
+            f"validation; {audit.train_repeats:,} training images repeat another"
         )
     typer.echo(
-        f"{audit.conflicting_groups:,} groups of equal images carry different labels; "
-        f"{audit.constant:,} images are of one grey level"
+        f"{audit.conflicting_groups:,} groups of equal images have different labels; "
+        f"{audit.constant:,} images have one grey level"
     )
     for note in report.notes:
         typer.echo(note)
     typer.echo(f"{report.dataset} is in {root}, fingerprint {report.fingerprint}")
     if report.changed and registry.has_previous(report.dataset, root):
-        typer.echo(f"the version before is kept: fercore data undo {report.dataset}")
+        typer.echo(
+            f"the previous version is kept; restore it with: fercore data undo {report.dataset}"
+        )
 
 
 @app.command("list")
 def list_command(root: DataRoot = None, as_json: AsJson = False) -> None:
-    """List every dataset: what is installed, and how to add what is not.
+    """List all datasets: which are installed, and how to add the others.
 
     Example: fercore data list
     """
-    place = data_root(root)
-    names = (*registry.list_datasets(), *registry.list_custom_datasets(place))
-    found = [registry.dataset_status(name, place) for name in names]
+    folder = data_root(root)
+    names = (*registry.list_datasets(), *registry.list_custom_datasets(folder))
+    statuses = [registry.dataset_status(name, folder) for name in names]
     if as_json:
-        print_json([asdict(status) for status in found])
+        print_json([asdict(status) for status in statuses])
         return
     table = plain_table(
         "dataset",
@@ -169,7 +172,7 @@ def list_command(root: DataRoot = None, as_json: AsJson = False) -> None:
         "fingerprint",
         "remark",
     )
-    for status in found:
+    for status in statuses:
         sizes = [
             f"{sum(status.counts[role].values()):,}" if role in status.counts else "-"
             for role in (*ROLES, UNSPLIT)

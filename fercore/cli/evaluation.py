@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -19,27 +19,12 @@ from fercore.cli._options import (
     recorded_command,
 )
 from fercore.config.run import Average
-from fercore.data.splits import UNSPLIT, Splits
+from fercore.data.splits import Splits
 from fercore.errors import UserError
 from fercore.paths import data_root, runs_root
 from fercore.runs.listing import find_run
 from fercore.runs.reader import Run
 from fercore.runs.recreate import require_network
-
-if TYPE_CHECKING:
-    from fercore.evaluation.leakage import Images
-
-SPLITS = {
-    "public": "validation",
-    "publictest": "validation",
-    "validation": "validation",
-    "private": "test",
-    "privatetest": "test",
-    "test": "test",
-    "train": "train",
-    "training": "train",
-    "all": UNSPLIT,
-}
 
 
 def register(app: typer.Typer) -> None:
@@ -70,49 +55,32 @@ def evaluate(
 
     Example: fercore evaluate RUN --dataset ckplus
     """
-    from fercore.data.registry import load_dataset
-    from fercore.data.splitting import split_dataset
-    from fercore.evaluation.protocol import require_same_splits
-    from fercore.inference.dataset_evaluation import evaluate_onnx
-    from fercore.inference.ensemble import build_ensemble_onnx
+    from fercore.inference.ensemble_graph import build_ensemble_onnx
     from fercore.inference.onnx_session import OnnxNetwork
-    from fercore.runs.lineage import iter_ancestors
+    from fercore.inference.run_evaluation import evaluate_on_dataset, parse_dataset_split
 
-    role = SPLITS.get((split or "private").lower())
-    if role is None:
-        raise UserError(f"received --split {split}, expected train, public, private or all")
+    part = parse_dataset_split(split or "private")
     found = find_run(runs_root(runs), run)
-    config = found.config
-    if config is None:
-        raise UserError(f"{found.id} cannot be read: {found.problem}")
-    network = require_network(found)
-    splits = load_dataset(dataset or config.dataset, data_root(data))
-    known = found.original_dataset
-    same_images = known is not None and known.name == splits.original.name
-    if split is None and UNSPLIT in splits and not same_images:
-        role = UNSPLIT
-    if role != UNSPLIT and same_images:
-        require_same_splits(found, splits)
-        splits = split_dataset(config, splits)  # as the run was trained and judged
-    views = None
+    network = None
     if tta and found.results:
-        content = build_ensemble_onnx([network], found.results.class_names, "ten_view")
-        views = OnnxNetwork(content, threads=0)
-    result = evaluate_onnx(found, splits, role, views)
-    line = list(iter_ancestors(runs_root(runs), found))
-    if role == UNSPLIT and any(
-        own and own.original_dataset and own.original_dataset.name == splits.original.name
-        for _, own in line
-    ):
-        typer.echo(
-            f"note: {found.id}, or a run that it learnt from, was trained on images of "
-            f"{splits.original.name}: of all of them, this is no test",
-            err=True,
+        content = build_ensemble_onnx(
+            [require_network(found)], found.results.class_names, "ten_view"
         )
-    elif not same_images and role in splits.parts:
-        _note_seen_images(found.id, line, splits[role].images, data_root(data))
+        network = OnnxNetwork(content, threads=0)
+    evaluation = evaluate_on_dataset(
+        found,
+        dataset,
+        part,
+        all_if_unsplit=split is None,
+        runs_root=runs_root(runs),
+        data_root=data_root(data),
+        network=network,
+    )
+    for note in evaluation.notes:
+        typer.echo(f"note: {note}", err=True)
+    part, result = evaluation.split, evaluation.result
     if as_json:
-        print_json({"run": found.id, "split": role, "tta": tta, **result.model_dump(mode="json")})
+        print_json({"run": found.id, "split": part, "tta": tta, **result.model_dump(mode="json")})
         return
     typer.echo(
         f"{result.title}: accuracy {percent(result.accuracy)} % "
@@ -125,25 +93,6 @@ def evaluate(
         f1 = "-" if row.f1 is None else f"{row.f1:.3f}"
         table.add_row(row.name, str(row.support), percent(row.precision), percent(row.recall), f1)
     print_table(table)
-
-
-def _note_seen_images(
-    name: str,
-    line: Sequence[tuple[str, Run | None]],
-    images: "Images",
-    root: Path,
-) -> None:
-    """Say how many of the evaluated images stand in the training of a run, or of its ancestors."""
-    from fercore.evaluation.leakage import count_seen
-
-    counts = [count_seen(own, images, root) for _, own in line if own and own.experiment]
-    if any(counts):
-        typer.echo(
-            f"note: {name}, or a run that it learnt from, was trained on "
-            f"{max(filter(None, counts)):,} of these {len(images):,} images, under the name of "
-            "another dataset: on them, this is no test",
-            err=True,
-        )
 
 
 def ensemble(
@@ -188,8 +137,45 @@ def ensemble(
     from fercore.inference.ensemble import combine, why_no_network
 
     root = runs_root(runs)
-    found = [find_run(root, member) for member in members or []]
-    if dataset is not None and (select is None or found):
+    named = [find_run(root, member) for member in members or []]
+    _check_ensemble_request(named, select, dataset, tta=tta, no_network=no_network)
+    first = named[0].config if named else None
+    splits = load_dataset(first.dataset if first else dataset or "fer2013", data_root(data))
+    combined, candidates = named, None
+    if select is not None:
+        combined, candidates, split_title = _select(root, named, splits, select, mean)
+        default_name = "ensemble-selected"
+        default_title = f"Ensemble of {len(combined)} networks, chosen on {split_title}"
+    else:
+        default_name, default_title = _default_names(named)
+    if tta:
+        default_title += ", ten views"
+    obstacle = "--no-network" if no_network else "" if tta else why_no_network(combined)
+    if obstacle:
+        typer.echo(f"note: from stored predictions, without a model.onnx of its own ({obstacle})")
+    path = combine(
+        combined,
+        splits,
+        root,
+        name=name or default_name,
+        title=title or default_title,
+        tta="ten_view" if tta else "none",
+        command=recorded_command(),
+        average=mean,
+        network=not obstacle,
+        candidates=candidates,
+    )
+    results = find_run(root, path.name).results
+    assert results is not None
+    typer.echo(f"{path.name}:")
+    print_evaluations(results)
+
+
+def _check_ensemble_request(
+    named: Sequence[Run], select: int | None, dataset: str | None, *, tta: bool, no_network: bool
+) -> None:
+    """Refuse options that contradict each other, too few runs and runs that cannot be used."""
+    if dataset is not None and (select is None or named):
         raise UserError("--dataset belongs to --select without runs; runs name their own dataset")
     if tta and (select is not None or no_network):
         other = "--select" if select is not None else "--no-network"
@@ -197,44 +183,22 @@ def ensemble(
             f"received --tta with {other}, which works on stored predictions; make the ten views "
             "of each run first: fercore ensemble RUN --tta"
         )
-    if select is None and len(found) < 2 and not (found and tta):
-        count = "one run" if found else "no run"
+    if select is None and len(named) < 2 and not (named and tta):
+        count = "one run" if named else "no run"
         raise UserError(f"received {count}, expected two or more, or --tta with one, or --select")
-    if found and found[0].config is None:
-        raise UserError(f"{found[0].id} cannot be read: {found[0].problem}")
+    if named and named[0].config is None:
+        raise UserError(f"{named[0].id} cannot be read: {named[0].problem}")
     if tta:
-        for own in found:
-            require_network(own)
-    first = found[0].config if found else None
-    splits = load_dataset(first.dataset if first else dataset or "fer2013", data_root(data))
-    words = f"mean of {len(found)} networks" if len(found) > 1 or first is None else first.title
-    default = f"ensemble-of-{len(found)}"
-    if first and len(found) == 1:
-        default = f"{first.name}-tta"
-    candidates = None
-    if select is not None:
-        found, candidates, split_title = _select(root, found, splits, select, mean)
-        words = f"Ensemble of {len(found)} networks, chosen on {split_title}"
-        default = "ensemble-selected"
-    obstacle = "--no-network" if no_network else "" if tta else why_no_network(found)
-    if obstacle:
-        typer.echo(f"note: from stored predictions, without a model.onnx of its own ({obstacle})")
-    path = combine(
-        found,
-        splits,
-        root,
-        name=name or default,
-        title=title or (f"{words}, ten views" if tta else words),
-        tta="ten_view" if tta else "none",
-        command=recorded_command(),
-        average=mean,
-        network=not obstacle,
-        candidates=candidates,
-    )
-    made = find_run(root, path.name).results
-    assert made is not None
-    typer.echo(f"{path.name}:")
-    print_evaluations(made)
+        for run in named:
+            require_network(run)
+
+
+def _default_names(named: Sequence[Run]) -> tuple[str, str]:
+    """Return the default name and title of a run that combines these ones."""
+    first = named[0].config
+    if len(named) == 1 and first:
+        return f"{first.name}-tta", first.title
+    return f"ensemble-of-{len(named)}", f"mean of {len(named)} networks"
 
 
 def _select(

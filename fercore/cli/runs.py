@@ -1,10 +1,10 @@
 """`fercore runs`: list, show, check, migrate, note, import, rm, restore, purge."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from fercore.cli import _import_options as options
 from fercore.cli._options import (
     AsJson,
     DataRoot,
@@ -23,10 +23,11 @@ from fercore.io.file_names import storable_name
 from fercore.paths import data_root, runs_root
 from fercore.runs import annotations
 from fercore.runs.checks import check_notes, check_run
+from fercore.runs.json_schema import run_schema
 from fercore.runs.listing import find_run, list_runs
 from fercore.runs.provenance import session_summary
 from fercore.runs.reader import Run
-from fercore.runs.schema import FORMAT_VERSION, SplitResult, run_schema
+from fercore.runs.schema import FORMAT_VERSION, SplitResult
 
 app = typer.Typer(help="List, show, check, note, import and delete runs.", no_args_is_help=True)
 RunName = Annotated[str, typer.Argument(help="A run's name or path.")]
@@ -301,69 +302,28 @@ def note(
 
 @app.command("import")
 def import_command(
-    file: Annotated[
-        Path,
-        typer.Argument(help="A table of predictions on the test split, or an ONNX network."),
-    ],
-    name: Annotated[
-        str | None, typer.Option(help="Name of the run [default: that of the file]")
-    ] = None,
-    title: Annotated[str | None, typer.Option(help="One line for people.")] = None,
-    dataset: Annotated[str, typer.Option(help="What it is judged on.")] = "fer2013",
-    like: Annotated[
-        str | None, typer.Option(help="A run whose dataset, division and classes are taken.")
-    ] = None,
-    validation: Annotated[
-        Path | None, typer.Option(help="Table: the same of the validation split.")
-    ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(help="ONNX: a name for each output, in order, with commas, or a JSON list."),
-    ] = None,
-    layout: Annotated[str | None, typer.Option(help="ONNX: nchw or nhwc, if not clear.")] = None,
-    size: Annotated[
-        int | None, typer.Option(help="ONNX: pixels, if the file leaves it.", min=1, max=4096)
-    ] = None,
-    grey_range: Annotated[
-        str | None,
-        typer.Option(
-            "--range",
-            help="ONNX: 0-255, 0-1, -1-1, imagenet or -128-127 [default: the best on validation]",
-        ),
-    ] = None,
-    mean: Annotated[
-        str | None,
-        typer.Option(help="ONNX: subtracted from grey levels, in units of 0 to 1 or 0 to 255."),
-    ] = None,
-    std: Annotated[str | None, typer.Option(help="ONNX: what is left is divided by it.")] = None,
-    output: Annotated[
-        str | None, typer.Option(help="ONNX: name of the output, where there are several.")
-    ] = None,
-    values: Annotated[
-        str | None,
-        typer.Option(
-            help="ONNX: probabilities, percent, sigmoid, votes or logits [default: told from them]"
-        ),
-    ] = None,
-    channels: Annotated[
-        int | None, typer.Option(help="ONNX: 1 or 3, if the file leaves it.", min=1, max=3)
-    ] = None,
-    of_run: Annotated[
-        str | None,
-        typer.Option("--run", help="Table of `fercore predict` on several runs: whose rows."),
-    ] = None,
-    time_limit: Annotated[
-        float | None,
-        typer.Option(help="ONNX: seconds for loading and for each batch [default: 60]"),
-    ] = None,
-    memory_limit: Annotated[
-        float | None,
-        typer.Option(help="ONNX: GiB for loading and running [default: by the size of the file]"),
-    ] = None,
+    file: options.ImportedFile,
+    name: options.Name = None,
+    title: options.Title = None,
+    dataset: options.Dataset = "fer2013",
+    like: options.Like = None,
+    validation: options.Validation = None,
+    labels: options.Labels = None,
+    layout: options.LayoutName = None,
+    size: options.Size = None,
+    grey_range: options.GreyRange = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    output: options.Output = None,
+    values: options.Values = None,
+    channels: options.Channels = None,
+    of_run: options.OfRun = None,
+    time_limit: options.TimeLimit = None,
+    memory_limit: options.MemoryLimit = None,
     data: DataRoot = None,
     runs: RunsRoot = None,
 ) -> None:
-    """Make a run from predictions or a network of another project, judged like our own.
+    """Make a run from predictions or a network of another project, evaluated like our own.
 
     A table has a column of scores for each class, or one with the predicted class; and `id`, or
     `label` in the order of the dataset, or both. A network is loaded in a process of its own.

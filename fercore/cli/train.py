@@ -169,24 +169,12 @@ def _begin_training(
     Raises:
         UserError: if the request cannot be met; no run directory is created then.
     """
-    from fercore.data.registry import load_dataset
-    from fercore.evaluation.leakage import check_ancestors
-    from fercore.evaluation.protocol import build_protocol
-    from fercore.models import require
     from fercore.runs.writer import RunWriter
-    from fercore.training.warm_start import resolve_initial_run, resolve_teachers
+    from fercore.training.new_run import check_request
 
-    splits = load_dataset(config.dataset, data)
-    require(config.model)
-    resolve_initial_run(root, config, splits)
-    build_protocol(config, splits)
-    # The run records each teacher, because an experiment's runs may change later.
-    teachers = [run.id for run in resolve_teachers(root, config, splits)]
-    if teachers:
-        distillation = config.distillation.model_copy(update={"teachers": tuple(teachers)})
-        config = config.model_copy(update={"distillation": distillation})
-    ancestors = check_ancestors(root, config, splits, data)
-    for ancestor in ancestors:
+    request = check_request(config, root, data)
+    config = request.config
+    for ancestor in request.ancestors:
         if ancestor.tested_images_seen is None:
             typer.echo(
                 f"note: the training images of {ancestor.run} "
@@ -200,7 +188,9 @@ def _begin_training(
 
             require_devices(config.devices)
     with RunWriter.create(root, config) as writer:
-        yield _Training(config, splits, writer, command, resume=False, ancestors=ancestors)
+        yield _Training(
+            config, request.splits, writer, command, resume=False, ancestors=request.ancestors
+        )
 
 
 @contextmanager
@@ -281,37 +271,24 @@ def _train_once(
     Raises:
         UserError: if the training cannot begin, diverges, or cannot write the run directory.
     """
-    from fercore.training.trainer import train as train_run
+    from fercore.training.new_run import TrainingRequest, train_in
 
     def on_progress(progress: "TrainingProgress") -> None:
         display.on_progress(progress)
         if budget is not None:
             budget.on_progress(progress)
 
-    writer = training.writer
     try:
-        return train_run(
-            training.config,
-            training.splits,
-            writer,
+        return train_in(
+            training.writer,
+            TrainingRequest(training.config, training.splits, training.ancestors),
             command=training.command,
             resume=training.resume,
-            ancestors=training.ancestors,
             on_progress=on_progress,
         )
     except ScheduleTooLong as too_long:
-        writer.discard()
+        training.writer.discard()
         return too_long.with_traceback(None)  # the traceback refers to the network
-    except UserError:
-        # The layer table is written when the training begins; a run without it is empty.
-        if not training.resume and not (writer.path / "layers.json").is_file():
-            writer.discard()
-        raise
-    except OSError as error:
-        raise UserError(
-            f"cannot write {writer.path} ({error.strerror or error}); saved epochs are kept: fix "
-            f"the problem, then continue with: fercore train --resume {writer.path.name}"
-        ) from None
 
 
 def _train_shortened(

@@ -37,8 +37,16 @@ def load_config(
             `config.json`.
         overrides: values by dotted field, such as `{"optimizer.learning_rate": 0.01}`.
 
+    Returns:
+        The frozen configuration.
+
     Raises:
         UserError: if there is no such experiment, or a field is unknown or out of range.
+
+    Example:
+        >>> config = fercore.load_config("le2019-deep", {"optimizer.learning_rate": 0.01})
+        >>> config.dataset, config.optimizer.learning_rate
+        ('fer2013', 0.01)
     """
     fields = upgrade_fields(_read(name_or_path))
     given = dict(

@@ -121,7 +121,7 @@ class Combination(FrozenModel):
     Attributes:
         members: the runs whose probabilities are averaged.
         tta: test-time augmentation: the views of each image that every member predicts, see
-            `fercore.inference.ensemble.build_ensemble_onnx`.
+            `fercore.inference.ensemble_graph.build_ensemble_onnx`.
         imported: whether one of them, or of those that it was made from itself, was imported: then
             these figures count as honest ones as little as its own.
         average: `"arithmetic"`, the mean of the probabilities, or `"geometric"`, the softmax of the

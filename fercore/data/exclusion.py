@@ -1,4 +1,4 @@
-"""Exclude training images that a CSV file names (`protocol.exclude` of a configuration)."""
+"""Exclude training images that are listed in a CSV file (`protocol.exclude` of a config)."""
 
 import csv
 import hashlib
@@ -20,8 +20,8 @@ class Exclusion:
     """The ids in a CSV file.
 
     Attributes:
-        name: of the file, as it was given.
-        ids: of the images to leave out.
+        name: of the file, as given in the config.
+        ids: of the images to exclude.
         sha256: of the file's content.
     """
 
@@ -30,14 +30,15 @@ class Exclusion:
     sha256: str
 
     def require(self, splits: Splits, *, official: bool) -> None:
-        """Refuse ids that the dataset does not have.
+        """Raise if the dataset lacks one of the ids.
 
         Args:
-            splits: the dataset as it is loaded.
-            official: whether only images of its training split may be named.
+            splits: the dataset as loaded.
+            official: whether only ids of the training split are allowed.
 
         Raises:
-            UserError: if an id is unknown, or of a validation or test image of an official split.
+            UserError: if an id is unknown, or is that of a validation or test image of an official
+                split.
         """
         parts = [splits["train"]] if official and "train" in splits.parts else splits.parts.values()
         unknown = self.ids.difference(*(part.ids.tolist() for part in parts))
@@ -51,12 +52,12 @@ class Exclusion:
                 "one for this edition with `fercore labels`"
             )
         raise UserError(
-            f"received protocol.exclude = {self.name!r}, of whose ids {len(unknown):,} are not "
+            f"received protocol.exclude = {self.name!r}, but {len(unknown):,} of its ids are not "
             f"among {where}, such as {min(unknown)!r}; expected ids of training images only"
         )
 
     def mask(self, split: Split) -> NDArray[np.bool_]:
-        """Return which samples are named, `(n,)` bool; copies are excluded with their originals."""
+        """Return which samples are excluded, `(n,)` bool; copies go with their originals."""
         ids = split.ids.tolist()
         if split.copies is not None:
             ids = [
@@ -66,8 +67,8 @@ class Exclusion:
         return np.fromiter((name in self.ids for name in ids), bool, len(ids))
 
 
-def shipped() -> tuple[str, ...]:
-    """Return the names of the CSV files that the package ships beside its configs, sorted."""
+def list_shipped() -> tuple[str, ...]:
+    """Return the sorted names of the CSV files in the package's folder of configs."""
     names = (entry.name for entry in _folder().iterdir())
     return tuple(sorted(name for name in names if name.endswith(".csv")))
 
@@ -76,17 +77,18 @@ def read(name: str) -> Exclusion:
     """Read a CSV file with a column `id`.
 
     Args:
-        name: one of `shipped()` if it holds no slash, else a path.
+        name: one of `list_shipped()` if it has no slash, else a path.
 
     Raises:
         UserError: if there is no such file, it cannot be read, or it has no column `id`.
     """
     source: Traversable = Path(name)
     if Path(name).name == name:
-        if name not in shipped():
+        if name not in list_shipped():
             raise UserError(
                 f"received protocol.exclude = {name!r}, expected a path with a slash, such as "
-                f"./{name}, or a file that the package ships: {', '.join(shipped()) or 'none'}"
+                f"./{name}, or a file that the package ships: "
+                f"{', '.join(list_shipped()) or 'none'}"
             )
         source = _folder() / name
     try:

@@ -1,9 +1,10 @@
-"""Class and part of each image of a user's own dataset, by the folders that it lies in.
+"""Determine the class and the split of each image of a custom dataset from its folders.
 
-`train/happy/1.jpg` and `happy/train/1.jpg` belong to the training part and the class `happy`. The
-parts are kept where there is a training part and another one. Validation without a test becomes the
-test, on which nothing is chosen; the validation that is then missing is held out of training.
-Folders that differ in the name of the part alone, as `fer_train_48` and `fer_test_48`, are parts.
+`train/happy/1.jpg` and `happy/train/1.jpg` belong to the training split and the class `happy`.
+Splits are used if there is a training split and at least one other. Validation without a test split
+becomes the test split, so that no checkpoint is selected on it; a validation split is then taken
+out of training. Folders with names that differ only in the name of the split, such as
+`fer_train_48` and `fer_test_48`, are splits.
 """
 
 import re
@@ -32,23 +33,21 @@ _ROLE_NAMES = {
     "validation": ("val", "valid", "validate", "validation", "dev", "publictest"),
     "test": ("test", "testing", "eval", "evaluation", "holdout", "privatetest"),
 }
-_EVALUATION = ("eval", "evaluation")  # the test, but where another folder is called so
+_EVALUATION = ("eval", "evaluation")  # validation if there is also a test folder, else test
 _ROLE_OF_NAME = {name: role for role, names in _ROLE_NAMES.items() for name in names}
 _ROLE_FOLDER = re.compile(r"([a-z]+?)(?:[ _-]?(?:set|data|split|images))?")
 _ROLE_WORD = re.compile(rf"(?<![a-z])({'|'.join(_ROLE_OF_NAME)})(?![a-z])")
+_VARIATION_SELECTORS = re.compile("[\ufe0e\ufe0f]")  # show an emoji as text or as a picture
 
 
-_INVISIBLE = re.compile("[\ufe0e\ufe0f]")  # an emoji as a text or as a picture
-
-
-class Found(NamedTuple):
+class ImageFile(NamedTuple):
     """An image file that was read.
 
     Attributes:
-        image: its grey levels.
+        image: `(height, width)` uint8 grey levels.
         name: its path; see `fercore.data.readers.archives.Member`.
-        where: the file in words.
-        outer: folders of the path that are no class: the one that was added.
+        where: the file, for messages.
+        outer: number of leading folders of the path that are not classes: the added folder.
     """
 
     image: NDArray[np.uint8]
@@ -58,17 +57,17 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Arranged:
-    """Images with their classes and parts, and what the user should know of these."""
+class LabelledImages:
+    """Samples with their classes and splits, and notes on the folder layout for the user."""
 
     samples: list[Sample]
     notes: tuple[str, ...] = ()
 
 
 def role_of(folder: str) -> str | None:
-    """The part that a folder of this name holds, such as `"test"` for `Testing`; else `None`.
+    """Return the role of a folder with this name, such as `"test"` for `Testing`; else `None`.
 
-    What `eval` is depends on the folders beside it: `None` as well.
+    Also `None` for `eval`, because its role depends on the other folders.
     """
     word = _role_word(folder)
     return None if word in _EVALUATION else _ROLE_OF_NAME.get(word)
@@ -79,67 +78,68 @@ def _role_word(folder: str) -> str:
     return match[1] if match else ""
 
 
-def arrange(
-    found: Sequence[Found], log: IntakeLog, lists: Mapping[str, str] | None = None
-) -> Arranged:
-    """Find class and part of each image; those that have none are bad files of the log.
+def label_images(
+    files: Sequence[ImageFile], log: IntakeLog, rafdb_labels: Mapping[str, str] | None = None
+) -> LabelledImages:
+    """Determine class and split of each image; images without them are rejected in the log.
 
     Args:
-        found: the images.
-        log: of what cannot be used.
-        lists: class by image, where RAF-DB's list of labels is among the files.
+        files: the images.
+        log: collects the images that cannot be used.
+        rafdb_labels: class by image, if RAF-DB's list of labels is among the files.
     """
-    if lists:
-        return _by_list(found, lists, log)
-    folders = _role_folders(found)
-    roles = [_role(entry, folders) for entry in found]
+    if rafdb_labels:
+        return _label_by_rafdb_list(files, rafdb_labels, log)
+    role_folders = _find_role_folders(files)
+    roles = [_role(file, role_folders) for file in files]
     present = set(roles) - {None}
-    divided = "train" in present and len(present) > 1
-    placed: list[tuple[Found, str, str]] = []
-    classes = _ClassFolders(found, folders if present else {}, divided)
-    for entry, role in zip(found, roles, strict=True):
-        label = classes.of(entry)
+    has_splits = "train" in present and len(present) > 1
+    placed: list[tuple[ImageFile, str, str]] = []
+    classes = _ClassFolders(files, role_folders if present else {}, has_splits)
+    for file, role in zip(files, roles, strict=True):
+        label = classes.class_folder(file)
         if label is None:
             problem = (
-                "lies in no class folder; expected <class>/<image>, or one folder for each class "
+                "is in no class folder; expected <class>/<image>, or one folder for each class "
                 "without others in it"
             )
-        elif divided and role is None:
-            problem = f"lies outside {_listed(present)}, which other images lie in"
+        elif has_splits and role is None:
+            problem = f"is outside {_list_roles(present)}, where other images are"
         else:
-            placed.append((entry, label, (role or UNSPLIT) if divided else UNSPLIT))
+            placed.append((file, label, (role or UNSPLIT) if has_splits else UNSPLIT))
             continue
-        log.reject_read(f"{entry.where} {problem}")
+        log.reject_read(f"{file.where} {problem}")
     notes = []
-    if divided and "test" not in present:
+    if has_splits and "test" not in present:
         placed = [
-            (entry, label, "test" if role == "validation" else role)
-            for entry, label, role in placed
+            (file, label, "test" if role == "validation" else role) for file, label, role in placed
         ]
         notes.append(
             "there is no test folder: the validation folder is used as the test split, and not to "
             "choose checkpoints"
         )
-    elif present and not divided:
+    elif present and not has_splits:
         are = "is" if len(present) == 1 else "are"
-        notes.append(f"only {_listed(present)} {are} there: the images are not divided into parts")
-    labelled, naming = _class_names(placed)
+        notes.append(
+            f"only {_list_roles(present)} {are} there: the images are not divided into splits"
+        )
+    class_names, class_notes = _name_classes(placed)
     notes += classes.notes()
-    ids = _ids(placed, folders)
-    return Arranged(
+    ids = _make_ids(placed, role_folders)
+    return LabelledImages(
         [
-            Sample(entry.image, labelled[label], name, role)
-            for (entry, label, role), name in zip(placed, ids, strict=True)
+            Sample(file.image, class_names[label], name, role)
+            for (file, label, role), name in zip(placed, ids, strict=True)
         ],
-        (*notes, *naming),
+        (*notes, *class_notes),
     )
 
 
-def _role_folders(found: Sequence[Found]) -> dict[str, str]:
-    """The part of each folder name that stands for one."""
-    names = {folder for entry in found for folder in PurePosixPath(entry.name).parts[:-1]}
+def _find_role_folders(files: Sequence[ImageFile]) -> dict[str, str]:
+    """Return the role of each folder name that denotes a split."""
+    names = {folder for file in files for folder in PurePosixPath(file.name).parts[:-1]}
     roles = {name: role for name in names if (role := _ROLE_OF_NAME.get(_role_word(name)))}
-    # Others are parts together with those that differ in the name of the part alone.
+    # Other names are splits if names exist that differ only in the name of the split.
     families: dict[str, dict[str, str]] = {}
     for name in names - set(roles):
         words = _ROLE_WORD.findall(name.lower())
@@ -158,176 +158,184 @@ def _role_folders(found: Sequence[Found]) -> dict[str, str]:
     return roles
 
 
-def _role(entry: Found, role_folders: Mapping[str, str]) -> str | None:
-    folders = PurePosixPath(entry.name).parts[:-1]
+def _role(file: ImageFile, role_folders: Mapping[str, str]) -> str | None:
+    folders = PurePosixPath(file.name).parts[:-1]
     return next((role for folder in reversed(folders) if (role := role_folders.get(folder))), None)
 
 
 class _ClassFolders:
-    """Which folder of an image's path is its class.
+    """Selects the folder of an image's path that is its class.
 
-    It is the innermost one; but where that is no emotion, and every image has a folder that is one,
-    as in `happy/subject1/1.jpg`, it is the latter.
+    It is the innermost folder. But if every image has a folder named after an emotion, as in
+    `happy/subject1/1.jpg`, it is that folder.
     """
 
-    def __init__(self, found: Sequence[Found], role_folders: Mapping[str, str], divided: bool):
-        self._roles, self._divided = role_folders, divided
-        named = [self._named(entry) for entry in found]
-        emotions = [next(filter(_is_emotion, reversed(folders)), None) for folders in named]
+    def __init__(
+        self, files: Sequence[ImageFile], role_folders: Mapping[str, str], has_splits: bool
+    ):
+        self._role_folders, self._has_splits = role_folders, has_splits
+        folders_of = [self._candidates(file) for file in files]
+        emotions = [next(filter(_is_emotion, reversed(folders)), None) for folders in folders_of]
         self._by_emotion = None not in emotions
         self._below: set[str] = set()
         self._above: set[str] = set()
-        for folders, emotion in zip(named, emotions, strict=True):
-            place = len(folders) - 1
+        for folders, emotion in zip(folders_of, emotions, strict=True):
+            depth = len(folders) - 1
             if self._by_emotion and emotion is not None:
-                place = len(folders) - 1 - folders[::-1].index(emotion)
-            self._below |= set(folders[place + 1 :])
-            self._above.add("/".join(folders[:place]))
+                depth = len(folders) - 1 - folders[::-1].index(emotion)
+            self._below |= set(folders[depth + 1 :])
+            self._above.add("/".join(folders[:depth]))
 
-    def of(self, entry: Found) -> str | None:
-        """The folder that is the class of an image, if there is one."""
-        folders = self._named(entry)
+    def class_folder(self, file: ImageFile) -> str | None:
+        """Return the folder that is the class of an image; `None` if there is none."""
+        folders = self._candidates(file)
         if folders and self._by_emotion:
             return next(filter(_is_emotion, reversed(folders)))
         if folders:
             return folders[-1]
-        # Without parts a class may be called train or test.
-        outer = PurePosixPath(entry.name).parts[entry.outer : -1]
-        if outer and self._divided:  # `happy_train` names both
+        # Without splits, a class may be called train or test.
+        outer = PurePosixPath(file.name).parts[file.outer : -1]
+        if outer and self._has_splits:  # `happy_train` names class and split
             return _ROLE_WORD.sub("", outer[-1].lower()).strip(" ._-0123456789") or None
         return outer[-1] if outer else None
 
     def notes(self) -> list[str]:
-        """What the user should know of folders that are no class."""
+        """Return notes for the user on folders that are not classes."""
         notes = []
         if self._below:
             notes.append(
                 "the folders that are named after emotions are the classes, not those inside them: "
-                f"{_first(self._below)}"
+                f"{_shorten_list(self._below)}"
             )
         if len(self._above) > 1:
             notes.append(
-                f"the folders around those of the classes are not used: {_first(self._above)}"
+                f"the folders above the class folders are not used: {_shorten_list(self._above)}"
             )
         return notes
 
-    def _named(self, entry: Found) -> list[str]:
-        folders = PurePosixPath(entry.name).parts[entry.outer : -1]
-        return [folder for folder in folders if folder not in self._roles]
+    def _candidates(self, file: ImageFile) -> list[str]:
+        folders = PurePosixPath(file.name).parts[file.outer : -1]
+        return [folder for folder in folders if folder not in self._role_folders]
 
 
 def _is_emotion(folder: str) -> bool:
     return labels.canonical(folder) in _EMOTIONS
 
 
-def _first(names: set[str]) -> str:
+def _shorten_list(names: set[str]) -> str:
     shown = ", ".join(storable_name(name)[:_MAX_CLASS_NAME] or "." for name in sorted(names)[:5])
     return f"{shown} and {len(names) - 5:,} more" if len(names) > 5 else shown
 
 
-def _by_list(found: Sequence[Found], lists: Mapping[str, str], log: IntakeLog) -> Arranged:
-    """Arrange the images of RAF-DB's original archive, the aligned ones where they are there."""
-    stems = [PurePosixPath(entry.name).stem for entry in found]
-    aligned = any(map(rafdb.is_aligned, stems))
+def _label_by_rafdb_list(
+    files: Sequence[ImageFile], rafdb_labels: Mapping[str, str], log: IntakeLog
+) -> LabelledImages:
+    """Label the images of RAF-DB's original archive; only the aligned ones if there are any."""
+    stems = [PurePosixPath(file.name).stem for file in files]
+    has_aligned = any(map(rafdb.is_aligned, stems))
     samples: list[Sample] = []
     unused = 0
-    for entry, stem in zip(found, stems, strict=True):
-        label, role = lists.get(rafdb.name_in_list(stem)), rafdb.role_by_name(stem)
-        if aligned and not rafdb.is_aligned(stem):
+    for file, stem in zip(files, stems, strict=True):
+        label, role = rafdb_labels.get(rafdb.original_name(stem)), rafdb.role_of_name(stem)
+        if has_aligned and not rafdb.is_aligned(stem):
             unused += 1
         elif label is None or role is None:
-            log.reject_read(f"{entry.where} is not in the list of labels")
+            log.reject_read(f"{file.where} is not in the list of labels")
         else:
-            samples.append(Sample(entry.image, label, f"{role}/{stem}", role))
+            samples.append(Sample(file.image, label, f"{role}/{stem}", role))
     notes = ["classes and parts are those of RAF-DB's list of labels"]
     if unused:
-        notes.append(f"{unused:,} images beside the aligned ones were left out")
-    return Arranged(samples, tuple(notes))
+        notes.append(f"{unused:,} images that are not aligned were left out")
+    return LabelledImages(samples, tuple(notes))
 
 
-def _class_names(placed: Sequence[tuple[Found, str, str]]) -> tuple[dict[str, str], list[str]]:
-    """The name of the class of each folder, and what the user should know of them."""
+def _name_classes(
+    placed: Sequence[tuple[ImageFile, str, str]],
+) -> tuple[dict[str, str], list[str]]:
+    """Return the class name of each class folder, and notes on them for the user."""
     folders = {label for _, label, _ in placed}
-    stems = [PurePosixPath(entry.name).stem for entry, _, _ in placed]
-    if rafdb.is_numbered(folders, stems):
+    stems = [PurePosixPath(file.name).stem for file, _, _ in placed]
+    if rafdb.has_numbered_classes(folders, stems):
         names = {folder: rafdb.CLASS_NAMES[int(folder) - 1] for folder in folders}
         shown = ", ".join(f"{k} {name}" for k, name in enumerate(rafdb.CLASS_NAMES, start=1))
         return names, [f"the folders are numbered as in RAF-DB: {shown}"]
     names = {folder: class_name(folder) for folder in folders}
-    together: dict[str, list[str]] = {}
+    folders_of_class: dict[str, list[str]] = {}
     for folder in sorted(names):
-        together.setdefault(names[folder], []).append(storable_name(folder))
+        folders_of_class.setdefault(names[folder], []).append(storable_name(folder))
     merged = [
-        f"{name} ({', '.join(same)})"
-        for name, same in sorted(together.items())
-        if len({unicodedata.normalize("NFC", folder) for folder in same}) > 1
+        f"{name} ({', '.join(synonyms)})"
+        for name, synonyms in sorted(folders_of_class.items())
+        if len({unicodedata.normalize("NFC", folder) for folder in synonyms}) > 1
     ]
     if merged:
         return names, [f"folders of one meaning are one class: {'; '.join(merged)}"]
     if names and all(name.isdecimal() for name in names.values()):
         return names, [
-            "the classes are called by numbers, as their folders are; rename the folders to what "
-            "they show, or no other dataset has classes in common with this one"
+            "the class names are numbers, as those of the folders are; rename the folders after "
+            "the emotions that they show, or no other dataset has classes in common with this one"
         ]
     return names, []
 
 
 def class_name(folder: str) -> str:
-    """The class that a folder's name stands for: in NFC, in small letters, synonyms merged.
+    """Return the class name of a folder: in NFC, in lower case, synonyms merged.
 
     Raises:
         UserError: if it is too long.
     """
-    plain = _INVISIBLE.sub("", folder)
+    plain = _VARIATION_SELECTORS.sub("", folder)
     plain = plain.rstrip(" .") or plain  # as Windows does
     name = labels.canonical(unicodedata.normalize("NFC", storable_name(plain)))
     name = unicodedata.normalize("NFC", name)
     if len(name) > _MAX_CLASS_NAME:
         raise UserError(
             f"the folder {name[:_MAX_CLASS_NAME]}... has a name of {len(name)} characters, "
-            f"expected {_MAX_CLASS_NAME} at most: it names a class; rename it"
+            f"expected {_MAX_CLASS_NAME} at most for the name of a class; rename the folder"
         )
     return name
 
 
-def _ids(placed: Sequence[tuple[Found, str, str]], role_folders: Mapping[str, str]) -> list[str]:
-    """Paths below the part, without the suffix where that is not needed to tell images apart."""
+def _make_ids(
+    placed: Sequence[tuple[ImageFile, str, str]], role_folders: Mapping[str, str]
+) -> list[str]:
+    """Return the path of each image within its split, without its suffix if that is unique."""
     paths = []
-    for entry, _, role in placed:
-        parts = PurePosixPath(entry.name).parts[entry.outer :]
+    for file, _, role in placed:
+        parts = PurePosixPath(file.name).parts[file.outer :]
         if role != UNSPLIT:
-            kept = (part for part in parts[:-1] if part not in role_folders)
-            parts = (_role(entry, role_folders) or role, *kept, parts[-1])
+            class_parts = (part for part in parts[:-1] if part not in role_folders)
+            parts = (_role(file, role_folders) or role, *class_parts, parts[-1])
         paths.append(PurePosixPath(*parts))
     # `train/1.jpg` and `Train/1.jpg` keep the names of their folders.
     spellings: dict[PurePosixPath, set[tuple[str, ...]]] = {}
-    for path, (entry, _, _) in zip(paths, placed, strict=True):
-        folders = PurePosixPath(entry.name).parts[:-1]
+    for path, (file, _, _) in zip(paths, placed, strict=True):
+        folders = PurePosixPath(file.name).parts[:-1]
         spellings.setdefault(path, set()).add(tuple(f for f in folders if f in role_folders))
     paths = [
-        PurePosixPath(entry.name) if len(spellings[path]) > 1 else path
-        for path, (entry, _, _) in zip(paths, placed, strict=True)
+        PurePosixPath(file.name) if len(spellings[path]) > 1 else path
+        for path, (file, _, _) in zip(paths, placed, strict=True)
     ]
-    times = Counter(_stored(path.with_suffix("")) for path in paths)
+    times = Counter(_to_id(path.with_suffix("")) for path in paths)
     ids = [
-        _stored(path if times[_stored(path.with_suffix(""))] > 1 else path.with_suffix(""))
+        _to_id(path if times[_to_id(path.with_suffix(""))] > 1 else path.with_suffix(""))
         for path in paths
     ]
-    # Names that differ in the way that an accent is written, and in nothing else.
+    # Paths that differ only in the Unicode normalization of an accent.
     times = Counter(ids)
     return [
-        ascii(str(path))[1:-1] if times[name] > 1 and not _is_normal(path) else name
+        ascii(str(path))[1:-1] if times[name] > 1 and not _is_nfc(path) else name
         for path, name in zip(paths, ids, strict=True)
     ]
 
 
-def _stored(path: PurePosixPath) -> str:
+def _to_id(path: PurePosixPath) -> str:
     return unicodedata.normalize("NFC", storable_name(str(path)))
 
 
-def _is_normal(path: PurePosixPath) -> bool:
+def _is_nfc(path: PurePosixPath) -> bool:
     return unicodedata.is_normalized("NFC", str(path))
 
 
-def _listed(roles: set[str | None]) -> str:
+def _list_roles(roles: set[str | None]) -> str:
     return " and ".join(f"{role}/" for role in _ROLE_NAMES if role in roles)

@@ -1,4 +1,4 @@
-"""Emotion names, and each dataset's own label set in its own order."""
+"""Emotion names and their synonyms, and the label sets of the built-in datasets."""
 
 import re
 import unicodedata
@@ -12,7 +12,7 @@ FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 CKPLUS = ("angry", "contempt", "disgust", "fear", "happy", "sad", "surprise")
 LFW_EMOTION = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 
-# Folder names, column names and labels of other programs that mean one of these emotions.
+# Synonyms of these emotions in folder names, column names and labels of other programs.
 _SPELLINGS = {
     "angry": "anger angriness angryness furious",
     "contempt": "contemptuous contemptful",
@@ -24,7 +24,7 @@ _SPELLINGS = {
     "surprise": "surprised surprising suprise suprised surprize surprized astonished",
 }
 SYNONYMS = {word: name for name, words in _SPELLINGS.items() for word in words.split()}
-# Codes of JAFFE, KDEF and IEMOCAP: too short to rename a user's folder by them.
+# Codes of JAFFE, KDEF and IEMOCAP. They are too short to be synonyms for a user's folder names.
 _CODES = {
     "angry": "an ang",
     "contempt": "con",
@@ -36,7 +36,7 @@ _CODES = {
     "surprise": "su sur",
 }
 CODES = {code: name for name, codes in _CODES.items() for code in codes.split()}
-# Outputs of networks and tables that are no emotion: `unknown` and `NF` are FER+'s.
+# Classes of networks and tables that are not emotions: `unknown` and `NF` are FER+'s.
 NOT_EMOTIONS = (
     *("unknown", "nf", "none", "other", "others", "uncertain"),
     *("not_a_face", "not a face", "no_face", "no face"),
@@ -44,37 +44,42 @@ NOT_EMOTIONS = (
 
 
 def canonical(name: str) -> str:
-    """The spelling this package uses for an emotion: `"Happiness "` becomes `"happy"`."""
+    """Return this package's name of an emotion: `"Happiness "` becomes `"happy"`.
+
+    A name without a synonym is returned in lower case, without surrounding space.
+    """
     lowered = name.strip().lower()
     return SYNONYMS.get(re.sub(r"[\s_-]+", "_", lowered), lowered)
 
 
 def match_class(name: str, class_names: Sequence[str]) -> str | None:
-    """Return the class of a label set that a name means; `None` if it holds none.
+    """Return the class of a label set that a name refers to; `None` if there is none.
 
-    A class of exactly that name comes first, then one of the same meaning, then one that a short
-    code stands for: `"ANG"` is `"angry"`.
+    A class of exactly that name takes precedence, then a synonym, then a short code: `"ANG"` is
+    `"angry"`.
     """
-    exact = {_plain(own): own for own in reversed(class_names)}
-    by_meaning = {canonical(own): own for own in reversed(class_names)}
-    meaning = canonical(name)
+    by_name = {_fold(label): label for label in reversed(class_names)}
+    by_canonical = {canonical(label): label for label in reversed(class_names)}
+    canonical_name = canonical(name)
     return (
-        exact.get(_plain(name)) or by_meaning.get(meaning) or by_meaning.get(CODES.get(meaning, ""))
+        by_name.get(_fold(name))
+        or by_canonical.get(canonical_name)
+        or by_canonical.get(CODES.get(canonical_name, ""))
     )
 
 
-def _plain(name: str) -> str:
+def _fold(name: str) -> str:
     folded = unicodedata.normalize("NFKC", name).strip().casefold()
     return re.sub(r"[\s_-]+", " ", folded)
 
 
 def index_of(name: str, class_names: Sequence[str]) -> int:
-    """The position of an emotion in a label set.
+    """Return the position of an emotion in a label set.
 
     Raises:
-        UserError: if the label set does not hold it.
+        UserError: if the emotion is not in the label set.
     """
-    wanted = canonical(name)
-    if wanted not in class_names:
+    label = canonical(name)
+    if label not in class_names:
         raise UserError(f"received the class {name!r}, expected one of: {', '.join(class_names)}")
-    return list(class_names).index(wanted)
+    return list(class_names).index(label)

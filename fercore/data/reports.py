@@ -1,4 +1,4 @@
-"""The outcome of adding a dataset, and the state of an installed one."""
+"""Report types: the result of adding a dataset, and the status of an installed one."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,22 +7,22 @@ from fercore.data.quality import Audit
 
 Counts = Mapping[str, Mapping[str, int]]
 
-# Called with images done and images in all, where that is known.
+# Called with the number of images done and the total, `None` if the total is unknown.
 OnProgress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
 class AddReport:
-    """What adding a dataset did.
+    """The result of adding a dataset.
 
     Attributes:
         dataset: its name.
         changed: whether anything was written.
-        fingerprint: of what is installed now.
+        fingerprint: of the installed version.
         counts: samples by role and class.
-        titles: what the dataset's literature calls each role.
-        audit: the flaws that were counted.
-        notes: one line each, what the user should know.
+        titles: name of each role in the dataset's literature.
+        audit: counts of duplicate and constant images.
+        notes: remarks for the user, one line each.
     """
 
     dataset: str
@@ -36,16 +36,16 @@ class AddReport:
 
 @dataclass(frozen=True)
 class DatasetStatus:
-    """What is there of a dataset.
+    """The status of a dataset.
 
     Attributes:
-        name: as `load` takes it.
+        name: as `load_dataset` takes it.
         installed: whether it can be loaded.
-        synthetic: whether code draws it.
+        synthetic: whether it is drawn by code.
         counts: samples by role and class; empty if it is not installed.
-        bytes: on disk.
+        bytes: size on disk.
         fingerprint: empty if it is not installed.
-        remark: one line: what is wrong with it, how to add it, or what it was derived from.
+        remark: one line: the problem with it, how to add it, or the dataset it was derived from.
     """
 
     name: str

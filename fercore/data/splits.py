@@ -1,4 +1,4 @@
-"""What every dataset loads into."""
+"""The in-memory form of a dataset: `Split`, `Splits`, fingerprints and image hashes."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -10,27 +10,27 @@ from numpy.typing import NDArray
 
 ROLES = ("train", "validation", "test")
 
-# The one part of a dataset that comes without splits; a protocol divides it.
+# The only role of a dataset that comes without splits; a protocol divides it.
 UNSPLIT = "all"
-# Between the id of an image and the number of its copy.
+# Separates the id of an image from the number of its copy.
 COPY_MARK = "#"
-# What samples may share, the coarsest first; the last is the image that copies were made of.
+# Kinds of groups of dependent samples, the coarsest first. "image" groups copies of one image.
 GROUP_KINDS = ("subject", "sequence", "image")
 
 
 @dataclass(frozen=True)
 class Split:
-    """One part of a dataset, in a fixed order.
+    """The samples of one role of a dataset, in a fixed order.
 
     Attributes:
         images: `(n, height, width)` uint8, grey levels 0 to 255.
         labels: `(n,)` uint8, positions in the dataset's `class_names`.
-        ids: `(n,)` unicode, unique within the dataset and the same on every machine; two runs on
-            the same dataset are paired by them.
-        groups: `(n,)` unicode by kind, such as `"subject"`: samples of one group are so alike that
-            none may be trained on while another is tested on.
-        copies: `(n,)` bool: the samples that stand for a changed copy of their image, to be
-            augmented before training; absent where there are none.
+        ids: `(n,)` unicode, unique within the dataset and the same on every machine; the samples of
+            two runs on the same dataset are paired by id.
+        groups: `(n,)` unicode by kind, such as `"subject"`. Samples of one group are so similar
+            that they must not be in both training and test.
+        copies: `(n,)` bool: the samples that are copies of an image, to be augmented before
+            training; `None` if there are none.
     """
 
     images: NDArray[np.uint8]
@@ -57,14 +57,13 @@ class Split:
         return len(self.images)
 
     def units(self) -> "tuple[NDArray[np.str_], str] | None":
-        """Return the independent unit of each sample, and its kind.
+        """Return the statistically independent unit of each sample, and its kind.
 
-        It is the coarsest one known: the subject, else the sequence, else the original image where
-        there are copies, of which equal images are one.
+        The unit is the coarsest one that the dataset names: the subject, else the sequence, else
+        the original image if there are copies. Equal images count as one image.
 
         Returns:
-            `(n,)` unicode and one of `GROUP_KINDS`; `None` where each sample stands for itself, as
-            far as the dataset tells.
+            `(n,)` unicode and one of `GROUP_KINDS`; `None` if every sample is a unit of its own.
         """
         for kind in GROUP_KINDS:
             if kind in self.groups:
@@ -75,14 +74,14 @@ class Split:
             name.rpartition(COPY_MARK)[0] if copied else name
             for name, copied in zip(self.ids.tolist(), self.copies.tolist(), strict=True)
         ]
-        # Copies have the pixels of their originals still: equal ones are found by them.
+        # Copies still have the pixels of their originals, so equal images have equal hashes.
         _, first, unit = np.unique(
             image_hashes(self.images), return_index=True, return_inverse=True
         )
         return np.array(names)[first[unit]], "image"
 
     def take(self, keep: NDArray[np.bool_] | NDArray[np.integer]) -> "Split":
-        """The samples that a mask or an index array names, in that order."""
+        """Return the samples that a mask or an index array selects, in that order."""
         return Split(
             self.images[keep],
             self.labels[keep],
@@ -91,8 +90,8 @@ class Split:
             None if self.copies is None else self.copies[keep],
         )
 
-    def joined(self, other: "Split") -> "Split":
-        """These samples, then those of a split of the same dataset."""
+    def concatenate(self, other: "Split") -> "Split":
+        """Return these samples followed by those of another split of the same dataset."""
         return Split(
             np.concatenate([self.images, other.images]),
             np.concatenate([self.labels, other.labels]),
@@ -105,7 +104,7 @@ class Split:
 
 
 class DatasetVersion(NamedTuple):
-    """A dataset's name, and the fingerprint of one version of it."""
+    """The name of a dataset, and the fingerprint of one version of it."""
 
     name: str
     fingerprint: str
@@ -113,23 +112,22 @@ class DatasetVersion(NamedTuple):
 
 @dataclass(frozen=True)
 class Splits:
-    """A dataset: samples by role, and what tells them apart from every other dataset.
+    """A dataset: its samples by role, its label set and its fingerprint.
 
-    A dataset that comes without splits has one part, `POOL`.
+    A dataset that comes without splits has one part, `UNSPLIT`.
 
     Attributes:
         name: the dataset's name, such as `"fer2013"`.
         class_names: the label set; `labels` index it.
-        parts: the splits by role, a subset of `ROLES`, or `POOL` alone.
-        titles: what the dataset's own literature calls each role, such as
+        parts: the splits by role, a subset of `ROLES`, or `UNSPLIT` alone.
+        titles: name of each role in the dataset's literature, such as
             `{"validation": "PublicTest"}`.
         fingerprint: 16 hexadecimal digits over every pixel, label and id: equal exactly when two
             machines hold the same data.
-        synthetic: whether code drew the images; such results never mix with real ones.
-        held_out: whether its validation part was taken out of training when it was added, for want
-            of one of its own: others trained on it.
-        source: the dataset whose images were changed to make this one; `None` if it is not derived
-            from another.
+        synthetic: whether the images are drawn by code; such results never mix with real ones.
+        validation_from_train: whether the validation split was taken out of training when the
+            dataset was added, because it has none of its own. Other projects trained on it.
+        source: the dataset that this one was derived from; `None` if it was not derived.
     """
 
     name: str
@@ -138,12 +136,12 @@ class Splits:
     titles: Mapping[str, str] = field(default_factory=dict)
     fingerprint: str = ""
     synthetic: bool = False
-    held_out: bool = False
+    validation_from_train: bool = False
     source: DatasetVersion | None = None
 
     @property
     def original(self) -> DatasetVersion:
-        """The dataset that the images come from: the source of a derived one, else itself."""
+        """The dataset that the images come from: the source of a derived dataset, else itself."""
         return self.source or DatasetVersion(self.name, self.fingerprint)
 
     def __getitem__(self, role: str) -> Split:
@@ -153,12 +151,12 @@ class Splits:
         return iter(self.parts)
 
     def title(self, role: str) -> str:
-        """What the dataset's literature calls a role, else the role itself."""
+        """Return the name of a role in the dataset's literature, else the role itself."""
         return self.titles.get(role, role)
 
 
 def fingerprint(parts: Mapping[str, Split]) -> str:
-    """16 hexadecimal digits over every role, pixel, label and id of a dataset, in order."""
+    """Return 16 hexadecimal digits over every role, pixel, label and id of a dataset, in order."""
     digest = hashlib.sha256()
     for role in (*ROLES, UNSPLIT):
         if role in parts:
@@ -171,13 +169,13 @@ def fingerprint(parts: Mapping[str, Split]) -> str:
 
 
 def image_hashes(images: NDArray[np.uint8]) -> NDArray[np.void]:
-    """One comparable key per image, equal exactly when every pixel is: `(n,)` void."""
+    """Return one hash per image, equal exactly when every pixel is equal: `(n,)` void."""
     digests = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
     return np.frombuffer(b"".join(digests), dtype="V16") if digests else np.empty(0, dtype="V16")
 
 
 def is_duplicate_of(images: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which images stand, pixel for pixel, among the reference images: `(n,)` bool."""
-    known = {key.tobytes() for key in image_hashes(reference)}
-    keys = (key.tobytes() for key in image_hashes(images))
-    return np.fromiter((key in known for key in keys), bool, len(images))
+    """Return which images occur, pixel for pixel, among the reference images: `(n,)` bool."""
+    reference_hashes = {key.tobytes() for key in image_hashes(reference)}
+    hashes = (key.tobytes() for key in image_hashes(images))
+    return np.fromiter((key in reference_hashes for key in hashes), bool, len(images))

@@ -1,11 +1,11 @@
-"""The converted form of a dataset on disk.
+"""Store converted datasets on disk: read, write, undo, lock.
 
     <root>/<name>/<fingerprint>.npz    images, labels and ids of every role; no pickles
-    <root>/<name>/dataset.json         what is in it, and where it came from
-    <root>/<name>/previous.json        the same of the version that it replaced
-    <root>/.locks/<name>.lock          held while the dataset is changed
+    <root>/<name>/dataset.json         manifest: contents and sources
+    <root>/<name>/previous.json        manifest of the version that was replaced
+    <root>/.locks/<name>.lock          locked while the dataset is changed
 
-The JSON names the array file and is replaced last, so a reader finds the old dataset or the new
+The manifest names the array file and is replaced last, so a reader finds the old dataset or the new
 one, never a mixture. One previous version is kept, with its array file, so that a replacement can
 be undone.
 """
@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 from filelock import FileLock, Timeout
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from fercore.config.base import FrozenModel
 from fercore.data.quality import Audit
@@ -32,17 +32,17 @@ MANIFEST = "dataset.json"
 PREVIOUS = "previous.json"
 _LOCKS = ".locks"
 _MAX_TRIES = 3
-_MAX_WAIT = 600  # seconds; the largest dataset takes two minutes to read
+_MAX_WAIT_SECONDS = 600  # the largest dataset takes two minutes to read
 
 
 class Source(FrozenModel):
     """A file or folder that a user added.
 
     Attributes:
-        name: its own name, without the path.
-        sha256: of the file, or of the names and contents in the folder.
+        name: its name without the path.
+        sha256: of the file, or of the names and contents of the files in the folder.
         gave: the roles that it held samples of.
-        holds: those of them that have not been replaced since.
+        holds: the roles in `gave` that have not been replaced since.
     """
 
     name: str
@@ -52,16 +52,16 @@ class Source(FrozenModel):
 
 
 class Derivation(FrozenModel):
-    """What a derived dataset was made from, and how.
+    """The source of a derived dataset, and how it was derived.
 
     Attributes:
         dataset: name of the source dataset.
-        fingerprint: of its version.
-        titles: what the source's literature calls each role.
-        detector: that found the faces, such as `"yunet"`; empty where the labels alone are others.
+        fingerprint: of the source's version.
+        titles: name of each role in the source's literature.
+        detector: face detector, such as `"yunet"`; empty where only the labels differ.
         detector_sha256: of the detector's file.
-        faces_found: fraction of the images of each role in which a face was found; the others are
-            the source's, unchanged.
+        faces_found: fraction of the images of each role in which a face was detected; the other
+            images are those of the source, unchanged.
     """
 
     dataset: str
@@ -73,21 +73,24 @@ class Derivation(FrozenModel):
 
 
 class Manifest(FrozenModel):
-    """`dataset.json`.
+    """The content of `dataset.json`.
 
     Attributes:
-        format: of this record.
-        dataset: name.
-        file: name of the array file beside it.
-        bytes: size of that file.
+        format: version of this format.
+        dataset: name of the dataset.
+        file: name of the array file in the same folder.
+        bytes: size of the array file.
         fingerprint: see `fercore.data.splits.Splits`.
         class_names: the label set.
         counts: samples by role and class.
-        sources: what the samples came from.
-        held_out: whether validation was taken out of training here, for want of its own.
-        audit: the flaws that were counted.
-        derived_from: the source of a dataset that was made from another one.
+        sources: the files that the samples were read from.
+        validation_from_train: whether the validation split was taken out of training when the
+            dataset was added, because it has none of its own; `held_out` in the file.
+        audit: counts of duplicate and constant images.
+        derived_from: the source of a derived dataset.
     """
+
+    model_config = ConfigDict(populate_by_name=True)
 
     format: Literal[1] = 1
     dataset: str
@@ -97,27 +100,27 @@ class Manifest(FrozenModel):
     class_names: tuple[str, ...]
     counts: dict[str, dict[str, int]]
     sources: tuple[Source, ...]
-    held_out: bool
+    validation_from_train: bool = Field(alias="held_out")
     audit: Audit
     derived_from: Derivation | None = None
 
 
 @contextmanager
-def changing(root: Path, name: str) -> Iterator[None]:
-    """Hold a dataset for oneself while it is read, changed and written; others wait.
+def lock_dataset(root: Path, name: str) -> Iterator[None]:
+    """Lock a dataset while it is read, changed and written; other processes wait.
 
     Raises:
-        UserError: if another process has held it for ten minutes, or the lock cannot be made.
+        UserError: if another process has held the lock for ten minutes, or the lock cannot be made.
     """
     file = root / _LOCKS / f"{name}.lock"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(file, timeout=_MAX_WAIT)
+        lock = FileLock(file, timeout=_MAX_WAIT_SECONDS)
         lock.acquire()
     except Timeout:
         raise UserError(
-            f"another process has been changing {name} for {_MAX_WAIT // 60} minutes; wait for it, "
-            "or end it, and try again"
+            f"another process has been changing {name} for {_MAX_WAIT_SECONDS // 60} minutes; wait "
+            "for it, or end it, and try again"
         ) from None
     except (OSError, NotImplementedError) as error:
         raise UserError(
@@ -131,54 +134,54 @@ def changing(root: Path, name: str) -> Iterator[None]:
 
 
 def previous(root: Path, name: str) -> Manifest | None:
-    """The version that `undo` would bring back, or None if there is none that can be read."""
+    """Return the version that `undo` would restore; `None` if there is none that can be read."""
     try:
-        found = _read_record(root, name, PREVIOUS)
+        before = _read_manifest(root, name, PREVIOUS)
     except UserError:
         return None
     try:
-        now = manifest(root, name)
-    except UserError:  # damaged, which is a reason to bring back the version before it
-        return found
-    return None if found is None or now is None or found.file == now.file else found
+        current = manifest(root, name)
+    except UserError:  # damaged, which is a reason to restore the previous version
+        return before
+    return None if before is None or current is None or before.file == current.file else before
 
 
 def undo(root: Path, name: str) -> Manifest:
-    """Bring back the version that the last change replaced; a second call brings back the change.
+    """Restore the version that the last change replaced; a second call restores the change.
 
     Raises:
-        UserError: if there is none, or it cannot be written.
+        UserError: if there is no previous version, or it cannot be written.
     """
     folder = root / name
-    with changing(root, name):
-        found = previous(root, name)
-        if found is None:
+    with lock_dataset(root, name):
+        before = previous(root, name)
+        if before is None:
             raise UserError(
                 f"{name} has no previous version to bring back; expected a dataset that was "
                 "replaced by: fercore data add, or align"
             )
         try:
-            old, now = (folder / PREVIOUS).read_bytes(), (folder / MANIFEST).read_bytes()
-            for path, content in ((folder / MANIFEST, old), (folder / PREVIOUS, now)):
+            old, current = (folder / PREVIOUS).read_bytes(), (folder / MANIFEST).read_bytes()
+            for path, content in ((folder / MANIFEST, old), (folder / PREVIOUS, current)):
                 with atomic_write(path) as stream:
                     stream.write(content)
         except OSError as error:
             raise UserError(
                 f"cannot write {name} under {root} ({error.strerror or error})"
             ) from error
-    return found
+    return before
 
 
 def manifest(root: Path, name: str) -> Manifest | None:
-    """What is installed, or None if nothing is.
+    """Return the manifest of an installed dataset; `None` if it is not installed.
 
     Raises:
-        UserError: if the record or its array file is damaged.
+        UserError: if the manifest or its array file is damaged.
     """
-    return _read_record(root, name, MANIFEST)
+    return _read_manifest(root, name, MANIFEST)
 
 
-def _read_record(root: Path, name: str, file: str) -> Manifest | None:
+def _read_manifest(root: Path, name: str, file: str) -> Manifest | None:
     folder = root / name
     try:
         text = (folder / file).read_bytes()
@@ -186,20 +189,20 @@ def _read_record(root: Path, name: str, file: str) -> Manifest | None:
         return None
     except OSError as error:
         raise _damaged(folder / file, name, error) from error
-    found = None
+    record = None
     try:
-        found = Manifest.model_validate_json(text)
-        if (folder / found.file).stat().st_size != found.bytes:
-            raise ValueError(f"{found.file} is not {found.bytes} bytes long")
+        record = Manifest.model_validate_json(text)
+        if (folder / record.file).stat().st_size != record.bytes:
+            raise ValueError(f"{record.file} is not {record.bytes} bytes long")
     except (ValidationError, ValueError, OSError) as error:
-        raise _damaged(folder, name, error, found.derived_from if found else None) from error
-    return found
+        raise _damaged(folder, name, error, record.derived_from if record else None) from error
+    return record
 
 
 def derivation(root: Path, name: str) -> Derivation | None:
-    """What an installed dataset was derived from, even if its array file is damaged.
+    """Return the source of a derived dataset, even if its array file is damaged.
 
-    `None` if it was not derived, is not installed, or its record cannot be read.
+    `None` if it was not derived, is not installed, or its manifest cannot be read.
     """
     try:
         text = (root / name / MANIFEST).read_bytes()
@@ -209,26 +212,26 @@ def derivation(root: Path, name: str) -> Derivation | None:
 
 
 def read(root: Path, name: str) -> tuple[Manifest, dict[str, Split]] | None:
-    """Load what is installed, or None if nothing is.
+    """Load an installed dataset; `None` if it is not installed.
 
     Raises:
         UserError: if it is damaged.
     """
     for _ in range(_MAX_TRIES):
-        found = manifest(root, name)
-        if found is None:
+        record = manifest(root, name)
+        if record is None:
             return None
         try:
-            return found, _read_arrays(root, name, found)
+            return record, _read_arrays(root, name, record)
         except UserError:
-            # Replaced twice since its record was read, and so gone.
-            if manifest(root, name) == found:
+            # The dataset was replaced twice since its manifest was read, so the file is gone.
+            if manifest(root, name) == record:
                 raise
     raise UserError(f"{name} changes while it is read; try again")
 
 
-def _read_arrays(root: Path, name: str, found: Manifest) -> dict[str, Split]:
-    path = root / name / found.file
+def _read_arrays(root: Path, name: str, record: Manifest) -> dict[str, Split]:
+    path = root / name / record.file
     try:
         # ZIP checks a CRC over every array while reading.
         with np.load(path, allow_pickle=False) as arrays:
@@ -238,11 +241,11 @@ def _read_arrays(root: Path, name: str, found: Manifest) -> dict[str, Split]:
                 if f"{role}_images" in arrays
             }
         if {role: len(part) for role, part in parts.items()} != {
-            role: sum(counts.values()) for role, counts in found.counts.items()
+            role: sum(counts.values()) for role, counts in record.counts.items()
         }:
             raise ValueError("the counts differ from the record")
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise _damaged(path, name, error, found.derived_from) from error
+        raise _damaged(path, name, error, record.derived_from) from error
     return parts
 
 
@@ -253,16 +256,16 @@ def write(
     parts: Mapping[str, Split],
     sources: tuple[Source, ...],
     *,
-    held_out: bool,
+    validation_from_train: bool,
     audit: Audit,
     derived_from: Derivation | None = None,
 ) -> Manifest:
-    """Install a dataset in place of what is there, which becomes the previous version.
+    """Install a dataset; an installed version of it becomes the previous version.
 
-    The caller holds it by `changing`.
+    The caller holds the lock of `lock_dataset`.
 
     Raises:
-        UserError: if it cannot be written, such as on a full disk; what was there is intact.
+        UserError: if it cannot be written, such as on a full disk; the installed version is intact.
     """
     digest = fingerprint(parts)
     folder = root / name
@@ -284,13 +287,14 @@ def write(
             class_names=class_names,
             counts={role: count(part, class_names) for role, part in parts.items()},
             sources=sources,
-            held_out=held_out,
+            validation_from_train=validation_from_train,
             audit=audit,
             derived_from=derived_from,
         )
-        kept = _keep_previous(root, name, path.name)
+        previous_file = _keep_previous(root, name, path.name)
+        content = record.model_dump_json(indent=2, exclude_none=True, by_alias=True)
         with atomic_write(folder / MANIFEST) as stream:
-            stream.write(record.model_dump_json(indent=2, exclude_none=True).encode() + b"\n")
+            stream.write(content.encode() + b"\n")
     except OSError as error:
         raise UserError(
             f"cannot write {name} under {root} ({error.strerror or error}): expected room for "
@@ -298,61 +302,65 @@ def write(
             "what was installed before is unchanged"
         ) from error
     for stale in folder.glob("*.npz"):
-        if stale.name not in (path.name, kept):
+        if stale.name not in (path.name, previous_file):
             stale.unlink(missing_ok=True)
-    for torn in (*folder.glob(".*.npz.*"), *folder.glob(".*.json.*")):
-        torn.unlink(missing_ok=True)  # of a process that was killed while it wrote
+    for partial in (*folder.glob(".*.npz.*"), *folder.glob(".*.json.*")):
+        partial.unlink(missing_ok=True)  # of a process that was killed while it wrote
     return record
 
 
 def _keep_previous(root: Path, name: str, new_file: str) -> str | None:
-    """Keep the record of what is about to be replaced; the array file of the previous version."""
+    """Keep the manifest that is about to be replaced.
+
+    Returns:
+        The name of the previous version's array file; `None` if there is no previous version.
+    """
     folder = root / name
     try:
-        now = manifest(root, name)
-    except UserError:  # damaged: what was there before it is kept
-        now = None
-    if now is not None and now.file != new_file:
+        current = manifest(root, name)
+    except UserError:  # damaged: the version before it is kept
+        current = None
+    if current is not None and current.file != new_file:
         content = (folder / MANIFEST).read_bytes()
         with atomic_write(folder / PREVIOUS) as stream:
             stream.write(content)
-        return now.file
+        return current.file
     try:
-        before = _read_record(root, name, PREVIOUS)
+        before = _read_manifest(root, name, PREVIOUS)
     except UserError:
         before = None
     return before.file if before else None
 
 
 def count(part: Split, class_names: tuple[str, ...]) -> dict[str, int]:
-    """Samples of a split by class name."""
-    found = np.bincount(part.labels, minlength=len(class_names)).tolist()
-    return dict(zip(class_names, found, strict=True))
+    """Return the number of samples of a split by class name."""
+    counts = np.bincount(part.labels, minlength=len(class_names)).tolist()
+    return dict(zip(class_names, counts, strict=True))
 
 
 def _damaged(
     path: Path, name: str, error: Exception, derived_from: Derivation | None = None
 ) -> UserError:
     reason = " ".join(str(error).split())[:120]
-    how = f"fercore data add {name} PATH"
+    command = f"fercore data add {name} PATH"
     if derived_from and derived_from.detector:
-        how = f"fercore data align {derived_from.dataset} --name {name}"
-    return UserError(f"{path} is damaged ({reason}); add the dataset again with: {how}")
+        command = f"fercore data align {derived_from.dataset} --name {name}"
+    return UserError(f"{path} is damaged ({reason}); add the dataset again with: {command}")
 
 
-def undamaged(root: Path, name: str) -> Manifest | None:
-    """Return what is installed of a dataset; `None` if nothing is, or it is damaged."""
+def intact_manifest(root: Path, name: str) -> Manifest | None:
+    """Return the manifest of an installed dataset; `None` if it is absent or damaged."""
     try:
-        found = read(root, name)
+        installed = read(root, name)
     except UserError:
         return None
-    return found[0] if found else None
+    return installed[0] if installed else None
 
 
 def report(
     manifest: Manifest, titles: Mapping[str, str], changed: bool, notes: tuple[str, ...]
 ) -> AddReport:
-    """Return what adding a dataset did, from what is installed now."""
+    """Build the report of adding a dataset from its manifest."""
     return AddReport(
         dataset=manifest.dataset,
         changed=changed,

@@ -1,34 +1,33 @@
-"""Take a validation part out of the training part of a dataset that comes without one."""
+"""Take a validation split out of the training split of a dataset that has none."""
 
 import hashlib
-from collections import defaultdict
 
 import numpy as np
 
-from fercore.data.splits import Split, image_hashes
+from fercore.data.quality import group_equal_images
+from fercore.data.splits import Split
 
-# As large, against training, as PublicTest.
-SHARE = 1 / 8
+# Fraction of training that becomes validation, as PublicTest is to FER2013's training images.
+VALIDATION_FRACTION = 1 / 8
 
 
-def hold_out(train: Split, num_classes: int) -> tuple[Split, Split]:
-    """Take a validation part out of training: an eighth of each class, one image at least.
+def take_validation_from_train(train: Split, num_classes: int) -> tuple[Split, Split]:
+    """Take a validation split out of training: an eighth of each class, at least one image.
 
-    The choice depends on the pixels alone, so that it is the same on every machine, and images that
-    are equal stay on one side.
+    The choice depends on the pixels alone, so it is the same on every machine. Equal images stay in
+    the same split.
 
     Returns:
-        What is left of training, and the validation part.
+        The remaining training split, and the validation split.
     """
-    groups: dict[bytes, list[int]] = defaultdict(list)
-    for position, key in enumerate(image_hashes(train.images)):
-        groups[key.tobytes()].append(position)
+    groups = group_equal_images(train.images)
     counts = np.bincount(train.labels, minlength=num_classes)
-    wanted = np.maximum(np.rint(counts * SHARE), counts > 1).astype(int)
-    taken = np.zeros(len(train), bool)
+    remaining = np.maximum(np.rint(counts * VALIDATION_FRACTION), counts > 1).astype(int)
+    is_validation = np.zeros(len(train), bool)
     for key in sorted(groups, key=lambda key: hashlib.sha256(key).digest()):
-        label = train.labels[groups[key][0]]
-        if wanted[label] >= len(groups[key]):
-            taken[groups[key]] = True
-            wanted[label] -= len(groups[key])
-    return train.take(~taken), train.take(taken)
+        group = groups[key]
+        label = train.labels[group[0]]
+        if remaining[label] >= len(group):
+            is_validation[group] = True
+            remaining[label] -= len(group)
+    return train.take(~is_validation), train.take(is_validation)

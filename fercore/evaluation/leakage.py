@@ -1,7 +1,7 @@
 """Compare the images that a training tests on with those that other runs were trained on.
 
 Names do not tell: a user's dataset may hold a test set under another name. Images are compared by
-their pixels, see `fercore.data.inspection.find_copies`.
+their pixels, see `fercore.data.quality.find_copies`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from fercore.config.protocol import ImageConfig
 from fercore.config.run import CombinedConfig, RunConfig
 from fercore.config.training import ProgressiveResizingConfig
 from fercore.data import registry
-from fercore.data.inspection import find_copies
+from fercore.data.quality import find_copies
 from fercore.data.splits import Split, Splits
 from fercore.errors import UserError
 from fercore.evaluation.protocol import build_protocol

@@ -155,7 +155,7 @@ def require_same_splits(run: Run, splits: Splits) -> None:
     known = saw.fingerprint if saw and run.environment else original.fingerprint
     protocol = run.config.protocol if run.config else None
     divided = protocol is not None and (protocol.split != "official" or protocol.by_folds)
-    if (divided or splits.held_out) and known != original.fingerprint:
+    if (divided or splits.validation_from_train) and known != original.fingerprint:
         raise UserError(
             f"{run.id} saw another {original.name} (fingerprint {known}, here "
             f"{original.fingerprint}), "

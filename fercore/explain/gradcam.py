@@ -1,4 +1,4 @@
-"""Grad-CAM on ONNX Runtime: no framework, no checkpoint, and for imported networks too."""
+"""Grad-CAM on ONNX Runtime, without a deep-learning framework; imported networks work, too."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from fercore.inference.onnx_session import open_session
 from fercore.io.files import read_regular
 from fercore.runs.damage import MAX_NETWORK_BYTES
 
-# What comes after the last feature map and only gathers, moves or shrinks it.
-_PASSING = {
+# Operators that only pool, move or reshape a feature map.
+_RESHAPING_OPERATORS = {
     "AveragePool",
     "Cast",
     "Dropout",
@@ -30,30 +30,33 @@ _PASSING = {
     "Transpose",
     "Unsqueeze",
 }
-# Of the largest activation: small against the kinks of ReLU, large against float32's noise.
+# Step of the finite differences, as a fraction of the largest activation: small enough to cross few
+# kinks of ReLU, and large against float32's rounding errors.
 _STEP = 1e-3
 _BATCH = 128
 
 
 class GradCam:
-    """Which places of the last feature map speak for a class (Selvaraju et al., ICCV 2017).
+    """Grad-CAM saliency maps (Selvaraju et al., ICCV 2017).
 
-    Grad-CAM weighs each channel of the last convolutional feature map by the mean, over its places,
-    of the derivative of the class's logit. That mean is the derivative along the change that adds
-    the same to every place of the channel, so two runs of what follows the feature map give it, and
-    no gradient is needed. The network is cut at the last feature map that all of it passes through;
-    a residual network's is the sum of its last block.
+    Grad-CAM weights each channel of the last convolutional feature map by the spatial mean of the
+    derivative of the class's logit. This mean is a directional derivative: along the change that
+    adds the same value at every position of the channel. A central difference therefore gives it
+    with two evaluations of the layers after the feature map, and no gradients are needed.
+
+    The network is cut at the last feature map that every path from input to output passes through.
+    In a residual network, this is the sum of the last block.
 
     Args:
-        source: a run's `model.onnx`, or its content.
+        source: path of a run's `model.onnx`, or its content.
         threads: processor cores for one call, 0 for all.
 
     Attributes:
         map_shape: `(height, width)` of the feature map.
 
     Raises:
-        UserError: if the network has no feature map or takes several images alone, or the file is
-            damaged.
+        UserError: if the network has no such feature map or a fixed batch size above 1, or the file
+            is damaged.
     """
 
     def __init__(self, source: Path | bytes, threads: int = 1):
@@ -64,93 +67,98 @@ class GradCam:
                 read_regular(source, MAX_NETWORK_BYTES) if isinstance(source, Path) else source
             )
             model = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
-        except Exception as error:  # protobuf and onnx raise classes without a common base
+        except Exception as error:  # the exceptions of protobuf and onnx have no common base
             name = source if isinstance(source, Path) else "the content"
             raise UserError(f"{name} cannot be read as an ONNX network: {error}") from None
         cut = _last_feature_map(model)
         if cut is None:
             raise UserError(
-                "the network has no convolutional feature map that all of it passes through, which "
+                "the network has no convolutional feature map that all paths pass through, which "
                 "Grad-CAM needs; occlusion works for any network"
             )
-        at_once = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
-        if at_once > 1:
+        batch_size = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+        if batch_size > 1:
             raise UserError(
-                f"the network takes {at_once} images at once and no other number, which Grad-CAM "
-                "cannot ask it; occlusion works for any network"
+                f"the network takes {batch_size} images at once and no other number, which "
+                "Grad-CAM does not support; occlusion works for any network"
             )
-        self._one_by_one = at_once == 1
-        last = _producer(model.graph, model.graph.output[0].name)
+        self._has_batch_size_1 = batch_size == 1
+        last = _find_producer(model.graph, model.graph.output[0].name)
         self._has_logits = last is not None and last.op_type == "Softmax"
         score = last.input[0] if self._has_logits else model.graph.output[0].name
         self._channel_axis = cut.channel_axis
         self.map_shape = cut.map_shape
-        parts = onnx.utils.Extractor(model)
-        before = parts.extract_model([model.graph.input[0].name], [cut.name])
-        after = parts.extract_model([cut.name], [score])
-        self._features = open_session(before.SerializeToString(), threads)
-        self._head = open_session(after.SerializeToString(), threads)
+        extractor = onnx.utils.Extractor(model)
+        backbone = extractor.extract_model([model.graph.input[0].name], [cut.name])
+        head = extractor.extract_model([cut.name], [score])
+        self._backbone = open_session(backbone.SerializeToString(), threads)
+        self._head = open_session(head.SerializeToString(), threads)
 
     def __call__(self, crop: NDArray[np.uint8], class_index: int) -> NDArray[np.float32]:
-        """The map of one image for one class.
+        """Return the saliency map of one image for one class.
 
         Args:
-            crop: `(height, width)` uint8, as the network takes it.
-            class_index: of the logit; of the logarithm of the probability where the network does
-                not end with a softmax.
+            crop: `(height, width)` uint8, of the network's input size.
+            class_index: index of the explained class. Its logit is explained, or the logarithm of
+                its probability if the network does not end with a softmax.
 
         Returns:
-            `(height, width)` float32 of the crop's size, at least 0: places that speak for the
-            class. All 0 where none does.
+            `(height, width)` float32 of the crop's size, at least 0: high where the image supports
+            the class. All 0 if nothing does.
         """
         import cv2
 
-        features = _run(self._features, crop[None, :, :, None].astype(np.float32))
-        # Of several views of an image (`fercore.inference.ensemble`), the first is the image as it
-        # is.
+        features = _run(self._backbone, crop[None, :, :, None].astype(np.float32))
+        # A network with several views of an image (`fercore.inference.ensemble_graph`) has one map
+        # for each; the first is that of the unchanged image.
         maps = np.moveaxis(features[0], self._channel_axis - 1, 0)
-        weights = self._weights(features, class_index)
-        found = np.maximum(np.tensordot(weights, maps, 1), 0).astype(np.float32)
+        weights = self._channel_weights(features, class_index)
+        saliency = np.maximum(np.tensordot(weights, maps, 1), 0).astype(np.float32)
         height, width = crop.shape
-        return np.asarray(cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR))
+        return np.asarray(cv2.resize(saliency, (width, height), interpolation=cv2.INTER_LINEAR))
 
-    def _weights(self, features: NDArray[np.float32], class_index: int) -> NDArray[np.float32]:
-        """Mean derivative of the score over each channel, `(channels,)`."""
+    def _channel_weights(
+        self, features: NDArray[np.float32], class_index: int
+    ) -> NDArray[np.float32]:
+        """Return the mean derivative of the score over each channel, `(channels,)`."""
         channels = features.shape[self._channel_axis]
         step = _STEP * max(float(np.abs(features).max()), 1e-6)
         shape = [1] * 4
         shape[0] = shape[self._channel_axis] = channels
-        change = step * np.eye(channels, dtype=np.float32).reshape(shape)
-        changed = np.concatenate([change, -change])
-        batch = 1 if self._one_by_one else max(_BATCH // len(features), 1)
+        upward = step * np.eye(channels, dtype=np.float32).reshape(shape)
+        changes = np.concatenate([upward, -upward])
+        batch = 1 if self._has_batch_size_1 else max(_BATCH // len(features), 1)
         scores = np.concatenate(
             [
                 _run(
                     self._head,
-                    # All views change together; they come view by view.
-                    (features[:, None] + changed[None, start : start + batch]).reshape(
+                    # The same change in all views; the head takes its input view by view.
+                    (features[:, None] + changes[None, start : start + batch]).reshape(
                         -1, *features.shape[1:]
                     ),
                 )[:, class_index]
-                for start in range(0, len(changed), batch)
+                for start in range(0, len(changes), batch)
             ]
         )
         if not self._has_logits:
             scores = np.log(np.maximum(scores, 1e-12))
-        places = features.size / channels
-        weights: NDArray[np.float32] = (scores[:channels] - scores[channels:]) / (2 * step * places)
+        positions = features.size / channels
+        differences = scores[:channels] - scores[channels:]
+        weights: NDArray[np.float32] = differences / (2 * step * positions)
         return weights
 
 
 @dataclass(frozen=True)
 class _Cut:
+    """The tensor at which the network is cut."""
+
     name: str
     channel_axis: int
     map_shape: tuple[int, int]
 
 
 def _last_feature_map(model: Any) -> _Cut | None:
-    """The last tensor of four axes that everything passes through and that a convolution made."""
+    """Return the last convolutional feature map that all paths pass through; `None` if none."""
     shapes = {
         info.name: tuple(axis.dim_value for axis in info.type.tensor_type.shape.dim)
         for info in model.graph.value_info
@@ -158,12 +166,12 @@ def _last_feature_map(model: Any) -> _Cut | None:
     kernels = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer} | shapes
     nodes = list(model.graph.node)
     for position, name in _bottlenecks(model.graph):
-        if nodes[position].op_type in _PASSING or len(shapes.get(name, ())) != 4:
+        if nodes[position].op_type in _RESHAPING_OPERATORS or len(shapes.get(name, ())) != 4:
             continue
-        made = [node for node in nodes[: position + 1] if node.op_type == "Conv"]
-        if not made:
+        convolutions = [node for node in nodes[: position + 1] if node.op_type == "Conv"]
+        if not convolutions:
             return None
-        channels = kernels.get(made[-1].input[1], (0,))[0]
+        channels = kernels.get(convolutions[-1].input[1], (0,))[0]
         _, second, third, fourth = shapes[name]
         if second == channels and min(third, fourth) > 1:
             return _Cut(name, 1, (third, fourth))
@@ -173,7 +181,11 @@ def _last_feature_map(model: Any) -> _Cut | None:
 
 
 def _bottlenecks(graph: Any) -> Iterator[tuple[int, str]]:
-    """Tensors that all paths from the input to the output cross, from the last, with their node."""
+    """Yield the tensors that all paths from input to output pass through, last first.
+
+    Yields:
+        The position of the node that produces the tensor, and the tensor's name.
+    """
     fixed = {tensor.name for tensor in graph.initializer} | {""}
     for node in graph.node:
         if all(name in fixed for name in node.input):
@@ -189,10 +201,11 @@ def _bottlenecks(graph: Any) -> Iterator[tuple[int, str]]:
         live.update(name for name in node.input if name not in fixed)
 
 
-def _producer(graph: Any, name: str) -> Any:
+def _find_producer(graph: Any, name: str) -> Any:
+    """Return the node that produces a tensor; `None` if there is none."""
     return next((node for node in graph.node if name in node.output), None)
 
 
 def _run(session: Any, value: NDArray[np.float32]) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = session.run(None, {session.get_inputs()[0].name: value})[0]
-    return found
+    output: NDArray[np.float32] = session.run(None, {session.get_inputs()[0].name: value})[0]
+    return output

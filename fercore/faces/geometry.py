@@ -1,4 +1,4 @@
-"""Bounding boxes and landmarks of faces."""
+"""The `Face` class (bounding square, rotation, landmarks), alignment by landmarks, and IoU."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-# Where a training image has eyes, nose and mouth corners (those on the viewer's left first), as
-# fractions of its sides: the medians of the three sets, which differ by 1% at most.
+# Positions of the eyes, the nose and the mouth corners in a training image, as fractions of its
+# sides; of a pair, the one on the viewer's left is first. These are the medians over the three
+# datasets, which differ by 1% at most.
 REFERENCE = np.array(
     [[0.317, 0.395], [0.680, 0.394], [0.493, 0.611], [0.352, 0.770], [0.653, 0.767]]
 )
@@ -20,13 +21,13 @@ class Face:
     """One face in an image.
 
     Attributes:
-        left: pixels, of the square that a training set would cut out, before it is turned.
-        top: pixels.
-        side: pixels.
-        angle: radians by which the face is turned clockwise, 0 where the finder tells no landmarks.
-        score: how sure the finder is, for ranking its own faces alone.
-        landmarks: `(5, 2)` float32 x and y in pixels: eyes, nose, mouth corners, those on the
-            viewer's left first; `None` where the finder tells none.
+        left: of the bounding square that a training set would crop, before rotation, in pixels.
+        top: likewise.
+        side: of the square in pixels.
+        angle: clockwise rotation of the face in radians; 0 if the detector returns no landmarks.
+        score: confidence of the detector. Scores of different detectors are not comparable.
+        landmarks: `(5, 2)` float32, x and y in pixels: eyes, nose, mouth corners; of a pair, the
+            one on the viewer's left is first. `None` if the detector returns no landmarks.
     """
 
     left: float
@@ -38,28 +39,41 @@ class Face:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom in whole pixels."""
+        """Left, top, right and bottom of the square, rounded to integer pixels."""
         left, top, side = round(self.left), round(self.top), round(self.side)
         return left, top, left + side, top + side
 
-    def moved(self, x: float, y: float, scale: float = 1.0) -> "Face":
-        """The face in an image of which this one's is a part: scaled, then shifted."""
-        shift = np.array([x, y], np.float32)
-        marks = None if self.landmarks is None else self.landmarks * np.float32(scale) + shift
+    def transform(self, x: float, y: float, scale: float = 1.0) -> "Face":
+        """Return the face scaled, then shifted.
+
+        This maps a face from a reduced or cropped image to the image that it was taken from.
+
+        Args:
+            x: shift to the right, in pixels of the target image.
+            y: shift downwards, likewise.
+            scale: pixels of the target image for each pixel of this one.
+        """
+        landmarks = self.landmarks
+        if landmarks is not None:
+            landmarks = landmarks * np.float32(scale) + np.array([x, y], np.float32)
         return Face(
             self.left * scale + x,
             self.top * scale + y,
             self.side * scale,
             self.angle,
             self.score,
-            marks,
+            landmarks,
         )
 
 
-def in_reading_order(found: Sequence[Face]) -> list[Face]:
-    """Faces row by row, each row from the left; a row is as deep as half its first face."""
+def sort_in_reading_order(faces: Sequence[Face]) -> list[Face]:
+    """Sort faces row by row, and from left to right in each row.
+
+    A row begins with its highest face; faces belong to it while their centres lie less than half
+    that face's side below its centre.
+    """
     rows: list[list[Face]] = []
-    for face in sorted(found, key=lambda face: face.top + face.side / 2):
+    for face in sorted(faces, key=lambda face: face.top + face.side / 2):
         first = rows[-1][0] if rows else None
         if first and face.top + face.side / 2 - first.top - first.side / 2 < first.side / 2:
             rows[-1].append(face)
@@ -69,26 +83,31 @@ def in_reading_order(found: Sequence[Face]) -> list[Face]:
 
 
 def full_image_face(image: Image) -> Face:
-    """The image itself as a face, as the training sets have it: its largest centred square."""
+    """Return the largest centred square of an image as a face.
+
+    For images that are face crops already, such as those of the datasets.
+    """
     height, width = image.shape[:2]
     side = min(height, width)
     return Face((width - side) / 2, (height - side) / 2, float(side))
 
 
 def face_from_landmarks(landmarks: NDArray[Any], score: float = 0.0) -> Face:
-    """The face whose five landmarks lie best, by least squares, where a training image has them.
+    """Return the face whose square aligns its landmarks with those of the training images.
+
+    The alignment is the similarity transform from `REFERENCE` with the smallest squared error.
 
     Args:
         landmarks: `(5, 2)` x and y in pixels, in the order of `Face.landmarks`.
-        score: of the finder.
+        score: of the detector.
     """
-    marks = np.asarray(landmarks, np.float32)
-    # In complex numbers a similarity is one line: z = turn * reference + shift.
+    points = np.asarray(landmarks, np.float32)
+    # As complex numbers, a similarity transform is z = turn * reference + shift.
     reference = REFERENCE[:, 0] + 1j * REFERENCE[:, 1]
-    points = marks[:, 0].astype(float) + 1j * marks[:, 1]
+    target = points[:, 0].astype(float) + 1j * points[:, 1]
     centred = reference - reference.mean()
-    turn = (centred.conj() * (points - points.mean())).sum() / (abs(centred) ** 2).sum()
-    centre = points.mean() + turn * (0.5 + 0.5j - reference.mean())
+    turn = (centred.conj() * (target - target.mean())).sum() / (abs(centred) ** 2).sum()
+    centre = target.mean() + turn * (0.5 + 0.5j - reference.mean())
     side = abs(turn)
     return Face(
         float(centre.real - side / 2),
@@ -96,13 +115,13 @@ def face_from_landmarks(landmarks: NDArray[Any], score: float = 0.0) -> Face:
         float(side),
         float(np.angle(turn)),
         score,
-        marks,
+        points,
     )
 
 
 def iou(one: Face, other: Face) -> float:
-    """Intersection over union of two faces' squares."""
+    """Return the intersection over union of two faces' squares, in [0, 1]; rotation is ignored."""
     width = min(one.left + one.side, other.left + other.side) - max(one.left, other.left)
     height = min(one.top + one.side, other.top + other.side) - max(one.top, other.top)
-    shared = max(width, 0.0) * max(height, 0.0)
-    return shared / (one.side**2 + other.side**2 - shared)
+    intersection = max(width, 0.0) * max(height, 0.0)
+    return intersection / (one.side**2 + other.side**2 - intersection)

@@ -1,5 +1,5 @@
-"""Decode image files, by one set of rules for training and prediction.
+"""Decode image files, by the same rules for training and prediction.
 
-`decoding` turns the bytes of a file into pixels within limits of size, `levels` scales 16-bit and
-floating-point images to 8 bits. May import `fercore.errors` alone.
+`decoding` decodes the bytes of a file to pixels with limits on its size, `levels` scales 16-bit and
+floating-point images to 8 bits. May import only `fercore.errors`.
 """

@@ -1,8 +1,8 @@
-"""Decode image files that anyone may have made: one set of rules for training and prediction.
+"""Decode untrusted image files, by the same rules for training and prediction.
 
-A file is recognised by its content. Its header is read first, so that a small file cannot ask for
-gigabytes. Transparent pixels are laid on white, the EXIF orientation is applied, of an animation
-the first frame is taken, and levels of more than 8 bits are scaled by the range that they use.
+The format is recognised by the content. The header is read first, so that a small file cannot
+allocate gigabytes. Transparent pixels are composited on white, the EXIF orientation is applied, an
+animation is read as its first frame, and levels of more than 8 bits are scaled by their range.
 """
 
 import io
@@ -32,16 +32,16 @@ MAX_SIDE = 32_000  # OpenCV counts positions in 16 bits
 _FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF")
 _SAMPLE_FORMAT = 339  # tag of a TIFF: 1 unsigned, 2 signed, 3 float
 _TIFF_MAGIC = (b"II*\0", b"MM\0*")
-_SAMPLES_PER_PIXEL = 3  # of an image that just keeps the limit on pixels, at one byte each
+_MAX_BYTES_PER_PIXEL = 3  # for an image with the maximum number of pixels
 
 
 class ImageSize(NamedTuple):
-    """What the header of an image file states.
+    """The size in the header of an image file.
 
     Attributes:
         width: in pixels, as stored.
         height: in pixels, as stored.
-        bytes_per_pixel: of the decoded image: its channels, times the bytes of one.
+        bytes_per_pixel: of the decoded image: its channels times the bytes per channel.
     """
 
     width: int
@@ -50,7 +50,7 @@ class ImageSize(NamedTuple):
 
     @property
     def decoded_bytes(self) -> int:
-        """Memory that the decoded image takes."""
+        """Memory of the decoded image."""
         return self.width * self.height * self.bytes_per_pixel
 
 
@@ -58,17 +58,17 @@ def image_size(content: bytes, where: str) -> ImageSize:
     """Read the size of an image from its header, without decoding it.
 
     Args:
-        content: the file.
-        where: the file in words, for messages.
+        content: the file's content.
+        where: the file, for messages.
 
     Raises:
-        UserError: if it is no image of a known format, or its header is damaged.
+        UserError: if it is not an image of a supported format, or its header is damaged.
     """
-    with _one_line(where):
-        header = _tiff_by_opencv(content)
+    with _decoder_errors(where):
+        header = _opencv_tiff_size(content)
         if header is not None:
             return header
-        with _opened(content) as image:
+        with _open_image(content) as image:
             return _size(image)
     raise AssertionError("unreachable")
 
@@ -81,39 +81,39 @@ def decode_image(
     max_pixels: int = MAX_PIXELS,
     reduce_jpeg: bool = False,
 ) -> NDArray[np.uint8]:
-    """Decode an image file to 8 bits, as a person would see it.
+    """Decode an image file to 8 bits, upright and without transparency, as viewers show it.
 
     Args:
-        content: the file.
-        where: the file in words, for messages.
-        max_bytes: longest file to accept.
-        max_pixels: most pixels to accept, at 3 bytes each; of 4 channels or 16 bits fewer.
+        content: the file's content.
+        where: the file, for messages.
+        max_bytes: maximum length of the file.
+        max_pixels: maximum number of pixels at 3 bytes each; fewer with 4 channels or 16 bits.
         reduce_jpeg: decode a larger JPEG at a half, a quarter or an eighth of its size instead of
-            refusing it.
+            raising.
 
     Returns:
         `(height, width)` or `(height, width, 3)` uint8: grey levels, or red, green, blue.
 
     Raises:
-        UserError: if it is no image of a known format, damaged, or beyond one of the limits.
+        UserError: if it is not an image of a supported format, damaged, or beyond one of the
+            limits.
     """
     if len(content) > max_bytes:
         raise UserError(f"{where} has {len(content):,} bytes, expected {max_bytes:,} at most")
-    with _one_line(where):
-        header = _tiff_by_opencv(content)
+    with _decoder_errors(where):
+        header = _opencv_tiff_size(content)
         if header is not None:
             _check_size(header, where, max_pixels)
             return _decode_by_opencv(content, None)
-        with _opened(content) as image:
+        with _open_image(content) as image:
             if reduce_jpeg and image.format in ("JPEG", "MPO"):
-                _reduce(image, max_pixels)
+                _reduce_jpeg(image, max_pixels)
             _check_size(_size(image), where, max_pixels)
-            deep = _is_deep_colour(image)
+            is_deep = _is_deep_colour(image)
             image.load()
             _scale_transparent_level(image, content)
-            if deep:
-                return _turned(_decode_by_opencv(content, image), _orientation(image))
-            return _turned(_eight_bits(image), _orientation(image))
+            pixels = _decode_by_opencv(content, image) if is_deep else _to_eight_bits(image)
+            return _apply_orientation(pixels, _orientation(image))
     raise AssertionError("unreachable")
 
 
@@ -127,13 +127,13 @@ def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _one_line(where: str) -> Iterator[None]:
-    """Turn whatever a decoder raises for a damaged file into one line for the user."""
+def _decoder_errors(where: str) -> Iterator[None]:
+    """Turn any exception of a decoder on a damaged file into a one-line `UserError`."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
-            # Pillow's own limit on pixels, and oddities in a file's metadata.
+            # Pillow warns about many pixels and about unusual metadata.
             warnings.simplefilter("ignore")
             yield
     except UserError:
@@ -150,7 +150,7 @@ def _one_line(where: str) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(content: bytes) -> Iterator["Image.Image"]:
+def _open_image(content: bytes) -> Iterator["Image.Image"]:
     from PIL import Image
 
     formats = _FORMATS
@@ -167,8 +167,8 @@ def _size(image: "Image.Image") -> ImageSize:
     width, height = image.size
     channels = {"1": 1, "P": 3, "I": 4, "F": 4}.get(image.mode, len(image.getbands()))
     channels += "transparency" in image.info
-    deep = image.mode.startswith("I;16") or _is_deep_colour(image)
-    return ImageSize(width, height, channels * (2 if deep else 1))
+    is_deep = image.mode.startswith("I;16") or _is_deep_colour(image)
+    return ImageSize(width, height, channels * (2 if is_deep else 1))
 
 
 def _check_size(size: ImageSize, where: str, max_pixels: int) -> None:
@@ -176,10 +176,10 @@ def _check_size(size: ImageSize, where: str, max_pixels: int) -> None:
     shape = f"{size.width}x{size.height} pixels"
     if size.width * size.height > max_pixels:
         raise UserError(f"{where} is {shape}, expected {million} at most")
-    if size.decoded_bytes > _SAMPLES_PER_PIXEL * max_pixels:
+    if size.decoded_bytes > _MAX_BYTES_PER_PIXEL * max_pixels:
         raise UserError(
             f"{where} is {shape} of {size.bytes_per_pixel} bytes each, expected {million} pixels "
-            f"of {_SAMPLES_PER_PIXEL} bytes at most"
+            f"of {_MAX_BYTES_PER_PIXEL} bytes at most"
         )
     if max(size.width, size.height) > MAX_SIDE:
         raise UserError(f"{where} is {shape}, expected {MAX_SIDE:,} a side at most")
@@ -187,23 +187,23 @@ def _check_size(size: ImageSize, where: str, max_pixels: int) -> None:
         raise UserError(f"cannot decode {where}: {EXPECTED} (it has no pixels)")
 
 
-def _reduce(image: "Image.Image", max_pixels: int) -> None:
-    """Let the decoder of a JPEG that is too large return a smaller image."""
+def _reduce_jpeg(image: "Image.Image", max_pixels: int) -> None:
+    """Make the decoder of a JPEG that is too large return a smaller image."""
     if image.info.get("progressive"):
-        return  # all its coefficients are held in memory, at whatever scale it is decoded
+        return  # all its coefficients are in memory, whatever the scale of the decoded image
     size = _size(image)
     for scale in (1, 2, 4, 8):
         width, height = size.width // scale, size.height // scale
         reduced = ImageSize(width, height, size.bytes_per_pixel)
         fits = width * height <= max_pixels and max(width, height) <= MAX_SIDE
-        if fits and reduced.decoded_bytes <= _SAMPLES_PER_PIXEL * max_pixels:
+        if fits and reduced.decoded_bytes <= _MAX_BYTES_PER_PIXEL * max_pixels:
             if scale > 1:
                 image.draft(image.mode, (max(1, width), max(1, height)))
             return
 
 
-def _eight_bits(image: "Image.Image") -> NDArray[np.uint8]:
-    """Convert a loaded image, in strips, so that no second copy of it is in memory."""
+def _to_eight_bits(image: "Image.Image") -> NDArray[np.uint8]:
+    """Convert a loaded image to 8 bits, in strips to avoid a second copy of it in memory."""
     if image.mode.startswith("I") or image.mode == "F":
         levels = np.asarray(image)
         tags = getattr(image, "tag_v2", {})
@@ -220,23 +220,23 @@ def _eight_bits(image: "Image.Image") -> NDArray[np.uint8]:
     colours = np.empty((height, width, 3), np.uint8)
     for rows in strips(colours):
         strip = image.crop((0, rows.start, width, rows.stop))
-        colours[rows] = np.asarray(_opaque(strip).convert("RGB"))
+        colours[rows] = np.asarray(_composite_on_white(strip).convert("RGB"))
     return colours
 
 
-def _opaque(image: "Image.Image") -> "Image.Image":
+def _composite_on_white(image: "Image.Image") -> "Image.Image":
     from PIL import Image
 
     if image.mode == "La":
         image = image.convert("LA")
     if not image.has_transparency_data:
         return image
-    seen = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
 
 
 def _scale_transparent_level(image: "Image.Image", content: bytes) -> None:
-    """Count the transparent level of a PNG of 2 or 4 bits in 8, as Pillow does its pixels."""
+    """Scale the transparent level of a 2-bit or 4-bit PNG to 8 bits, as Pillow scales pixels."""
     key = image.info.get("transparency")
     if image.format == "PNG" and image.mode == "L" and isinstance(key, int):
         depth = content[24]
@@ -244,16 +244,16 @@ def _scale_transparent_level(image: "Image.Image", content: bytes) -> None:
 
 
 def _is_deep_colour(image: "Image.Image") -> bool:
-    """Whether the file has colours or transparency of 16 bits, of which Pillow keeps 8."""
+    """Return whether the file has 16-bit colours or transparency, of which Pillow keeps 8 bits."""
     tiles = getattr(image, "tile", ())
     return len(image.getbands()) > 1 and any(";16" in str(tile) for tile in tiles)
 
 
 def _decode_by_opencv(content: bytes, image: "Image.Image | None") -> NDArray[np.uint8]:
-    """Decode colours of more than 8 bits: `(height, width)` or `(height, width, 3)`."""
+    """Decode colours of more than 8 bits: `(height, width)` or `(height, width, 3)` uint8."""
     import cv2
 
-    # A damaged file is one line of ours, not several of OpenCV's.
+    # OpenCV would print several lines for a damaged file; the error is raised below.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     levels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if levels is None or levels.dtype.kind not in "uif":
@@ -274,10 +274,11 @@ def _decode_by_opencv(content: bytes, image: "Image.Image | None") -> NDArray[np
     return eight
 
 
-def _tiff_by_opencv(content: bytes) -> ImageSize | None:
-    """The size of a TIFF that OpenCV reads and Pillow does not, or reads wrongly.
+def _opencv_tiff_size(content: bytes) -> ImageSize | None:
+    """Return the size of a TIFF that OpenCV must decode; `None` for any other image.
 
-    Those are colours of more than 8 bits, signed levels of 8 bits and floats of 64.
+    Pillow does not read, or reads wrongly, colours of more than 8 bits, signed levels of 8 bits and
+    floats of 64 bits.
     """
     if content[:4] not in _TIFF_MAGIC:
         return None
@@ -296,16 +297,16 @@ def _tiff_by_opencv(content: bytes) -> ImageSize | None:
 
 
 def _orientation(image: "Image.Image") -> int:
-    # A HEIC is turned by its decoder, as its own properties say; its EXIF data are to be ignored.
-    with suppress(Exception):  # damaged metadata of an image that is whole
+    # The decoder of a HEIC rotates it by the properties in the file; its EXIF data are ignored.
+    with suppress(Exception):  # damaged metadata of an intact image
         return int(image.getexif().get(0x0112, 1))
     return 1
 
 
-def _turned(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Apply an EXIF orientation."""
+def _apply_orientation(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Rotate and mirror an image by its EXIF orientation, 1 to 8."""
     swapped = image.swapaxes(0, 1)
-    turned = {
+    upright = {
         2: image[:, ::-1],
         3: image[::-1, ::-1],
         4: image[::-1],
@@ -314,4 +315,4 @@ def _turned(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
         7: swapped[::-1, ::-1],
         8: swapped[::-1],
     }.get(orientation, image)
-    return np.ascontiguousarray(turned)
+    return np.ascontiguousarray(upright)

@@ -1,4 +1,4 @@
-"""Scale the levels of an image to 8 bits, by the range that they use."""
+"""Scale the levels of an image to 8 bits by their range."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,21 +6,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# The least number of bits that can hold the highest level is taken for the file's real depth.
+# The depth of a file is taken to be the smallest of these that can represent its highest level.
 _DEPTHS = (8, 10, 12, 14, 16)
-_MIN_UNIT = 0.02  # less than that of 0 to 1 would be black to the eye
-_MAX_OVERSHOOT = 0.1  # of the highest level: what a filter leaves below 0, and is cut off
+_MIN_UNIT = 0.02  # lowest maximum of an image of 0 to 1; a darker one would look black
+_MAX_OVERSHOOT = 0.1  # of the highest level: negative values that a filter leaves, clipped to 0
 _MAX_FLOAT32 = 1e30  # levels beyond are converted in 64 bits
 _STRIP_PIXELS = 1 << 20  # converted at a time
 
 
 def scale_levels(levels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale levels of any type to 8 bits, by the range that they use.
+    """Scale levels of any type to 8 bits by their range.
 
-    Whole numbers: the least of 8, 10, 12, 14 and 16 bits that holds the highest level (15 bits, of
-    signed ones). Floats: 0 to 1 where none is above 2, -1 to 1 where some are far below 0, else as
-    whole numbers. For other ranges there is no convention: the lowest level becomes black and the
-    highest white if some are far below 0, and 0 black if all are tiny or take more than 16 bits.
+    Integers: the range is the smallest of 8, 10, 12, 14 and 16 bits that can represent the highest
+    level (15 instead of 14 bits for signed integers). Floats: 0 to 1 if no level is above 2, -1 to
+    1 if some levels are far below 0, else as for integers. For other ranges there is no convention:
+    if some levels are far below 0, the lowest becomes black and the highest white; if all levels
+    are tiny or need more than 16 bits, 0 becomes black and the highest white.
     """
     if levels.dtype == np.uint8:
         return np.array(levels)
@@ -38,7 +39,10 @@ def scale_levels(levels: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _black_and_white(low: float, high: float, kind: str) -> tuple[float, float]:
-    """The levels that become 0 and 255, by the lowest and highest one and the kind of number."""
+    """Return the levels that become 0 and 255, from the lowest and highest level and their kind.
+
+    The kind is NumPy's: `"u"`, `"i"` or `"f"`.
+    """
     if kind == "f":
         if -1.1 <= low < -0.2 and high <= 1.1:
             return -1.0, 1.0
@@ -63,7 +67,7 @@ def _finite_range(levels: NDArray[Any]) -> tuple[float, float]:
 
 
 def strips(levels: NDArray[Any]) -> Iterator[slice]:
-    """Rows of an image, some at a time."""
+    """Iterate over the rows of an image in slices of about `_STRIP_PIXELS` pixels."""
     height, width = levels.shape[:2]
     step = max(1, _STRIP_PIXELS // max(1, width))
     for top in range(0, height, step):

@@ -1,4 +1,4 @@
-"""Make runs from other projects' work: predictions in a table, or an ONNX classifier."""
+"""Create runs from predictions in a table, or from an ONNX classifier of another project."""
 
 import hashlib
 import tempfile
@@ -22,40 +22,42 @@ from fercore.evaluation.results import (
     without_calibration,
 )
 from fercore.importers.limited_process import run_isolated
-from fercore.importers.onnx_evaluation import Outcome, Task
 from fercore.importers.onnx_inputs import RANGES, Layout
+from fercore.importers.onnx_task import Outcome, Task
 from fercore.importers.prediction_table import read_table
 from fercore.importers.scores import Scale
-from fercore.importers.table_rows import Part
+from fercore.importers.table_rows import TableSplit
 from fercore.importers.worker import read_outcome, write_task
+from fercore.io.files import sha256_of_file
 from fercore.runs.predictions import Predictions
 from fercore.runs.provenance import describe_environment, now
 from fercore.runs.schema import LayerSummary, OnnxExport, Results
 from fercore.runs.writer import write_finished_run
 
-_SAMPLE = 1000
-# Memory for loading and running a network: the same for all, and by the size of its file.
+# Validation images on which candidates for the input format are compared.
+_SAMPLE_SIZE = 1000
+# Memory for loading and running a network: a fixed part, and a part by the size of its file.
 _MEMORY_BYTES = 3 << 29
 _MEMORY_PER_BYTE = 8
 
 
 @dataclass(frozen=True)
 class OnnxOptions:
-    """What the user says of a network where its file does not.
+    """Options for a network, for properties that its file does not state.
 
     Attributes:
-        class_names: label of each output, in its order.
+        class_names: label of each output, in the order of the outputs.
         layout: of the input.
-        channels: likewise.
+        channels: of the input.
         size: `(height, width)` in pixels.
-        grey_range: a name in `fercore.importers.onnx_inputs.RANGES`; chosen on validation if
-            `None`.
-        mean: subtracted from the grey levels; with `std` instead of a range.
-        std: what is left is divided by it.
-        output: how the scores are scaled; told from them if `None`.
-        output_name: of the output that holds the scores, where the network has several.
-        seconds: limit from one step of the import to the next: loading, and each batch.
-        memory_bytes: limit for loading and running; by the size of the file if `None`.
+        grey_range: a name in `fercore.importers.onnx_inputs.RANGES`; `None` to select one on
+            validation.
+        mean: subtracted from the grey levels; given with `std`, instead of a range.
+        std: divides the difference.
+        output: how the scores are scaled; `None` to detect it.
+        output_name: of the output with the scores, if the network has several outputs.
+        seconds: time limit for each step of the import: loading, and each batch.
+        memory_bytes: limit for loading and running; `None` to derive it from the file's size.
     """
 
     class_names: tuple[str, ...] = ()
@@ -81,16 +83,16 @@ def import_predictions(
     of_run: str | None = None,
     report: Callable[[str], object] = lambda line: None,
 ) -> Path:
-    """Make a run from predictions that another program computed.
+    """Create a run from the predictions of another program.
 
     Args:
-        tables: by role, `"test"` and perhaps `"validation"`; `prediction_table` reads them.
-        config: names, dataset and protocol; the rest is filled in here.
-        splits: that dataset.
+        tables: by role, `"test"` and optionally `"validation"`; read by `prediction_table`.
+        config: names, dataset and protocol; the other fields are filled in here.
+        splits: the dataset of the config.
         root: of the runs.
-        command: that makes the run again.
-        of_run: whose rows to read, where the tables hold several runs.
-        report: gets lines that say how the tables were read.
+        command: that creates the run again.
+        of_run: name of the run to read, if the tables have several runs.
+        report: called with lines on how the tables were read.
 
     Returns:
         The new run directory.
@@ -101,13 +103,12 @@ def import_predictions(
     source = ImportSource(
         kind="predictions",
         file=tables["test"].name,
-        sha256=_sha256(tables["test"]),
+        sha256=_hash_file(tables["test"]),
         class_names=splits.class_names,
     )
-    protocol = build_protocol(_configured(config, source), splits)
-    # In the order in which the test's columns were read, which the validation's must share.
+    protocol = build_protocol(_imported_config(config, source), splits)
     readings = {
-        role: read_table(path, _part(role, config, splits, protocol), of_run)
+        role: read_table(path, _table_split(role, config, splits, protocol), of_run)
         for role, path in tables.items()
     }
     for role, reading in readings.items():
@@ -116,34 +117,36 @@ def import_predictions(
     kinds = {reading.scale == "labels" for reading in readings.values()}
     if len(kinds) > 1:
         raise UserError(
-            f"one of {', '.join(path.name for path in tables.values())} holds predicted classes "
-            "alone, the other scores; expected the same of both splits"
+            f"one of {', '.join(path.name for path in tables.values())} has only predicted "
+            "classes, the other scores; expected the same for both splits"
         )
-    found = {role: keep_highest(reading.probabilities) for role, reading in readings.items()}
+    stored = {role: keep_highest(reading.probabilities) for role, reading in readings.items()}
     source = source.model_copy(update={"output": readings["test"].scale})
-    predictions = predictions_of(protocol, found)
-    return _write(_configured(config, source), protocol, splits, predictions, root, command)
+    predictions = predictions_of(protocol, stored)
+    config = _imported_config(config, source)
+    return _write_run(config, protocol, splits, predictions, root, command)
 
 
-def _part(role: str, config: RunConfig, splits: Splits, protocol: Protocol) -> Part:
+def _table_split(role: str, config: RunConfig, splits: Splits, protocol: Protocol) -> TableSplit:
+    """Return the split of a role with the names and ids by which a table may refer to it."""
     divided = split_dataset(config, splits)
-    names = {part: {part, divided.title(part)} for part in divided}
-    others = {name for part, own in names.items() if part != role for name in own}
-    own_ids = set(protocol.judged[role].ids.tolist())
-    elsewhere = {
-        divided.title(part): [str(i) for i in divided[part].ids.tolist() if i not in own_ids]
-        for part in divided
-        if part != role
+    names = {other: {other, divided.title(other)} for other in divided}
+    split = protocol.judged[role]
+    ids = set(split.ids.tolist())
+    other_ids = {
+        divided.title(other): [str(i) for i in divided[other].ids.tolist() if i not in ids]
+        for other in divided
+        if other != role
     }
-    before = ROLES[: ROLES.index(role)]
-    return Part(
-        split=protocol.judged[role],
+    previous_roles = ROLES[: ROLES.index(role)]
+    return TableSplit(
+        split=split,
         class_names=protocol.class_names,
         dropped=config.drop_classes,
         titles=(role, divided.title(role)),
-        others=tuple(others),
-        elsewhere=elsewhere,
-        first=sum(len(divided[part]) for part in before if part in divided),
+        other_titles=tuple({name for other in names if other != role for name in names[other]}),
+        other_ids=other_ids,
+        first=sum(len(divided[other]) for other in previous_roles if other in divided),
     )
 
 
@@ -157,34 +160,34 @@ def import_onnx(
     *,
     report: Callable[[str], object] = lambda line: None,
 ) -> tuple[Path, ImportSource, dict[str, float]]:
-    """Make a run from an ONNX classifier of another project.
+    """Create a run from an ONNX classifier of another project.
 
-    The file is read and run in a process of its own, under limits of time and memory. What that
-    process checked is what the run stores.
+    The file is loaded and run in a separate process with limits on time and memory. The run stores
+    the converted network and the predictions of that process.
 
     Args:
         path: the network.
-        options: what its file does not tell.
-        config: names, dataset and protocol; the rest is filled in here.
-        splits: that dataset.
+        options: properties that its file does not state.
+        config: names, dataset and protocol; the other fields are filled in here.
+        splits: the dataset of the config.
         root: of the runs.
-        command: that makes the run again.
-        report: gets lines that say how the network was read.
+        command: that creates the run again.
+        report: called with lines on how the network was read.
 
     Returns:
-        The new run directory, what was found out about the network, and, where the range of its
-        input was to be found, the accuracy on validation images under each.
+        The new run directory, the detected properties of the network, and the accuracy on
+        validation images of each candidate for the input format, if there were several.
 
     Raises:
         UserError: if the network does not fit; nothing is written then.
     """
-    source = ImportSource(kind="onnx", file=path.name, sha256=_sha256(path), class_names=())
-    protocol = build_protocol(_configured(config, source), splits)
-    normalizations, note = _normalizations(options)
+    source = ImportSource(kind="onnx", file=path.name, sha256=_hash_file(path), class_names=())
+    protocol = build_protocol(_imported_config(config, source), splits)
+    normalizations, note = _candidate_normalizations(options)
     if note:
         report(note)
     rng = np.random.default_rng(0)
-    sample = np.sort(rng.permutation(len(protocol.validation))[:_SAMPLE])
+    sample = np.sort(rng.permutation(len(protocol.validation))[:_SAMPLE_SIZE])
     task = Task(
         file=path,
         class_names=tuple(protocol.class_names),
@@ -197,53 +200,54 @@ def import_onnx(
         scale=options.output,
         images=protocol.validation.images[sample],
         truth=protocol.validation.labels[sample],
-        judged={role: split.images for role, split in protocol.judged.items()},
+        evaluated={role: split.images for role, split in protocol.judged.items()},
         validation_title=protocol.views["validation"].title,
     )
-    outcome = _evaluated_elsewhere(task, options)
+    outcome = _evaluate_isolated(task, options)
     for line in outcome.notes:
         report(line)
-    interface = outcome.interface
+    spec = outcome.spec
     source = source.model_copy(
         update={
             "class_names": outcome.names,
-            "layout": interface.layout,
-            "channels": interface.channels,
-            "size": interface.size,
-            "mean": interface.mean,
-            "std": interface.std,
-            "output": interface.output,
-            "output_name": interface.output_name,
+            "layout": spec.layout,
+            "channels": spec.channels,
+            "size": spec.size,
+            "mean": spec.mean,
+            "std": spec.std,
+            "output": spec.output,
+            "output_name": spec.output_name,
         }
     )
-    kept = {role: keep_highest(values) for role, values in outcome.probabilities.items()}
-    found = predictions_of(protocol, kept)
-    config = _configured(config, source)
-    return _write(config, protocol, splits, found, root, command, outcome), source, outcome.tried
+    stored = {role: keep_highest(values) for role, values in outcome.probabilities.items()}
+    predictions = predictions_of(protocol, stored)
+    config = _imported_config(config, source)
+    run = _write_run(config, protocol, splits, predictions, root, command, outcome)
+    return run, source, outcome.accuracies
 
 
-def _evaluated_elsewhere(task: Task, options: OnnxOptions) -> Outcome:
-    """Evaluate a network in another process, under limits."""
+def _evaluate_isolated(task: Task, options: OnnxOptions) -> Outcome:
+    """Evaluate a network in another process, with limits on time and memory."""
     with tempfile.TemporaryDirectory(prefix="fercore-import-") as name:
         folder = Path(name)
         write_task(task, folder)
-        memory = options.memory_bytes or _MEMORY_BYTES + _MEMORY_PER_BYTE * _size(task.file)
+        memory = options.memory_bytes or _MEMORY_BYTES + _MEMORY_PER_BYTE * _model_bytes(task.file)
         run_isolated("fercore.importers.worker", folder, task.file.name, options.seconds, memory)
         return read_outcome(folder)
 
 
-def _size(path: Path) -> int:
-    """Bytes of a network's file and of the files beside it that may hold its weights."""
+def _model_bytes(path: Path) -> int:
+    """Return the size of a network's file and of the files that may have its external weights."""
     endings = (".data", "_data", ".bin", ".weights")
     names = {path.name, *(stem + end for stem in (path.name, path.stem) for end in endings)}
     files = [path.with_name(name) for name in names]
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _normalizations(
+def _candidate_normalizations(
     options: OnnxOptions,
 ) -> tuple[dict[str, tuple[tuple[float, ...], tuple[float, ...]]], str]:
-    """Candidates for mean and standard deviation on grey levels, and how given ones were read.
+    """Return candidates for mean and standard deviation on grey levels, and a note on their units.
 
     Raises:
         UserError: if mean and standard deviation are not in the same units.
@@ -261,7 +265,7 @@ def _normalizations(
             "below"
         )
     if largest == 0 and max(std) <= 1:
-        # Nothing tells the units: both are compared.
+        # The units are ambiguous: both are compared.
         return {"mean and std on 0-255": (mean, std), "mean and std on 0-1": scaled}, ""
     if (largest > 1 and max(std) < 1) or (0 < largest < 1 and min(std) > 1):
         raise UserError(
@@ -273,12 +277,12 @@ def _normalizations(
     return {"mean and std on 0-255": (mean, std)}, f"{note} 255"
 
 
-def _configured(config: RunConfig, source: ImportSource) -> ImportedConfig:
+def _imported_config(config: RunConfig, source: ImportSource) -> ImportedConfig:
     shared = {name: getattr(config, name) for name in RunConfig.model_fields}
     return ImportedConfig(**shared, imported=source)
 
 
-def _write(
+def _write_run(
     config: ImportedConfig,
     protocol: Protocol,
     splits: Splits,
@@ -288,18 +292,18 @@ def _write(
     network: Outcome | None = None,
 ) -> Path:
     layers = [LayerSummary.model_validate(row) for row in network.layers] if network else []
-    hard = config.imported.output == "labels"
+    has_labels_only = config.imported.output == "labels"
     views = {name: view for name, view in protocol.views.items() if view.role in predictions}
     results = Results(
         class_names=list(protocol.class_names),
         splits={
-            name: without_calibration(result) if hard else result
+            name: without_calibration(result) if has_labels_only else result
             for name, result in evaluate_predictions(
                 replace(protocol, views=views), predictions
             ).items()
         },
         finished=now(),
-        temperature=None if hard else fit_validation_temperature(protocol, predictions),
+        temperature=None if has_labels_only else fit_validation_temperature(protocol, predictions),
         parameters=sum(layer.parameters for layer in layers) if layers else None,
         trainable_parameters=sum(layer.trainable for layer in layers) if layers else None,
         onnx=None
@@ -322,12 +326,8 @@ def _write(
     return write_finished_run(root, config, environment, predictions, results, content, layers)
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+def _hash_file(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return sha256_of_file(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    return digest.hexdigest()

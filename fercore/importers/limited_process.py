@@ -1,4 +1,4 @@
-"""Run a module of this package in another process, under limits of time and memory."""
+"""Run a module of this package in another process, with limits on time and memory."""
 
 import os
 import subprocess
@@ -11,36 +11,38 @@ from typing import IO
 from fercore import machine
 from fercore.errors import UserError
 
-# Exit status of a process that got no more memory.
+# Exit status of a process that ran out of memory.
 MEMORY_EXIT = 77
-_NO_MEMORY = ("bad_alloc", "bad allocation", "failed to allocate", "out of memory")
+_MEMORY_ERRORS = ("bad_alloc", "bad allocation", "failed to allocate", "out of memory")
 _POLL_SECONDS = 0.05
-# Of address space for each thread: its stack and what the allocator reserves for it.
+# Address space of each thread: its stack and the allocator's arena.
 _BYTES_PER_THREAD = 80 << 20
 
 
-def run_isolated(module: str, folder: Path, what: str, seconds: float, memory_bytes: int) -> None:
-    """Run `python -m module folder memory` to its end, or end it when it passes a limit.
+def run_isolated(
+    module: str, folder: Path, subject: str, seconds: float, memory_bytes: int
+) -> None:
+    """Run `python -m module folder memory` to its end, or end it when it exceeds a limit.
 
-    The module prints a line whenever it gets on; the limit of time is that from one line to the
-    next. Memory is what the process holds beyond what it held when it called `limit_memory`.
+    The module prints a line after each step; the time limit is from one line to the next. The
+    memory limit is on the memory beyond that at the call of `limit_memory`.
 
     Args:
         module: of this package.
-        folder: where it reads its task and writes its outcome.
-        what: it works on, for messages.
-        seconds: from one line to the next.
-        memory_bytes: of resident memory.
+        folder: where the module reads its task and writes its outcome.
+        subject: the file that is processed, for messages.
+        seconds: limit from one line to the next.
+        memory_bytes: limit on resident memory.
 
     Raises:
-        UserError: if it passed a limit, or ended without an outcome.
+        UserError: if it exceeded a limit, or ended without an outcome.
     """
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
         [sys.executable, "-m", module, str(folder), str(memory_bytes)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "MALLOC_ARENA_MAX": "2"},
-        stdin=subprocess.PIPE,  # closed when this process ends, whereupon the other ends, too
+        stdin=subprocess.PIPE,  # closed when this process ends, which ends the other one
         stdout=subprocess.PIPE,
         stderr=None if os.environ.get("FERCORE_DEBUG") else subprocess.DEVNULL,
     )
@@ -50,12 +52,12 @@ def run_isolated(module: str, folder: Path, what: str, seconds: float, memory_by
         while process.poll() is None:
             if progress.seconds_since() > seconds:
                 raise UserError(
-                    f"{what} gave no answer within {seconds:g} seconds; no run was made. "
-                    "Expected a network that ends; for a slow one pass a higher --time-limit"
+                    f"{subject} gave no answer within {seconds:g} seconds; no run was made. "
+                    "For a slow network, pass a higher --time-limit"
                 )
-            held = machine.resident_memory(process.pid)
-            if progress.base and held - progress.base > memory_bytes:
-                raise _too_much_memory(what, memory_bytes)
+            used = machine.resident_memory(process.pid)
+            if progress.base and used - progress.base > memory_bytes:
+                raise _memory_limit_error(subject, memory_bytes)
             time.sleep(_POLL_SECONDS)
     finally:
         process.kill()
@@ -64,30 +66,30 @@ def run_isolated(module: str, folder: Path, what: str, seconds: float, memory_by
         process.stdin.close()
         process.stdout.close()
     if process.returncode == MEMORY_EXIT:
-        raise _too_much_memory(what, memory_bytes)
+        raise _memory_limit_error(subject, memory_bytes)
     if process.returncode:
         raise UserError(
-            f"{what} ended the process that loaded it (status {process.returncode}); no run was "
-            "made. Export the network again, or with another version of its exporter"
+            f"{subject} ended the process that loaded it (status {process.returncode}); no run "
+            "was made. Export the network again, or with another version of its exporter"
         )
 
 
 def is_memory_error(error: BaseException) -> bool:
-    """Whether an error says that there is no more memory."""
+    """Return whether an error means that the process ran out of memory."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)
+    return isinstance(error, MemoryError) or any(words in text for words in _MEMORY_ERRORS)
 
 
 def report_progress(line: str = "") -> None:
-    """Print a line for the process that waits."""
+    """Print a line, which restarts the time limit of the waiting process."""
     print(line, flush=True)
 
 
 def limit_memory(memory_bytes: int) -> None:
-    """Limit what this process may hold beyond what it holds now, and end it with its parent.
+    """Limit the memory of this process beyond its memory now, and end it with its parent.
 
-    Where the system has no limit of address space (macOS, Windows), the waiting process alone
-    watches the memory.
+    Systems without a limit on address space (macOS, Windows) have only the check in the waiting
+    process.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     report_progress(f"base {machine.resident_memory(os.getpid())}")
@@ -106,7 +108,7 @@ def limit_memory(memory_bytes: int) -> None:
 
 
 class _Progress:
-    """The lines that a process prints: when the last one came, and the memory it began with."""
+    """Reads the lines that a process prints: the time of the last one, and its initial memory."""
 
     def __init__(self, stream: IO[bytes]):
         self.base = 0
@@ -127,14 +129,14 @@ class _Progress:
 
 
 def _end_with_parent() -> None:
-    # Not by `sys.stdin`, whose lock would stop the interpreter from ending.
+    # `sys.stdin` has a lock that would stop the interpreter from ending.
     while os.read(0, 1):
         pass
     os._exit(1)
 
 
-def _too_much_memory(what: str, memory_bytes: int) -> UserError:
+def _memory_limit_error(subject: str, memory_bytes: int) -> UserError:
     return UserError(
-        f"{what} takes more than {memory_bytes / 2**30:.1f} GiB of memory to load and run; no run "
-        "was made. For a large network pass a higher --memory-limit (GiB)"
+        f"{subject} takes more than {memory_bytes / 2**30:.1f} GiB of memory to load and run; no "
+        "run was made. For a large network, pass a higher --memory-limit (GiB)"
     )

@@ -1,7 +1,7 @@
-"""An ONNX classifier of another project, wrapped to take and give what ours do.
+"""Load an ONNX classifier of another project, and convert it to this package's `model.onnx`.
 
-The preprocessing that the network wants becomes part of its graph, and so does the order of our
-classes: whatever runs a `model.onnx` of this package runs the result.
+Its preprocessing and the order of the dataset's classes become part of the graph, so the result
+runs wherever a `model.onnx` of this package runs.
 """
 
 import itertools
@@ -16,40 +16,39 @@ from numpy.typing import NDArray
 
 from fercore.data.labels import match_class
 from fercore.errors import UserError
-from fercore.importers.onnx_inputs import Interface, Layout, interfaces_of
+from fercore.importers.onnx_inputs import Layout, ModelIOSpec, list_input_specs
 from fercore.importers.onnx_labels import names_in_metadata
 from fercore.runs.schema import LayerSummary
 
 _OPSET = 13
-# Element types of ONNX tensors that hold numbers: floats of 16 to 64 bits, and whole numbers.
+# Numeric element types of ONNX tensors: floats of 16 to 64 bits, and integers.
 _INPUT_TYPES = {1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 16}
 _SHAPELESS = {"Constant", "Shape", "Gather", "Unsqueeze", "Identity", "Cast"}
 
 
-class ForeignNetwork:
-    """An ONNX classifier from elsewhere, read and looked at.
+class ImportedOnnxModel:
+    """An ONNX classifier of another project.
 
-    Loading a file of unknown origin may take any time and memory: `fercore.importers.import_run`
-        does it in
-    another process, under limits.
+    Loading a file of unknown origin may take any time and memory, so
+    `fercore.importers.import_run` loads it in another process, with limits.
 
     Args:
-        path: the file; weights in files beside it are read as well.
-        layout: where the shape of the input leaves it open.
-        size: `(height, width)`, where the input leaves it open.
+        path: the file; external weights in the same folder are read as well.
+        layout: of the input, if its shape does not fix it.
+        size: `(height, width)`, if the input does not fix it.
         channels: likewise.
 
     Attributes:
-        interfaces: every reading of its input that its shape allows; range and output are not
-            known yet.
-        interface: the first of them.
-        size_is_open: whether the file leaves the size open and none was given.
-        batch: images that it takes at once; `None` for any number.
-        opset: ONNX operator set that it is brought to, if it was older.
-        class_names: where its metadata name them, else empty.
+        specs: the input formats that the shape of its input allows; normalization and output are
+            not determined yet.
+        spec: the first of them.
+        size_is_open: whether the file does not fix the size and none was given.
+        batch: number of images per call; `None` for any number.
+        opset: ONNX operator set; a file with an older one is converted.
+        class_names: from its metadata; empty if there are none.
 
     Raises:
-        UserError: if it is no ONNX file, or not a classifier of single images.
+        UserError: if it is not an ONNX file, or not a classifier of single images.
     """
 
     def __init__(
@@ -67,13 +66,13 @@ class ForeignNetwork:
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror or error}") from None
         except Exception as error:  # protobuf and onnx raise classes of their own
-            reason = _other_kind(path) or " ".join(str(error).split())[:160]
+            reason = _other_format(path) or " ".join(str(error).split())[:160]
             raise UserError(f"{path.name} is not a readable ONNX file ({reason})") from None
-        self._model = _modern(self._model, path.name)
+        self._model = _upgrade_opset(self._model, path.name)
         self.opset = _opset(self._model)
-        # Before its ZipMap is bypassed: that holds the names of the classes.
+        # Before its ZipMap is bypassed, which has the names of the classes.
         self.class_names = names_in_metadata(self._model)
-        _without_zip_maps(self._model)
+        _bypass_zip_maps(self._model)
         graph = self._model.graph
         stored = {tensor.name for tensor in graph.initializer}
         inputs = [entry for entry in graph.input if entry.name not in stored]
@@ -82,17 +81,17 @@ class ForeignNetwork:
         self._input = inputs[0]
         if self._input.type.tensor_type.elem_type not in _INPUT_TYPES:
             raise UserError(
-                f"{path.name} takes an input that is no tensor of numbers, expected an image"
+                f"{path.name} takes an input that is not a tensor of numbers, expected an image"
             )
         shape = _shape(self._input)
         self.batch = shape[0] if shape else None
-        self.interfaces, self.size_is_open = interfaces_of(shape, path.name, layout, size, channels)
-        self.interface = self.interfaces[0]
-        self._inner = _prefixed(self._model)
+        self.specs, self.size_is_open = list_input_specs(shape, path.name, layout, size, channels)
+        self.spec = self.specs[0]
+        self._inner = _prefix_names(self._model)
 
     @property
-    def integers(self) -> tuple[int, int] | None:
-        """The lowest and the highest whole number that the input takes; `None` for any number."""
+    def integer_range(self) -> tuple[int, int] | None:
+        """The lowest and highest value of an integer input; `None` for a float input."""
         from onnx import helper
 
         kind = helper.tensor_dtype_to_np_dtype(self._input.type.tensor_type.elem_type)
@@ -106,27 +105,28 @@ class ForeignNetwork:
         """Names of its outputs."""
         return [entry.name for entry in self._model.graph.output]
 
-    def probe(self, interface: Interface, image_shape: tuple[int, int]) -> bytes:
-        """The network behind our preprocessing, with its own outputs as they are."""
+    def with_preprocessing(self, spec: ModelIOSpec, image_shape: tuple[int, int]) -> bytes:
+        """Return the network after the preprocessing, with its outputs unchanged."""
         outputs = list(self._inner.graph.output)
         content: bytes = self._assemble(
-            interface, image_shape, _Steps("after"), outputs
+            spec, image_shape, _NodeSequence("after"), outputs
         ).SerializeToString()
         return content
 
-    def adapted(
+    def adapt(
         self,
-        interface: Interface,
-        own_names: Sequence[str],
+        spec: ModelIOSpec,
+        output_names: Sequence[str],
         class_names: Sequence[str],
         image_shape: tuple[int, int],
     ) -> bytes:
-        """The network in our form.
+        """Convert the network to the form of this package's `model.onnx`.
 
         Args:
-            interface: what the network takes and gives, complete.
-            own_names: label of each of its outputs. One that `class_names` lacks is left out and
-                the others are scaled to sum to 1; a class that it lacks gets probability 0.
+            spec: complete input and output format of the network.
+            output_names: label of each of its outputs. An output without a class in `class_names`
+                is left out and the others are scaled to sum to 1; a class without an output has
+                probability 0.
             class_names: of the dataset, in its order.
             image_shape: of the dataset's images; the graph scales them, linearly.
 
@@ -136,61 +136,61 @@ class ForeignNetwork:
         """
         from onnx import TensorProto, helper
 
-        name = interface.output_name or self._model.graph.output[0].name
-        steps = _Steps("after")
-        value = steps.add("Cast", f"foreign/{name}", to=TensorProto.FLOAT)
-        shape = steps.constant("scores_shape", np.array([-1, len(own_names)], np.int64))
-        value = steps.add("Reshape", value, shape)
-        if interface.output == "logits":
-            value = steps.add("Softmax", value, axis=1)
-        elif interface.output != "raw":
-            positive = steps.add("Relu", value)
-            value = steps.normalize(positive, np.ones(len(own_names)), "own_epsilon")
-        if tuple(own_names) != tuple(class_names):
-            matched = [match_class(own, class_names) for own in own_names]
-            chosen = [[own == name for name in class_names] for own in matched]
-            order = steps.constant("our_order", np.array(chosen, np.float32))
-            known = np.array([name in matched for name in class_names], float)
-            value = steps.normalize(steps.add("MatMul", value, order), known, "epsilon")
-        steps.add("Identity", value, output="probabilities")
+        name = spec.output_name or self._model.graph.output[0].name
+        after = _NodeSequence("after")
+        value = after.add("Cast", f"foreign/{name}", to=TensorProto.FLOAT)
+        shape = after.constant("scores_shape", np.array([-1, len(output_names)], np.int64))
+        value = after.add("Reshape", value, shape)
+        if spec.output == "logits":
+            value = after.add("Softmax", value, axis=1)
+        elif spec.output != "raw":
+            positive = after.add("Relu", value)
+            value = after.normalize(positive, np.ones(len(output_names)), "own_epsilon")
+        if tuple(output_names) != tuple(class_names):
+            matched = [match_class(name, class_names) for name in output_names]
+            selection = [[match == name for name in class_names] for match in matched]
+            order = after.constant("our_order", np.array(selection, np.float32))
+            has_output = np.array([name in matched for name in class_names], float)
+            value = after.normalize(after.add("MatMul", value, order), has_output, "epsilon")
+        after.add("Identity", value, output="probabilities")
         output = helper.make_tensor_value_info(
             "probabilities", TensorProto.FLOAT, [self.batch or "batch", len(class_names)]
         )
-        model = self._assemble(interface, image_shape, steps, [output])
+        model = self._assemble(spec, image_shape, after, [output])
         helper.set_model_props(model, {"class_names": json.dumps(list(class_names))})
         content: bytes = model.SerializeToString()
         return content
 
     def _assemble(
         self,
-        interface: Interface,
+        spec: ModelIOSpec,
         image_shape: tuple[int, int],
-        after: "_Steps",
+        after: "_NodeSequence",
         outputs: Sequence[Any],
     ) -> Any:
-        """Put our preprocessing before the network, and steps after it."""
+        """Build a model of the preprocessing, the network, and the nodes of `after`."""
         from onnx import TensorProto, helper
 
         graph = self._inner.graph
         source = next(e for e in graph.input if e.name == f"foreign/{self._input.name}")
-        before = _Steps("before")
+        before = _NodeSequence("before")
         value = before.add("Transpose", "pixels", perm=[0, 3, 1, 2])
-        if interface.size != image_shape:
-            # What is rounded down times the side must not fall short of the size: it is floored.
-            ratios = (n / m for n, m in zip(interface.size, image_shape, strict=True))
+        if spec.size != image_shape:
+            # ONNX floors scale times side, so a scale that is rounded down would lose a pixel.
+            ratios = (n / m for n, m in zip(spec.size, image_shape, strict=True))
             scales = [1, 1, *(np.nextafter(np.float32(ratio), np.float32(9e9)) for ratio in ratios)]
             constant = before.constant("scales", np.array(scales, np.float32))
             value = before.add("Resize", value, "", constant, mode="linear")
-        if interface.channels == 3:
+        if spec.channels == 3:
             value = before.add("Concat", value, value, value, axis=1)
-        for kind, values in (("Sub", interface.mean), ("Div", interface.std)):
+        for kind, values in (("Sub", spec.mean), ("Div", spec.std)):
             shaped = np.reshape(np.array(values, np.float32), (1, -1, 1, 1))
             value = before.add(kind, value, before.constant(kind.lower(), shaped))
-        if interface.layout == "nhwc":
+        if spec.layout == "nhwc":
             value = before.add("Transpose", value, perm=[0, 2, 3, 1])
-        if interface.axes != 4:
-            flat = [interface.channels * interface.size[0] * interface.size[1]]
-            shape = [-1, *(flat if interface.axes == 2 else interface.size)]
+        if spec.axes != 4:
+            flat = [spec.channels * spec.size[0] * spec.size[1]]
+            shape = [-1, *(flat if spec.axes == 2 else spec.size)]
             value = before.add(
                 "Reshape", value, before.constant("input_shape", np.array(shape, np.int64))
             )
@@ -212,7 +212,7 @@ class ForeignNetwork:
         )
 
     def layers(self) -> list[LayerSummary]:
-        """The nodes that compute, each with the weights that it is the first to use."""
+        """Return the nodes that compute; a shared weight counts for the first node that uses it."""
         import onnx
         from onnx import numpy_helper
 
@@ -230,24 +230,24 @@ class ForeignNetwork:
         for number, node in enumerate(model.graph.node):
             if node.op_type in _SHAPELESS:
                 continue
-            # The running mean and variance of a batch normalisation are counted, not trained.
+            # The running mean and variance of a batch normalisation are parameters, not trainable.
             fixed = set(node.input[3:5]) if node.op_type == "BatchNormalization" else set()
-            own = {name: sizes.pop(name) for name in dict.fromkeys(node.input) if name in sizes}
+            weights = {name: sizes.pop(name) for name in dict.fromkeys(node.input) if name in sizes}
             rows.append(
                 LayerSummary(
                     name=f"{number}: {node.name.rpartition('/')[2] or node.op_type}",
                     kind=node.op_type,
                     detail=_detail(node),
                     output_shape=shapes.get(node.output[0], []),
-                    parameters=sum(own.values()),
-                    trainable=sum(size for name, size in own.items() if name not in fixed),
+                    parameters=sum(weights.values()),
+                    trainable=sum(size for name, size in weights.items() if name not in fixed),
                 )
             )
         return rows
 
 
-class _Steps:
-    """Nodes of a graph, one after another, and their constants."""
+class _NodeSequence:
+    """A sequence of nodes of a graph, and their constants."""
 
     def __init__(self, name: str):
         self.nodes: list[Any] = []
@@ -267,19 +267,19 @@ class _Steps:
         self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
         return name
 
-    def normalize(self, value: str, known: NDArray[np.float64], name: str) -> str:
-        """Divide rows by their sum; where that is 0, all `known` columns get the same."""
-        epsilon = self.constant(name, np.float32(1e-12) * known.astype(np.float32)[None])
+    def normalize(self, value: str, weights: NDArray[np.float64], name: str) -> str:
+        """Divide rows by their sum; a row of zeros becomes uniform over columns of weight 1."""
+        epsilon = self.constant(name, np.float32(1e-12) * weights.astype(np.float32)[None])
         value = self.add("Add", value, epsilon)
         axes = self.constant(f"{name}_axes", np.array([1], np.int64))
         return self.add("Div", value, self.add("ReduceSum", value, axes, keepdims=1))
 
 
-def _other_kind(path: Path) -> str:
-    """What a file is by its first bytes, where it is no ONNX file; empty if unknown."""
+def _other_format(path: Path) -> str:
+    """Return the format of a file by its first bytes, and a remedy; empty if not recognised."""
     with path.open("rb") as file:
         start = file.read(64)
-    kinds = {
+    formats = {
         b"\x89HDF": "it is an HDF5 file, such as Keras writes; export it with tf2onnx",
         b"PK": "it is a ZIP, such as PyTorch or Keras writes; export it with torch.onnx or tf2onnx",
         b"\x80": "it is a Python pickle, such as PyTorch writes; export it with torch.onnx",
@@ -289,39 +289,40 @@ def _other_kind(path: Path) -> str:
         return "it is a TensorFlow Lite file; export it with tf2onnx"
     if not start:
         return "it is empty"
-    return next((kind for mark, kind in kinds.items() if start.startswith(mark)), "")
+    return next((text for magic, text in formats.items() if start.startswith(magic)), "")
 
 
-def _prefixed(model: Any) -> Any:
-    """The model with `foreign/` before each name of its graph, so that none of ours equals one."""
+def _prefix_names(model: Any) -> Any:
+    """Return the model with `foreign/` before each name of its graph, to avoid name clashes."""
     import onnx
 
     inner = onnx.ModelProto()
     inner.CopyFrom(model)
     tensors = [tensor.name for tensor in inner.graph.initializer]
     tensors += [tensor.values.name for tensor in inner.graph.sparse_initializer]
-    # onnx itself leaves these as they are where the branch of an If or the body of a Loop uses one.
-    known = {name: f"foreign/{name}" for name in tensors}
-    onnx.compose.add_prefix_graph(inner.graph, "foreign/", inplace=True, name_map=known)
+    # onnx does not rename these where the branch of an If or the body of a Loop uses one.
+    name_map = {name: f"foreign/{name}" for name in tensors}
+    onnx.compose.add_prefix_graph(inner.graph, "foreign/", inplace=True, name_map=name_map)
     return inner
 
 
-def _without_zip_maps(model: Any) -> None:
-    """Put the tensor of scores in the place of a list of dictionaries, as skl2onnx makes it."""
+def _bypass_zip_maps(model: Any) -> None:
+    """Replace outputs that are lists of dictionaries (of skl2onnx) by their tensors of scores."""
     from onnx import TensorProto, helper
 
     graph = model.graph
-    zipped = {node.output[0]: node for node in graph.node if node.op_type == "ZipMap"}
-    for place, output in enumerate(graph.output):
-        node = zipped.get(output.name)
+    zip_maps = {node.output[0]: node for node in graph.node if node.op_type == "ZipMap"}
+    for index, output in enumerate(graph.output):
+        node = zip_maps.get(output.name)
         if node is None:
             continue
-        graph.output[place].CopyFrom(
+        graph.output[index].CopyFrom(
             helper.make_tensor_value_info(node.input[0], TensorProto.FLOAT, ["batch", "classes"])
         )
 
 
-def _modern(model: Any, name: str) -> Any:
+def _upgrade_opset(model: Any, name: str) -> Any:
+    """Convert a model with an ONNX operator set older than `_OPSET`."""
     from onnx import version_converter
 
     if _opset(model) >= _OPSET:
@@ -331,8 +332,8 @@ def _modern(model: Any, name: str) -> Any:
     except Exception as error:  # the converter raises bare RuntimeErrors
         reason = " ".join(str(error).split())[:160]
         raise UserError(
-            f"{name} uses ONNX operator set {_opset(model)}, which cannot be brought to "
-            f"{_OPSET} ({reason}); export it with a newer one"
+            f"{name} uses ONNX operator set {_opset(model)}, which cannot be converted to "
+            f"{_OPSET} ({reason}); export it with a newer operator set"
         ) from None
 
 

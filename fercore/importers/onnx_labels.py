@@ -1,4 +1,4 @@
-"""The names of a network's outputs, as exporters write them into the metadata of an ONNX file."""
+"""Read class names from the metadata of an ONNX file, and from `--labels`."""
 
 import ast
 import json
@@ -7,21 +7,21 @@ from typing import Any
 
 from fercore.errors import UserError
 
-# Our own key first; the others are those of Ultralytics, Hugging Face, scikit-learn and others.
+# This package's key first; the others are those of Ultralytics, Hugging Face, scikit-learn etc.
 _KEYS = (
     *("class_names", "names", "classes", "labels", "id2label", "label2id", "class_labels"),
     *("categories", "label_map", "class_to_idx", "idx_to_class"),
 )
-_LONGEST = 100_000
+_MAX_LENGTH = 100_000
 
 
 def parse_names(text: str) -> tuple[str, ...]:
-    """Read names from JSON, a Python literal, or words separated by commas or line ends.
+    """Parse names in JSON, a Python literal, or words separated by commas or line ends.
 
-    A mapping may be from numbers to names or from names to numbers. Empty if the text holds none.
+    A mapping may be from numbers to names or from names to numbers. Empty if the text has no names.
     """
     text = text.strip()
-    if not text or len(text) > _LONGEST:
+    if not text or len(text) > _MAX_LENGTH:
         return ()
     if text[0] in "[{(":
         for parse in (json.loads, ast.literal_eval):
@@ -35,10 +35,10 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 
 def parse_labels(text: str) -> tuple[str, ...]:
-    """Read the names that `--labels` gives.
+    """Parse the names in `--labels`.
 
     Raises:
-        UserError: if it holds none.
+        UserError: if there are none.
     """
     names = parse_names(text)
     if not names:
@@ -50,7 +50,7 @@ def parse_labels(text: str) -> tuple[str, ...]:
 
 
 def names_in_metadata(model: Any) -> tuple[str, ...]:
-    """Return the names of an ONNX model's outputs; empty where its metadata do not hold them."""
+    """Return the class names in an ONNX model's metadata or classifier nodes; empty if none."""
     properties = {entry.key.lower(): entry.value for entry in model.metadata_props}
     for key in _KEYS:
         names = parse_names(properties.get(key, ""))

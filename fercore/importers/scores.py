@@ -1,4 +1,4 @@
-"""Turn the scores of any classifier into probabilities: recognise how they are scaled first."""
+"""Detect how the scores of a classifier are scaled, and convert them to probabilities."""
 
 from typing import Literal
 
@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Scores = NDArray[np.floating]
-# How a classifier's scores are to be read:
+# How a classifier's scores are scaled:
 # - probabilities: from 0 to 1, summing to 1
 # - percent: from 0 to 100, summing to 100
 # - sigmoid: independent scores of 0 to 1 (or to 100), one per class
 # - votes: whole numbers, such as FER+'s ten annotators
 # - labels: 1 for the predicted class, 0 for every other
-# - logits: real numbers that a softmax follows
+# - logits: real numbers, to which a softmax is applied
 Scale = Literal["probabilities", "percent", "sigmoid", "votes", "labels", "logits"]
 
 READINGS: dict[Scale, str] = {
@@ -23,59 +23,64 @@ READINGS: dict[Scale, str] = {
     "labels": "predicted classes, without probabilities",
     "logits": "logits, through a softmax",
 }
-# What rounding to three decimals and half precision may leave in a sum.
+# Deviation of a sum from 1 by rounding to three decimals or by half precision.
 _TOLERANCE = 0.02
-_NEGATIVE = -1e-4
+_MIN_SCORE = -1e-4  # negative by rounding only
 
 
 def tolerance_of(columns: int, decimals: int | None = None) -> float:
-    """How far a row of probabilities may sum from 1, by the decimals that they were rounded to."""
+    """Return how far a row of probabilities may sum from 1.
+
+    Args:
+        columns: number of probabilities per row.
+        decimals: to which they were rounded; `None` if unknown.
+    """
     rounding = 0.0 if decimals is None else columns * 0.5 * 10.0**-decimals
     return max(_TOLERANCE, rounding + 1e-9)
 
 
 def detect_scale(scores: Scores, decimals: int | None = None) -> Scale | None:
-    """Recognise how scores are scaled, by what most rows have in common.
+    """Detect how scores are scaled, by a property of most rows.
 
     Args:
         scores: `(n, k)`, finite.
-        decimals: that they were rounded to, where that is known.
+        decimals: to which they were rounded; `None` if unknown.
 
     Returns:
-        The scale; `None` if the rows fit none.
+        The scale; `None` if the rows fit no scale.
     """
     sums, lowest = scores.sum(axis=1), scores.min(axis=1)
     if lowest.min() >= 0 and (scores == np.rint(scores)).all():
         if (sums == 1).all():
             return "labels"
-        return "percent" if _most(np.abs(sums - 100) <= scores.shape[1] / 2) else "votes"
+        return "percent" if _is_majority(np.abs(sums - 100) <= scores.shape[1] / 2) else "votes"
     tolerance = tolerance_of(scores.shape[1], decimals)
-    positive = lowest >= _NEGATIVE
-    if _most(positive & (np.abs(sums - 1) <= tolerance)):
+    is_positive = lowest >= _MIN_SCORE
+    if _is_majority(is_positive & (np.abs(sums - 1) <= tolerance)):
         return "probabilities"
-    if _most(positive & (np.abs(sums - 100) <= 100 * tolerance)):
+    if _is_majority(is_positive & (np.abs(sums - 100) <= 100 * tolerance)):
         return "percent"
     largest = float(scores.max())
-    if positive.all() and (largest <= 1 + 1e-3 or 30 < largest <= 100.1):
+    if is_positive.all() and (largest <= 1 + 1e-3 or 30 < largest <= 100.1):
         return "sigmoid"
-    return "logits" if _most(~positive) else None
+    return "logits" if _is_majority(~is_positive) else None
 
 
-def unfit_rows(scores: Scores, scale: Scale, decimals: int | None = None) -> NDArray[np.bool_]:
-    """Which rows do not fit a scale: `(n,)` bool."""
-    unfit: NDArray[np.bool_] = np.asarray(~np.isfinite(scores).all(axis=1))
+def invalid_rows(scores: Scores, scale: Scale, decimals: int | None = None) -> NDArray[np.bool_]:
+    """Return which rows do not fit a scale: `(n,)` bool."""
+    is_invalid: NDArray[np.bool_] = np.asarray(~np.isfinite(scores).all(axis=1))
     if scale == "logits":
-        return unfit
+        return is_invalid
     sums, tolerance = scores.sum(axis=1), tolerance_of(scores.shape[1], decimals)
-    unfit |= (scores.min(axis=1) < _NEGATIVE) | ~(sums > 0)
+    is_invalid |= (scores.min(axis=1) < _MIN_SCORE) | ~(sums > 0)
     if scale in {"probabilities", "percent"}:
         total = 1.0 if scale == "probabilities" else 100.0
-        unfit |= ~(np.abs(sums / total - 1) <= tolerance)
-    return np.asarray(unfit, bool)
+        is_invalid |= ~(np.abs(sums / total - 1) <= tolerance)
+    return np.asarray(is_invalid, bool)
 
 
 def to_probabilities(scores: Scores, scale: Scale) -> NDArray[np.float64]:
-    """Scale scores to rows of probabilities that sum to 1: `(n, k)`."""
+    """Convert scores to rows of probabilities that sum to 1: `(n, k)`."""
     if scale == "logits":
         exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
         return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float64)
@@ -83,11 +88,16 @@ def to_probabilities(scores: Scores, scale: Scale) -> NDArray[np.float64]:
     return np.asarray(positive / positive.sum(axis=1, keepdims=True), np.float64)
 
 
-def among(probabilities: NDArray[np.float64], places: list[int]) -> NDArray[np.float64]:
-    """Probabilities of some of the classes alone; where none has any, all alike."""
-    chosen = np.maximum(probabilities[:, places], np.finfo(np.float64).tiny)
-    return np.asarray(chosen / chosen.sum(axis=1, keepdims=True), np.float64)
+def restrict_to_classes(
+    probabilities: NDArray[np.float64], columns: list[int]
+) -> NDArray[np.float64]:
+    """Return the probabilities of some of the classes, scaled to sum to 1.
+
+    A row in which all of them are 0 becomes uniform.
+    """
+    selected = np.maximum(probabilities[:, columns], np.finfo(np.float64).tiny)
+    return np.asarray(selected / selected.sum(axis=1, keepdims=True), np.float64)
 
 
-def _most(rows: NDArray[np.bool_]) -> bool:
+def _is_majority(rows: NDArray[np.bool_]) -> bool:
     return bool(rows.mean() > 0.5)

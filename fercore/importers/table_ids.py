@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -12,73 +12,88 @@ from fercore.data.splits import Split
 from fercore.errors import UserError
 from fercore.io.file_names import quoted
 
-# Tables with more rows cannot hold one for each sample: their ids are not looked at one by one.
+# A table with more rows per sample is refused without comparing its ids.
 _MAX_ROWS_PER_SAMPLE = 20
 
 
 def match_ids(
     given: Sequence[str], split: Split, file: str
 ) -> tuple[NDArray[np.intp] | None, UserError | None]:
-    """Place of each row in the split, by the strictest reading of ids that fits every row."""
-    own, fewest = split.ids.tolist(), [*given]
-    if len(given) > _MAX_ROWS_PER_SAMPLE * len(own):
+    """Match the ids of a table with the samples of a split.
+
+    The ids are compared as they are, then without suffix, without folders, and without case and
+    leading zeros. The first comparison that matches every row is used.
+
+    Args:
+        given: ids in a table.
+        split: the samples.
+        file: name of the table, for messages.
+
+    Returns:
+        The index of each row in the split, `(n,)`, and `None`; or `None` and the error.
+    """
+    sample_ids, unmatched = split.ids.tolist(), [*given]
+    if len(given) > _MAX_ROWS_PER_SAMPLE * len(sample_ids):
         return None, UserError(
-            f"{file} has {len(given):,} rows, the split {len(own):,} samples; expected one row for "
-            "each image"
+            f"{file} has {len(given):,} rows, the split {len(sample_ids):,} samples; expected one "
+            "row for each image"
         )
-    for key in (str, _without_suffix, _stem, _loose):
-        known = {key(name): place for place, name in enumerate(own)}
-        if len(known) < len(own):
-            continue  # this reading does not tell the samples apart
-        unknown = [name for name in given if key(name) not in known]
+    for normalize in _NORMALIZATIONS:
+        index_of = {normalize(name): index for index, name in enumerate(sample_ids)}
+        if len(index_of) < len(sample_ids):
+            continue  # normalized ids of different samples are equal
+        unknown = [name for name in given if normalize(name) not in index_of]
         if unknown:
-            fewest = min(fewest, unknown, key=len)
+            unmatched = min(unmatched, unknown, key=len)
             continue
-        places = [known[key(name)] for name in given]
-        if len(set(places)) < len(places):
-            times = Counter(places)
-            twice = next(n for n, place in zip(given, places, strict=True) if times[place] > 1)
+        indices = [index_of[normalize(name)] for name in given]
+        if len(set(indices)) < len(indices):
+            times = Counter(indices)
+            repeated = next(n for n, i in zip(given, indices, strict=True) if times[i] > 1)
             return None, UserError(
-                f"{file}: {quoted(twice)} stands more than once; expected one row for each image"
+                f"{file}: {quoted(repeated)} occurs more than once; expected one row for each image"
             )
-        missing = set(range(len(own))) - set(places)
+        missing = set(range(len(sample_ids))) - set(indices)
         if missing:
             return None, UserError(
-                f"{file} lacks {len(missing):,} of the {len(own):,} samples of this split, such "
-                f"as {quoted(own[min(missing)])}"
+                f"{file} lacks {len(missing):,} of the {len(sample_ids):,} samples of this split, "
+                f"such as {quoted(sample_ids[min(missing)])}"
             )
-        return np.array(places, np.intp), None
+        return np.array(indices, np.intp), None
     return None, UserError(
-        f"{file}: {len(fewest):,} ids are not of this split, such as {quoted(fewest[0])}; its ids "
-        f"look like {quoted(own[0])}"
+        f"{file}: {len(unmatched):,} ids are not of this split, such as {quoted(unmatched[0])}; "
+        f"its ids look like {quoted(sample_ids[0])}"
     )
 
 
 def rows_by_split(
-    given: Sequence[str], split: Split, elsewhere: Mapping[str, Sequence[str]]
+    given: Sequence[str], split: Split, other_ids: Mapping[str, Sequence[str]]
 ) -> list[str] | None:
-    """Name of the other split that each row belongs to; empty for rows of this split.
+    """Return the name of the other split of each row; empty for rows of this split.
 
     Args:
         given: ids in a table.
-        split: the samples that are looked for.
-        elsewhere: ids of the other splits of the dataset.
+        split: the samples of this split.
+        other_ids: ids of the other splits of the dataset, by name of the split.
 
     Returns:
-        `None` unless each id is of one of the splits, and some are of another one.
+        `None` unless each id is of one of the splits, and at least one is of another split.
     """
-    own_ids = split.ids.tolist()
-    if len(given) > len(own_ids) + sum(map(len, elsewhere.values())):
+    sample_ids = split.ids.tolist()
+    if len(given) > len(sample_ids) + sum(map(len, other_ids.values())):
         return None
-    for key in (str, _without_suffix, _stem, _loose):
-        titles = {key(name): title for title, ids in elsewhere.items() for name in ids}
-        own = {key(name) for name in own_ids}
-        if own & titles.keys():
-            continue  # this reading does not tell the splits apart
-        found = ["" if key(name) in own else titles.get(key(name)) for name in given]
-        known = [title for title in found if title is not None]
-        if len(known) == len(found) and any(known):
-            return known
+    for normalize in _NORMALIZATIONS:
+        title_of = {normalize(name): title for title, ids in other_ids.items() for name in ids}
+        normalized_ids = {normalize(name) for name in sample_ids}
+        if normalized_ids & title_of.keys():
+            continue  # normalized ids of different splits are equal
+        titles = [
+            "" if normalize(name) in normalized_ids else title_of.get(normalize(name))
+            for name in given
+        ]
+        matched = [title for title in titles if title is not None]
+        if len(matched) == len(titles) and any(matched):
+            return matched
     return None
 
 
@@ -92,36 +107,43 @@ def _stem(name: str) -> str:
     return PurePosixPath(_without_suffix(name)).name
 
 
-def _loose(name: str) -> str:
-    """The name without case and without leading zeros of its numbers."""
+def _without_case_and_zeros(name: str) -> str:
+    """Return the stem in lower case, without leading zeros of its numbers."""
     return re.sub(r"(?<!\d)0+(?=\d)", "", _stem(name).casefold())
 
 
+# From the strictest to the most tolerant.
+_NORMALIZATIONS: tuple[Callable[[str], str], ...] = (
+    *(str, _without_suffix, _stem, _without_case_and_zeros),
+)
 _IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"),
     *(".gif", ".npy", ".avif", ".heic", ".heif"),
 )
 
 
-def positions(cells: Sequence[str], first: int, count: int) -> tuple[NDArray[np.intp], int] | None:
-    """Read cells that number the samples of a split without a gap.
+def parse_positions(
+    cells: Sequence[str], first: int, count: int
+) -> tuple[NDArray[np.intp], int] | None:
+    """Parse cells that number the samples of a split without a gap.
 
     Args:
         cells: such as `"17"` or `"fer0032298.png"`.
-        first: position of the split's first sample in the dataset: numbers may count from there.
-        count: samples of the split.
+        first: position of the split's first sample in the dataset, from which numbers may count.
+        count: number of samples of the split.
 
     Returns:
-        The position of each, and the lowest number; `None` if they number it otherwise.
+        The position of each cell, and the lowest number; `None` if the cells do not number the
+        samples.
     """
     if len(cells) != count:
         return None
     numbers = [re.fullmatch(r"(?:[A-Za-z]*[_-]?)0*(\d{1,9})(?:\.0)?", _stem(c)) for c in cells]
     if not all(numbers):
         return None
-    values = np.array([int(found.group(1)) for found in numbers if found])
+    values = np.array([int(match.group(1)) for match in numbers if match])
     start = int(values.min())
     if start not in {0, 1, first, first + 1}:
         return None
-    whole = len(np.unique(values)) == len(values) and values.max() - start == len(values) - 1
-    return (np.asarray(values - start, np.intp), start) if whole else None
+    is_complete = len(np.unique(values)) == len(values) and values.max() - start == len(values) - 1
+    return (np.asarray(values - start, np.intp), start) if is_complete else None

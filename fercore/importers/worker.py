@@ -1,8 +1,8 @@
-"""The process in which an ONNX network of another project is read and run.
+"""Evaluate an ONNX network of another project in a separate process.
 
 `python -m fercore.importers.worker FOLDER MEMORY` reads `task.json` and `task.npz` in a folder and
-writes `outcome.json`, and if the network fits `predictions.npz` and `model.onnx`. No pickles: the
-process that waits trusts nothing that this one writes.
+writes `outcome.json`, and if the network fits `predictions.npz` and `model.onnx`. The files hold no
+pickles, because the waiting process does not trust the content that this one writes.
 """
 
 import json
@@ -17,24 +17,26 @@ import numpy as np
 
 from fercore.errors import UserError
 from fercore.importers.limited_process import MEMORY_EXIT, is_memory_error, limit_memory
-from fercore.importers.onnx_evaluation import Outcome, Task, evaluate_network
-from fercore.importers.onnx_inputs import Interface
+from fercore.importers.onnx_evaluation import evaluate_network
+from fercore.importers.onnx_inputs import ModelIOSpec
+from fercore.importers.onnx_task import Outcome, Task
+
+# Prefix of the arrays of images to predict in `task.npz`.
+_EVALUATED = "evaluated_"
 
 
 def write_task(task: Task, folder: Path) -> None:
-    """Write what `main` reads."""
+    """Write the files from which `main` reads its task."""
     fields = {entry.name: getattr(task, entry.name) for entry in fields_of(task)}
     arrays = {name: fields.pop(name) for name in ("images", "truth")}
-    judged = fields.pop("judged")
+    arrays |= {f"{_EVALUATED}{role}": images for role, images in fields.pop("evaluated").items()}
     fields["file"] = str(task.file.absolute())
     (folder / "task.json").write_text(json.dumps(fields))
-    np.savez(
-        folder / "task.npz", **arrays, **{f"judged_{role}": part for role, part in judged.items()}
-    )
+    np.savez(folder / "task.npz", **arrays)
 
 
 def read_task(folder: Path) -> Task:
-    """Read what `write_task` wrote."""
+    """Read the task that `write_task` wrote."""
     fields = json.loads((folder / "task.json").read_text())
     with np.load(folder / "task.npz", allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
@@ -48,16 +50,16 @@ def read_task(folder: Path) -> Task:
             for name, (mean, std) in fields["normalizations"].items()
         },
     }
-    judged = {
-        name.removeprefix("judged_"): part
-        for name, part in arrays.items()
-        if name.startswith("judged_")
+    evaluated = {
+        name.removeprefix(_EVALUATED): images
+        for name, images in arrays.items()
+        if name.startswith(_EVALUATED)
     }
-    return Task(**fields, images=arrays["images"], truth=arrays["truth"], judged=judged)
+    return Task(**fields, images=arrays["images"], truth=arrays["truth"], evaluated=evaluated)
 
 
 def write_outcome(outcome: Outcome, folder: Path) -> None:
-    """Write what `read_outcome` reads."""
+    """Write the files that `read_outcome` reads."""
     fields = asdict(outcome)
     content, probabilities = fields.pop("content"), fields.pop("probabilities")
     (folder / "model.onnx").write_bytes(content)
@@ -66,27 +68,27 @@ def write_outcome(outcome: Outcome, folder: Path) -> None:
 
 
 def read_outcome(folder: Path) -> Outcome:
-    """Read what the other process wrote.
+    """Read the outcome that the other process wrote.
 
     Raises:
-        UserError: that the other process met.
+        UserError: that was raised in the other process.
     """
     fields = json.loads((folder / "outcome.json").read_text())
     if "error" in fields:
         raise UserError(fields["error"])
-    interface = fields.pop("interface")
+    spec = fields.pop("spec")
     for name in ("size", "mean", "std"):
-        interface[name] = tuple(interface[name])
+        spec[name] = tuple(spec[name])
     with np.load(folder / "predictions.npz", allow_pickle=False) as stored:
         probabilities = {name: stored[name] for name in stored.files}
     fields |= {"names": tuple(fields["names"]), "probabilities": probabilities}
     content = (folder / "model.onnx").read_bytes()
-    return Outcome(interface=Interface(**interface), content=content, **fields)
+    return Outcome(spec=ModelIOSpec(**spec), content=content, **fields)
 
 
 def main(folder: Path, memory_bytes: int) -> int:
     """Evaluate the network of a task; return the exit status."""
-    import onnx  # noqa: F401  # what it takes is not the network's
+    import onnx  # noqa: F401  # its memory must not count as the network's
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(4)
@@ -94,7 +96,7 @@ def main(folder: Path, memory_bytes: int) -> int:
     limit_memory(memory_bytes)
     try:
         write_outcome(evaluate_network(task), folder)
-    except Exception as error:  # whatever onnx and onnxruntime raise on a hostile file
+    except Exception as error:  # onnx and onnxruntime raise many classes on a hostile file
         if os.environ.get("FERCORE_DEBUG"):
             traceback.print_exc()
         if is_memory_error(error):
@@ -110,4 +112,4 @@ def main(folder: Path, memory_bytes: int) -> int:
 if __name__ == "__main__":
     status = main(Path(sys.argv[1]), int(sys.argv[2]))
     sys.stdout.flush()
-    os._exit(status)  # without the destructors of a network that may not end
+    os._exit(status)  # skips the destructors of a network, which may not return

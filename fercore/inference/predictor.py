@@ -1,4 +1,7 @@
-"""From pixels to probabilities: the one way for pages, the command line and a user's own script."""
+"""`Predictor`: detect the faces of an image, crop them and classify them with one or more runs.
+
+The pages, the command line and users' scripts all predict through this module.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +26,7 @@ from fercore.runs.recreate import require_network
 
 
 class RunClassifier:
-    """A finished run's network, and what its config says of the images that it takes.
+    """The network of a finished run, with the preprocessing of the run's config.
 
     Args:
         run: finished, with a `model.onnx`.
@@ -31,9 +34,9 @@ class RunClassifier:
 
     Attributes:
         id: of the run.
-        title: what people call it.
-        class_names: of its outputs, in their order.
-        temperature: fitted on the run's validation predictions; 1 where it has none.
+        title: of the run's config, or its name.
+        class_names: of the outputs, in their order.
+        temperature: fitted on the run's validation predictions; 1 if none is stored.
 
     Raises:
         UserError: if the run has no network.
@@ -49,23 +52,32 @@ class RunClassifier:
         self._onnx = OnnxNetwork(file, threads)
         original = run.original_dataset
         dataset = original.name if original else run.config.dataset
-        self._size = _framed_size(self._image, dataset, self._onnx.image_shape[0])
+        self._crop_size = _crop_size(self._image, dataset, self._onnx.image_shape[0])
         self.temperature = run.results.temperature or 1.0
 
-    def crops(self, image: geometry.Image, found: Sequence[Face]) -> NDArray[np.uint8]:
-        """Faces of an image as the network sees them: `(n, height, width)` uint8."""
+    def crop_faces(self, image: geometry.Image, faces: Sequence[Face]) -> NDArray[np.uint8]:
+        """Crop faces to the network's input.
+
+        Args:
+            image: `(height, width)` grey, or `(height, width, 3)` blue, green, red; uint8.
+            faces: in pixels of the image.
+
+        Returns:
+            `(n, height, width)` uint8.
+        """
         grey = cropping.to_grey(image)
-        cut = [cropping.crop_face(grey, face, self._size, self._image.margin) for face in found]
-        if not cut:
+        margin = self._image.margin
+        crops = [cropping.crop_face(grey, face, self._crop_size, margin) for face in faces]
+        if not crops:
             return np.empty((0, *self._onnx.image_shape), np.uint8)
-        return fit_images(np.stack(cut), self._image)
+        return fit_images(np.stack(crops), self._image)
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities of crops, as evaluation stores them: `(n, classes)` float32."""
+        """Return the probabilities of crops without calibration: `(n, classes)` float32."""
         return self._onnx(crops)
 
-    def calibrated(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities that say how often they are right, by temperature scaling."""
+    def calibrate(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Calibrate probabilities by temperature scaling: `(n, classes)` float32."""
         if not len(probabilities):
             return probabilities
         return apply_temperature(probabilities, self.temperature).astype(np.float32)
@@ -73,12 +85,13 @@ class RunClassifier:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What networks say of one face.
+    """The predictions of one or more networks for one face.
 
     Attributes:
-        face: where it is.
-        crops: what each network saw, by run id: `(height, width)` uint8.
-        probabilities: by run id: `(classes,)` float32, calibrated.
+        face: its position in the image.
+        crops: input of each network, by run id: `(height, width)` uint8.
+        probabilities: by run id: `(classes,)` float32, calibrated unless the `Predictor` was made
+            with `calibrate=False`.
         class_names: by run id, in the order of the probabilities.
     """
 
@@ -88,45 +101,49 @@ class Prediction:
     class_names: Mapping[str, tuple[str, ...]]
 
     def top(self, run_id: str) -> tuple[str, float]:
-        """The likeliest class of one network, and its probability."""
-        place = int(self.probabilities[run_id].argmax())
-        return self.class_names[run_id][place], float(self.probabilities[run_id][place])
+        """Return the most probable class of one network, and its probability."""
+        index = int(self.probabilities[run_id].argmax())
+        return self.class_names[run_id][index], float(self.probabilities[run_id][index])
 
-    def label(self, run_id: str, least: float = 0.0) -> str | None:
-        """The likeliest class; `None` where its probability is below `least`."""
-        name, share = self.top(run_id)
-        return name if share >= least else None
+    def label(self, run_id: str, min_confidence: float = 0.0) -> str | None:
+        """Return the most probable class; `None` if its probability is below `min_confidence`."""
+        name, probability = self.top(run_id)
+        return name if probability >= min_confidence else None
 
     @property
-    def agree(self) -> bool:
-        """Whether all networks say the same class."""
+    def is_unanimous(self) -> bool:
+        """Whether all networks predict the same class."""
         return len({self.top(run_id)[0] for run_id in self.probabilities}) == 1
 
 
 class Predictor:
-    """Find faces, cut them as training saw them, ask one or several networks.
+    """Detect faces, crop them as in training, and classify them with one or more networks.
 
     Args:
-        runs: run ids under the runs root, paths of run directories, runs that were read, or
-            networks that are loaded.
-        finder: of faces; `fercore.faces.detection.load_detector()` if absent.
+        runs: run ids under the runs root, paths of run directories, `Run` objects or loaded
+            `RunClassifier` objects.
+        detector: of faces; `fercore.faces.detection.load_detector()` if absent.
         threads: processor cores for one call of a network, 0 for all.
-        calibrate: scale confidences by the temperature that fits the run's validation split.
-        root: of the runs; `$FERCORE_RUNS` or `./runs` if absent.
+        calibrate: scale probabilities by the temperature that was fitted on the run's validation
+            split.
+        root: folder of the runs; `$FERCORE_RUNS` or `./runs` if absent.
 
     Raises:
-        UserError: if there is no such run, or it has no network.
+        UserError: if no run is given, or a run does not exist or has no network.
 
     Example:
-        >>> predictor = Predictor(["facet-tiny-s0-20261121T151906"])
-        >>> for prediction in predictor.predict(cv2.imread("photo.jpg")):
-        ...     print(prediction.face.box, prediction.top(predictor.ids[0]))
+        >>> predictor = fercore.Predictor(["facet-tiny-s0-20261121T151906"])
+        >>> predictions = predictor.predict(cv2.imread("photo.jpg"))
+        >>> for prediction in predictions:
+        ...     label, confidence = prediction.top(predictor.ids[0])
+        ...     print(label)
+        happy
     """
 
     def __init__(
         self,
         runs: Sequence[str | Path | Run | RunClassifier],
-        finder: FaceDetector | None = None,
+        detector: FaceDetector | None = None,
         *,
         threads: int = 1,
         calibrate: bool = True,
@@ -134,25 +151,27 @@ class Predictor:
     ):
         if not runs:
             raise UserError("expected at least one run to predict with")
-        self.networks = [_loaded(run, threads, root) for run in runs]
-        self.finder = finder or detection.load_detector()
+        self.networks = [_load_classifier(run, threads, root) for run in runs]
+        self.detector = detector or detection.load_detector()
         self.calibrate = calibrate
 
     @property
     def ids(self) -> list[str]:
-        """The runs, in the order given."""
+        """The ids of the runs, in the order given."""
         return [network.id for network in self.networks]
 
     def predict(
-        self, image: geometry.Image, found: Sequence[Face] | None = None
+        self, image: geometry.Image, faces: Sequence[Face] | None = None
     ) -> list[Prediction]:
-        """What the networks say of every face of an image.
+        """Classify every face of an image.
 
         Args:
             image: `(height, width)` grey or `(height, width, 3)` blue, green, red; uint8.
-            found: the faces, where they are known;
-                `[fercore.faces.geometry.full_image_face(image)]` takes the image
-                as one face, as datasets have it.
+            faces: in pixels of the image; detected if absent. For an image that is a face crop
+                already, pass `[fercore.faces.geometry.full_image_face(image)]`.
+
+        Returns:
+            One prediction per face, in the order of `faces`, or else in reading order.
 
         Raises:
             ValueError: for an array of another shape or dtype.
@@ -167,27 +186,27 @@ class Predictor:
                 f"received an array of shape {image.shape} and dtype {image.dtype}, expected "
                 "(height, width) or (height, width, 3) uint8"
             )
-        if found is None:
-            found = detection.detect_in_photo(self.finder, image)
+        if faces is None:
+            faces = detection.detect_in_photo(self.detector, image)
         grey = cropping.to_grey(image)
         crops, probabilities = {}, {}
         for network in self.networks:
-            crops[network.id] = network.crops(grey, found)
+            crops[network.id] = network.crop_faces(grey, faces)
             raw = network(crops[network.id])
-            probabilities[network.id] = network.calibrated(raw) if self.calibrate else raw
+            probabilities[network.id] = network.calibrate(raw) if self.calibrate else raw
         names = {network.id: network.class_names for network in self.networks}
         return [
             Prediction(
                 face,
-                {run_id: cut[place] for run_id, cut in crops.items()},
-                {run_id: row[place] for run_id, row in probabilities.items()},
+                {run_id: run_crops[index] for run_id, run_crops in crops.items()},
+                {run_id: rows[index] for run_id, rows in probabilities.items()},
                 names,
             )
-            for place, face in enumerate(found)
+            for index, face in enumerate(faces)
         ]
 
 
-def _loaded(
+def _load_classifier(
     run: str | Path | Run | RunClassifier, threads: int, root: Path | None
 ) -> RunClassifier:
     if isinstance(run, RunClassifier):
@@ -197,8 +216,9 @@ def _loaded(
     )
 
 
-def _framed_size(config: ImageConfig, dataset: str, network_size: int) -> int:
-    # A network that sees the middle of an image needs the image around it.
+def _crop_size(config: ImageConfig, dataset: str, network_size: int) -> int:
+    """Return the side in pixels to which faces are cropped before `fit_images`."""
+    # A network that takes a centre crop of the dataset's images needs faces at their full size.
     if config.fit == "resize" or config.size is None:
         return network_size
     return native_size(dataset) or network_size

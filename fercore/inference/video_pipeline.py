@@ -1,4 +1,4 @@
-"""Frame after frame: follow faces, ask networks, steady what they say. For one thread."""
+"""Per-frame video pipeline: track faces, classify them, smooth the predictions over time."""
 
 import time
 from collections.abc import Sequence
@@ -14,23 +14,24 @@ from fercore.faces.geometry import Face, Image
 from fercore.faces.tracker import FaceTracker, Track
 from fercore.inference.predictor import RunClassifier
 
-# Most seconds of a frame that networks may take on average: a slow one is asked less often.
-_SHARE = 0.025
-# How much likelier another class must be before the shown one gives way.
-_CLEARLY = 0.08
+# Seconds per frame that all networks together may take on average. A slower network skips frames.
+_NETWORK_BUDGET = 0.025
+# Difference of probabilities by which another class must lead before the shown class changes.
+_SWITCH_MARGIN = 0.08
 
 
 @dataclass(frozen=True)
 class LiveSettings:
-    """What may change while frames go by.
+    """Settings that may change between frames.
 
     Attributes:
-        smoothing: seconds over which probabilities are averaged, 0 for none.
-        least: probability below which a network is unsure.
+        smoothing: time constant of the exponential average over probabilities, in seconds; 0 for
+            no smoothing.
+        min_confidence: probability below which a prediction is shown as unsure.
     """
 
     smoothing: float = 0.4
-    least: float = 0.4
+    min_confidence: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,10 @@ class LiveFace:
     """One face in one frame.
 
     Attributes:
-        number: of the face, the same from frame to frame.
-        face: where it is.
-        probabilities: by run id: `(classes,)` float32, calibrated and averaged over time.
-        labels: by run id: the shown class, `None` where the network is unsure.
+        number: of the face, the same in all frames.
+        face: its position.
+        probabilities: by run id: `(classes,)` float32, calibrated and smoothed over time.
+        labels: by run id: the shown class, `None` if the prediction is unsure.
     """
 
     number: int
@@ -52,133 +53,152 @@ class LiveFace:
 
 @dataclass
 class _SmoothedPrediction:
-    """What a network has said of one face so far."""
+    """The smoothed probabilities of one network for one face, and the index of the shown class."""
 
     probabilities: NDArray[np.float32]
-    at: float
-    shown: int
+    updated: float
+    class_index: int
 
 
 @dataclass
-class _DutyCycle:
-    """How long a network takes, and how many frames it still rests."""
+class _NetworkState:
+    """Average time of a network's calls, frames until its next call, predictions by face number."""
 
     seconds: float = 0.0
-    rests: int = 0
-    said: dict[int, _SmoothedPrediction] = field(default_factory=dict)
+    frames_to_skip: int = 0
+    predictions: dict[int, _SmoothedPrediction] = field(default_factory=dict)
 
 
 class LivePipeline:
-    """What happens to each frame.
+    """Process the frames of one video. Not thread-safe.
 
     Args:
-        networks: loaded; one face costs each of them one call.
-        finder: of faces, of this pipeline alone.
+        networks: loaded; each is called once per frame at most.
+        detector: of faces, not shared with other pipelines.
         settings: may be replaced at any time.
     """
 
     def __init__(
         self,
         networks: Sequence[RunClassifier],
-        finder: FaceDetector,
+        detector: FaceDetector,
         settings: LiveSettings | None = None,
     ):
         self.settings = settings or LiveSettings()
-        self._tracker = FaceTracker(finder)
-        self._costs = {network.id: _DutyCycle() for network in networks}
+        self._tracker = FaceTracker(detector)
+        self._states = {network.id: _NetworkState() for network in networks}
         self._networks = list(networks)
 
-    def swap(self, networks: Sequence[RunClassifier]) -> None:
-        """Ask other networks from the next frame on; the faces stay known."""
-        self._costs = {n.id: self._costs.get(n.id, _DutyCycle()) for n in networks}
+    def set_networks(self, networks: Sequence[RunClassifier]) -> None:
+        """Use other networks from the next frame on; tracks keep their numbers."""
+        self._states = {n.id: self._states.get(n.id, _NetworkState()) for n in networks}
         self._networks = list(networks)
 
-    def find_with(self, finder: FaceDetector) -> None:
-        """Find by another finder from the next frame on; the faces stay known."""
-        self._tracker.finder = finder
+    def set_detector(self, detector: FaceDetector) -> None:
+        """Use another detector from the next frame on; tracks keep their numbers."""
+        self._tracker.detector = detector
 
     def process(self, image: Image, now: float) -> list[LiveFace]:
-        """Faces of a frame, and what is said of them.
+        """Track and classify the faces of a frame.
 
         Args:
-            image: `(height, width, 3)` blue, green, red, or grey; uint8.
-            now: seconds, growing.
+            image: `(height, width, 3)` blue, green, red, or `(height, width)` grey; uint8.
+            now: time of the frame in seconds, increasing.
         """
         tracks = self._tracker.update(image, now)
         if not tracks:
-            for cost in self._costs.values():
-                cost.said.clear()
+            for state in self._states.values():
+                state.predictions.clear()
             return []
         grey = to_grey(image)
-        said = {n.id: self._ask(n, self._costs[n.id], grey, tracks, now) for n in self._networks}
+        predictions = {
+            n.id: self._predict(n, self._states[n.id], grey, tracks, now) for n in self._networks
+        }
         return [
             LiveFace(
                 track.number,
                 track.face,
-                {run: found[track.number].probabilities for run, found in said.items()},
+                {run: by_face[track.number].probabilities for run, by_face in predictions.items()},
                 {
-                    network.id: self._label(network, said[network.id][track.number])
+                    network.id: self._label(network, predictions[network.id][track.number])
                     for network in self._networks
                 },
             )
             for track in tracks
-            if all(track.number in found for found in said.values())
+            if all(track.number in by_face for by_face in predictions.values())
         ]
 
     def draw(self, image: NDArray[np.uint8], faces: Sequence[LiveFace]) -> None:
-        """Boxes, and a line for each network, in place."""
-        titles = len(self._networks) > 1
+        """Draw a box per face, and a label per network, in place.
+
+        Args:
+            image: `(height, width, 3)` uint8, blue, green, red.
+            faces: as returned by `process`.
+        """
+        has_prefix = len(self._networks) > 1
         for face in faces:
-            lines = []
-            for place, network in enumerate(self._networks):
+            labels = []
+            for index, network in enumerate(self._networks):
                 if network.id not in face.probabilities:
                     continue
-                said, shares = face.labels[network.id], face.probabilities[network.id]
-                # The shown class may trail the likeliest one: the figure is that of the word.
-                share = shares[network.class_names.index(said)] if said else shares.max()
-                mark = "AB"[place] + " " if titles else ""
-                lines.append(f"{mark}{said or 'unsure'} {float(share):.0%}")
-            draw_face(image, face.face, lines)
+                label, probabilities = face.labels[network.id], face.probabilities[network.id]
+                # The shown class may not be the most probable one; the label shows its own
+                # probability.
+                confidence = (
+                    probabilities[network.class_names.index(label)]
+                    if label
+                    else probabilities.max()
+                )
+                prefix = "AB"[index] + " " if has_prefix else ""
+                labels.append(f"{prefix}{label or 'unsure'} {float(confidence):.0%}")
+            draw_face(image, face.face, labels)
 
-    def _ask(
+    def _predict(
         self,
         network: RunClassifier,
-        cost: _DutyCycle,
+        state: _NetworkState,
         grey: Image,
         tracks: Sequence[Track],
         now: float,
     ) -> dict[int, _SmoothedPrediction]:
-        new = [track for track in tracks if track.number not in cost.said]
-        cost.said = {t.number: cost.said[t.number] for t in tracks if t.number in cost.said}
-        asked = tracks if cost.rests <= 0 else new
-        cost.rests -= 1
-        if not asked:
-            return cost.said
+        """Return a network's predictions by face number; only new faces if it skips this frame."""
+        new = [track for track in tracks if track.number not in state.predictions]
+        state.predictions = {
+            track.number: state.predictions[track.number]
+            for track in tracks
+            if track.number in state.predictions
+        }
+        due = tracks if state.frames_to_skip <= 0 else new
+        state.frames_to_skip -= 1
+        if not due:
+            return state.predictions
         began = time.perf_counter()
-        raw = network(network.crops(grey, [track.face for track in asked]))
-        found = network.calibrated(raw)
+        raw = network(network.crop_faces(grey, [track.face for track in due]))
+        probabilities = network.calibrate(raw)
         seconds = time.perf_counter() - began
-        cost.seconds = seconds if not cost.seconds else 0.7 * cost.seconds + 0.3 * seconds
-        if cost.rests < 0:
-            cost.rests = int(cost.seconds / (_SHARE / len(self._networks)))
-        for track, row in zip(asked, found, strict=True):
-            cost.said[track.number] = self._averaged(cost.said.get(track.number), row, now)
-        return cost.said
+        state.seconds = seconds if not state.seconds else 0.7 * state.seconds + 0.3 * seconds
+        if state.frames_to_skip < 0:
+            state.frames_to_skip = int(state.seconds / (_NETWORK_BUDGET / len(self._networks)))
+        for track, row in zip(due, probabilities, strict=True):
+            before = state.predictions.get(track.number)
+            state.predictions[track.number] = self._smooth(before, row, now)
+        return state.predictions
 
-    def _averaged(
+    def _smooth(
         self, before: _SmoothedPrediction | None, row: NDArray[np.float32], now: float
     ) -> _SmoothedPrediction:
+        """Return the exponential average over time; change the shown class with hysteresis."""
         if before is None:
             return _SmoothedPrediction(row, now, int(row.argmax()))
         tau = self.settings.smoothing
-        share = 1.0 if tau <= 0 else 1 - np.exp(-max(now - before.at, 1e-3) / tau)
-        mixed = (before.probabilities + np.float32(share) * (row - before.probabilities)).astype(
-            "f4"
-        )
-        top = int(mixed.argmax())
-        changes = tau <= 0 or mixed[top] > mixed[before.shown] + _CLEARLY
-        return _SmoothedPrediction(mixed, now, top if changes else before.shown)
+        weight = 1.0 if tau <= 0 else 1 - np.exp(-max(now - before.updated, 1e-3) / tau)
+        difference = row - before.probabilities
+        average = (before.probabilities + np.float32(weight) * difference).astype("f4")
+        top = int(average.argmax())
+        is_changed = tau <= 0 or average[top] > average[before.class_index] + _SWITCH_MARGIN
+        return _SmoothedPrediction(average, now, top if is_changed else before.class_index)
 
-    def _label(self, network: RunClassifier, said: _SmoothedPrediction) -> str | None:
-        sure = said.probabilities[said.shown] >= self.settings.least
-        return network.class_names[said.shown] if sure else None
+    def _label(self, network: RunClassifier, prediction: _SmoothedPrediction) -> str | None:
+        confidence = prediction.probabilities[prediction.class_index]
+        is_sure = confidence >= self.settings.min_confidence
+        return network.class_names[prediction.class_index] if is_sure else None

@@ -1,7 +1,7 @@
-"""JSON of unknown origin, read within bounds.
+"""Parse JSON of unknown origin, with limits on its numbers and its depth.
 
-A number of 400 digits or of 1e999 is valid JSON, but no later step can use it: pandas, Arrow and
-the browser hold 64 bits. Such content is refused here, in one place.
+A number of 400 digits or of 1e999 is valid JSON, but pandas, Arrow and the browser have 64 bits.
+Such numbers are refused here.
 """
 
 import math
@@ -13,7 +13,7 @@ from pydantic_core import from_json
 # The largest whole number that every JSON reader keeps exact (RFC 8259, section 6).
 MAX_INTEGER = 2**53
 
-# Whatever may stand for a number out of bounds. Most files hold none of it, and a search is much
+# Matches every number that may be out of bounds. Most files have no match, and a search is much
 # faster than a walk through the values.
 _SUSPECT = re.compile(rb"(?<![.0-9])[0-9]{16}|[eE]\+?[0-9]{3}|NaN|Infinity")
 
@@ -32,17 +32,17 @@ def parse(content: bytes) -> Any:
 
 
 def require_bounded(content: bytes) -> None:
-    """Refuse numbers out of bounds in JSON that another parser reads next.
+    """Raise if JSON that another parser will read has numbers out of bounds.
 
     Raises:
-        ValueError: as `parse`; content without a suspect number is not parsed.
+        ValueError: as `parse` does. Content without a suspect number is not parsed.
     """
     if _SUSPECT.search(content):
         parse(content)
 
 
 def _check(value: Any) -> None:
-    # The parser has bounded the depth.
+    # The recursion is bounded: the parser limits the depth.
     if isinstance(value, dict):
         for entry in value.values():
             _check(entry)

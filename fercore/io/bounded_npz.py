@@ -1,8 +1,8 @@
-"""Arrays of an `.npz` file of unknown origin, read within bounds.
+"""Read arrays from an `.npz` file of unknown origin, with limits on size and number.
 
-NumPy allocates what the header of an array declares before it reads the first value, so a file of
-a kilobyte can ask for 100 GB. Here the header must agree with the size that the archive states, and
-that size is bounded.
+NumPy allocates the size that an array's header declares before it reads the first value, so a file
+of one kilobyte can allocate 100 GB. Here the header must agree with the size in the archive, and
+that size is limited.
 """
 
 import math
@@ -31,14 +31,14 @@ class BoundedNpz:
 
     Raises:
         OSError: if the file cannot be read or is not a regular file.
-        ValueError: if it is not a whole ZIP archive, or one of too many members.
+        ValueError: if it is not a complete ZIP archive, or has too many members.
     """
 
     def __init__(self, path: Path):
         self._file = open_regular(path)
         try:
             require_zip_end(self._file)
-            self._archive = _archive(self._file)
+            self._archive = _open_archive(self._file)
         except BaseException:
             self._file.close()
             raise
@@ -61,23 +61,23 @@ class BoundedNpz:
         """Read one array.
 
         Raises:
-            KeyError: if there is none of that name.
-            ValueError: if it is damaged, holds objects, or is larger than 256 MiB.
+            KeyError: if there is no array of that name.
+            ValueError: if it is damaged, has objects, or is larger than 256 MiB.
         """
-        found = self._archive.getinfo(f"{name}.npy")
-        if found.file_size > MAX_BYTES:
+        entry = self._archive.getinfo(f"{name}.npy")
+        if entry.file_size > MAX_BYTES:
             raise ValueError(
-                f"{name} unpacks to {found.file_size:,} bytes, more than {MAX_BYTES:,}"
+                f"{name} unpacks to {entry.file_size:,} bytes, more than {MAX_BYTES:,}"
             )
         try:
-            with self._archive.open(found) as member:
-                return _read(member, found.file_size)
+            with self._archive.open(entry) as member:
+                return _read_array(member, entry.file_size)
         except Exception as error:  # zipfile and its decompressors raise a dozen unrelated classes
             raise ValueError(f"{name} is damaged ({error})") from None
 
 
 def require_zip_end(file: IO[bytes]) -> None:
-    """Check that a file ends as a ZIP archive of few members does, and begins as one.
+    """Raise unless a file begins and ends as a ZIP archive of up to `MAX_MEMBERS` members does.
 
     Raises:
         ValueError: if it does not.
@@ -90,21 +90,21 @@ def require_zip_end(file: IO[bytes]) -> None:
     end = file.read(_END_BYTES)
     file.seek(0)
     if start != b"PK\x03\x04" or len(end) < _END_BYTES or not end.startswith(_END):
-        raise ValueError("it is not a whole ZIP archive")
+        raise ValueError("it is not a complete ZIP archive")
     members = int.from_bytes(end[10:12], "little")
     directory = int.from_bytes(end[12:16], "little") + int.from_bytes(end[16:20], "little")
     if members > MAX_MEMBERS or directory != size - _END_BYTES:
         raise ValueError("its table of contents is damaged")
 
 
-def _archive(file: IO[bytes]) -> zipfile.ZipFile:
+def _open_archive(file: IO[bytes]) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(file)
     except Exception as error:  # as above
         raise ValueError(f"it is not a readable ZIP archive ({error})") from None
 
 
-def _read(member: IO[bytes], size: int) -> NDArray[Any]:
+def _read_array(member: IO[bytes], size: int) -> NDArray[Any]:
     version = npy.read_magic(member)
     header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, fortran, dtype = header(member)
@@ -113,5 +113,5 @@ def _read(member: IO[bytes], size: int) -> NDArray[Any]:
     content = member.read(size)
     if math.prod(shape) * dtype.itemsize != len(content):
         raise ValueError(f"its shape {shape} does not fit its {len(content):,} bytes")
-    array = np.frombuffer(bytearray(content), dtype)  # of a copy, for it may be written to
+    array = np.frombuffer(bytearray(content), dtype)  # a copy, so that the array is writable
     return array.reshape(shape, order="F" if fortran else "C")

@@ -1,6 +1,7 @@
-"""Replace files in one step, and read files of unknown origin."""
+"""Write files atomically, read files of unknown origin, and hash files."""
 
 import errno
+import hashlib
 import os
 import stat
 import tempfile
@@ -12,32 +13,44 @@ from typing import IO
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file beside `path`, then let it take that name: a reader sees the old or the new.
+    """Write a temporary file in the same folder, then rename it to `path`.
+
+    A reader sees the old file or the new one, never a partial one.
 
     Raises:
-        OSError: if the disk refuses; what was there is intact.
+        OSError: if the file cannot be written; the old file is intact.
     """
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(beside, 0o644)  # it was made for its owner alone
-        os.replace(beside, path)
+        os.chmod(temporary, 0o644)  # mkstemp makes it readable by its owner only
+        os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
-            os.unlink(beside)
+            os.unlink(temporary)
         raise
 
 
-def open_regular(path: Path | str) -> IO[bytes]:
-    """Open a regular file for reading. Never waits, as opening a FIFO would.
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal digits.
 
     Raises:
-        OSError: if there is no such file, it is of another kind, or it cannot be read.
+        OSError: if the file cannot be read.
     """
-    # A device is not even opened: that alone may have an effect.
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_regular(path: Path | str) -> IO[bytes]:
+    """Open a regular file for reading, without blocking, as opening a FIFO would.
+
+    Raises:
+        OSError: if there is no such file, it is not a regular file, or it cannot be read.
+    """
+    # Checked before opening as well: opening a device may have an effect.
     _require_regular(os.stat(path))
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
@@ -52,7 +65,8 @@ def read_regular(path: Path | str, limit: int) -> bytes:
     """Read a regular file of at most `limit` bytes.
 
     Raises:
-        OSError: if there is no such file, it is of another kind or larger, or it cannot be read.
+        OSError: if there is no such file, it is not a regular file, it is larger, or it cannot be
+            read.
     """
     with open_regular(path) as file:
         content = file.read(limit + 1)
@@ -70,7 +84,7 @@ _KINDS = (
 )
 
 
-def _require_regular(found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        kinds = (name for is_kind, name in _KINDS if is_kind(found.st_mode))
+def _require_regular(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kinds = (name for is_kind, name in _KINDS if is_kind(status.st_mode))
         raise OSError(errno.EINVAL, f"it is {next(kinds, 'something else')}, expected a file")

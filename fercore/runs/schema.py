@@ -1,15 +1,14 @@
 """The records of a run directory: what each file in it holds.
 
-These models are the one definition of the format. `run_schema()` derives the JSON Schema that the
-package ships as `run.schema.json`.
+These models are the one definition of the format. `fercore.runs.json_schema` derives the JSON
+Schema that the package ships as `run.schema.json`.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 
 from fercore.config.experiment import ExperimentConfig
-from fercore.config.run import CombinedConfig, ImportedConfig
 
 # 2 renamed fields of config.json, see `fercore.config.upgrade`.
 FORMAT_VERSION = 2
@@ -427,7 +426,7 @@ class Latency(_Record):
     measured: str
 
 
-# What each file of a run directory holds; those named in `MANY` hold many of theirs.
+# The kind of record in each file of a run directory. The files in `LIST_FILES` hold a list of them.
 RUN_FILES: dict[str, type[BaseModel]] = {
     "config.json": ExperimentConfig,
     "environment.json": Environment,
@@ -439,35 +438,3 @@ RUN_FILES: dict[str, type[BaseModel]] = {
     "latency.json": Latency,
 }
 LIST_FILES = {"log.jsonl", "layers.json", "latency.json"}
-
-
-def run_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a run directory.
-
-    It describes one object whose keys are the file names: `log.jsonl` as an array of its lines.
-    """
-    definitions: dict[str, Any] = {}
-    properties: dict[str, Any] = {}
-
-    def define(record: type[BaseModel]) -> dict[str, Any]:
-        schema = record.model_json_schema(ref_template="#/$defs/{model}")
-        definitions.update(schema.pop("$defs", {}))
-        definitions[record.__name__] = schema
-        return {"$ref": f"#/$defs/{record.__name__}"}
-
-    for file, record in RUN_FILES.items():
-        reference = define(record)
-        properties[file] = (
-            {"type": "array", "items": reference} if file in LIST_FILES else reference
-        )
-    kinds = [properties["config.json"], define(ImportedConfig), define(CombinedConfig)]
-    properties["config.json"] = {"anyOf": kinds}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "fercore run directory",
-        "type": "object",
-        "properties": properties,
-        "required": ["config.json", "environment.json", "status.json"],
-        "additionalProperties": False,
-        "$defs": definitions,
-    }

@@ -14,9 +14,15 @@ from fercore.augmentation.mixup_cutmix import Mix
 from fercore.config.augmentation import AugmentationConfig
 from fercore.config.experiment import ExperimentConfig
 from fercore.training import device
-from fercore.training.inputs import make_fit_inputs
 from fercore.training.losses import build_loss, distillation_loss
 from fercore.training.optimizers import build_optimizer
+from fercore.training.weight_averaging import (
+    BatchNormUpdater,
+    averaged_weights,
+    ema_variables,
+    gather_pixels,
+    is_warming_up,
+)
 
 # Separates the random numbers of alternating flips from the others of one seed.
 _FLIP_STREAM = 1_000_067
@@ -75,7 +81,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         self.sample_loss = build_loss(config)
         self._ema_momentum = config.optimizer.ema_momentum
         self._batch_size, self._devices = config.batch_size, config.devices
-        self._bn_updater = _BatchNormUpdater(
+        self._bn_updater = BatchNormUpdater(
             network, self.images, self.augment, self.mix, self.mirrored
         )
         self.compile(
@@ -110,7 +116,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
     def call(self, positions: Any, training: bool = False) -> Any:
         """Return the logits, `(n, k)` float32, of the images at positions, `(n,)` int32."""
         if not training:
-            return self.network(_gather_pixels(self.images, positions), training=False)
+            return self.network(gather_pixels(self.images, positions), training=False)
         # `compute_loss` follows in the same trace and reads the attributes that are set here.
         pixels, self._mixing = self._bn_updater.augment_batch(positions)
         if self.teachers:
@@ -185,54 +191,27 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
     def ema_weights(self, positions: NDArray[np.int32]) -> Iterator[None]:
         """Replace the network's weights by their moving averages, if there are any, in the body.
 
-        The statistics of batch normalization are computed again with the averaged weights: their
-        activations have a smaller variance than those with the weights of any single step
-        (Izmailov et al., "Averaging Weights", 2018, section 3.2).
-
         Args:
-            positions: `(n,)` int32, positions of training images in order; only as many are used as
-                the statistics need.
+            positions: `(n,)` int32, positions of training images in order, by which the statistics
+                of batch normalization are computed again.
         """
-        if not (averages := self._ema_variables()):
+        averages = ema_variables(self.optimizer) if self._ema_momentum else []
+        with averaged_weights(
+            self.network, averages, self._bn_updater, positions, self._batch_size, self._devices
+        ):
             yield
-            return
-        # Copies, because on JAX a step donates the memory of the arrays that it replaces.
-        variables = self.network.variables
-        trained = [ops.copy(variable.value) for variable in variables]
-        try:
-            for weight, average in zip(self.network.trainable_variables, averages, strict=True):
-                weight.assign(ops.copy(average.value))
-            sample = positions[: self._batch_size * self._bn_updater.bn_update_batches()]
-            if len(sample):
-                inputs = make_fit_inputs(sample, None, self._batch_size)
-                with device.distribute_batches(self._devices):
-                    self._bn_updater.predict(**inputs, verbose=0)
-            yield
-        finally:
-            for variable, value in zip(variables, trained, strict=True):
-                variable.assign(value)
 
     def reset_ema_during_warmup(self, epoch: int, steps: int) -> None:
         """Reset the moving averages to the current weights in the first epochs.
-
-        During its first `1 / (1 - momentum)` steps, an average consists mostly of its initial
-        value, which would be the random initial weights.
 
         Args:
             epoch: the number of the epoch that has just ended, from 1.
             steps: steps of an epoch.
         """
-        averages = self._ema_variables()
-        if averages and epoch * steps * (1 - self._ema_momentum) <= 1:
+        if self._ema_momentum and is_warming_up(self._ema_momentum, epoch * steps):
+            averages = ema_variables(self.optimizer)
             for weight, average in zip(self.network.trainable_variables, averages, strict=True):
                 average.assign(ops.copy(weight.value))
-
-    def _ema_variables(self) -> list[keras.Variable]:
-        if not self._ema_momentum:
-            return []
-        # Under mixed_float16, Keras wraps the optimizer in one that scales the loss.
-        optimizer: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        return list(optimizer._model_variables_moving_average)
 
     def reseed(self, seed: int, epoch: int) -> None:
         """Set the random generators of dropout and augmentation to their state for one epoch."""
@@ -245,56 +224,6 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
             self.mirrored.assign(_select_mirrored(self.mirrored.shape[0], seed, epoch))
         if self.mix is not None:
             self.mix.reseed(seed, epoch)
-
-
-class _BatchNormUpdater(keras.Model):  # type: ignore[misc]
-    """Forward pass of a network in training mode, which updates the batch-norm statistics.
-
-    Compare `torch.optim.swa_utils.update_bn`.
-    """
-
-    def __init__(
-        self,
-        network: keras.Model,
-        images: keras.Variable,
-        augment: Augment,
-        mix: Mix | None,
-        mirrored: keras.Variable | None,
-    ):
-        super().__init__(name="batch_norm_updater")
-        self.network, self.images, self.augment, self.mix = network, images, augment, mix
-        self.mirrored = mirrored
-        self.compile(jit_compile=device.jit_compile())
-        self.built = True  # all of its parts have been built before
-
-    def augment_batch(self, positions: Any) -> tuple[Any, Any]:
-        """Return the augmented pixels of a batch, and how its images are mixed.
-
-        The second value is `None` without mixing. Otherwise, it is a pair: `(n,)` positions of the
-        partners in the batch, and `(n,)` weights of the images themselves.
-        """
-        mirrored = None
-        if self.mirrored is not None:
-            mirrored = ops.take(self.mirrored, positions, axis=0)
-        pixels = self.augment(_gather_pixels(self.images, positions), mirrored)
-        if self.mix is None:
-            return pixels, None
-        pixels, partners, shares = self.mix(pixels)
-        return pixels, (partners, shares)
-
-    def call(self, positions: Any) -> Any:
-        """Return the logits, `(n, k)` float32, of the images at positions, `(n,)` int32."""
-        pixels, _ = self.augment_batch(positions)
-        return self.network(pixels, training=True)
-
-    def bn_update_batches(self) -> int:
-        """Return how many batches determine 97% of the statistics; 0 without batch norm."""
-        momenta = [
-            layer.momentum
-            for layer in self.network.layers
-            if isinstance(layer, keras.layers.BatchNormalization)
-        ]
-        return round(3.5 / (1 - max(momenta))) if momenta else 0
 
 
 def _select_mirrored(n: int, seed: int, epoch: int) -> NDArray[np.bool_]:
@@ -310,8 +239,3 @@ def _soften(probabilities: NDArray[np.float32], temperature: float) -> NDArray[n
     """
     powers = np.maximum(probabilities, 1e-12) ** (1 / temperature)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
-
-
-def _gather_pixels(images: keras.Variable, positions: Any) -> Any:
-    """Return the images at positions, `(n, height, width, 1)` float32 grey levels."""
-    return ops.cast(ops.take(images, positions, axis=0), "float32")

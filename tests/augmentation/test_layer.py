@@ -283,7 +283,7 @@ def test_the_loss_of_mixed_images_is_that_of_both_labels(faces):
     labels = (positions % 7).astype(np.int32)
     weights = np.linspace(0.5, 2, 16).astype(np.float32)
     logits = np.asarray(trainee(positions, training=True), np.float64)
-    partner, share = (np.asarray(part) for part in trainee._mixed)
+    partner, share = (np.asarray(part) for part in trainee._mixing)
     log_p = logits - np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1, keepdims=True))
     log_p -= logits.max(1, keepdims=True)
     each = -log_p[positions, labels] * weights
@@ -332,7 +332,7 @@ def test_alternating_flips_show_every_image_both_ways_in_two_epochs(faces):
 
     def mirrored(epoch, seed=0):
         trainee.reseed(seed, epoch)
-        pixels = np.asarray(trainee._pass.change(positions)[0])[..., 0]
+        pixels = np.asarray(trainee._bn_updater.augment_batch(positions)[0])[..., 0]
         flipped = (np.abs(pixels - expected[:, :, ::-1]) < 1e-3).all(axis=(1, 2))
         same = (np.abs(pixels - expected) < 1e-3).all(axis=(1, 2))
         assert (flipped ^ same).all()

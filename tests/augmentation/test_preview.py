@@ -44,7 +44,7 @@ def test_the_pixels_are_those_that_the_trainer_feeds(faces, monkeypatch):
     trainee.call(np.arange(24, dtype=np.int32), training=True)
     shown = preview(faces, POLICY, seed=7, epoch=3)
     assert np.array_equal(fed[0][..., 0], shown.changed)
-    partner, share = (np.asarray(part) for part in trainee._mixed)
+    partner, share = (np.asarray(part) for part in trainee._mixing)
     assert np.array_equal(partner, shown.partner)
     assert np.array_equal(share, shown.share)
 

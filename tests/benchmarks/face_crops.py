@@ -44,9 +44,9 @@ def main() -> None:
             large = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
             edge = SIDE // 2
             wide = cv2.copyMakeBorder(large, edge, edge, edge, edge, cv2.BORDER_REPLICATE)
-            for face in yunet.find(wide)[:1]:
+            for face in yunet.detect(wide)[:1]:
                 marks.append((face.landmarks - edge) / SIDE)
-            for face in haar.find(wide, smallest=SIDE / 3)[:1]:
+            for face in haar.detect(wide, smallest=SIDE / 3)[:1]:
                 boxes.append((np.array([face.left, face.top, face.side]) - [edge, edge, 0]) / SIDE)
         found, box = np.median(np.array(marks, float), axis=0), np.median(boxes, axis=0)
         means.append(found)

@@ -41,25 +41,25 @@ def main() -> None:
         next(iter(registry.load_dataset("lfw_emotion", root).parts.values())), arguments.images, rng
     )
     test = take(registry.load_dataset("fer2013", root)["test"], arguments.images, rng)
-    table = Table("finder", "found", "false", "in none", "ms", "found in FER2013", "accuracy")
+    table = Table("detector", "found", "false", "in none", "ms", "found in FER2013", "accuracy")
     kinds = ["haar", *(["yunet"] if detection.yunet_file() else [])]
     asis = Predictor([arguments.run], detection.HaarDetector(), threads=0)
     table.add_row("none: as they are", *[""] * 5, f"{accuracy(asis, test, whole=True)[1]:.1%}")
     for kind in kinds:
-        finder = detection.load_detector(kind)
+        detector = detection.load_detector(kind)
         found, false, times = [], 0, []
         for image in portraits.images:
             scene, wanted = placed(image, rng)
             began = time.perf_counter()
-            boxes = finder.find(scene)
+            boxes = detector.detect(scene)
             times.append(time.perf_counter() - began)
             hits = [geometry.iou(face, wanted) > 0.5 for face in boxes]
             found.append(any(hits))
             false += len(hits) - any(hits)
-        nowhere = sum(len(finder.find(image)) for image in without_faces())
-        seen, right = accuracy(Predictor([arguments.run], finder, threads=0), test)
+        nowhere = sum(len(detector.detect(image)) for image in without_faces())
+        seen, right = accuracy(Predictor([arguments.run], detector, threads=0), test)
         table.add_row(
-            *(detection.DETECTOR_TITLES[finder.kind], f"{np.mean(found):.1%}"),
+            *(detection.DETECTOR_TITLES[detector.kind], f"{np.mean(found):.1%}"),
             *(f"{100 * false / len(found):.1f}", f"{nowhere} of {len(NOBODY)}"),
             *(f"{1e3 * statistics.median(times):.1f}", f"{seen:.1%}", f"{right:.1%}"),
         )

@@ -50,7 +50,10 @@ MODULES = {
     ],
     "fercore/faces/detection.py": ["tests/faces/test_detection.py"],
     "fercore/faces/tracker.py": ["tests/faces/test_tracker.py"],
-    "dashboard/analysis/run_properties.py": ["tests/dashboard/test_run_properties.py"],
+    "dashboard/analysis/run_properties.py": [
+        "tests/dashboard/analysis/test_run_properties.py",
+        "tests/dashboard/analysis/test_recommendation.py",
+    ],
 }
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, str]] = {

@@ -133,7 +133,7 @@ def playing_camera() -> Callable[..., Any]:
 
     def streamer(**options: Any) -> Any:
         while frames:
-            options["sink_video_track"].change(frames.pop())
+            options["sink_video_track"].transform(frames.pop())
         return SimpleNamespace(state=SimpleNamespace(playing=True))
 
     return streamer

@@ -36,6 +36,12 @@ def runs(root: Path) -> dict[str, Run]:
     return found
 
 
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FERCORE_RUNS", str(tmp_path / "nothing"))
+    return tmp_path / "nothing"
+
+
 @pytest.fixture(autouse=True)
 def fresh_caches() -> Iterator[None]:
     yield

@@ -328,7 +328,7 @@ def faces(data_root: Path, runs_root: Path) -> None:
         images = rng.integers(0, 256, (n, 48, 48)).astype(np.uint8)
         parts[role] = Split(images, labels, np.array([f"{role}-{i:05d}" for i in range(n)]))
     installed = store.write(
-        data_root, "fer2013", FER2013, parts, (), held_out=False, audit=audit(parts)
+        data_root, "fer2013", FER2013, parts, (), validation_from_train=False, audit=audit(parts)
     )
     for path in runs_root.glob("*/environment.json"):
         fields = json.loads(path.read_bytes()) | {"dataset_fingerprint": installed.fingerprint}

@@ -134,10 +134,10 @@ def test_every_page_at_every_width(chromium, address, root, running, scheme, wid
         f"/run?run={run_id(root, 'katkar2021-model1-original')}": "Katkar 2021",
         f"/run?run={running.path.name}": "Khopkar 2021",
         "/run?run=holiday-pictures": "holiday-pictures",
-        "/papers": "Papers",
-        "/data": "Data",
+        "/papers": "Paper reproductions",
+        "/data": "Datasets",
         "/augmentation?rotation=10": "Augmentation",
-        "/papers?system=rath2021": "Papers",
+        "/papers?system=rath2021": "Paper reproductions",
         "/photo": "Photo",
         "/live": "Live",
         "/run?run=gone": "Khopkar 2021",
@@ -165,11 +165,11 @@ def test_from_runs_to_a_link_that_opens_fresh(visitor, chromium, address, root):
     page.get_by_role("button", name="Compare selected (2)").click()
     expect(page.locator("h1")).to_have_text("Compare")
     pair = [run_id(root, "le2019-deep"), run_id(root, "le2019-shallow")]
-    expect(page.get_by_text("Figures on PrivateTest", exact=True)).to_be_visible()
+    expect(page.get_by_text("Test metrics (PrivateTest)", exact=True)).to_be_visible()
     # Quick: the second click cuts the run of the first short.
     page.get_by_role("radio", name="PublicTest").click()
     page.get_by_role("radio", name="Time").click()
-    expect(page.get_by_text("Figures on PublicTest", exact=True)).to_be_visible()
+    expect(page.get_by_text("Test metrics (PublicTest)", exact=True)).to_be_visible()
     browser.settle(page)
     link = page.url
     assert parse_qs(urlsplit(link).query) == {
@@ -180,7 +180,7 @@ def test_from_runs_to_a_link_that_opens_fresh(visitor, chromium, address, root):
 
     other = Visitor(chromium, address)
     fresh = other.open(link.removeprefix(address))
-    expect(fresh.get_by_text("Figures on PublicTest", exact=True)).to_be_visible()
+    expect(fresh.get_by_text("Test metrics (PublicTest)", exact=True)).to_be_visible()
     expect(fresh.get_by_role("radio", name="Time")).to_be_checked()
     expect(fresh.locator('[data-testid="stPlotlyChart"]')).to_have_count(5)
     chosen = '[data-testid="stMultiSelect"]'
@@ -196,7 +196,7 @@ def test_ticks_outlive_a_visit_to_another_page(visitor, root):
     page.get_by_role("link", name="Runs").first.click()
     expect(page.get_by_role("button", name="Compare selected (2)")).to_be_enabled()
     page.get_by_role("link", name="Compare").first.click()
-    expect(page.get_by_text("Figures on PrivateTest", exact=True)).to_be_visible()
+    expect(page.get_by_text("Test metrics (PrivateTest)", exact=True)).to_be_visible()
     assert run_id(root, "le2019-deep") in page.url
 
 
@@ -257,7 +257,7 @@ def test_runs_page_follows_a_run_to_its_end(visitor, running, root):
     another.set_status(state="interrupted")
     running.set_status(state="interrupted")
     expect(page.locator('[data-testid="stProgress"]')).to_have_count(0, timeout=10_000)
-    expect(page.get_by_text("nothing trains")).to_be_visible()
+    expect(page.get_by_text("No training in progress")).to_be_visible()
     assert page.evaluate("performance.timeOrigin") == born
 
 
@@ -299,8 +299,8 @@ def test_the_whole_story(visitor, chromium, address, root):
     choose(page, "Baseline", "le2019-shallow · s0")
     expect(page).to_have_url(re.compile("baseline=le2019-shallow"))
 
-    page.get_by_role("link", name="Confusion matrices and faces").click()
-    expect(page.locator("h1")).to_have_text("Confusion")
+    page.get_by_role("link", name="Confusion matrices and samples").click()
+    expect(page.locator("h1")).to_have_text("Confusion matrix")
     browser.settle(page)
     click_cell(page, 1, "fear", "sad")
     expect(page).to_have_url(re.compile("true=fear"))
@@ -412,7 +412,7 @@ def test_a_comparison_becomes_a_file_that_opens_without_a_server(visitor, chromi
     # A forest, two curves, two matrices, the recalls, accuracy against parameters.
     expect(report.locator(".plotly-graph-div .main-svg").first).to_be_visible()
     assert report.locator(".plotly-graph-div").count() == 7
-    assert "Only baseline" in report.content()
+    assert "Only baseline correct" in report.content()
     context.close()
     assert troubles == []
 

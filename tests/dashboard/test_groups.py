@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from dashboard.analysis import recommendation, run_properties
-from dashboard.analysis.shared_images import evaluate_together
 from dashboard.charts import accuracy_charts, augmentation_charts, class_charts, theme
 from dashboard.components import baseline_comparison
 from dashboard.components.compared_runs import Compared
@@ -16,6 +15,7 @@ from dashboard.tables import compare_tables, run_tables, runs_table, table_forma
 from fercore import metrics
 from fercore.cli import app
 from fercore.evaluation import paired_runs
+from fercore.evaluation.shared_images import evaluate_together
 from fercore.runs.reader import Run, read_run
 from fercore.runs.schema import UNGROUPED, Results
 

@@ -89,7 +89,7 @@ def test_a_photo_is_judged_by_two_networks_and_explained(page, address):
     assert (box["x"] + box["width"] / 2 - photo["x"]) / photo["width"] == pytest.approx(
         222 / 512, abs=0.03
     )
-    expect(page.get_by_text("The networks say the same of 1 of 1 faces")).to_be_visible()
+    expect(page.get_by_text("The networks agree on 1 of 1 faces")).to_be_visible()
 
 
 def test_what_is_no_photo_takes_nothing_from_the_others(page, address):
@@ -147,7 +147,7 @@ def test_the_camera_s_face_is_followed_and_a_network_is_swapped(page, address):
     while time.monotonic() < ends:
         page.wait_for_timeout(2000)
         counts.append(number(page, "Frames"))
-        lags.append(number(page, "Behind ms"))
+        lags.append(number(page, "Latency (ms)"))
         assert "happy" in page.locator("section.live-face").first.inner_text()
     assert all(later > earlier for earlier, later in itertools.pairwise(counts))
     # What lags more and more would end far above.
@@ -172,7 +172,7 @@ def test_the_camera_s_face_is_followed_and_a_network_is_swapped(page, address):
     assert "happy" in faces(page)[0]
 
     # And back, from a page with a switch for the camera.
-    page.get_by_role("link", name="Live", exact=True).first.click()
+    page.get_by_role("link", name="Webcam", exact=True).first.click()
     expect(page.locator("h1")).to_have_text("Live")
     page.frame_locator("iframe").first.get_by_role("button", name="START").click(timeout=30_000)
     page.wait_for_selector("section.live-face", timeout=60_000)
@@ -201,7 +201,7 @@ def test_viewers_come_and_go_without_troubling_one_another(page, window, address
     # Another page while the camera runs, and back: it is off, and can be started again.
     page.get_by_role("link", name="Runs", exact=True).first.click()
     expect(page.locator("h1")).to_have_text("Runs")
-    page.get_by_role("link", name="Live", exact=True).first.click()
+    page.get_by_role("link", name="Webcam", exact=True).first.click()
     expect(page.locator("h1")).to_have_text("Live")
     page.frame_locator("iframe").first.get_by_role("button", name="START").click(timeout=30_000)
     page.wait_for_selector("section.live-face", timeout=60_000)
@@ -229,7 +229,7 @@ def test_a_camera_that_vanishes_is_said_and_another_can_be_started(page, address
         "() => window.camera.getTracks().forEach("
         "track => { track.stop(); track.dispatchEvent(new Event('ended')); })"
     )
-    said = page.get_by_text("the camera is gone or the connection is")
+    said = page.get_by_text("the camera or the connection was lost")
     expect(said).to_be_visible(timeout=20_000)
     assert page.locator("[data-testid=stException]").count() == 0
     # What was seen before is kept.

@@ -153,7 +153,7 @@ def test_a_figure_of_papers_follows_the_results_on_the_disk(committed: Path):
 
     def ours() -> float:
         table = next(frame.value for frame in app.dataframe if "Paper" in frame.value)
-        figures = pd.to_numeric(table.set_index("Figure")["Ours"])
+        figures = pd.to_numeric(table.set_index("Result")["Ours"])
         return float(figures["Table 1, Deep"])
 
     before = ours()
@@ -172,7 +172,7 @@ def test_a_study_follows_the_logs_and_predictions_on_the_disk(committed: Path):
     study = next(study for study in ablations.studies() if study.key == "recipe")
 
     def line(key: str) -> ablations.AblationResult:
-        lines = comparison_cache.ablation_lines(study, run_cache.list_runs())
+        lines = comparison_cache.ablation_results(study, run_cache.list_runs())
         return next(line for line in lines if line.change.key == key)
 
     before = line("mixup")
@@ -282,7 +282,7 @@ def test_differences_from_a_baseline_follow_the_predictions(
     assert first[others[0].id] is not None
     assert changed[others[0].id] is None
     # Bounded: what was asked for longest ago goes first, and is computed again.
-    monkeypatch.setattr(comparison_cache, "_MOST_DELTAS", 1)
+    monkeypatch.setattr(comparison_cache, "_MAX_DELTAS", 1)
     os.utime(others[1].path / "predictions.npz")
     assert comparison_cache.accuracy_deltas(baseline, others) == changed
     computed.clear()
@@ -294,7 +294,9 @@ def test_differences_from_a_baseline_follow_the_predictions(
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
     parts = make_splits().parts
-    store.write(tmp_path / "data", "fer2013", FER2013, parts, (), held_out=False, audit=Audit())
+    store.write(
+        tmp_path / "data", "fer2013", FER2013, parts, (), validation_from_train=False, audit=Audit()
+    )
 
 
 @pytest.mark.parametrize(
@@ -321,12 +323,12 @@ def test_photos_are_decoded_once_and_seen_by_their_visitor_alone(
 
     monkeypatch.setenv("FERCORE_RUNS", str(COMMITTED))
     decoded = counted(monkeypatch, photo_sections, "decode_photo")
-    encodings = counted(monkeypatch, photo_sections, "jpeg_address")
+    encodings = counted(monkeypatch, photo_sections, "jpeg_data_url")
     one, other = (page("photo", networks=TINY) for _ in range(2))
     one.file_uploader(key="photos").set_value(("me.jpg", encoded(astronaut()), "image/jpeg"))
     for _ in range(3):
         rerun(one)
-    assert (decoded, encodings) == (["decode_photo"], ["jpeg_address"])
+    assert (decoded, encodings) == (["decode_photo"], ["jpeg_data_url"])
     assert [list(frame.value["Photo"]) for frame in one.dataframe] == [["me.jpg"]]
     rerun(other)
     assert not other.dataframe

@@ -1,4 +1,4 @@
-"""Frames in, frames out: the newest first, and an end for everybody who waits."""
+"""The track sends the latest frame, and waiting calls end when it stops."""
 
 import asyncio
 import itertools
@@ -16,16 +16,16 @@ from dashboard.app_pages.live.webrtc_track import LatestFrameTrack
 
 
 class Film(MediaStreamTrack):
-    """Frames 0 to n - 1, so many seconds apart; then the camera is gone."""
+    """A camera that sends frames 0 to n - 1 at a fixed interval in seconds, then stops."""
 
     kind = "video"
 
-    def __init__(self, frames: int, apart: float):
+    def __init__(self, frames: int, interval: float):
         super().__init__()
-        self.frames, self.apart, self.next = frames, apart, 0
+        self.frames, self.interval, self.next = frames, interval, 0
 
     async def recv(self):
-        await asyncio.sleep(self.apart)
+        await asyncio.sleep(self.interval)
         if self.next == self.frames:
             self.stop()
             raise MediaStreamError
@@ -35,11 +35,11 @@ class Film(MediaStreamTrack):
         return frame
 
 
-def watch(film, change):
-    """The numbers of the frames that come back until the end."""
+def received(film, transform):
+    """Return the numbers of the frames that are sent back until the track stops."""
 
-    async def all_of_it():
-        track = LatestFrameTrack(change)
+    async def receive_all():
+        track = LatestFrameTrack(transform)
         assert not track.hasTrack()
         track.addTrack(film)
         assert track.hasTrack()
@@ -52,34 +52,34 @@ def watch(film, change):
                 assert track.readyState == "ended"
                 return seen
 
-    return asyncio.run(all_of_it())
+    return asyncio.run(receive_all())
 
 
 def blank(frame):
     return av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="bgr24")
 
 
-def test_every_frame_comes_back_with_its_own_time_while_there_is_time_for_it():
-    assert watch(Film(8, 0.05), blank) == list(range(8))
+def test_every_frame_is_sent_back_with_its_timestamp_if_processing_is_fast():
+    assert received(Film(8, 0.05), blank) == list(range(8))
 
 
-def test_frames_give_way_to_newer_ones_while_one_takes_long():
-    taken = []
+def test_frames_are_dropped_while_one_takes_long():
+    processed = []
 
     def slow(frame):
-        taken.append((frame.pts, threading.current_thread().name))
+        processed.append((frame.pts, threading.current_thread().name))
         time.sleep(0.2)
         return blank(frame)
 
-    seen = watch(Film(40, 0.02), slow)
-    assert seen == [number for number, _ in taken][: len(seen)]
-    assert len(taken) < 12
+    seen = received(Film(40, 0.02), slow)
+    assert seen == [number for number, _ in processed][: len(seen)]
+    assert len(processed) < 12
     # Ten come in the time of one: nothing waits in a queue to be seen late.
     assert max(later - earlier for earlier, later in itertools.pairwise(seen)) >= 5
-    assert all(thread.startswith("live-frames") for _, thread in taken)
+    assert all(thread.startswith("live-frames") for _, thread in processed)
 
 
-def test_whoever_waits_is_told_when_it_is_stopped_elsewhere():
+def test_a_waiting_call_raises_when_the_track_is_stopped_by_another_thread():
     async def stopped():
         track = LatestFrameTrack(blank)
         track.addTrack(Film(1, 3600))

@@ -1,4 +1,4 @@
-"""Training images that a CSV file excludes."""
+"""Test the exclusion of training images by a CSV file."""
 
 import hashlib
 from dataclasses import replace
@@ -82,7 +82,7 @@ def test_ids_that_are_not_training_images_are_refused(tmp_path):
     data = make_splits()
     one = data["train"].ids[0]
     for names, message in (
-        ([one, "PrivateTest_00003"], r"1 are not among .* such as 'PrivateTest_00003'"),
+        ([one, "PrivateTest_00003"], r"1 of its ids are not among .* such as 'PrivateTest_00003'"),
         (["a", "b"], "none of its 2 ids .* another edition of the dataset"),
     ):
         name = table(tmp_path / "x.csv", names)
@@ -119,12 +119,12 @@ def test_a_name_without_a_slash_is_a_shipped_file(tmp_path, monkeypatch):
     table(shipped / "doubtful.csv", ["a"])
     (shipped / "some.toml").touch()
     monkeypatch.setattr(exclusion, "_folder", lambda: shipped)
-    assert exclusion.shipped() == ("doubtful.csv",)
+    assert exclusion.list_shipped() == ("doubtful.csv",)
     assert exclusion.read("doubtful.csv").ids == {"a"}
 
 
 def test_shipped_files_can_be_read_and_are_no_experiments():
-    for name in exclusion.shipped():
+    for name in exclusion.list_shipped():
         assert exclusion.read(name).ids
     assert not any(name.endswith(".csv") for name in list_configs())
     assert load_config("vgg-crossfit").protocol.test == "train_fold"

@@ -1,4 +1,4 @@
-"""FER2013 from every edition, on small sets made by code."""
+"""Test adding FER2013 from every edition, with small generated sets."""
 
 import io
 import json

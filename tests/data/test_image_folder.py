@@ -1,4 +1,4 @@
-"""Folders of a user's own, as users have them: added again, of many kinds, oddly named."""
+"""Test custom datasets: adding again, many file types, unusual names."""
 
 import io
 import os
@@ -138,11 +138,11 @@ def test_class_folders_may_be_given_one_by_one(tmp_path: Path, root: Path):
 
 def test_an_image_beside_class_folders_is_refused(tmp_path: Path, root: Path):
     photos = write(tmp_path / "photos", "a/1.png", "b/1.png", "0.png")
-    with pytest.raises(UserError, match=r"photos/0\.png lies in no class folder"):
+    with pytest.raises(UserError, match=r"photos/0\.png is in no class folder"):
         registry.add_dataset("mine", [photos], root, new=True)
 
 
-def lossy(image: Image.Image) -> bytes:
+def encode_webp(image: Image.Image) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "WEBP", quality=90)
     return stream.getvalue()
@@ -151,9 +151,9 @@ def lossy(image: Image.Image) -> bytes:
 def test_bmp_and_webp_are_read_like_the_others(tmp_path: Path, root: Path):
     photos = write(tmp_path / "photos", "a/1.bmp", "a/2.WEBP", "b/1.png")
     colour = Image.fromarray(RNG.integers(0, 256, (60, 80, 3), np.uint8))
-    (photos / "b" / "lossy.webp").write_bytes(lossy(colour))
+    (photos / "b" / "lossy.webp").write_bytes(encode_webp(colour))
     colour.putalpha(128)
-    (photos / "b" / "alpha.webp").write_bytes(lossy(colour))
+    (photos / "b" / "alpha.webp").write_bytes(encode_webp(colour))
     registry.add_dataset("mine", [photos], root, new=True)
     pool = registry.load_dataset("mine", root)[UNSPLIT]
     assert pool.ids.tolist() == ["a/1", "a/2", "b/1", "b/alpha", "b/lossy"]
@@ -161,7 +161,7 @@ def test_bmp_and_webp_are_read_like_the_others(tmp_path: Path, root: Path):
         assert np.array_equal(image, cv2.imread(str(photos / file), cv2.IMREAD_GRAYSCALE))
 
 
-def forged(content: bytes, at: int, value: bytes) -> bytes:
+def patch(content: bytes, at: int, value: bytes) -> bytes:
     return content[:at] + value + content[at + len(value) :]
 
 
@@ -171,9 +171,12 @@ def forged(content: bytes, at: int, value: bytes) -> bytes:
         (b"not an image", "cannot decode"),
         (encoded(".bmp")[:-1], "cannot decode"),
         (encoded(".webp")[:-1], "cannot decode"),
-        (forged(encoded(".bmp"), 18, bytes(8)), "cannot decode"),
-        (forged(encoded(".bmp"), 18, (50_000).to_bytes(4, "little") * 2), "64 million at most"),
-        (forged(encoded(".webp"), 21, b"\xff\xff\xff\xff"), "64 million at most"),
+        (patch(encoded(".bmp"), 18, bytes(8)), "cannot decode"),
+        (
+            patch(encoded(".bmp"), 18, (50_000).to_bytes(4, "little") * 2),
+            "64 million at most",
+        ),
+        (patch(encoded(".webp"), 21, b"\xff\xff\xff\xff"), "64 million at most"),
     ],
 )
 def test_a_damaged_or_huge_bmp_or_webp_is_one_line(

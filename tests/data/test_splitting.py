@@ -1,4 +1,4 @@
-"""Dividing a dataset: who stands where, and that an honest protocol lets nobody stand twice."""
+"""Test dividing a dataset into splits, and that an honest protocol has no leaks."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -114,7 +114,7 @@ def test_copies_and_equal_images_are_one_unit():
 
 def test_figures_of_dependent_images_have_intervals_by_group():
     layout = build_protocol(config(protocol={"split": "subjects"}), make_pool())
-    said = {role: answers_of(part.labels, 3) for role, part in layout.judged.items()}
+    said = {role: make_probabilities(part.labels, 3) for role, part in layout.judged.items()}
     stored = predictions_of(layout, said)
     assert stored["test"].group_kind == "subject"
     np.testing.assert_array_equal(stored["test"].groups, layout.judged["test"].groups["subject"])
@@ -128,7 +128,7 @@ def test_figures_of_dependent_images_have_intervals_by_group():
     assert sum(entry.groups for entry in result.classes) == 4
     plain = build_protocol(tiny_config(), make_splits())
     free = predictions_of(
-        plain, {role: answers_of(part.labels, 7) for role, part in plain.judged.items()}
+        plain, {role: make_probabilities(part.labels, 7) for role, part in plain.judged.items()}
     )
     assert free["test"].groups is None
     alone = evaluate_predictions(plain, free)["test"]
@@ -136,8 +136,8 @@ def test_figures_of_dependent_images_have_intervals_by_group():
     assert alone.classes[0].groups is None
 
 
-def answers_of(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Probabilities that name the label of three samples in four."""
+def make_probabilities(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return probabilities with an accuracy of three in four."""
     said = np.where(np.arange(len(labels)) % 4 > 0, labels, (labels + 1) % classes)
     return np.where(np.eye(classes)[said] > 0, 0.9, 0.1 / (classes - 1)).astype(np.float32)
 
@@ -263,7 +263,7 @@ def test_protocols_say_whether_they_test_the_same_samples():
 
 
 def test_folds_are_those_of_the_original_images():
-    """The same fold of other pixels would hold other images."""
+    """The same fold of other pixels would have other images."""
     derived = replace(make_splits(), name="aligned", source=DatasetVersion("tiny", "0" * 16))
     with pytest.raises(UserError, match="aligned, which is derived from tiny"):
         split_dataset(train_fold(0), derived)

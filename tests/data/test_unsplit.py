@@ -1,4 +1,4 @@
-"""CK+, LFW-emotion and folders of a user's own: added from what users have, read back whole."""
+"""Test adding and loading CK+, LFW-emotion and custom datasets."""
 
 import io
 import os
@@ -97,8 +97,8 @@ def test_lfw_takes_images_and_their_legend(tmp_path: Path, kind: str):
 def broken_ckplus() -> list[tuple[dict[str, bytes], str]]:
     good = ckplus_files()
     return [
-        ({"CK+48/smug/S010_004_00000010.png": encoded()}, "lies in the folder 'smug'"),
-        ({"CK+48/anger/face.png": encoded()}, "which tells subject, sequence and frame"),
+        ({"CK+48/smug/S010_004_00000010.png": encoded()}, "is in the folder 'smug'"),
+        ({"CK+48/anger/face.png": encoded()}, "of subject, sequence and frame"),
         ({"CK+48/anger/S010_004_00000010.png": encoded((50, 50))}, "is 50x50 pixels"),
         ({"CK+48/anger/S010_004_00000010.png": b"no image"}, "cannot decode"),
         ({"CK+48/readme.txt": b"nothing"}, "no image of ckplus found"),
@@ -128,9 +128,9 @@ def test_what_is_no_ckplus_is_refused_and_changes_nothing(
         (b"image,emotion\nCy_0001.jpg,fear\n", "1 images that are not there, such as Cy_0001.jpg"),
         (
             b"image,emotion\n" + b"x" * 200_000 + b",fear\n",
-            r"set.zip: set/legend.csv is no table \(field larger",
+            r"set.zip: set/legend.csv is not a table \(field larger",
         ),
-        (b"x" * 200_000 + b",emotion\n", r"is no table \(field larger"),
+        (b"x" * 200_000 + b",emotion\n", r"is not a table \(field larger"),
         (
             b"image,emotion\nx/Bo_0001.jpg,anger\ny/Bo_0001.jpg,anger\n",
             r"x/Bo_0001\.jpg and y/Bo_0001\.jpg, but only set/set/images/Bo_0001\.jpg is there",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fercore.errors import UserError
-from fercore.explain.embedding import penultimate, project
+from fercore.explain.embedding import penultimate_features, project
 from fercore.inference.onnx_session import OnnxNetwork
 from tests.importers.test_import_run import foreign_network
 from tests.tiny import make_splits
@@ -23,7 +23,7 @@ def test_features_enter_the_last_layer_of_our_own_networks(tmp_path):
     images = make_splits()["test"].images[:20]
     inner = keras.Model(network.input, network.layers[-1].input)
     expected = forward(inner, images, 20)
-    assert np.abs(penultimate(path, images) - expected).max() < 1e-4
+    assert np.abs(penultimate_features(path, images) - expected).max() < 1e-4
     # The file itself is as it was.
     assert OnnxNetwork(path)(images).shape == (20, 7)
 
@@ -31,10 +31,10 @@ def test_features_enter_the_last_layer_of_our_own_networks(tmp_path):
 def test_a_network_without_dense_layer_or_of_another_size_is_one_line(tmp_path):
     (tmp_path / "torn.onnx").write_bytes(b"torn")
     with pytest.raises(UserError, match="cannot be read"):
-        penultimate(tmp_path / "torn.onnx", np.zeros((1, 48, 48), np.uint8))
+        penultimate_features(tmp_path / "torn.onnx", np.zeros((1, 48, 48), np.uint8))
     foreign_network(tmp_path / "large.onnx", layout="nhwc", channels=1)
     with pytest.raises(UserError, match="takes images of"):
-        penultimate(tmp_path / "large.onnx", np.zeros((1, 48, 48), np.uint8))
+        penultimate_features(tmp_path / "large.onnx", np.zeros((1, 48, 48), np.uint8))
 
 
 @pytest.mark.parametrize("method", ["pca", "tsne"])
@@ -53,7 +53,7 @@ def test_far_clusters_stay_apart_and_a_seed_repeats_it(method):
 @pytest.mark.keras
 def test_of_several_views_the_features_are_those_of_the_image_as_it_is(tmp_path):
     from fercore import models
-    from fercore.inference.ensemble import build_ensemble_onnx
+    from fercore.inference.ensemble_graph import build_ensemble_onnx
     from fercore.training.onnx_export import export_onnx
 
     network = models.build("katkar2021", (48, 48, 1), 7, {"variant": "model2"})
@@ -62,5 +62,5 @@ def test_of_several_views_the_features_are_those_of_the_image_as_it_is(tmp_path)
     images = make_splits()["test"].images[:5]
     for tta in ("flip", "ten_view"):
         (tmp_path / "views.onnx").write_bytes(build_ensemble_onnx([path], names, tta))
-        found = penultimate(tmp_path / "views.onnx", images)
-        assert np.abs(found - penultimate(path, images)).max() < 1e-4
+        found = penultimate_features(tmp_path / "views.onnx", images)
+        assert np.abs(found - penultimate_features(path, images)).max() < 1e-4

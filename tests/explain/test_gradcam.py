@@ -73,7 +73,7 @@ def test_it_equals_that_of_gradients(make):
 
 def test_of_several_views_the_image_itself_is_shown(tmp_path):
     """Two equal views, for the image is its own mirror image: gradients of one tell of both."""
-    from fercore.inference.ensemble import build_ensemble_onnx
+    from fercore.inference.ensemble_graph import build_ensemble_onnx
     from fercore.training.onnx_export import export_onnx
 
     keras.utils.set_random_seed(4)
@@ -118,7 +118,7 @@ def test_a_network_for_single_images_is_asked_one_by_one():
 
 
 def test_of_several_networks_there_is_no_one_feature_map(tmp_path):
-    from fercore.inference.ensemble import build_ensemble_onnx
+    from fercore.inference.ensemble_graph import build_ensemble_onnx
     from fercore.training.onnx_export import export_onnx
 
     pixels, _, logits = plain()

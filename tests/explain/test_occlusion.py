@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fercore.explain.occlusion import occlusion
+from fercore.explain.occlusion import occlusion_map
 
 
 def network_that_looks_at(rows, columns):
@@ -20,7 +20,7 @@ def network_that_looks_at(rows, columns):
 def test_the_map_shows_the_part_that_a_network_looks_at(rows, columns):
     image = np.zeros((48, 48), np.uint8)
     image[rows, columns] = 255
-    found = occlusion(network_that_looks_at(rows, columns), image, 1)
+    found = occlusion_map(network_that_looks_at(rows, columns), image, 1)
     assert found.shape == (48, 48)
     row, column = np.unravel_index(found.argmax(), found.shape)
     assert rows.start - 3 <= row < rows.stop + 3
@@ -28,18 +28,20 @@ def test_the_map_shows_the_part_that_a_network_looks_at(rows, columns):
     inside = found[rows, columns].mean()
     assert inside > 5 * np.abs(found).mean()
     # What speaks for one class speaks against the other.
-    assert occlusion(network_that_looks_at(rows, columns), image, 0) == pytest.approx(
+    assert occlusion_map(network_that_looks_at(rows, columns), image, 0) == pytest.approx(
         -found, abs=1e-7
     )
 
 
 def test_an_image_without_detail_has_nothing_to_hide():
     flat = np.full((48, 48), 90, np.uint8)
-    assert np.abs(occlusion(network_that_looks_at(slice(0, 9), slice(0, 9)), flat, 1)).max() == 0
+    assert (
+        np.abs(occlusion_map(network_that_looks_at(slice(0, 9), slice(0, 9)), flat, 1)).max() == 0
+    )
 
 
 def test_images_need_not_be_square():
-    found = occlusion(
+    found = occlusion_map(
         network_that_looks_at(slice(0, 5), slice(0, 5)), np.eye(30, 50, dtype="u1"), 0
     )
     assert found.shape == (30, 50)

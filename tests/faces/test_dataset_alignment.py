@@ -37,7 +37,7 @@ class FakeDetector:
     def __init__(self, *found: Face):
         self.found = list(found)
 
-    def find(self, image, smallest=None, largest=None):
+    def detect(self, image, smallest=None, largest=None):
         assert image.shape == (240, 240)
         return self.found if image.any() else []
 
@@ -54,7 +54,9 @@ def root(tmp_path: Path) -> Path:
     for role, part in make_splits().parts.items():
         part.images[::4] = 0
         parts[role] = part
-    store.write(tmp_path, "fer2013", FER2013, parts, (), held_out=True, audit=audit(parts))
+    store.write(
+        tmp_path, "fer2013", FER2013, parts, (), validation_from_train=True, audit=audit(parts)
+    )
     return tmp_path
 
 
@@ -114,7 +116,7 @@ def test_the_dataset_keeps_splits_labels_ids_and_titles(root: Path):
     assert list(splits) == ["train", "validation", "test"]
     assert splits.titles == source.titles
     assert splits.class_names == source.class_names
-    assert splits.held_out
+    assert splits.validation_from_train
     assert splits.source == splits.original == DatasetVersion("fer2013", source.fingerprint)
     for role in source:
         assert splits[role].ids.tolist() == source[role].ids.tolist()
@@ -150,8 +152,10 @@ def test_subjects_and_frames_stay_known(tmp_path: Path):
     ids = np.array([f"S0{k // 3:02d}_001_{k:08d}" for k in range(12)])
     images = np.stack([photo(k) for k in range(12)])
     parts = {UNSPLIT: Split(images, (np.arange(12) % 7).astype(np.uint8), ids)}
-    names = registry._module("ckplus", tmp_path).CLASS_NAMES
-    store.write(tmp_path, "ckplus", names, parts, (), held_out=False, audit=audit(parts))
+    names = registry._import_dataset("ckplus", tmp_path).CLASS_NAMES
+    store.write(
+        tmp_path, "ckplus", names, parts, (), validation_from_train=False, audit=audit(parts)
+    )
     align(tmp_path, "ckplus", "ckplus-aligned")
     pool = registry.load_dataset("ckplus-aligned", tmp_path)[UNSPLIT]
     assert set(pool.groups) == {"subject", "sequence"}
@@ -188,7 +192,9 @@ def test_what_cannot_be_aligned_is_said_in_one_line(aligned: Path):
         with pytest.raises(UserError, match="for a new dataset"):
             align(aligned, "fer2013", name)
     parts = {UNSPLIT: registry.load_dataset("fer2013", aligned)["test"]}
-    store.write(aligned, "mine", FER2013, parts, (), held_out=False, audit=audit(parts))
+    store.write(
+        aligned, "mine", FER2013, parts, (), validation_from_train=False, audit=audit(parts)
+    )
     with pytest.raises(UserError, match="'mine', which another dataset has"):
         align(aligned, "fer2013", "mine")
     assert registry.load_dataset("mine", aligned).source is None

@@ -19,54 +19,54 @@ def centre(face):
     return face.left + face.side / 2, face.top + face.side / 2
 
 
-def test_the_cascade_finds_the_face_of_a_portrait_and_nothing_else(haar):
-    found = haar.find(astronaut())
-    assert len(found) == 1
-    assert np.hypot(*np.subtract(centre(found[0]), ASTRONAUT[:2])) < 15
-    assert 80 < found[0].side < 140
-    assert found[0].landmarks is None
+def test_the_cascade_detects_the_face_of_a_portrait_and_nothing_else(haar):
+    faces = haar.detect(astronaut())
+    assert len(faces) == 1
+    assert np.hypot(*np.subtract(centre(faces[0]), ASTRONAUT[:2])) < 15
+    assert 80 < faces[0].side < 140
+    assert faces[0].landmarks is None
 
 
-def test_grey_and_colour_are_searched_alike(haar):
+def test_grey_and_colour_give_the_same_detections(haar):
     grey = cv2.cvtColor(astronaut(), cv2.COLOR_BGR2GRAY)
-    assert haar.find(grey)[0].box == haar.find(astronaut())[0].box
+    assert haar.detect(grey)[0].box == haar.detect(astronaut())[0].box
 
 
-def test_a_size_that_is_not_wanted_is_not_found(haar):
-    assert haar.find(astronaut(), smallest=200) == []
-    assert haar.find(astronaut(), largest=50) == []
+def test_faces_outside_the_size_limits_are_not_returned(haar):
+    assert haar.detect(astronaut(), smallest=200) == []
+    assert haar.detect(astronaut(), largest=50) == []
 
 
-def test_large_photos_are_searched_reduced_and_answered_in_their_own_pixels(haar):
+def test_large_photos_are_reduced_and_faces_are_in_pixels_of_the_photo(haar):
     large = cv2.resize(astronaut(), None, fx=5, fy=5)
-    found = detection.detect_in_photo(haar, large, longest=512)
-    assert len(found) == 1
-    assert np.hypot(*np.subtract(centre(found[0]), np.multiply(ASTRONAUT[:2], 5))) < 75
+    faces = detection.detect_in_photo(haar, large, longest=512)
+    assert len(faces) == 1
+    assert np.hypot(*np.subtract(centre(faces[0]), np.multiply(ASTRONAUT[:2], 5))) < 75
 
 
-def test_faces_are_told_row_by_row():
+def test_faces_are_sorted_row_by_row():
     """Two rows that sway, the second's faces larger."""
     rows = [[(10, 14), (80, 4), (150, 12)], [(5, 96), (100, 110)]]
-    found = [
+    faces = [
         Face(float(left), float(top), 60.0 if number else 40.0)
         for number, row in enumerate(rows)
         for left, top in row
     ]
-    shuffled = [found[place] for place in (3, 1, 4, 0, 2)]
-    assert geometry.in_reading_order(shuffled) == found
-    assert geometry.in_reading_order([]) == []
+    shuffled = [faces[place] for place in (3, 1, 4, 0, 2)]
+    assert geometry.sort_in_reading_order(shuffled) == faces
+    assert geometry.sort_in_reading_order([]) == []
 
 
-def test_the_face_whose_middle_is_highest_says_how_deep_a_row_is():
+def test_the_face_with_the_highest_centre_sets_the_height_of_a_row():
     low, high = Face(100.0, 10.0, 40.0), Face(200.0, 22.0, 12.0)  # middles at 30 and 28
     below = Face(0.0, 29.0, 12.0)  # 35: more than 6 under the higher one
-    assert geometry.in_reading_order([low, high, below]) == [low, high, below]
+    assert geometry.sort_in_reading_order([low, high, below]) == [low, high, below]
 
 
-def test_nothing_is_found_where_nobody_is(haar):
+def test_images_without_a_face_give_no_detections(haar):
     rng = np.random.default_rng(0)
-    assert haar.find(rng.integers(0, 256, (240, 320, 3), dtype=np.uint8)) == []
-    assert haar.find(np.zeros((10, 10), np.uint8)) == []
+    assert haar.detect(rng.integers(0, 256, (240, 320, 3), dtype=np.uint8)) == []
+    assert haar.detect(np.zeros((10, 10), np.uint8)) == []
 
 
 @pytest.mark.parametrize(("angle", "side"), [(0.0, 100.0), (0.4, 60.0), (-0.7, 250.0)])
@@ -120,12 +120,12 @@ def test_a_margin_shows_more():
 
 
 def test_faces_are_moved_with_their_landmarks():
-    face = geometry.face_from_landmarks(geometry.REFERENCE * 50).moved(10, 20, 2)
+    face = geometry.face_from_landmarks(geometry.REFERENCE * 50).transform(10, 20, 2)
     assert face.side == pytest.approx(100, rel=1e-5)
     assert face.landmarks[0] == pytest.approx(geometry.REFERENCE[0] * 100 + [10, 20], rel=1e-5)
 
 
-def test_of_two_hits_on_one_face_the_surer_stays():
+def test_of_two_overlapping_detections_the_one_with_the_higher_score_stays():
     one, two, far = Face(0, 0, 50, score=1), Face(5, 5, 48, score=2), Face(200, 0, 30, score=0)
     assert detection._non_max_suppression([one, two, far]) == [two, far]
 
@@ -136,7 +136,7 @@ def test_overlap_is_intersection_over_union():
     assert geometry.iou(Face(0, 0, 10), Face(20, 20, 10)) == 0
 
 
-def test_a_finder_that_is_not_there_says_how_to_get_it(tmp_path, monkeypatch):
+def test_a_detector_that_is_not_installed_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setenv("FERCORE_DATA", str(tmp_path))
     monkeypatch.delenv("FERCORE_YUNET", raising=False)
     assert detection.load_detector().kind == "haar"
@@ -148,7 +148,7 @@ def test_a_finder_that_is_not_there_says_how_to_get_it(tmp_path, monkeypatch):
 
 
 class OneRow:
-    """A network that stands for YuNet's: it says one row, whatever it is shown."""
+    """A stand-in for YuNet's network: it returns one row for every image."""
 
     def __init__(self, row):
         self.row, self.sizes, self.shapes = row, [], []
@@ -162,26 +162,26 @@ class OneRow:
 
 
 def yunet_of(row):
-    finder = object.__new__(detection.YuNetDetector)
-    finder._lock, finder._network = threading.Lock(), OneRow(row)
-    return finder
+    detector = object.__new__(detection.YuNetDetector)
+    detector._lock, detector._network = threading.Lock(), OneRow(row)
+    return detector
 
 
-def test_yunets_rows_are_box_ten_numbers_of_landmarks_and_score():
+def test_yunets_rows_are_box_landmarks_and_score():
     marks = geometry.REFERENCE * 50 + [10, 20]
-    finder = yunet_of([1, 2, 3, 4, *marks.ravel(), 0.8125])
+    detector = yunet_of([1, 2, 3, 4, *marks.ravel(), 0.8125])
     for shape in ((40, 60), (40, 60, 3)):
-        (face,) = finder.find(np.zeros(shape, np.uint8))
+        (face,) = detector.detect(np.zeros(shape, np.uint8))
         assert (*centre(face), face.side) == pytest.approx((35, 45, 50), abs=1e-3)
         assert face.score == 0.8125
         assert face.landmarks == pytest.approx(marks, abs=1e-4)
-    assert finder._network.sizes == [(60, 40)] * 2
-    assert finder._network.shapes == [(40, 60, 3)] * 2
+    assert detector._network.sizes == [(60, 40)] * 2
+    assert detector._network.shapes == [(40, 60, 3)] * 2
     image = np.zeros((40, 60), np.uint8)
-    assert finder.find(image, smallest=49.9, largest=50.1)
-    assert not finder.find(image, smallest=50.1)
-    assert not finder.find(image, largest=49.9)
-    assert yunet_of(None).find(image) == []
+    assert detector.detect(image, smallest=49.9, largest=50.1)
+    assert not detector.detect(image, smallest=50.1)
+    assert not detector.detect(image, largest=49.9)
+    assert yunet_of(None).detect(image) == []
 
 
 @pytest.mark.parametrize(
@@ -193,11 +193,11 @@ def test_a_whole_image_is_its_largest_centred_square(shape, square):
 
 
 class Shapes:
-    """A finder that sees one face and keeps the size of what it is shown."""
+    """A detector that returns one face and records the size of the image."""
 
     kind = "haar"
 
-    def find(self, image, smallest=None, largest=None):
+    def detect(self, image, smallest=None, largest=None):
         self.shape = image.shape[:2]
         return [Face(10, 20, 30)]
 
@@ -206,10 +206,10 @@ class Shapes:
     ("shape", "searched", "scale"),
     [((600, 200), (300, 100), 2), ((200, 1200), (50, 300), 4), ((300, 300), (300, 300), 1)],
 )
-def test_a_photo_is_searched_at_the_longest_side_that_is_asked_for(shape, searched, scale):
-    finder = Shapes()
-    (face,) = detection.detect_in_photo(finder, np.zeros(shape, np.uint8), longest=300)
-    assert finder.shape == searched
+def test_a_photo_is_reduced_to_the_longest_side(shape, searched, scale):
+    detector = Shapes()
+    (face,) = detection.detect_in_photo(detector, np.zeros(shape, np.uint8), longest=300)
+    assert detector.shape == searched
     assert (face.left, face.top, face.side) == (10 * scale, 20 * scale, 30 * scale)
 
 
@@ -230,12 +230,12 @@ def test_overlap_of_squares_that_are_apart_both_ways_is_nothing():
 
 
 @pytest.mark.skipif(detection.yunet_file() is None, reason="FERCORE_YUNET names no file of YuNet")
-def test_yunet_follows_the_turn_of_a_face():
-    """Of 20 degrees it tells 17 here: its landmarks lag behind, the more the smaller the face."""
-    finder = detection.load_detector("yunet")
-    straight = finder.find(scene(320, 240, 2))
+def test_yunet_measures_the_rotation_of_a_face():
+    """It returns 17 of 20 degrees here; the smaller the face, the larger the error."""
+    detector = detection.load_detector("yunet")
+    straight = detector.detect(scene(320, 240, 2))
     assert len(straight) == 1
     matrix = cv2.getRotationMatrix2D((320, 240), -20, 1)
-    turned = finder.find(cv2.warpAffine(scene(320, 240, 2), matrix, (640, 480)))
+    turned = detector.detect(cv2.warpAffine(scene(320, 240, 2), matrix, (640, 480)))
     assert len(turned) == 1
     assert 12 < np.degrees(turned[0].angle - straight[0].angle) < 24

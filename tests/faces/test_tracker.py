@@ -23,52 +23,52 @@ def follow(tracker, images, start=0):
 
 
 def path(frames, wide=100):
-    """Where the face is in each frame: along a lying eight."""
+    """Centres of the face in each frame, along a figure eight that lies on its side."""
     turns = [2 * np.pi * n / 90 for n in range(frames)]
     return [(320 + wide * np.sin(t), 235 + 40 * np.sin(2 * t)) for t in turns]
 
 
 class Counting:
-    """A finder that counts what it is asked to search, in pixels."""
+    """A detector that records the number of pixels of each image."""
 
     kind = "haar"
 
-    def __init__(self, finder):
-        self.finder, self.pixels = finder, []
+    def __init__(self, detector):
+        self.detector, self.pixels = detector, []
 
-    def find(self, image, smallest=None, largest=None):
+    def detect(self, image, smallest=None, largest=None):
         self.pixels.append(image.shape[0] * image.shape[1])
-        return self.finder.find(image, smallest, largest)
+        return self.detector.detect(image, smallest, largest)
 
 
 class Scripted:
-    """A finder that says what a test wants, of a whole frame or of a part alike."""
+    """A detector that returns the given lists of faces, one per call."""
 
     kind = "haar"
 
-    def __init__(self, answers):
-        self.answers = iter(answers)
+    def __init__(self, detections):
+        self.detections = iter(detections)
 
-    def find(self, image, smallest=None, largest=None):
-        return next(self.answers)
+    def detect(self, image, smallest=None, largest=None):
+        return next(self.detections)
 
 
 def test_one_face_is_one_number_wherever_it_goes(haar):
     places = path(90)
     seen = follow(FaceTracker(haar), [scene(x, y) for x, y in places])
-    assert all(len(tracks) == 0 for tracks in seen[:2])  # not believed at once
+    assert all(len(tracks) == 0 for tracks in seen[:2])  # not confirmed yet
     assert all([track.number for track in tracks] == [1] for tracks in seen[3:])
     for (x, y), (track,) in itertools.islice(zip(places, seen, strict=True), 3, None):
         centre = np.array([track.face.left, track.face.top]) + track.face.side / 2
         assert np.hypot(*(centre - (x, y))) < 0.15 * track.face.side
 
 
-def test_the_whole_frame_is_searched_now_and_then_alone(haar):
-    finder = Counting(haar)
-    follow(FaceTracker(finder), [scene(x, y) for x, y in path(60)])
-    # A face of 110 pixels is looked for in a part of it, at half the size.
-    assert np.median(finder.pixels) < 640 * 480 / 20
-    assert sum(pixels > 20_000 for pixels in finder.pixels) <= 8
+def test_the_full_frame_is_searched_rarely(haar):
+    detector = Counting(haar)
+    follow(FaceTracker(detector), [scene(x, y) for x, y in path(60)])
+    # A face of 110 pixels is searched in its neighbourhood, at half the size.
+    assert np.median(detector.pixels) < 640 * 480 / 20
+    assert sum(pixels > 20_000 for pixels in detector.pixels) <= 8
 
 
 def test_a_second_face_gets_a_number_of_its_own_and_keeps_it(haar):
@@ -94,27 +94,27 @@ def test_a_face_that_leaves_is_gone_within_a_second_and_new_when_it_is_back(haar
     assert [track.number for track in back[-1]] == [2]
 
 
-def test_a_face_that_the_finder_misses_for_a_moment_is_followed(haar):
-    face = haar.find(scene(320, 240))[0]
+def test_a_face_that_the_detector_misses_for_a_moment_is_followed(haar):
+    face = haar.detect(scene(320, 240))[0]
     tracker = FaceTracker(Scripted([[face]] * 1 + [[]] * 1000))
-    # Found whole and nearby for three frames, then the finder is blind.
-    tracker.finder = haar
+    # Detected in six frames, then never again.
+    tracker.detector = haar
     follow(tracker, [scene(320, 240)] * 6)
-    tracker.finder = Scripted([[]] * 1000)
-    blind = follow(tracker, [scene(320 + 4 * n, 240) for n in range(15)], start=6)
-    (track,) = blind[12]
+    tracker.detector = Scripted([[]] * 1000)
+    missed = follow(tracker, [scene(320 + 4 * n, 240) for n in range(15)], start=6)
+    (track,) = missed[12]
     assert track.face.left + track.face.side / 2 == pytest.approx(320 + 4 * 12, abs=12)
     assert follow(tracker, [scene(380, 240)] * 30, start=21)[-1] == []
 
 
-def test_what_is_found_in_one_frame_alone_is_never_shown():
+def test_a_face_that_is_detected_in_one_frame_only_is_never_returned():
     ghost = Face(100, 100, 60, score=1)
     noise = np.random.default_rng(0).integers(0, 256, (10, 240, 320), dtype=np.uint8)
     seen = follow(FaceTracker(Scripted([[ghost], [], [], [ghost], [], [], *[[]] * 20])), noise)
     assert not any(seen)
 
 
-def test_a_resting_face_does_not_tremble(haar):
+def test_the_box_of_a_face_at_rest_does_not_jitter(haar):
     rng = np.random.default_rng(1)
     still = scene(320, 240)
     noisy = [
@@ -139,34 +139,34 @@ def place(face):
 
 @pytest.mark.parametrize(
     ("shift", "share"),
-    # At rest a third of the way, far moves (15% of the face and more) nearly all of it.
+    # At rest a weight of 0.35; for moves of 15% of the face and more a weight of 0.85.
     [(0.0, 0.35), (6.0, 0.35 + 0.5 * 6 / 9), (9.0, 0.85), (40.0, 0.85)],
 )
-def test_a_face_is_shown_nearer_to_its_new_place_the_farther_it_moved(shift, share):
+def test_a_new_position_has_more_weight_the_farther_the_face_moved(shift, share):
     before = Face(100, 50, 60, angle=0.2)
     along, across = Face(100 + shift, 50, 60, 0.4), Face(100, 50 + shift, 60, 0.4)
-    x, y, side, angle = place(tracker_module._steadied(before, along))
+    x, y, side, angle = place(tracker_module._smooth(before, along))
     assert (x, y, side) == pytest.approx((130 + share * shift, 80, 60))
     assert angle == pytest.approx(0.2 + 0.35 * 0.2)
-    assert place(tracker_module._steadied(before, across))[:2] == pytest.approx(
+    assert place(tracker_module._smooth(before, across))[:2] == pytest.approx(
         (130, 80 + share * shift)
     )
 
 
 def test_a_face_that_grows_where_it_is_keeps_its_centre():
-    x, y, side, _ = place(tracker_module._steadied(Face(100, 50, 60), Face(90, 40, 80)))
+    x, y, side, _ = place(tracker_module._smooth(Face(100, 50, 60), Face(90, 40, 80)))
     assert (x, y) == pytest.approx((130, 80))
     assert side == pytest.approx(60 + 0.35 * 20)
 
 
 def test_the_part_around_a_face_reaches_as_far_on_every_side_and_ends_at_the_edge():
     image = np.arange(200 * 300, dtype=np.int32).reshape(200, 300)
-    left, top, part = tracker_module._around(Face(100, 60, 40), image)
+    left, top, part = tracker_module._crop_neighbourhood(Face(100, 60, 40), image)
     assert (left, top, part.shape) == (82, 42, (76, 76))
     assert part[0, 0] == image[42, 82]
-    left, top, part = tracker_module._around(Face(-10, 170, 40), image)
+    left, top, part = tracker_module._crop_neighbourhood(Face(-10, 170, 40), image)
     assert (left, top, part.shape) == (0, 152, (48, 48))
-    assert tracker_module._around(Face(100, -200, 40), image)[2].size == 0
+    assert tracker_module._crop_neighbourhood(Face(100, -200, 40), image)[2].size == 0
 
 
 def test_of_two_tracks_on_one_face_the_first_stays():
@@ -174,54 +174,57 @@ def test_of_two_tracks_on_one_face_the_first_stays():
         return tracker_module.Track(number, Face(left, 0, 100), 3, 0.0)
 
     # Intersections over unions of 0.43 and 0.39.
-    assert tracker_module._apart([track(1, 0), track(2, 40)]) == [track(1, 0)]
-    assert tracker_module._apart([track(1, 0), track(2, 44)]) == [track(1, 0), track(2, 44)]
+    assert tracker_module._remove_duplicates([track(1, 0), track(2, 40)]) == [track(1, 0)]
+    assert tracker_module._remove_duplicates([track(1, 0), track(2, 44)]) == [
+        track(1, 0),
+        track(2, 44),
+    ]
 
 
 class Recorded:
-    """A finder that finds nothing and keeps what it is asked."""
+    """A detector that finds nothing and records its arguments."""
 
     kind = "haar"
 
     def __init__(self):
-        self.asked = []
+        self.calls = []
 
-    def find(self, image, smallest=None, largest=None):
-        self.asked.append((image.shape[:2], smallest, largest))
+    def detect(self, image, smallest=None, largest=None):
+        self.calls.append((image.shape[:2], smallest, largest))
         return []
 
 
-def test_a_frame_is_searched_reduced_and_more_so_beside_a_face():
+def test_a_frame_is_reduced_for_the_search_and_more_so_with_tracks():
     tracker = FaceTracker(Recorded())
     frame = np.zeros((480, 640), np.uint8)
     tracker.update(frame, 0.0)
-    assert tracker.finder.asked == [((240, 320), None, None)]
+    assert tracker.detector.calls == [((240, 320), None, None)]
     tracker._tracks = [tracker_module.Track(1, Face(200, 100, 112), 3, 0.0)]
-    tracker._searched = 0.0
-    tracker.finder.asked.clear()
-    tracker.update(frame, 0.3)  # too early for another search of the whole frame
-    # 112 pixels and 45% more on each side, at half the size; sizes are looked for near its own.
-    assert [shape for shape, *_ in tracker.finder.asked] == [((212) // 2, (212) // 2)]
-    assert tracker.finder.asked[0][1:] == pytest.approx((0.7 * 56, 1.45 * 56))
+    tracker._last_search = 0.0
+    tracker.detector.calls.clear()
+    tracker.update(frame, 0.3)  # too early for another search of the full frame
+    # 112 pixels and 45% more on each side, at half the size; with limits on the face's size.
+    assert [shape for shape, *_ in tracker.detector.calls] == [((212) // 2, (212) // 2)]
+    assert tracker.detector.calls[0][1:] == pytest.approx((0.7 * 56, 1.45 * 56))
     tracker._tracks = [tracker_module.Track(1, Face(200, 100, 112), 3, 0.0)]
-    tracker.finder.asked.clear()
+    tracker.detector.calls.clear()
     tracker.update(frame, 0.4)
-    assert tracker.finder.asked[0] == ((180, 240), None, None)
+    assert tracker.detector.calls[0] == ((180, 240), None, None)
 
 
-def test_a_small_frame_is_searched_as_it_is():
+def test_a_small_frame_is_not_reduced():
     tracker = FaceTracker(Recorded())
     tracker.update(np.zeros((240, 320), np.uint8), 0.0)
     tracker.update(np.zeros((100, 320), np.uint8), 1.0)
-    assert [shape for shape, *_ in tracker.finder.asked] == [(240, 320), (100, 320)]
+    assert [shape for shape, *_ in tracker.detector.calls] == [(240, 320), (100, 320)]
 
 
-def test_a_face_counts_from_the_third_frame_that_shows_it_and_not_before():
+def test_a_track_is_confirmed_by_its_third_detection():
     face = Face(100, 100, 60, score=1)
     frame = np.zeros((240, 240), np.uint8)
     tracker = FaceTracker(Scripted([[face]] * 3))
     seen = [tracker.update(frame, float(second)) for second in range(3)]
     assert [len(tracks) for tracks in seen] == [0, 0, 1]
     (track,) = seen[-1]
-    assert (track.number, track.finds, track.seen) == (1, 3, 2.0)
+    assert (track.number, track.hits, track.last_hit) == (1, 3, 2.0)
     assert place(track.face) == pytest.approx(place(face))

@@ -1,4 +1,4 @@
-"""Archives as attackers make them: small files that hold far more than fits into memory."""
+"""Build hostile archives and images: small files with content larger than the memory."""
 
 import io
 import struct
@@ -9,7 +9,7 @@ from tests.hostile.images import saved
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
-    """A ZIP of these files."""
+    """Build a ZIP of these files."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
@@ -18,17 +18,17 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 
 def zip_of_zeros(members: int, megabytes: int) -> bytes:
-    """A small ZIP whose members, images by their names, hold that many megabytes of zeros each."""
+    """Build a small ZIP of members named as images, each with that many megabytes of zeros."""
     return zipped({f"{number}.png": bytes(megabytes << 20) for number in range(members)})
 
 
 def zip_of_many(members: int) -> bytes:
-    """A ZIP that lists that many empty photos."""
+    """Build a ZIP of that many empty photos."""
     return zipped({f"{number}.png": b"" for number in range(members)})
 
 
 def lying_zip() -> bytes:
-    """A ZIP that states 10 bytes for a member that inflates to 40 MB."""
+    """Build a ZIP that declares 10 bytes for a member that unpacks to 40 MB."""
     content = bytearray(zip_of_zeros(1, 40))
     for signature, place in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
         start = content.find(signature)
@@ -37,7 +37,7 @@ def lying_zip() -> bytes:
 
 
 def encrypted_zip() -> bytes:
-    """A ZIP whose member says that it needs a password."""
+    """Build a ZIP with a member that is marked as encrypted."""
     content = bytearray(zipped({"secret.png": b"x" * 100}))
     for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         content[content.find(signature) + place] |= 1
@@ -45,7 +45,7 @@ def encrypted_zip() -> bytes:
 
 
 def flat_png(width: int, height: int, channels: int = 4) -> bytes:
-    """A PNG of one colour: some hundred kilobytes that decode to `width * height * channels`."""
+    """Build a PNG of one colour: about 100 kB that decode to `width * height * channels` bytes."""
     kind = {1: 0, 3: 2, 4: 6}[channels]
 
     def chunk(name: bytes, data: bytes) -> bytes:
@@ -62,7 +62,7 @@ def flat_png(width: int, height: int, channels: int = 4) -> bytes:
 
 
 def large_jpeg(width: int = 9000, height: int = 6000) -> bytes:
-    """A JPEG of 54 million pixels in one colour, as a large camera's file states them."""
+    """Build a JPEG of one colour with 54 million pixels, as a large camera has."""
     from PIL import Image
 
     return saved(Image.new("RGB", (width, height), (120, 90, 60)), "JPEG", quality=30)

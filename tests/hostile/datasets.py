@@ -1,4 +1,4 @@
-"""Datasets as other projects and their users lay them out: tables, folders, archives, lists."""
+"""Build datasets in the forms that users have: tables, folders, archives, lists of labels."""
 
 import io
 import os
@@ -16,13 +16,13 @@ SIDE = 48
 
 
 def png(seed: int) -> bytes:
-    """A grey image of noise that no other seed gives."""
+    """Build a grey image of noise, different for each seed."""
     pixels = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
 def rows(per_class: int = 2) -> list[tuple[int, str, np.ndarray]]:
-    """Label, usage and pixels of a small FER2013."""
+    """Return label, usage and pixels of each image of a small FER2013."""
     rng = np.random.default_rng(7)
     return [
         (label, usage, rng.integers(0, 256, SIDE * SIDE, dtype=np.uint8))
@@ -38,21 +38,21 @@ def table(
     delimiter: str = ",",
     header: str = "emotion,pixels,Usage",
 ) -> str:
-    """`fer2013.csv`, written in one of the ways that programs write it."""
+    """Return the text of `fer2013.csv` in one of the forms that programs write."""
     lines = [header.replace(",", delimiter)]
     lines += [delimiter.join((label(k), pixels(levels), usage)) for k, usage, levels in rows()]
     return "\n".join(lines) + "\n"
 
 
 def table_of_pixel_columns() -> str:
-    """The same with a column for each pixel."""
+    """Return the text of `fer2013.csv` with a column for each pixel."""
     header = ",".join(["emotion", *(f"pixel{n}" for n in range(SIDE * SIDE)), "Usage"])
     lines = [",".join((str(k), *map(str, px.tolist()), usage)) for k, usage, px in rows()]
     return "\n".join([header, *lines]) + "\n"
 
 
 def votes(cast: Mapping[int, list[int]] | None = None) -> str:
-    """`fer2013new.csv` for `rows()`: ten votes for the label of FER2013, but where `cast` says."""
+    """Return `fer2013new.csv` for `rows()`: ten votes for each label, or the votes in `cast`."""
     names = "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
     place = {"neutral": 0, "happy": 1, "surprise": 2, "sad": 3, "angry": 4, "disgust": 5, "fear": 6}
     lines = [f"Usage,Image name,{names}"]
@@ -66,7 +66,7 @@ def votes(cast: Mapping[int, list[int]] | None = None) -> str:
 
 
 def layout(*folders: str, per_folder: int = 4) -> dict[str, bytes]:
-    """Images by path, `per_folder` in each of these folders."""
+    """Return images by path, `per_folder` in each of these folders."""
     return {
         f"{folder}/{n}.png": png(1000 * place + n)
         for place, folder in enumerate(folders)
@@ -75,7 +75,7 @@ def layout(*folders: str, per_folder: int = 4) -> dict[str, bytes]:
 
 
 def raf_kaggle(per_class: int = 4) -> dict[str, bytes]:
-    """RAF-DB as Kaggle has it: numbered folders in train and test, and lists beside them."""
+    """Return RAF-DB in Kaggle's form: numbered folders in train and test, and lists of labels."""
     files, number = {}, 0
     for role in ("train", "test"):
         for label in range(1, 8):
@@ -88,7 +88,7 @@ def raf_kaggle(per_class: int = 4) -> dict[str, bytes]:
 
 
 def raf_original(per_class: int = 4) -> dict[str, bytes]:
-    """RAF-DB as its authors ship it: all images together, and a list of their labels."""
+    """Return RAF-DB in its original form: all images in one folder, and a list of their labels."""
     files, lines, number = {}, [], 0
     for role in ("train", "test"):
         for label in range(1, 8):
@@ -102,7 +102,7 @@ def raf_original(per_class: int = 4) -> dict[str, bytes]:
 
 
 def jpg(seed: int) -> bytes:
-    """A small photo in colour."""
+    """Build a small colour photo."""
     pixels = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     return cv2.imencode(".jpg", pixels)[1].tobytes()
 
@@ -125,7 +125,7 @@ def write_zip(path: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def write_tar(path: Path, files: Mapping[str, bytes]) -> Path:
-    """Write files into a TAR; its suffix says how it is compressed."""
+    """Write files into a TAR, compressed according to its suffix."""
     mode = {".gz": "w:gz", ".xz": "w:xz", ".bz2": "w:bz2"}.get(path.suffix, "w")
     with tarfile.open(path, mode) as archive:
         for name, content in files.items():
@@ -136,12 +136,12 @@ def write_tar(path: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def zip_of_many(path: Path, count: int) -> Path:
-    """A ZIP of many empty files."""
+    """Write a ZIP of many empty files."""
     return write_zip(path, {f"a/{n}": b"" for n in range(count)})
 
 
 def zip_that_says_more(path: Path, size: int) -> Path:
-    """A ZIP whose list says that one of its files is `size` bytes long."""
+    """Write a ZIP that declares `size` bytes for one of its files."""
     write_zip(path, {"a/1.png": png(1), "b/2.png": png(2)})
     content = bytearray(path.read_bytes())
     place = content.rfind(b"PK\1\2")
@@ -151,7 +151,7 @@ def zip_that_says_more(path: Path, size: int) -> Path:
 
 
 def tar_with_a_long_header(path: Path, size: int) -> Path:
-    """A compressed TAR whose extended header is `size` bytes of zeros once inflated."""
+    """Write a compressed TAR with an extended header of `size` bytes of zeros."""
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, size
     import gzip
@@ -165,7 +165,7 @@ def tar_with_a_long_header(path: Path, size: int) -> Path:
 
 
 def bad_names() -> list[str]:
-    """File names that are not UTF-8, do not print, or mean something to a terminal or to markup."""
+    """Return file names that are not UTF-8, not printable, or have terminal codes or markup."""
     return [
         os.fsdecode(b"caf\xe9.png"),
         "high \u9ad8\u8208.png",

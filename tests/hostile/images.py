@@ -1,4 +1,4 @@
-"""Image files as users and attackers have them: odd pixels, odd formats, more than fits."""
+"""Build unusual and hostile image files: unusual pixels and formats, and too large images."""
 
 import io
 import struct
@@ -12,49 +12,49 @@ SIDE = 64
 
 
 def ramp(high: float = 255.0) -> np.ndarray:
-    """Grey levels from 0 to `high`, brighter to the right and downwards: `(64, 64)` float64."""
+    """Return grey levels from 0 to `high`, rising to the right and down: `(64, 64)` float64."""
     steps = np.arange(SIDE, dtype=np.float64)
     return high * (steps[None] + steps[:, None]) / (2 * SIDE - 2)
 
 
 def eight() -> np.ndarray:
-    """The ramp in 8 bits, as every file of it is to be decoded."""
+    """Return the ramp in 8 bits, the expected result of decoding any file of it."""
     return np.rint(ramp()).astype(np.uint8)
 
 
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:
-    """An image file by Pillow."""
+    """Encode an image with Pillow."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
 def by_opencv(levels: np.ndarray, suffix: str) -> bytes:
-    """An image file by OpenCV, of any depth."""
+    """Encode levels of any depth with OpenCV."""
     return cv2.imencode(suffix, levels)[1].tobytes()
 
 
 def deep(bits: int, suffix: str, channels: int = 1) -> bytes:
-    """The ramp in levels of `bits` bits, stored in 16: as scanners and medical devices do."""
+    """Encode the ramp in levels of `bits` bits, stored in 16 as scanners do."""
     levels = np.rint(ramp(2**bits - 1)).astype(np.uint16)
     return by_opencv(levels if channels == 1 else np.dstack([levels] * channels), suffix)
 
 
 def floats(low: float, high: float, channels: int = 1) -> bytes:
-    """The ramp as a TIFF of floats from `low` to `high`."""
+    """Encode the ramp as a TIFF of floats from `low` to `high`."""
     levels = (low + ramp(high - low)).astype(np.float32)
     return by_opencv(levels if channels == 1 else np.dstack([levels] * channels), ".tiff")
 
 
 def float_with_nan() -> bytes:
-    """Floats from 0 to 1 among which one is no number and one infinite."""
+    """Encode floats from 0 to 1 with one NaN and one infinite value."""
     levels = ramp(1.0).astype(np.float32)
     levels[0, 0], levels[0, 1] = np.nan, np.inf
     return by_opencv(levels, ".tiff")
 
 
 def transparent() -> dict[str, bytes]:
-    """Black images whose left half is fully transparent, in every way that formats have for it."""
+    """Return black images with a transparent left half, in every form that formats have."""
     alpha = np.zeros((SIDE, SIDE), np.uint8)
     alpha[:, SIDE // 2 :] = 255
     black = Image.new("RGB", (SIDE, SIDE), (0, 0, 0))
@@ -90,7 +90,7 @@ def transparent() -> dict[str, bytes]:
 
 
 def heic(image: Image.Image) -> bytes:
-    """A photo as telephones of Apple take them."""
+    """Encode a photo as Apple's telephones do."""
     import pillow_heif
 
     file = io.BytesIO()
@@ -99,7 +99,7 @@ def heic(image: Image.Image) -> bytes:
 
 
 def formats() -> dict[str, bytes]:
-    """The ramp in every format and kind of pixel that is read, by file name."""
+    """Return the ramp in every supported format and pixel type, by file name."""
     grey = Image.fromarray(eight())
     colour = grey.convert("RGB")
     return {
@@ -126,7 +126,7 @@ def formats() -> dict[str, bytes]:
 
 
 def turned(kind: str, orientation: int) -> bytes:
-    """A wide image, bright in its left half, stored so that the EXIF orientation restores it."""
+    """Encode a wide image with a bright left half, stored so that its EXIF tag restores it."""
     seen = np.zeros((SIDE, 2 * SIDE), np.uint8)
     seen[:, :SIDE] = 200
     stored = {1: seen, 3: seen[::-1, ::-1], 6: np.rot90(seen), 8: np.rot90(seen, -1)}[orientation]
@@ -136,7 +136,7 @@ def turned(kind: str, orientation: int) -> bytes:
 
 
 def plain_tiff(levels: np.ndarray, orientation: int = 1) -> bytes:
-    """An uncompressed TIFF of levels of any type, with an orientation, as cameras write them."""
+    """Encode an uncompressed TIFF of levels of any type, with an EXIF orientation."""
     height, width = levels.shape[:2]
     samples = 1 if levels.ndim == 2 else levels.shape[2]
     bits, kind = 8 * levels.dtype.itemsize, {"u": 1, "i": 2, "f": 3}[levels.dtype.kind]
@@ -168,7 +168,7 @@ def plain_tiff(levels: np.ndarray, orientation: int = 1) -> bytes:
 
 
 def grey_png(depth: int, key: int) -> bytes:
-    """A PNG of grey levels of 1 to 8 bits, brighter to the right; one level is transparent."""
+    """Encode a PNG of 1 to 8 bits, brighter to the right, with one transparent level."""
     levels = np.tile(np.arange(SIDE) * 2**depth // SIDE, (SIDE, 1)).astype(np.uint8)
     bits = np.unpackbits(levels[..., None], axis=2)[..., 8 - depth :].reshape(SIDE, -1)
     rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in bits)
@@ -177,7 +177,7 @@ def grey_png(depth: int, key: int) -> bytes:
 
 
 def png_of_one_level(width: int, height: int, colour_type: int = 6, depth: int = 8) -> bytes:
-    """A true PNG of one colour: a few hundred kilobytes, and gigabytes once decoded."""
+    """Encode a valid PNG of one colour: a few hundred kilobytes that decode to gigabytes."""
     channels = {0: 1, 2: 3, 4: 2, 6: 4}[colour_type]
     row = b"\0" + b"\x80" * (width * channels * depth // 8)
     packer = zlib.compressobj(9)
@@ -196,7 +196,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def damaged() -> dict[str, bytes]:
-    """Files that are no image, or not a whole one, or lie about their size."""
+    """Return files that are not images, are incomplete, or declare a false size."""
     grey = Image.fromarray(eight())
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), np.uint8))
     whole = {

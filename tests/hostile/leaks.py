@@ -1,4 +1,4 @@
-"""Datasets that hold the images of another one under another name, and runs trained on them."""
+"""Build datasets with the images of another dataset, and runs that were trained on them."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ Images = NDArray[np.uint8]
 
 
 def smooth_images(n: int, seed: int) -> Images:
-    """Images without two alike, as smooth as faces are: `(n, 48, 48)`."""
+    """Return different images that are as smooth as faces: `(n, 48, 48)`."""
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (n, 8, 8)).astype(np.uint8)
     return np.stack([cv2.resize(i, (48, 48), interpolation=cv2.INTER_CUBIC) for i in small])
@@ -45,14 +45,14 @@ def recompressed(images: Images) -> Images:
 
 
 def rotated(images: Images) -> Images:
-    """What no comparison of pixels finds."""
+    """Rotate images; copies that `find_copies` does not find."""
     return np.ascontiguousarray(np.rot90(images, axes=(1, 2)))
 
 
 def install(
     root: Path, name: str, images: Images, derived_from: store.Derivation | None = None
 ) -> str:
-    """Install a dataset of the user's own; returns its fingerprint."""
+    """Install a custom dataset; return its fingerprint."""
     labels = (np.arange(len(images)) % 7).astype(np.uint8)
     ids = np.array(
         [
@@ -67,7 +67,7 @@ def install(
         FER2013,
         parts,
         (),
-        held_out=False,
+        validation_from_train=False,
         audit=Audit(),
         **({"derived_from": derived_from} if derived_from else {}),
     )
@@ -75,7 +75,7 @@ def install(
 
 
 def trained(runs: Path, data: Path, config: ExperimentConfig) -> Run:
-    """A run that says it was trained so."""
+    """Write a run that states that it was trained with this config."""
     splits = load_dataset(config.dataset, data)
     writer = RunWriter.create(runs, config)
     found = {"backend": "none", "device": "none", "precision": "float32"}

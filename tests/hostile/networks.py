@@ -1,4 +1,4 @@
-"""ONNX files of other projects, sound ones of unusual form and hostile ones.
+"""Build ONNX files of other projects: valid ones of unusual form, and hostile ones.
 
 Each function writes one file. The sound ones score the bars of `tests.tiny.make_split`: they are
 right in most images, on the range of grey levels that they are made for.
@@ -17,7 +17,7 @@ OPSETS = [helper.make_opsetid("", 17)]
 
 
 def templates() -> np.ndarray:
-    """`(48 * 48, 7)`: what a linear classifier weighs the pixels by; each column sums to 0."""
+    """Return the weights of a linear classifier, `(48 * 48, 7)`; each column sums to 0."""
     weights = np.zeros((SIDE, SIDE, 7), np.float32)
     for label in range(7):
         weights[6 * label + 2 : 6 * label + 6, 8:40, label] = 1
@@ -64,7 +64,7 @@ def classifier(
     output: Sequence[object] = ("n", 7),
     metadata: dict[str, str] | None = None,
 ) -> Path:
-    """A linear classifier of images that were normalized by `mean` and `std`.
+    """Write a linear classifier of images that were normalized by `mean` and `std`.
 
     Args:
         path: of the file.
@@ -131,7 +131,7 @@ def classifier(
 
 
 def ultralytics(names: Sequence[str]) -> dict[str, str]:
-    """Metadata as Ultralytics writes them: a Python dictionary."""
+    """Return metadata in the form of Ultralytics: a Python dictionary."""
     return {"names": str(dict(enumerate(names))), "task": "classify"}
 
 
@@ -140,7 +140,7 @@ def hugging_face(names: Sequence[str]) -> dict[str, str]:
 
 
 def several_outputs(path: Path) -> Path:
-    """Scores, and features beside them; scores of an auxiliary head come first."""
+    """Write a network with scores of an auxiliary head, features, and scores."""
     names = [("aux", ["n", 7]), ("features", ["n", 2304]), ("main", ["n", 7])]
     nodes = [
         helper.make_node("Flatten", ["image"], ["features"], axis=1),
@@ -153,7 +153,7 @@ def several_outputs(path: Path) -> Path:
 
 
 def convolutional(path: Path, *, layout: str = "nchw", channels: int = 3) -> Path:
-    """A convolution over the whole image; every axis of its input is open."""
+    """Write a convolution over the full image; no axis of its input has a fixed size."""
     kernels = templates().T.reshape(7, 1, SIDE, SIDE) * 20 / 255 / channels
     nodes = []
     image = "image"
@@ -169,7 +169,7 @@ def convolutional(path: Path, *, layout: str = "nchw", channels: int = 3) -> Pat
 
 
 def folding_bomb(path: Path, size: int = 700_000_000) -> Path:
-    """A few hundred bytes whose constants take 2.8 GB once they are folded."""
+    """Write a few hundred bytes with constants that take 2.8 GB when they are folded."""
     constants = {
         "shape": np.array([size], np.int64),
         "weights": templates(),
@@ -187,7 +187,7 @@ def folding_bomb(path: Path, size: int = 700_000_000) -> Path:
 
 
 def endless_loop(path: Path, growing: bool = False) -> Path:
-    """A loop that does not end; where it grows, each round keeps its 9 kB."""
+    """Write an endless loop; with `growing`, each iteration keeps 9 kB."""
     body = helper.make_graph(
         [
             helper.make_node("Identity", ["go"], ["go_on"]),
@@ -223,13 +223,13 @@ def endless_loop(path: Path, growing: bool = False) -> Path:
 
 
 def huge_input(path: Path) -> Path:
-    """A network for images of a million pixels a side."""
+    """Write a network for images with sides of a million pixels."""
     nodes = [helper.make_node("ReduceMean", ["image"], ["scores"], axes=[2, 3], keepdims=0)]
     return save(path, nodes, ["n", 3, 1_000_000, 1_000_000], [("scores", ["n", 3])])
 
 
 def wrapped(path: Path, form: str) -> Path:
-    """A linear classifier on levels of 0 to 1 in a form that exporters make.
+    """Write a linear classifier of levels of 0 to 1 in a form that exporters produce.
 
     Args:
         path: of the file.
@@ -298,7 +298,7 @@ def wrapped(path: Path, form: str) -> Path:
 
 
 def _zip_map(path: Path) -> Path:
-    """End a network as skl2onnx does: with dictionaries of scores by name of the class."""
+    """Append the output of skl2onnx to a network: dictionaries of scores by class name."""
     model = onnx.load(path)
     names = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
     model.graph.node.append(

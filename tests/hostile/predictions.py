@@ -1,4 +1,4 @@
-"""Tables of predictions as other programs write them, right ones and misleading ones.
+"""Build tables of predictions of other programs, valid ones and misleading ones.
 
 Each function takes a split and its class names and returns the bytes of a file.
 """
@@ -14,7 +14,7 @@ from fercore.data.splits import Split
 
 
 def scores(split: Split, classes: int, seed: int = 0) -> np.ndarray:
-    """Probabilities `(n, classes)` whose highest is right in about three of four samples."""
+    """Return probabilities, `(n, classes)`, with an accuracy of about three in four."""
     rng = np.random.default_rng(seed)
     values = rng.dirichlet(np.ones(classes), len(split))
     said = np.where(
@@ -27,7 +27,7 @@ def scores(split: Split, classes: int, seed: int = 0) -> np.ndarray:
 def frame(
     split: Split, names: Sequence[str], values: np.ndarray | None = None, prefix: str = ""
 ) -> pd.DataFrame:
-    """A table with ids and a column of scores per class."""
+    """Build a table with ids and a column of scores per class."""
     values = scores(split, len(names)) if values is None else values
     table = pd.DataFrame(values, columns=[f"{prefix}{name}" for name in names])
     table.insert(0, "id", split.ids)
@@ -39,18 +39,18 @@ def csv(table: pd.DataFrame, encoding: str = "utf-8", **options: object) -> byte
 
 
 def one_hot(split: Split, names: Sequence[str], prefix: str = "") -> pd.DataFrame:
-    """The true labels, one column per class."""
+    """Build a table of one-hot true labels, one column per class."""
     values = np.eye(len(names), dtype=int)[split.labels]
     return pd.DataFrame(values, columns=[f"{prefix}{name}" for name in names])
 
 
 def truth_after_scores(split: Split, names: Sequence[str]) -> bytes:
-    """Scores as `p_*`, then the true labels under the bare names of the classes."""
+    """Write scores as `p_*`, then one-hot true labels in columns named after the classes."""
     return csv(pd.concat([frame(split, names, prefix="p_"), one_hot(split, names)], axis=1))
 
 
 def rounded(split: Split, names: Sequence[str], decimals: int = 2) -> bytes:
-    """Probabilities rounded to two decimals: many rows sum to 0.98 or 1.02."""
+    """Write probabilities rounded to two decimals: many rows sum to 0.98 or 1.02."""
     return csv(frame(split, names, np.round(scores(split, len(names)), decimals)))
 
 
@@ -66,13 +66,13 @@ def logits(split: Split, names: Sequence[str]) -> bytes:
 
 
 def sigmoid(split: Split, names: Sequence[str]) -> bytes:
-    """Independent scores: their sum is not 1."""
+    """Write independent scores, which do not sum to 1."""
     values = scores(split, len(names))
     return csv(frame(split, names, values**0.3))
 
 
 def votes(split: Split, names: Sequence[str]) -> bytes:
-    """FER+'s form: ten annotators' votes, in its order of classes, with two that are no emotion."""
+    """Write ten annotators' votes in FER+'s order of classes, two of which are not emotions."""
     rng = np.random.default_rng(1)
     values = scores(split, len(names))
     counts = np.stack([rng.multinomial(9, row) for row in values])
@@ -89,7 +89,7 @@ def decimal_commas(split: Split, names: Sequence[str]) -> bytes:
 
 
 def excel(split: Split, names: Sequence[str]) -> bytes:
-    """As Excel saves "Unicode text": UTF-16 with tabs."""
+    """Write Excel's "Unicode text": UTF-16 with tabs."""
     return csv(frame(split, names), "utf-16", sep="\t")
 
 
@@ -98,7 +98,7 @@ def zipped(split: Split, names: Sequence[str]) -> bytes:
 
 
 def gzip_bomb(size: int = 200 << 20) -> bytes:
-    """A few hundred kilobytes that hold `size` bytes."""
+    """Build a few hundred kilobytes that unpack to `size` bytes."""
     stream = io.BytesIO()
     with gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=1) as file:
         file.write(b"id,angry\n")
@@ -108,7 +108,7 @@ def gzip_bomb(size: int = 200 << 20) -> bytes:
 
 
 def with_folders(split: Split, names: Sequence[str], separator: str = "/") -> bytes:
-    """Ids as paths of images in a folder per class."""
+    """Write ids as paths of images in a folder per class."""
     table = frame(split, names)
     table["id"] = [
         separator.join(("test", names[label], f"{name}.jpg"))
@@ -118,7 +118,7 @@ def with_folders(split: Split, names: Sequence[str], separator: str = "/") -> by
 
 
 def hard(split: Split, names: Sequence[str], column: str = "predicted") -> bytes:
-    """The predicted class alone, beside the true one."""
+    """Write the predicted class and the true class, without scores."""
     said = scores(split, len(names)).argmax(axis=1)
     return csv(
         pd.DataFrame(
@@ -132,5 +132,5 @@ def hard(split: Split, names: Sequence[str], column: str = "predicted") -> bytes
 
 
 def numbered(values: np.ndarray, prefix: str = "") -> pd.DataFrame:
-    """A column per class, named by its number."""
+    """Build a table with a column per class, named by its number."""
     return pd.DataFrame(values, columns=[f"{prefix}{place}" for place in range(values.shape[1])])

@@ -1,4 +1,4 @@
-"""Run directories that are damaged, made to harm, or no run directories at all."""
+"""Build run directories that are damaged or hostile, or are not run directories."""
 
 import hashlib
 import io
@@ -28,7 +28,7 @@ PARTS = FILES[4:]
 
 
 def whole_run(root: Path) -> Path:
-    """Write a finished run that has every file of the format."""
+    """Write a completed run with every file of the format."""
     path = make_runs.finished(root, PLAN)
     network = small_network()
     (path / "model.onnx").write_bytes(network)
@@ -48,7 +48,7 @@ def whole_run(root: Path) -> Path:
 
 
 def small_network(classes: int = 7) -> bytes:
-    """A network of one matrix, with the inputs and outputs of an exported one."""
+    """Build a network of one matrix with the inputs and outputs of an exported network."""
     helper = onnx.helper
     weights = np.random.default_rng(0).normal(size=(48 * 48, classes)).astype(np.float32)
     graph = helper.make_graph(
@@ -75,7 +75,7 @@ def small_network(classes: int = 7) -> bytes:
 
 
 def record_network(path: Path, *, digest: bool) -> None:
-    """Let `results.json` describe the `model.onnx` that is there."""
+    """Make `results.json` describe the stored `model.onnx`."""
     content = (path / "model.onnx").read_bytes()
     known = OnnxExport(
         bytes=len(content),
@@ -105,7 +105,7 @@ def _content(make: Callable[[bytes], bytes]) -> Callable[[Path], None]:
 
 
 def _numbers(number: bytes) -> Callable[[bytes], bytes]:
-    """Every number of a JSON text becomes another."""
+    """Return a function that replaces every number in a JSON text."""
     return lambda content: re.sub(rb"(?<=[:\[ ])-?[0-9][0-9.e+-]*(?=[,\s\]}])", number, content)
 
 
@@ -190,7 +190,7 @@ ODD_TEXTS = (
 
 
 def odd_records(path: Path) -> dict[str, Callable[[], None]]:
-    """Changes of a whole run's records that keep their types, by what is odd about them."""
+    """Return changes to a run's records that keep their types, by the name of the defect."""
     results, status = path / "results.json", path / "status.json"
     environment, config = path / "environment.json", path / "config.json"
 
@@ -251,14 +251,14 @@ def odd_records(path: Path) -> dict[str, Callable[[], None]]:
 
 
 def npz(**arrays: np.ndarray) -> bytes:
-    """The content of an `.npz` file."""
+    """Return the content of an `.npz` file."""
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     return content.getvalue()
 
 
 def hostile_predictions() -> dict[str, Callable[[], bytes]]:
-    """What makes contents of `predictions.npz`, by what is wrong with them."""
+    """Return functions that build a `predictions.npz`, by the name of the defect."""
     n = 50
     sound = {
         "test_ids": np.array([f"test-{i:05d}" for i in range(n)]),
@@ -306,7 +306,7 @@ def hostile_predictions() -> dict[str, Callable[[], bytes]]:
 
 
 def _declaring(sound: dict[str, np.ndarray], shape: str) -> bytes:
-    """Arrays of which one declares another shape than it has."""
+    """Build arrays, one of which declares a false shape."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name, array in sound.items():
@@ -323,7 +323,7 @@ def _declaring(sound: dict[str, np.ndarray], shape: str) -> bytes:
 
 
 def _with_header(content: bytes, **fields: int) -> bytes:
-    """A ZIP archive in whose table of contents every member has other header fields."""
+    """Return a ZIP archive with changed header fields of every member in its directory."""
     changed = bytearray(content)
     for found in re.finditer(b"PK\x01\x02", content):
         for name, offset, kind in (("flags", 8, "<H"), ("method", 10, "<H"), ("crc", 16, "<I")):
@@ -333,7 +333,7 @@ def _with_header(content: bytes, **fields: int) -> bytes:
 
 
 def _zeros(size: int) -> bytes:
-    """An array of zeros that compresses a thousandfold."""
+    """Build an array of zeros, which compresses by a factor of a thousand."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("ids", "labels", "probabilities"):

@@ -1,4 +1,4 @@
-"""The Photo page is given archives and images that hold far more than fits into memory."""
+"""Test the Photo page with archives and images that are larger than the memory."""
 
 import io
 import pickle
@@ -27,24 +27,24 @@ def uploaded(name: str, content: bytes, number: int = 0) -> UploadedFile:
     return UploadedFile(record, None)
 
 
-def taken(*files: UploadedFile) -> tuple[list[uploads.UploadedPhoto], list[str]]:
-    return uploads.within_limits([(file, uploads.listing(file)) for file in files])
+def read_photos(*files: UploadedFile) -> tuple[list[uploads.UploadedPhoto], list[str]]:
+    return uploads.within_limits([(file, uploads.list_photos(file)) for file in files])
 
 
 def test_archives_share_one_budget_and_what_is_over_it_is_named():
     bombs = [uploaded(f"{n}.zip", archives.zip_of_zeros(7, 40), n) for n in range(3)]
-    photos, refused = taken(*bombs)
+    photos, refused = read_photos(*bombs)
     assert len(photos) == (512 // 40)
     assert len(photos) + len(refused) == 21
     assert all("512 MB" in line for line in refused)
     # What comes later and fits is read.
-    photos, _ = taken(*bombs, uploaded("small.png", b"x"))
+    photos, _ = read_photos(*bombs, uploaded("small.png", b"x"))
     assert photos[-1].name == "small.png"
 
 
 def test_photos_over_the_number_are_counted_in_one_line():
     one, other = (uploaded(f"{n}.zip", archives.zip_of_many(300), n) for n in range(2))
-    photos, refused = taken(one, other)
+    photos, refused = read_photos(one, other)
     assert len(photos) == uploads.MAX_PHOTOS
     assert refused == [
         "received 600 photos, expected 500 at most: the last 100 are not read",
@@ -52,7 +52,7 @@ def test_photos_over_the_number_are_counted_in_one_line():
 
 
 def test_an_encrypted_archive_is_called_so():
-    (photo,), _ = taken(uploaded("secret.zip", archives.encrypted_zip()))
+    (photo,), _ = read_photos(uploaded("secret.zip", archives.encrypted_zip()))
     with pytest.raises(UserError, match=r"secret\.zip \(it is encrypted\)"):
         photo.read()
 
@@ -60,37 +60,39 @@ def test_an_encrypted_archive_is_called_so():
 def test_a_long_list_of_files_that_are_not_read_is_cut(monkeypatch: pytest.MonkeyPatch):
     shown: list[str] = []
     monkeypatch.setattr(photo_page.st, "error", lambda text, **_: shown.append(text))
-    photo_page._say_not_read([f"{n}.txt in a.zip: no image by its name" for n in range(9000)])
+    photo_page._show_unreadable(
+        [f"{n}.txt in a.zip: not an image by its name" for n in range(9000)]
+    )
     assert shown[0].startswith("Not read (9,000):")
     assert shown[0].endswith("- and 8,900 more")
     assert len(shown[0]) < 10_000
 
 
 def test_a_zip_of_too_many_files_is_refused_before_its_list_is_read():
-    photos, (refused,) = taken(uploaded("many.zip", archives.zip_of_many(40_000)))
+    photos, (refused,) = read_photos(uploaded("many.zip", archives.zip_of_many(40_000)))
     assert photos == []
     assert "many.zip lists more than 10,000 files" in refused
 
 
 def test_files_of_a_zip_that_are_no_images_are_named():
     content = archives.zipped({"a/notes.txt": b"x", "b.png": b"y", "__MACOSX/c.png": b"z"})
-    photos, refused = taken(uploaded("mixed.zip", content))
+    photos, refused = read_photos(uploaded("mixed.zip", content))
     assert [photo.name for photo in photos] == ["b.png"]
-    assert refused == ["notes.txt in mixed.zip: no image by its name"]
-    photos, refused = taken(uploaded("empty.zip", archives.zipped({})))
-    assert (photos, refused) == ([], ["empty.zip holds no image; expected photos in it"])
+    assert refused == ["notes.txt in mixed.zip: not an image by its name"]
+    photos, refused = read_photos(uploaded("empty.zip", archives.zipped({})))
+    assert (photos, refused) == ([], ["empty.zip holds no image; expected a ZIP of photos"])
 
 
 @pytest.mark.parametrize("content", [archives.lying_zip(), archives.encrypted_zip()])
 def test_a_member_that_lies_or_is_encrypted_is_one_line(content: bytes):
-    ((photo,), refused) = taken(uploaded("odd.zip", content))
+    ((photo,), refused) = read_photos(uploaded("odd.zip", content))
     assert refused == []
     with pytest.raises(UserError, match=r"\.png in odd\.zip"):
         photo.read()
 
 
 def test_a_member_over_the_length_is_refused_without_inflating_it():
-    ((photo,), _) = taken(uploaded("long.zip", archives.zip_of_zeros(1, 80)))
+    ((photo,), _) = read_photos(uploaded("long.zip", archives.zip_of_zeros(1, 80)))
     with pytest.raises(UserError, match=r"0\.png has 83,886,080 bytes, expected 67,108,864"):
         photo.read()
 
@@ -98,31 +100,31 @@ def test_a_member_over_the_length_is_refused_without_inflating_it():
 def test_equal_names_in_two_archives_are_two_photos():
     one = uploaded("1.zip", archives.zipped({"a.png": b"one"}), 1)
     two = uploaded("2.zip", archives.zipped({"a.png": b"two", "b/a.png": b"three"}), 2)
-    photos, _ = taken(one, two)
+    photos, _ = read_photos(one, two)
     assert [photo.read() for photo in photos] == [b"one", b"two", b"three"]
     assert len({photo.digest for photo in photos}) == 3
-    again, _ = taken(uploaded("renamed.zip", one.getvalue(), 3))
+    again, _ = read_photos(uploaded("renamed.zip", one.getvalue(), 3))
     assert again[0].digest == photos[0].digest
 
 
-# Prints by how many megabytes the memory of the process grows at most.
+# Prints the growth of the peak memory of the process in megabytes.
 _MEASURE = """
 import resource, sys
 from pathlib import Path
 import numpy as np
 import cv2
 from PIL import Image
-from dashboard import photo, uploads
+from dashboard.app_pages.photo import sections
 from fercore.errors import UserError
-from tests.hostile.test_archives import taken, uploaded
+from tests.hostile.test_archives import read_photos, uploaded
 
 files = [uploaded(path.name, path.read_bytes()) for path in sorted(Path(sys.argv[1]).iterdir())]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-photos, refused = taken(*files)
+photos, refused = read_photos(*files)
 sizes = []
-for given in photos:
+for photo in photos:
     try:
-        sizes.append(photo._decoded(given).shape)
+        sizes.append(sections._decode(photo).shape)
     except UserError as error:
         refused.append(str(error))
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -130,8 +132,8 @@ print((after - before) // 1024, len(refused), sizes)
 """
 
 
-def grown(folder: Path) -> tuple[int, int, list[tuple[int, ...]]]:
-    """Megabytes that reading the files of a folder takes, the lines of refusal, the shapes read."""
+def measure_memory(folder: Path) -> tuple[int, int, list[tuple[int, ...]]]:
+    """Return the megabytes that reading a folder takes, the number of errors, and the shapes."""
     done = subprocess.run(
         [sys.executable, "-c", _MEASURE, str(folder)],
         cwd=ROOT,
@@ -148,7 +150,7 @@ def test_memory_is_bounded_whatever_the_files_hold(tmp_path: Path):
         (tmp_path / f"bomb-{number}.zip").write_bytes(archives.zip_of_zeros(7, 40))
     (tmp_path / "rgba.png").write_bytes(archives.flat_png(8000, 8000))
     (tmp_path / "camera.jpg").write_bytes(archives.large_jpeg())
-    growth, refused, shapes = grown(tmp_path)
+    growth, refused, shapes = measure_memory(tmp_path)
     # Three archives of 840 MB and an image of 256 MB: not one is read whole.
     assert growth < 350
     assert refused == 22
@@ -176,7 +178,7 @@ def test_the_page_states_its_limits_names_what_it_does_not_read_and_keeps_no_ori
     assert not app.exception
     told = "\n".join(error.value for error in app.error)
     for name in ("rgba.png", "notes.txt in photos.zip", "0.png", "1.png"):
-        assert formats_free(name) in formats_free(told)
+        assert unescape_markdown(name) in unescape_markdown(told)
     assert "expected 24 million at most" in told
     faces = next(frame.value for frame in app.dataframe if "Photo" in frame.value)
     assert list(faces["Photo"]) == ["portrait.jpg", "inner.jpg"]
@@ -186,8 +188,8 @@ def test_the_page_states_its_limits_names_what_it_does_not_read_and_keeps_no_ori
     assert len(pickle.dumps({k: v for k, v in kept.items() if k != "photo:shots"})) < 2_000_000
 
 
-def formats_free(text: str) -> str:
-    """A text without what escapes Markdown."""
+def unescape_markdown(text: str) -> str:
+    """Remove the Markdown escapes from a text."""
     return text.replace("\\", "")
 
 
@@ -201,11 +203,11 @@ def test_a_photo_that_cannot_be_read_is_tried_once(monkeypatch: pytest.MonkeyPat
         raise UserError(f"{name} is damaged")
 
     monkeypatch.setattr(sections, "decode_photo", refuse)
-    monkeypatch.setattr(sections, "_predictor", lambda view: None)
+    monkeypatch.setattr(sections, "_load_predictor", lambda view: None)
     monkeypatch.setattr(sections.st, "session_state", {})
     view = sections.View({}, "haar", False, 0.0, None, "off")
     for _ in range(3):
-        assert sections.predict_photos([uploads.given("a.png", b"x")], view) == {}
+        assert sections.predict_photos([uploads.photo_from_bytes("a.png", b"x")], view) == {}
     assert tried == ["a.png"]
 
 

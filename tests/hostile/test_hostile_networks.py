@@ -1,4 +1,4 @@
-"""ONNX files of other projects are read as they are meant, or refused in one line."""
+"""Test importing ONNX files of other projects, and the one-line errors for unusable ones."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from fercore.data.labels import FER2013
 from fercore.errors import UserError
 from fercore.importers.import_run import OnnxOptions, import_onnx
 from fercore.importers.limited_process import run_isolated
-from fercore.importers.onnx_adapter import ForeignNetwork
+from fercore.importers.onnx_adapter import ImportedOnnxModel
 from fercore.importers.onnx_labels import parse_names
 from fercore.runs.checks import check_run
 from fercore.runs.reader import read_run
@@ -212,7 +212,7 @@ def test_several_outputs_are_chosen_by_name(tmp_path):
 )
 def test_names_in_the_metadata_of_other_exporters(tmp_path, metadata):
     path = make.classifier(tmp_path / "theirs.onnx", metadata=metadata)
-    assert ForeignNetwork(path).class_names == FER2013
+    assert ImportedOnnxModel(path).class_names == FER2013
 
 
 def test_names_with_commas_and_hostile_metadata():
@@ -225,12 +225,10 @@ def test_names_with_commas_and_hostile_metadata():
 
 def test_names_with_commas_survive_the_export(tmp_path):
     path = make.classifier(tmp_path / "theirs.onnx")
-    network = ForeignNetwork(path)
+    network = ImportedOnnxModel(path)
     names = ("angry, very", "b", "c", "d", "e", "f", "g")
-    (tmp_path / "again.onnx").write_bytes(
-        network.adapted(network.interface, names, names, (48, 48))
-    )
-    assert ForeignNetwork(tmp_path / "again.onnx").class_names == names
+    (tmp_path / "again.onnx").write_bytes(network.adapt(network.spec, names, names, (48, 48)))
+    assert ImportedOnnxModel(tmp_path / "again.onnx").class_names == names
 
 
 def test_a_constant_folding_bomb_is_ended(tmp_path):
@@ -307,12 +305,12 @@ def test_forms_of_other_exporters(tmp_path, form, options, mean):
 @pytest.mark.parametrize(
     ("form", "options", "message"),
     [
-        ("uint8", PLAIN, "whole numbers from 0 to 255, in which grey levels as 0-1 have no place"),
+        ("uint8", PLAIN, "whole numbers from 0 to 255, which cannot represent grey levels as 0-1"),
         ("int8", OnnxOptions(class_names=FER2013, grey_range="0-255"), "--range -128-127"),
         ("text", PLAIN, "no tensor of numbers"),
         ("random", PLAIN, "predictions change when the same images come in another order"),
         ("constant", PLAIN, "the same scores for all of"),
-        ("distance", PLAIN, "the lowest output tells the class"),
+        ("distance", PLAIN, "the lowest output is that of the image"),
         ("plain", OnnxOptions(class_names=FER2013, size=(64, 64)), "takes images of 48x48 pixels"),
         ("plain", OnnxOptions(class_names=FER2013, mean=(0.5,), std=(-0.5,)), "no std of 0"),
         ("names", OnnxOptions(class_names=FER2013[:6]), "received 6 labels"),
@@ -356,4 +354,4 @@ def test_a_renamed_file_of_another_kind_is_named(tmp_path, content, kind):
     path = tmp_path / "theirs.onnx"
     path.write_bytes(content)
     with pytest.raises(UserError, match=kind):
-        ForeignNetwork(path)
+        ImportedOnnxModel(path)

@@ -1,4 +1,4 @@
-"""Prediction tables of other programs are read as they are meant, or refused in one line."""
+"""Test importing prediction tables of other programs, and the errors for unusable ones."""
 
 import dataclasses
 import gzip
@@ -13,7 +13,7 @@ from fercore.errors import UserError
 from fercore.evaluation.ensemble_selection import stored_predictions
 from fercore.importers.import_run import import_predictions
 from fercore.importers.prediction_table import read_table
-from fercore.importers.table_rows import Part
+from fercore.importers.table_rows import TableSplit
 from fercore.runs.checks import check_run
 from fercore.runs.reader import read_run
 from tests.hostile import predictions as make
@@ -22,7 +22,9 @@ from tests.tiny import make_splits
 CONFIG = RunConfig(name="theirs", title="Theirs", dataset="tiny", model="theirs")
 SPLITS = make_splits()
 TEST = SPLITS["test"]
-PART = Part(TEST, FER2013, titles=("test", "PrivateTest"), others=("Training", "PublicTest"))
+PART = TableSplit(
+    TEST, FER2013, titles=("test", "PrivateTest"), other_titles=("Training", "PublicTest")
+)
 EXPECTED = make.scores(TEST, 7)
 FERPLUS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 
@@ -402,23 +404,23 @@ def test_numbered_columns_without_a_clear_meaning_are_refused(tmp_path, columns,
 
 
 def test_rows_of_other_splits_are_known_by_their_ids(tmp_path):
-    part = dataclasses.replace(PART, elsewhere=OTHERS)
+    part = dataclasses.replace(PART, other_ids=OTHERS)
     tables = [make.frame(SPLITS[role], FER2013) for role in ("train", "validation", "test")]
     reading = read(tmp_path, make.csv(pd.concat(tables)), part=part)
     np.testing.assert_allclose(reading.probabilities, EXPECTED, atol=1e-6)
     assert "740 rows of Training, PublicTest left out" in reading.notes
     # Their numbers are no positions in this split.
     message = refused(tmp_path, make.csv(tables[1]), part=part)
-    assert "holds samples of PublicTest, such as 'PublicTest_00000'" in message
+    assert "has samples of PublicTest, such as 'PublicTest_00000'" in message
     assert "expected those of PrivateTest, such as 'PrivateTest_00000'" in message
     renamed = tables[2].assign(id=[name.replace("Private", "Public") for name in TEST.ids])
-    assert "holds samples of PublicTest" in refused(tmp_path, make.csv(renamed), part=part)
+    assert "has samples of PublicTest" in refused(tmp_path, make.csv(renamed), part=part)
 
 
 def test_an_imported_table_knows_the_ids_of_the_other_splits(tmp_path):
     path = tmp_path / "theirs.csv"
     path.write_bytes(make.csv(make.frame(SPLITS["train"], FER2013)))
-    with pytest.raises(UserError, match="holds samples of Training"):
+    with pytest.raises(UserError, match="has samples of Training"):
         import_predictions({"test": path}, CONFIG, SPLITS, tmp_path / "runs", "import")
     assert not (tmp_path / "runs").exists()
 
@@ -434,7 +436,7 @@ def test_an_imported_table_knows_the_ids_of_the_other_splits(tmp_path):
 )
 def test_scores_that_are_lower_for_the_likelier_class_are_refused(tmp_path, values):
     message = refused(tmp_path, make.csv(make.frame(TEST, FER2013, values)))
-    assert "the lowest score of a row tells its class" in message
+    assert "the lowest score of a row is that of its class" in message
 
 
 def test_ties_are_reported_and_rows_of_ties_alone_refused(tmp_path):
@@ -450,9 +452,9 @@ def test_ties_are_reported_and_rows_of_ties_alone_refused(tmp_path):
     ("content", "message"),
     [
         (b"\xef\xbb\xbf\n \n", "is empty"),
-        (b'{"id": "PrivateTest_00000", "angry": 0.5}\n' * 9, "holds JSON"),
-        (b'[{"id": "PrivateTest_00000"}]', "holds JSON"),
-        (b"<!DOCTYPE html>\n<table>\n", "holds HTML"),
+        (b'{"id": "PrivateTest_00000", "angry": 0.5}\n' * 9, "is JSON"),
+        (b'[{"id": "PrivateTest_00000"}]', "is JSON"),
+        (b"<!DOCTYPE html>\n<table>\n", "is HTML"),
         (b"version https://git-lfs.github.com/spec/v1\noid a\nsize 1\n", "a Git LFS pointer"),
     ],
 )

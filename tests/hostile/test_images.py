@@ -1,4 +1,4 @@
-"""Odd and hostile image files, decoded alike for training and for prediction."""
+"""Test decoding of unusual and hostile image files for training and prediction."""
 
 import warnings
 from contextlib import suppress
@@ -15,7 +15,7 @@ from fercore.errors import UserError
 from fercore.faces import cropping
 from fercore.images import levels as levels_module
 from fercore.images.decoding import IMAGE_SUFFIXES, decode_image, image_size, to_grey
-from fercore.inference.media.photos import decode_photo, photos_under
+from fercore.inference.media.photos import decode_photo, list_photos
 from tests.hostile import images
 
 SIDE = images.SIDE
@@ -24,24 +24,24 @@ TRANSPARENT = images.transparent()
 DAMAGED = images.damaged()
 
 
-def as_trained(content: bytes) -> np.ndarray:
+def for_training(content: bytes) -> np.ndarray:
     return decode_scaled(content, (SIDE, SIDE), "photo").astype(int)
 
 
-def as_asked(content: bytes) -> np.ndarray:
+def for_prediction(content: bytes) -> np.ndarray:
     return cropping.to_grey(decode_photo(content, "photo")).astype(int)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_is_read_alike_on_both_sides(name: str):
-    assert np.abs(as_trained(FORMATS[name]) - images.eight()).mean() < 2
-    np.testing.assert_array_equal(as_trained(FORMATS[name]), as_asked(FORMATS[name]))
+    assert np.abs(for_training(FORMATS[name]) - images.eight()).mean() < 2
+    np.testing.assert_array_equal(for_training(FORMATS[name]), for_prediction(FORMATS[name]))
     assert Path(name).suffix in IMAGE_SUFFIXES
 
 
 @pytest.mark.parametrize("name", TRANSPARENT)
 def test_what_is_transparent_lies_on_white_on_both_sides(name: str):
-    for grey in (as_trained(TRANSPARENT[name]), as_asked(TRANSPARENT[name])):
+    for grey in (for_training(TRANSPARENT[name]), for_prediction(TRANSPARENT[name])):
         # AVIF and HEIC blur the edge of their transparency.
         assert grey[:, : SIDE // 2 - 4].min() >= 250
         assert np.median(grey[:, SIDE // 2 + 4 :]) <= 5
@@ -52,7 +52,7 @@ def test_half_transparent_pixels_are_blended_alike_in_8_and_in_16_bits():
     wide = np.zeros((SIDE, SIDE, 4), np.uint16)
     wide[..., 3] = 128 * 257
     for content in (images.saved(half, "PNG"), images.by_opencv(wide, ".png")):
-        assert np.abs(as_trained(content) - 127).max() <= 1
+        assert np.abs(for_training(content) - 127).max() <= 1
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -60,7 +60,7 @@ def test_half_transparent_pixels_are_blended_alike_in_8_and_in_16_bits():
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
 def test_levels_of_any_depth_in_16_bits_keep_their_range(bits: int, suffix: str, channels: int):
     content = images.deep(bits, suffix, channels)
-    for grey in (as_trained(content), as_asked(content)):
+    for grey in (for_training(content), for_prediction(content)):
         assert np.abs(grey - images.eight()).max() <= 1
 
 
@@ -70,7 +70,7 @@ def test_levels_of_any_depth_in_16_bits_keep_their_range(bits: int, suffix: str,
 )
 def test_floats_keep_their_range(low: float, high: float, channels: int):
     content = images.floats(low, high, channels)
-    for grey in (as_trained(content), as_asked(content)):
+    for grey in (for_training(content), for_prediction(content)):
         assert np.abs(grey - images.eight()).max() <= 3
 
 
@@ -82,7 +82,7 @@ def test_floats_of_ranges_without_a_convention_are_not_cut_off(
     low: float, high: float, channels: int
 ):
     content = images.floats(low, high, channels)
-    assert np.abs(as_trained(content) - images.eight()).max() <= 1
+    assert np.abs(for_training(content) - images.eight()).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -106,22 +106,22 @@ def test_signed_and_wide_levels_keep_their_range(
     levels = np.rint(low + images.ramp(high - low)) if high > 1 else images.ramp(high)
     grey = levels if channels == 1 else np.dstack([levels] * channels)
     content = images.plain_tiff(grey.astype(dtype))
-    assert np.abs(as_trained(content) - images.eight()).max() <= 1
+    assert np.abs(for_training(content) - images.eight()).max() <= 1
 
 
 def test_a_filters_overshoot_is_cut_off():
-    assert np.abs(as_trained(images.floats(-3, 255)) - images.eight()).max() <= 4
+    assert np.abs(for_training(images.floats(-3, 255)) - images.eight()).max() <= 4
 
 
 def test_opencv_prints_nothing_about_a_damaged_file(capfd: pytest.CaptureFixture[str]):
     half = images.plain_tiff(np.dstack([images.ramp(1)] * 3).astype(np.float16))
     with pytest.raises(UserError, match="cannot decode photo"):
-        as_asked(half)
+        for_prediction(half)
     assert capfd.readouterr().err == ""
 
 
 def test_what_is_no_number_does_not_blacken_the_others():
-    grey = as_trained(images.float_with_nan())
+    grey = for_training(images.float_with_nan())
     assert (grey[0, 0], grey[0, 1]) == (0, 255)
     assert np.abs(grey - images.eight())[1:].max() <= 1
 
@@ -130,9 +130,9 @@ def test_what_is_no_number_does_not_blacken_the_others():
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_both_sides_turn_a_photo_as_its_exif_data_say(kind: str, orientation: int):
     content = images.turned(kind, orientation)
-    asked = as_asked(content)
+    asked = for_prediction(content)
     assert asked.shape == (SIDE, 2 * SIDE)
-    trained = as_trained(content)
+    trained = for_training(content)
     np.testing.assert_array_equal(trained, asked[:, SIDE // 2 : SIDE // 2 + SIDE])
     assert trained[:, : SIDE // 2 - 8].min() > 180
     assert trained[:, SIDE // 2 + 8 :].max() < 20
@@ -154,21 +154,21 @@ def test_tiffs_of_any_depth_are_turned(dtype: type, channels: int, orientation: 
         8: np.rot90(seen, -1),
     }[orientation]
     levels = stored if channels == 1 else np.dstack([stored] * 3)
-    found = as_asked(images.plain_tiff(np.ascontiguousarray(levels), orientation))
+    found = for_prediction(images.plain_tiff(np.ascontiguousarray(levels), orientation))
     np.testing.assert_array_equal(found, 255 * (seen > 0))
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8])
 def test_a_transparent_level_is_counted_in_the_depth_of_the_file(depth: int):
     for key in (0, 2**depth // 2, 2**depth - 1):
-        grey = as_trained(images.grey_png(depth, key))
+        grey = for_training(images.grey_png(depth, key))
         levels = np.arange(SIDE) * 2**depth // SIDE
         expected = np.where(levels == key, 255, levels * 255 // (2**depth - 1))
         np.testing.assert_array_equal(grey[0], expected)
 
 
 def test_grey_and_transparency_of_16_bits_are_blended():
-    assert set(as_trained(images.png_of_one_level(SIDE, SIDE, 4, 16)).ravel()) == {191}
+    assert set(for_training(images.png_of_one_level(SIDE, SIDE, 4, 16)).ravel()) == {191}
 
 
 def test_a_dataset_of_one_size_is_turned_as_well():
@@ -182,7 +182,7 @@ def test_a_dataset_of_one_size_is_turned_as_well():
 
 @pytest.mark.parametrize("name", DAMAGED)
 def test_what_is_damaged_is_one_line_on_both_sides(name: str):
-    for read in (as_trained, as_asked):
+    for read in (for_training, for_prediction):
         with pytest.raises(UserError, match="photo") as raised:
             read(DAMAGED[name])
         assert "\n" not in str(raised.value)
@@ -252,4 +252,4 @@ def test_folders_of_every_format_become_a_dataset_and_are_asked_about(tmp_path: 
     report = registry.add_dataset("mine", [tmp_path / "set"], tmp_path / "root", new=True)
     assert report.notes == ()
     assert len(registry.load_dataset("mine", tmp_path / "root")[UNSPLIT]) == 2 * len(FORMATS)
-    assert len(photos_under(tmp_path / "set")) == 2 * len(FORMATS)
+    assert len(list_photos(tmp_path / "set")) == 2 * len(FORMATS)

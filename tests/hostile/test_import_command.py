@@ -1,4 +1,4 @@
-"""`fercore runs import` with the files and options of other projects."""
+"""Test `fercore runs import` with files and options of other projects."""
 
 import sys
 from pathlib import Path
@@ -50,13 +50,21 @@ def fercore(monkeypatch, tmp_path, capsys):
         ("a.onnx", ["--values", "odds"], "expected probabilities, percent, sigmoid"),
         ("a.onnx", ["--time-limit", "0"], "received --time-limit 0.0"),
         ("a.onnx", ["--memory-limit", "-1"], "received --memory-limit -1.0"),
-        ("a.onnx", ["--run", "x"], "received --run, which belongs to a table"),
+        ("a.onnx", ["--run", "x"], "received --run, which applies to a table only"),
         ("a.onnx", ["--labels", "[]"], "received --labels '[]'"),
         ("a.onnx", ["--labels", ", ,"], "received --labels"),
         ("a.onnx", ["--range", "0-2"], "expected 0-255, 0-1, -1-1, imagenet"),
         ("a.onnx", ["--mean", "0.5"], "expected --mean and --std together"),
-        ("a.csv.gz", ["--channels", "1"], "received --channels, which belongs to an ONNX network"),
-        ("a.csv", ["--time-limit", "3"], "received --time-limit, which belongs to an ONNX network"),
+        (
+            "a.csv.gz",
+            ["--channels", "1"],
+            "received --channels, which applies to an ONNX network only",
+        ),
+        (
+            "a.csv",
+            ["--time-limit", "3"],
+            "received --time-limit, which applies to an ONNX network only",
+        ),
         ("a.npy", [], "expected an .onnx file or a table"),
         ("absent.csv", [], "absent.csv"),
         ("absent.onnx", ["--labels", LABELS], "absent.onnx"),
@@ -80,7 +88,7 @@ def test_what_does_not_fit_is_one_line_and_makes_no_run(
 def test_a_dataset_without_splits_needs_a_run_that_divides_it(fercore, tmp_path, monkeypatch):
     test = make_splits()["test"]
     pooled = Splits("synthetic", FER2013, {UNSPLIT: test})
-    monkeypatch.setattr(_import_run, "load", lambda *_: pooled)
+    monkeypatch.setattr(_import_run, "load_dataset", lambda *_: pooled)
     (tmp_path / "theirs.csv").write_bytes(tables.csv(tables.frame(test, FER2013)))
     code, out, error = fercore(tmp_path / "theirs.csv")
     assert (code, out) == (2, "")

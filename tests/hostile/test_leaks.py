@@ -1,4 +1,4 @@
-"""Runs that a training begins with or learns from, and that have seen what it tests on."""
+"""Test that initial weights and teachers that have seen the test data are refused."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 from dashboard.analysis import run_properties
 from dashboard.tables import run_tables
 from fercore.cli import app
-from fercore.cli.evaluation import _note_seen_images
 from fercore.config.experiment import ExperimentConfig
 from fercore.data import store
-from fercore.data.inspection import find_copies
+from fercore.data.quality import find_copies
 from fercore.data.registry import load_dataset
 from fercore.data.splitting import split_dataset
 from fercore.errors import UserError
 from fercore.evaluation.leakage import check_ancestors
+from fercore.inference.run_evaluation import seen_images_note
 from fercore.runs.listing import list_runs
 from fercore.runs.reader import Run
 from tests.hostile import leaks
@@ -142,7 +142,7 @@ def test_a_training_is_refused_before_it_has_a_folder(
     leaks.install(data, "mine", load_dataset("asked", data)["all"].images[::-1])
     run = source(data, "mine")
     # Whether its weights are here and fit is checked elsewhere.
-    monkeypatch.setattr("fercore.training.warm_start.resolve_initial_run", lambda *given: run)
+    monkeypatch.setattr("fercore.training.new_run.resolve_initial_run", lambda *given: run)
     wanted = tmp_path / "config.json"
     wanted.write_text(config_on("asked", init_from=run.id).model_dump_json())
     roots = ["--data-root", str(data), "--runs-root", str(run.path.parent)]
@@ -162,14 +162,16 @@ def test_copies_of_test_images_have_no_place_in_an_official_split(mode: str):
         split_dataset(config, make_splits())
 
 
-def test_an_evaluation_on_images_of_the_training_is_noted(data: Path, capsys):
+def test_an_evaluation_on_images_of_the_training_is_noted(data: Path):
     images = load_dataset("asked", data)["all"].images
     leaks.install(data, "mine", images[::-1])
     leaks.install(data, "others", leaks.smooth_images(140, seed=1))
-    for dataset, said in (("mine", "112 of these 140 images"), ("others", "")):
-        run = source(data, dataset)
-        _note_seen_images(run.id, [(run.id, run), ("gone", None)], images, data)
-        assert said in capsys.readouterr().err
+    run = source(data, "mine")
+    (note,) = seen_images_note(run.id, [(run.id, run), ("gone", None)], images, data)
+    assert note.startswith(f"{run.id}, or a run that it learnt from, was trained on")
+    assert "112 of these 140 images" in note
+    run = source(data, "others")
+    assert seen_images_note(run.id, [(run.id, run), ("gone", None)], images, data) == []
 
 
 def test_what_an_ancestor_has_seen_is_shown_with_the_run(data: Path):

@@ -1,4 +1,4 @@
-"""Names that are not UTF-8, or that the terminal cannot print, end no command."""
+"""Test commands with names that are not UTF-8 or not printable."""
 
 import csv
 import io

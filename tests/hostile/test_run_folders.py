@@ -1,4 +1,4 @@
-"""A reader of runs survives any folder, and names what is damaged."""
+"""Test that reading a run never fails, and reports damaged files."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Pages and commands survive any run folder, and say in one line what is damaged."""
+"""Test that pages and commands work with any run folder, and report damage in one line."""
 
 import json
 import os

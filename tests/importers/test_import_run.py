@@ -1,4 +1,4 @@
-"""Predictions and networks of other projects, judged like our own."""
+"""Test importing predictions and networks of other projects as runs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,17 +10,17 @@ import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from fercore.benchmarks.latency import measure
+from fercore.benchmarks.latency import measure_latency
 from fercore.config.run import RunConfig
 from fercore.errors import UserError
-from fercore.explain.embedding import penultimate
+from fercore.explain.embedding import penultimate_features
 from fercore.importers import import_run
 from fercore.importers.import_run import OnnxOptions, import_onnx, import_predictions
-from fercore.importers.onnx_adapter import ForeignNetwork
-from fercore.importers.onnx_inputs import ranged
+from fercore.importers.onnx_adapter import ImportedOnnxModel
+from fercore.importers.onnx_inputs import with_range
 from fercore.importers.prediction_table import read_table
-from fercore.importers.table_rows import Part
-from fercore.inference.ensemble import build_ensemble_onnx
+from fercore.importers.table_rows import TableSplit
+from fercore.inference.ensemble_graph import build_ensemble_onnx
 from fercore.inference.onnx_session import OnnxNetwork
 from fercore.runs.checks import check_run
 from fercore.runs.reader import read_run
@@ -36,7 +36,7 @@ def splits():
 
 
 def table_of(split, class_names, seed=0) -> pd.DataFrame:
-    """A table that is right in about four of five samples."""
+    """Build a table of predictions with an accuracy of about four in five."""
     rng = np.random.default_rng(seed)
     values = rng.dirichlet(np.ones(len(class_names)), len(split))
     values[np.arange(len(split)), split.labels] += 1.0
@@ -50,7 +50,7 @@ def table_of(split, class_names, seed=0) -> pd.DataFrame:
 def foreign_network(
     path: Path, *, layout="nchw", channels=3, size=64, softmax=False, batch="n", opset=17
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A linear classifier of mean grey levels in the eight bars of the image, on [-1, 1]."""
+    """Write a linear classifier of pixels in [-1, 1]; return its weights and bias."""
     rng = np.random.default_rng(5)
     weights = rng.normal(size=(channels * size * size, 8)).astype(np.float32) / size
     bias = rng.normal(size=8).astype(np.float32)
@@ -77,8 +77,8 @@ def foreign_network(
     return weights, bias
 
 
-def by_hand(images, weights, bias, *, layout="nchw", channels=3, size=64) -> np.ndarray:
-    """What that network says of 48x48 images, in the dataset's order of classes."""
+def reference_scores(images, weights, bias, *, layout="nchw", channels=3, size=64) -> np.ndarray:
+    """Compute the probabilities of that network for 48x48 images, in the dataset's class order."""
     scaled = np.stack(
         [
             cv2.resize(image.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
@@ -103,15 +103,15 @@ def test_a_wrapped_network_takes_and_gives_what_ours_do(
 ):
     path = tmp_path / "theirs.onnx"
     weights, bias = foreign_network(path, layout=layout, channels=channels, softmax=softmax)
-    network = ForeignNetwork(path)
-    assert (network.interface.layout, network.interface.channels) == (layout, channels)
-    assert network.interface.size == (64, 64)
+    network = ImportedOnnxModel(path)
+    assert (network.spec.layout, network.spec.channels) == (layout, channels)
+    assert network.spec.size == (64, 64)
     output = "probabilities" if softmax else "logits"
-    interface = ranged(network.interface, "-1-1")
+    interface = with_range(network.spec, "-1-1")
     interface = type(interface)(**{**interface.__dict__, "output": output})
-    content = network.adapted(interface, NAMES, splits.class_names, (48, 48))
+    content = network.adapt(interface, NAMES, splits.class_names, (48, 48))
     images = splits["test"].images[:20]
-    expected = by_hand(images, weights, bias, layout=layout, channels=channels)
+    expected = reference_scores(images, weights, bias, layout=layout, channels=channels)
     assert np.abs(OnnxNetwork(content)(images) - expected).max() < 1e-5
 
 
@@ -119,22 +119,24 @@ def test_a_wrapped_network_takes_and_gives_what_ours_do(
 def test_an_image_is_scaled_to_whole_pixels(tmp_path, splits, ours, theirs):
     """A ratio rounded down would leave a pixel out: ONNX floors the size."""
     foreign_network(tmp_path / "theirs.onnx", size=theirs)
-    network = ForeignNetwork(tmp_path / "theirs.onnx")
-    interface = replace(ranged(network.interface, "-1-1"), output="logits")
-    content = network.adapted(interface, NAMES, splits.class_names, (ours, ours))
+    network = ImportedOnnxModel(tmp_path / "theirs.onnx")
+    interface = replace(with_range(network.spec, "-1-1"), output="logits")
+    content = network.adapt(interface, NAMES, splits.class_names, (ours, ours))
     assert OnnxNetwork(content)(np.zeros((2, ours, ours), np.uint8)).shape == (2, 7)
 
 
 def test_features_of_several_views_are_no_probabilities(tmp_path, splits):
     """Joined, the matrices that order an imported network's classes have other names."""
     foreign_network(tmp_path / "theirs.onnx")
-    network = ForeignNetwork(tmp_path / "theirs.onnx")
-    interface = replace(ranged(network.interface, "-1-1"), output="logits")
+    network = ImportedOnnxModel(tmp_path / "theirs.onnx")
+    interface = replace(with_range(network.spec, "-1-1"), output="logits")
     path, views = tmp_path / "model.onnx", tmp_path / "views.onnx"
-    path.write_bytes(network.adapted(interface, NAMES, splits.class_names, (48, 48)))
+    path.write_bytes(network.adapt(interface, NAMES, splits.class_names, (48, 48)))
     views.write_bytes(build_ensemble_onnx([path], splits.class_names, "flip"))
     images = splits["test"].images[:3]
-    np.testing.assert_allclose(penultimate(views, images), penultimate(path, images), atol=1e-5)
+    np.testing.assert_allclose(
+        penultimate_features(views, images), penultimate_features(path, images), atol=1e-5
+    )
 
 
 def test_an_onnx_network_becomes_a_run_like_our_own(tmp_path, splits):
@@ -199,7 +201,7 @@ def test_a_network_for_single_images_and_an_old_one_are_taken(tmp_path, splits):
     weights, bias = foreign_network(path, batch=1, opset=11)
     options = OnnxOptions(class_names=NAMES, grey_range="-1-1")
     made, *_ = import_onnx(path, options, CONFIG, splits, tmp_path / "runs", "import")
-    expected = by_hand(splits["test"].images, weights, bias)
+    expected = reference_scores(splits["test"].images, weights, bias)
     assert np.abs(read_run(made).predictions("test").probabilities - expected).max() < 1e-3
 
 
@@ -210,9 +212,9 @@ def test_a_network_for_just_so_many_images_is_taken(tmp_path, splits):
     made, *_ = import_onnx(path, options, CONFIG, splits, tmp_path / "runs", "import")
     images = splits["test"].images
     assert len(images) % 9
-    expected = by_hand(images, weights, bias)
+    expected = reference_scores(images, weights, bias)
     assert np.abs(read_run(made).predictions("test").probabilities - expected).max() < 1e-3
-    assert len(penultimate(made / "model.onnx", images[:10])) == 10
+    assert len(penultimate_features(made / "model.onnx", images[:10])) == 10
 
 
 @pytest.mark.parametrize(
@@ -237,7 +239,7 @@ def test_no_onnx_file_is_one_line(tmp_path):
     path = tmp_path / "theirs.onnx"
     path.write_bytes(b"\x08\x07not a network")
     with pytest.raises(UserError, match=r"^theirs.onnx is not a readable ONNX file[^\n]*$"):
-        ForeignNetwork(path)
+        ImportedOnnxModel(path)
 
 
 def test_a_table_becomes_a_run_whatever_the_order_of_its_rows(tmp_path, splits):
@@ -261,7 +263,7 @@ def test_rows_in_order_are_checked_by_their_labels(tmp_path, splits):
     table = table.rename(columns={name: f"prob_{name}" for name in splits.class_names})
     path = tmp_path / "theirs.csv"
     table.to_csv(path, index=False)
-    part = Part(splits["test"], splits.class_names)
+    part = TableSplit(splits["test"], splits.class_names)
     assert read_table(path, part).probabilities.shape == (140, 7)
     table.iloc[::-1].to_csv(path, index=False)
     with pytest.raises(UserError, match="need a column id"):
@@ -309,7 +311,7 @@ def _words(table):
     [
         (_without_id, "expected id, or label"),
         (_short, "lacks 3 of the 140 samples"),
-        (_twice, "stands more than once"),
+        (_twice, "occurs more than once"),
         (_unknown, "1 ids are not of this split, such as 'nobody'"),
         (_mislabelled, "1 labels differ from the dataset's"),
         (_logits, "sum to 1"),
@@ -333,13 +335,13 @@ def test_latency_is_stored_once_for_each_machine(tmp_path, splits, monkeypatch):
     foreign_network(path)
     options = OnnxOptions(class_names=NAMES, grey_range="0-1")
     made, *_ = import_onnx(path, options, CONFIG, splits, tmp_path / "runs", "import")
-    first = measure(read_run(made))
+    first = measure_latency(read_run(made))
     assert first.face_ms <= first.face_p95_ms
     assert first.faces_per_second > 0
-    measure(read_run(made))
+    measure_latency(read_run(made))
     assert len(read_run(made).latency) == 1
     monkeypatch.setattr("fercore.machine.cpu_name", lambda: "Another")
-    measure(read_run(made))
+    measure_latency(read_run(made))
     assert [entry.device for entry in read_run(made).latency] == [first.device, "Another"]
 
 
@@ -355,7 +357,7 @@ def test_latency_is_stored_once_for_each_machine(tmp_path, splits, monkeypatch):
     ],
 )
 def test_both_units_are_compared_where_mean_and_std_tell_none(mean, std, names):
-    found, _ = import_run._normalizations(OnnxOptions(mean=mean, std=std))
+    found, _ = import_run._candidate_normalizations(OnnxOptions(mean=mean, std=std))
     assert list(found) == names
 
 

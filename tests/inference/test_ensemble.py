@@ -12,7 +12,8 @@ from fercore.errors import UserError
 from fercore.evaluation.ensemble_selection import average_probabilities
 from fercore.evaluation.protocol import require_same_splits
 from fercore.inference.dataset_evaluation import evaluate_onnx
-from fercore.inference.ensemble import build_ensemble_onnx, combine, why_no_network
+from fercore.inference.ensemble import combine, why_no_network
+from fercore.inference.ensemble_graph import build_ensemble_onnx
 from fercore.inference.onnx_session import OnnxNetwork
 from fercore.inference.predictor import RunClassifier
 from fercore.runs.checks import check_run
@@ -254,10 +255,10 @@ def test_what_a_network_is_sure_of_leaves_the_classes_in_common_comparable(membe
 
 def test_a_validation_part_that_was_held_out_here_is_nobody_elses(members, data):
     run = members[0]
-    held_out = replace(data, held_out=True)
-    require_same_splits(run, held_out)  # its own
+    changed = replace(data, validation_from_train=True)
+    require_same_splits(run, changed)  # its own
     with pytest.raises(UserError, match="images of its training would be judged"):
-        require_same_splits(run, replace(held_out, fingerprint="another"))
+        require_same_splits(run, replace(changed, fingerprint="another"))
     require_same_splits(run, replace(data, fingerprint="another"))
 
 

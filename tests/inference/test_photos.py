@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from fercore.errors import UserError
-from fercore.inference.media.photos import PhotoArchive, decode_photo, photos_under
+from fercore.inference.media.photos import PhotoArchive, decode_photo, list_photos
 from tests.photos import astronaut, encoded, huge_png, saved
 
 RGB = Image.fromarray(np.ascontiguousarray(astronaut()[:64, :96, ::-1]))
@@ -137,14 +137,14 @@ def test_folders_give_their_photos_sorted(tmp_path):
     (tmp_path / "sub").mkdir()
     for name in ("b.png", "a.JPG", "sub/c.webp", "notes.txt", ".d.png"):
         (tmp_path / name).write_bytes(b"x")
-    found = [path.relative_to(tmp_path).as_posix() for path in photos_under(tmp_path)]
+    found = [path.relative_to(tmp_path).as_posix() for path in list_photos(tmp_path)]
     assert found == ["a.JPG", "b.png", "sub/c.webp"]
     with pytest.raises(UserError, match="expected an image"):
-        photos_under(tmp_path / "absent")
+        list_photos(tmp_path / "absent")
     # The folder itself may lie below a hidden one.
     (tmp_path / ".hidden" / "photos").mkdir(parents=True)
     (tmp_path / ".hidden" / "photos" / "e.png").write_bytes(b"x")
-    assert [path.name for path in photos_under(tmp_path / ".hidden" / "photos")] == ["e.png"]
+    assert [path.name for path in list_photos(tmp_path / ".hidden" / "photos")] == ["e.png"]
 
 
 def test_opencv_and_pillow_agree_on_a_photo():

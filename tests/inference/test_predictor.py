@@ -12,7 +12,7 @@ from fercore.cli import main
 from fercore.errors import UserError
 from fercore.faces import cropping, detection, geometry
 from fercore.importers.import_run import OnnxOptions, import_onnx
-from fercore.inference.media.video import frames
+from fercore.inference.media.video import read_frames
 from fercore.metrics import apply_temperature
 from fercore.runs.reader import read_run
 from tests.importers.test_import_run import CONFIG, foreign_network
@@ -65,7 +65,7 @@ def test_a_photo_gives_a_face_with_what_every_network_says(predictor):
     (said,) = predictor.predict(astronaut())
     assert predictor.ids == [RUN, OTHER]
     assert said.top(RUN)[0] == said.top(OTHER)[0] == "happy"
-    assert said.agree
+    assert said.is_unanimous
     for run in predictor.ids:
         assert said.crops[run].shape == (48, 48)
         assert said.probabilities[run].sum() == pytest.approx(1, abs=1e-5)
@@ -209,14 +209,14 @@ def test_the_command_goes_through_a_film(fercore, tmp_path):
 def test_a_film_is_turned_as_it_says(tmp_path):
     """A telephone held upright: the track's matrix turns the picture clockwise by a quarter."""
     path = film(tmp_path / "film.mp4", frames=3)
-    lying = [image for _, image in frames(path)]
+    lying = [image for _, image in read_frames(path)]
     content = bytearray(path.read_bytes())
     matrix = content.index(b"tkhd") + 44
     content[matrix : matrix + 36] = struct.pack(
         ">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 480 << 16, 0, 1 << 30
     )
     path.write_bytes(content)
-    upright = [image for _, image in frames(path)]
+    upright = [image for _, image in read_frames(path)]
     for one, other in zip(upright, lying, strict=True):
         np.testing.assert_array_equal(one, np.rot90(other, -1))
 
@@ -226,7 +226,7 @@ def test_what_was_judged_is_kept_if_a_film_breaks_off(fercore, tmp_path, monkeyp
         yield 0, scene(320, 230, 1.3)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fercore.inference.media.video.frames", broken)
+    monkeypatch.setattr("fercore.inference.media.video.read_frames", broken)
     table = tmp_path / "faces.csv"
     fercore(film(tmp_path / "film.mp4", frames=2), "--run", RUN, "--csv", table)
     with table.open(newline="") as file:
@@ -251,7 +251,7 @@ def test_a_photo_that_cannot_be_read_takes_nothing_from_the_others(fercore, tmp_
     assert status == 1
     assert "1 faces in 1 files; 2 could not be read" in out
     assert "cannot decode b.jpg" in err
-    assert "cannot read c.mp4 as a film" in err
+    assert "cannot read c.mp4 as a video" in err
     assert "Traceback" not in err
 
 

@@ -43,8 +43,8 @@ class Fickle:
     def __init__(self, answers, seconds=0.0, name="fickle"):
         self.answers, self.seconds, self.id, self.calls = list(answers), seconds, name, 0
 
-    def crops(self, image, found):
-        return np.zeros((len(found), 48, 48), np.uint8)
+    def crop_faces(self, image, faces):
+        return np.zeros((len(faces), 48, 48), np.uint8)
 
     def __call__(self, crops):
         time.sleep(self.seconds)
@@ -52,7 +52,7 @@ class Fickle:
         self.calls += 1
         return np.tile(np.array(answer, np.float32), (len(crops), 1))
 
-    def calibrated(self, probabilities):
+    def calibrate(self, probabilities):
         return probabilities
 
 
@@ -71,11 +71,14 @@ def test_a_face_is_named_by_every_network(katkar, ranjan, haar):
 def test_the_answer_does_not_flicker_with_the_network(haar):
     """Angry and sad in turn, as likely as each other: whatever is shown first stays."""
     fickle = Fickle([(0.5, 0.1, 0.4), (0.4, 0.1, 0.5)] * 100)
-    seen = through(LivePipeline([fickle], haar, LiveSettings(smoothing=0.4, least=0)), 60)
+    seen = through(LivePipeline([fickle], haar, LiveSettings(smoothing=0.4, min_confidence=0)), 60)
     assert {face.labels["fickle"] for found in seen for face in found} == {"angry"}
     raw = Fickle([(0.5, 0.1, 0.4), (0.4, 0.1, 0.5)] * 100)
     seen = through(
-        LivePipeline([raw], detection.HaarDetector(1.2), LiveSettings(smoothing=0, least=0)), 60
+        LivePipeline(
+            [raw], detection.HaarDetector(1.2), LiveSettings(smoothing=0, min_confidence=0)
+        ),
+        60,
     )
     assert {face.labels["fickle"] for found in seen for face in found} == {"angry", "sad"}
 
@@ -89,7 +92,9 @@ def test_a_real_change_is_shown_within_a_second(haar):
 
 
 def test_an_unsure_network_says_nothing(haar):
-    seen = through(LivePipeline([Fickle([(0.4, 0.3, 0.3)])], haar, LiveSettings(least=0.5)), 6)
+    seen = through(
+        LivePipeline([Fickle([(0.4, 0.3, 0.3)])], haar, LiveSettings(min_confidence=0.5)), 6
+    )
     assert seen[-1][0].labels == {"fickle": None}
 
 
@@ -104,7 +109,7 @@ def test_a_slow_network_is_asked_less_often(haar):
 def test_networks_are_swapped_and_the_face_stays_known(katkar, ranjan, haar):
     pipeline = LivePipeline([katkar], haar)
     (before,) = through(pipeline, 6)[-1]
-    pipeline.swap([ranjan])
+    pipeline.set_networks([ranjan])
     (after,) = through(pipeline, 2, start=6)[-1]
     assert (before.number, after.number) == (1, 1)
     assert list(after.labels) == [OTHER]
@@ -120,7 +125,7 @@ def test_a_face_keeps_its_number_under_another_finder(katkar, haar, monkeypatch)
 
     def seen(x, frames):
         for _ in range(frames):
-            stream.frame(scene(x, 240))
+            stream.process_frame(scene(x, 240))
         return [face.number for face in stream.faces()]
 
     assert seen(160, 6) == [1]
@@ -146,24 +151,24 @@ def test_boxes_are_drawn_where_the_face_is(katkar, haar):
 
 def test_a_stream_counts_remembers_and_takes_a_picture(katkar, haar):
     stream = FrameProcessor([katkar], haar, LiveSettings())
-    assert stream.health().frames == 0
-    assert stream.picture() is None
+    assert stream.stats().frames == 0
+    assert stream.last_image() is None
     for number in range(20):
-        stream.frame(scene(320, 240), number / 25)
-    health = stream.health()
-    assert (health.frames, len(stream.faces()), health.error) == (20, 1, "")
-    assert 0 < health.p50 <= health.p95
-    assert np.array_equal(stream.picture(), scene(320, 240))
-    moments = stream.moments()
-    assert {moment.face for moment in moments} == {1}
-    assert moments[-1].label == "happy"
-    assert sum(moments[-1].probabilities) == pytest.approx(1, abs=1e-2)
+        stream.process_frame(scene(320, 240), number / 25)
+    stats = stream.stats()
+    assert (stats.frames, len(stream.faces()), stats.error) == (20, 1, "")
+    assert 0 < stats.p50 <= stats.p95
+    assert np.array_equal(stream.last_image(), scene(320, 240))
+    records = stream.records()
+    assert {record.face for record in records} == {1}
+    assert records[-1].label == "happy"
+    assert sum(records[-1].probabilities) == pytest.approx(1, abs=1e-2)
     # Stopped and started anew: nothing has come yet, and what was said is kept.
     stream.restart()
-    health = stream.health()
-    assert (health.frames, health.silent, health.fps) == (20, None, 0)
+    stats = stream.stats()
+    assert (stats.frames, stats.seconds_since_frame, stats.fps) == (20, None, 0)
     assert stream.faces() == []
-    assert stream.moments() == moments
+    assert stream.records() == records
 
 
 def test_a_stream_says_how_far_it_is_behind(katkar, haar, monkeypatch):
@@ -174,8 +179,8 @@ def test_a_stream_says_how_far_it_is_behind(katkar, haar, monkeypatch):
     stream = FrameProcessor([katkar], haar, LiveSettings())
     # The camera gives 25 frames a second; each begins to be processed a second after the last.
     for number in range(10):
-        stream.frame(np.zeros((48, 64, 3), np.uint8), number / 25)
-    assert stream.health().behind > 3000
+        stream.process_frame(np.zeros((48, 64, 3), np.uint8), number / 25)
+    assert stream.stats().lag_ms > 3000
 
 
 def test_a_camera_that_is_started_again_is_not_behind(katkar, haar, monkeypatch):
@@ -186,12 +191,12 @@ def test_a_camera_that_is_started_again_is_not_behind(katkar, haar, monkeypatch)
     stream = FrameProcessor([katkar], haar, LiveSettings())
     for _ in range(2):
         for number in range(100):
-            stream.frame(np.zeros((48, 64, 3), np.uint8), number / 25)
+            stream.process_frame(np.zeros((48, 64, 3), np.uint8), number / 25)
     monkeypatch.setattr("dashboard.app_pages.live.frame_processor.time.monotonic", lambda: 64.0)
-    health = stream.health()
-    assert health.behind < 100
-    assert health.skipped == 0
-    assert health.fps == pytest.approx(25, rel=0.05)
+    stats = stream.stats()
+    assert stats.lag_ms < 100
+    assert stats.skipped == 0
+    assert stats.fps == pytest.approx(25, rel=0.05)
 
 
 def test_the_drawn_figure_is_that_of_the_drawn_word(haar, monkeypatch):
@@ -201,7 +206,7 @@ def test_the_drawn_figure_is_that_of_the_drawn_word(haar, monkeypatch):
         lambda image, face, lines: written.extend(lines),
     )
     fickle = Fickle([(0.5, 0.1, 0.4)] * 3 + [(0.4, 0.1, 0.5)] * 100)
-    pipeline = LivePipeline([fickle], haar, LiveSettings(smoothing=0.01, least=0))
+    pipeline = LivePipeline([fickle], haar, LiveSettings(smoothing=0.01, min_confidence=0))
     found = through(pipeline, 30)[-1]
     pipeline.draw(scene(320, 240), found)
     sad = found[0].probabilities["fickle"][2]
@@ -209,7 +214,7 @@ def test_the_drawn_figure_is_that_of_the_drawn_word(haar, monkeypatch):
     # Barely likelier is not shown: the word stays, with its own figure.
     slightly = Fickle([(0.47, 0.1, 0.43)] * 3 + [(0.43, 0.1, 0.47)] * 100)
     pipeline = LivePipeline(
-        [slightly], detection.HaarDetector(1.2), LiveSettings(smoothing=0.01, least=0)
+        [slightly], detection.HaarDetector(1.2), LiveSettings(smoothing=0.01, min_confidence=0)
     )
     written.clear()
     pipeline.draw(scene(320, 240), through(pipeline, 30)[-1])
@@ -219,8 +224,8 @@ def test_the_drawn_figure_is_that_of_the_drawn_word(haar, monkeypatch):
 def test_frames_that_gave_way_are_counted(katkar, haar):
     stream = FrameProcessor([katkar], haar, LiveSettings())
     for number in [*range(10), 13, 14, 15, 19]:
-        stream.frame(np.zeros((48, 64, 3), np.uint8), number / 25)
-    assert stream.health().skipped == 6
+        stream.process_frame(np.zeros((48, 64, 3), np.uint8), number / 25)
+    assert stream.stats().skipped == 6
 
 
 def test_a_frame_that_cannot_be_judged_is_shown_all_the_same(haar):
@@ -230,10 +235,10 @@ def test_a_frame_that_cannot_be_judged_is_shown_all_the_same(haar):
 
     stream = FrameProcessor([Broken([])], haar, LiveSettings())
     for number in range(8):
-        shown = stream.frame(scene(320, 240), number / 25)
+        shown = stream.process_frame(scene(320, 240), number / 25)
     assert shown.shape == (480, 640, 3)
-    assert stream.health().error == "RuntimeError: out of luck"
-    assert stream.health().frames == 8
+    assert stream.stats().error == "RuntimeError: out of luck"
+    assert stream.stats().frames == 8
 
 
 def test_a_stream_is_changed_from_another_thread(katkar, ranjan, haar):
@@ -243,19 +248,21 @@ def test_a_stream_is_changed_from_another_thread(katkar, ranjan, haar):
     def camera():
         number = 0
         while not ended.is_set():
-            stream.frame(scene(320, 240), number / 25)
+            stream.process_frame(scene(320, 240), number / 25)
             number += 1
 
     thread = threading.Thread(target=camera)
     thread.start()
     try:
         for number in range(30):
-            stream.configure([(katkar, ranjan)[number % 2]], LiveSettings(least=number / 60))
-            stream.health(), stream.moments(), stream.faces(), stream.picture()
+            stream.configure(
+                [(katkar, ranjan)[number % 2]], LiveSettings(min_confidence=number / 60)
+            )
+            stream.stats(), stream.records(), stream.faces(), stream.last_image()
             time.sleep(0.01)
         stream.configure([katkar, ranjan], LiveSettings(), detection.HaarDetector())
         deadline = time.monotonic() + 20
-        while set(stream.moments()[-1].probabilities and [m.run for m in stream.moments(0.3)]) != {
+        while set(stream.records()[-1].probabilities and [m.run for m in stream.records(0.3)]) != {
             RUN,
             OTHER,
         }:
@@ -264,7 +271,7 @@ def test_a_stream_is_changed_from_another_thread(katkar, ranjan, haar):
     finally:
         ended.set()
         thread.join()
-    assert stream.health().error == ""
+    assert stream.stats().error == ""
 
 
 def test_the_bench_times_a_film(tmp_path, monkeypatch, capsys):
@@ -283,8 +290,8 @@ def test_the_bench_times_a_film(tmp_path, monkeypatch, capsys):
 
 
 def test_the_bench_makes_frames_of_a_dataset_or_says_what_is_missing(tmp_path):
-    from fercore.benchmarks.video_latency import scenes
+    from fercore.benchmarks.video_latency import make_frames
     from fercore.errors import UserError
 
     with pytest.raises(UserError, match="--film"):
-        scenes(tmp_path, 10)
+        make_frames(tmp_path, 10)

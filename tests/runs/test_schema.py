@@ -10,8 +10,9 @@ import pytest
 
 from fercore import metrics
 from fercore.runs.checks import check_run
+from fercore.runs.json_schema import run_schema
 from fercore.runs.reader import read_run
-from fercore.runs.schema import RUN_FILES, run_schema
+from fercore.runs.schema import RUN_FILES
 
 ROOT = Path(__file__).parents[2] / "runs"
 COMMITTED = sorted(path.parent for path in ROOT.glob("*/results.json"))

@@ -1,1 +1,1 @@
-"""The Augmentation page: previews of what training sees."""
+"""The Augmentation page: previews of augmented training images."""

@@ -1,4 +1,4 @@
-"""Augmentation: what training sees, operation by operation."""
+"""Augmentation: previews of augmented training images."""
 
 import streamlit as st
 
@@ -11,30 +11,29 @@ installed = dataset_cache.installed_datasets()
 name = url_widgets.selectbox(
     "Dataset", {name: name for name in installed}, key="dataset", implied=True
 )
-found = dataset_cache.images(name) if name else None
-if found is None:
-    st.error("This dataset cannot be read; add it again.", icon=":material/error:")
+images = dataset_cache.images(name) if name else None
+if images is None:
+    st.error("This dataset cannot be read. Add it again.", icon=":material/error:")
     st.stop()
-splits = found.splits
+splits = images.splits
 if len(installed) == 1:
     st.info(
-        "Faces drawn by code, for no other dataset is installed. Add one with "
-        "`fercore data add fer2013 PATH`.",
+        "Only synthetic faces are installed. Add a dataset with `fercore data add fer2013 PATH`.",
         icon=":material/draw:",
     )
 sections.presets()
 left, right = st.columns([1, 2.4], gap="large")
 with left:
     policy = sections.controls()
-    judges = network_cache.runs_on(splits)
-    titles = {"": "none"} | run_cache.labels(list(judges.values()))
+    runs = network_cache.runs_on(splits)
+    titles = {"": "none"} | run_cache.labels(list(runs.values()))
     model_picker.explain_missing("run")
-    chosen = url_widgets.selectbox("What a run makes of them", titles, key="run", implied=True)
-    run = judges.get(chosen or "")
+    run_id = url_widgets.selectbox("Model predictions", titles, key="run", implied=True)
+    run = runs.get(run_id or "")
 with right:
-    sections.sheet(splits, sections.chosen_faces(splits), policy, run)
-    st.markdown("**For a config**")
-    st.code(sections.toml(policy), language="toml")
+    sections.preview_grid(splits, sections.select_faces(splits), policy, run)
+    st.markdown("**TOML config**")
+    st.code(sections.to_toml(policy), language="toml")
 if run:
     sections.robustness(splits, policy, run)
-sections.balance(splits)
+sections.oversampling(splits)

@@ -1,4 +1,4 @@
-"""The sections of the Augmentation page: what training sees, drawn by the layers that train."""
+"""The sections of the Augmentation page; the layers of training draw its previews."""
 
 import html
 import time
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dashboard import formats
 from dashboard.analysis import run_properties
 from dashboard.charts import augmentation_charts, theme
-from dashboard.charts.data_urls import cached_png_address
+from dashboard.charts.data_urls import cached_png_data_url
 from dashboard.components import plot, url_widgets
 from dashboard.state import dataset_cache, network_cache, run_cache
 from fercore.config.augmentation import AugmentationConfig
@@ -25,17 +25,17 @@ from fercore.runs.reader import Run
 from fercore.runs.schema import grouping
 
 FACES = 16
-_SAMPLE = 256
+_SAMPLE = 256  # faces that measure robustness
 _STEPS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 @dataclass(frozen=True)
 class Strength:
-    """One operation's slider.
+    """The slider of one operation.
 
     Attributes:
-        label: with its unit.
-        high: the end of the scale, from 0.
+        label: with the unit.
+        high: the maximum; the minimum is 0.
         step: of the slider.
     """
 
@@ -45,53 +45,53 @@ class Strength:
 
 
 GROUPS: Mapping[str, Mapping[str, Strength]] = {
-    "Places": {
-        "rotation": Strength("Rotation, degrees", 60.0, 1.0),
-        "shear": Strength("Shear, degrees", 45.0, 0.1),
-        "width_shift": Strength("Shift across, share of the width", 0.5, 0.01),
-        "height_shift": Strength("Shift down, share of the height", 0.5, 0.01),
-        "zoom": Strength("Zoom, share", 0.5, 0.01),
-        "crop": Strength("Crop, share of the side", 0.5, 0.01),
+    "Geometric": {
+        "rotation": Strength("Rotation (degrees)", 60.0, 1.0),
+        "shear": Strength("Shear (degrees)", 45.0, 0.1),
+        "width_shift": Strength("Translate x (fraction of the width)", 0.5, 0.01),
+        "height_shift": Strength("Translate y (fraction of the height)", 0.5, 0.01),
+        "zoom": Strength("Zoom (fraction)", 0.5, 0.01),
+        "crop": Strength("Crop (fraction of the side)", 0.5, 0.01),
     },
-    "Grey levels": {
-        "brightness": Strength("Brightness, share of the range", 0.5, 0.01),
-        "contrast": Strength("Contrast, share", 1.0, 0.01),
-        "blur": Strength("Blur, pixels", 3.0, 0.1),
-        "noise": Strength("Noise, share of the range", 0.3, 0.01),
+    "Photometric": {
+        "brightness": Strength("Brightness (fraction of the range)", 0.5, 0.01),
+        "contrast": Strength("Contrast (fraction)", 1.0, 0.01),
+        "blur": Strength("Blur (pixels)", 3.0, 0.1),
+        "noise": Strength("Noise (fraction of the range)", 0.3, 0.01),
     },
-    "Parts and labels": {
-        "erasing": Strength("Erasing, share of the images", 1.0, 0.05),
-        "mixup": Strength("MixUp, beta's parameter", 2.0, 0.05),
-        "cutmix": Strength("CutMix, beta's parameter", 2.0, 0.05),
+    "Erasing and mixing": {
+        "erasing": Strength("Erasing (fraction of the images)", 1.0, 0.05),
+        "mixup": Strength("MixUp (alpha of the beta distribution)", 2.0, 0.05),
+        "cutmix": Strength("CutMix (alpha of the beta distribution)", 2.0, 0.05),
     },
 }
-_ALL = {name: strength for group in GROUPS.values() for name, strength in group.items()}
-_FILLS = {"nearest": "Last pixels", "reflect": "Mirror", "constant": "Black"}
-# Whose augmentation stands for a paper's, and for our own recipe.
+_STRENGTHS = {name: strength for group in GROUPS.values() for name, strength in group.items()}
+_FILLS = {"nearest": "Nearest", "reflect": "Reflect", "constant": "Constant (black)"}
+# The experiments that represent a paper's augmentation, and ours.
 _PRESETS = {
     "Katkar 2021": "katkar2021-model1-generated",
     "Ranjan 2023": "ranjan2023-model2-fer2013",
     "Rath 2021": "rath2021-balanced",
-    "Facet, ours": "facet-tiny",
+    "Facet (ours)": "facet-tiny",
 }
 _START = load_config(_PRESETS["Katkar 2021"]).augmentation
 
 
 def presets() -> None:
-    """Buttons that set every strength to a recipe's."""
+    """Draw buttons that set every strength to that of an experiment."""
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         for title, experiment in _PRESETS.items():
             policy = dataset_cache.experiments()[experiment].augmentation
             st.button(title, on_click=_set, args=(policy,), key=f"preset-{experiment}")
-        st.button("Nothing", on_click=_set, args=(AugmentationConfig(),), key="preset-nothing")
-        st.caption("The augmentation of a paper, of our own recipe, or of no one.")
+        st.button("None", on_click=_set, args=(AugmentationConfig(),), key="preset-nothing")
+        st.caption("Presets: published recipes, ours, or none.")
 
 
 def controls() -> AugmentationConfig:
-    """Every operation with its strength; 0 switches one off."""
+    """Draw the sliders of all operations, and return the policy; 0 switches an operation off."""
     fields: dict[str, Any] = {}
     for title, group in GROUPS.items():
-        with st.expander(title, expanded=title == "Places"):
+        with st.expander(title, expanded=title == "Geometric"):
             for name, strength in group.items():
                 fields[name] = url_widgets.slider(
                     strength.label,
@@ -101,150 +101,151 @@ def controls() -> AugmentationConfig:
                     strength.step,
                     float(min(getattr(_START, name), strength.high)),
                 )
-            if title == "Places":
+            if title == "Geometric":
                 on = {"1": "On", "0": "Off"}
                 flip = url_widgets.segmented_control("Horizontal flip", on, key="horizontal_flip")
                 fields["horizontal_flip"] = flip == "1"
-                fields["fill"] = url_widgets.segmented_control(
-                    "Where the moved image ends", _FILLS, key="fill"
-                )
+                fields["fill"] = url_widgets.segmented_control("Fill mode", _FILLS, key="fill")
     return AugmentationConfig(**fields)
 
 
-def samples(splits: Splits) -> Split:
-    """The images that a training on this dataset draws from."""
+def training_images(splits: Splits) -> Split:
+    """Return the images that a training on this dataset uses."""
     return splits[UNSPLIT if UNSPLIT in splits.parts else "train"]
 
 
-def chosen_faces(splits: Splits) -> NDArray[np.intp]:
-    """Which faces are shown, as the reader chooses."""
-    pool = samples(splits)
+def select_faces(splits: Splits) -> NDArray[np.intp]:
+    """Draw the selection of the shown faces, and return their positions."""
+    pool = training_images(splits)
     options = {"": "any class"} | {name: name for name in splits.class_names}
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        wanted = url_widgets.selectbox("Class", options, key="class", implied=True, width=150)
+        label = url_widgets.selectbox("Class", options, key="class", implied=True, width=150)
         places = np.arange(len(pool))
-        if wanted:
-            places = np.flatnonzero(pool.labels == splits.class_names.index(wanted))
+        if label:
+            places = np.flatnonzero(pool.labels == splits.class_names.index(label))
         pages = max(1, len(places) // FACES)
-        # A fixed order that shows every class early.
+        # A fixed random order: every class appears early.
         order = np.random.default_rng(0).permutation(places)
         number = url_widgets.page(pages, "sheet")
     return order[(number - 1) * FACES : number * FACES]
 
 
-def sheet(
+def preview_grid(
     splits: Splits, places: NDArray[np.intp], policy: AugmentationConfig, run: Run | None
 ) -> None:
-    """Original, augmented and difference of every chosen face."""
-    pool = samples(splits)
+    """Draw the selected faces: original, augmented and difference, with a run's predictions."""
+    pool = training_images(splits)
     seed = int(url_widgets.slider("Seed", "seed", 0.0, 99.0, 1.0, 0.0, width=260, format="%d"))
     images = pool.images[places]
     began = time.perf_counter()
     if dataset_cache.keras_is_loaded():
-        found = dataset_cache.preview(images, policy, seed)
+        preview = dataset_cache.preview(images, policy, seed)
     else:
-        with st.spinner("Loading Keras for the first time since the server started: ten seconds"):
-            found = dataset_cache.preview(images, policy, seed)
-    took = time.perf_counter() - began
+        with st.spinner("Loading Keras (about ten seconds, first time only)"):
+            preview = dataset_cache.preview(images, policy, seed)
+    seconds = time.perf_counter() - began
     names = splits.class_names
-    before, after = _judged(run, found.originals), _judged(run, found.changed)
+    before, after = _predict(run, preview.originals), _predict(run, preview.changed)
     figures = []
     for number, place in enumerate(places):
         label = names[pool.labels[place]]
-        partner = names[pool.labels[places[found.partner[number]]]]
-        share = float(found.share[number])
+        partner = names[pool.labels[places[preview.partner[number]]]]
+        share = float(preview.share[number])
         text = label if share >= 1 else f"{share:.0%} {label}, {1 - share:.0%} {partner}"
-        said = None
+        predictions = None
         if before is not None and after is not None and run and run.results:
             outputs = run.results.class_names
-            said = [
+            predictions = [
                 f"{outputs[row.argmax()]} {row.max():.0%}"
                 for row in (before[number], after[number])
             ]
-        pictures = (found.originals[number], found.shown[number], found.difference[number])
-        figures.append(_triple(pictures, text, said))
+        pictures = (preview.originals[number], preview.shown[number], preview.difference[number])
+        figures.append(_triple_html(pictures, text, predictions))
     st.html(
         '<div class="triples" style="display:grid;gap:.8rem 1.2rem;'
         'grid-template-columns:repeat(auto-fill,minmax(250px,1fr))">' + "".join(figures) + "</div>"
     )
     st.caption(
-        f"Original, augmented, difference about mid-grey: what training with seed {seed} would "
-        f"feed if these {len(places)} faces were the first batch of its first epoch. {took:.2f} s."
+        f"Original, augmented, and difference around mid-grey, as in training with seed {seed} if "
+        f"these {len(places)} faces were the first batch of the first epoch. {seconds:.2f} s."
     )
 
 
 def robustness(splits: Splits, policy: AugmentationConfig, run: Run) -> None:
-    """How far a run's accuracy falls as one strength grows."""
-    st.subheader("What one strength costs", anchor=False)
-    titles = {name: strength.label.partition(",")[0] for name, strength in _ALL.items()}
+    """Draw the accuracy of a run against the strength of one operation."""
+    st.subheader("Robustness", anchor=False)
+    titles = {name: strength.label.partition(" (")[0] for name, strength in _STRENGTHS.items()}
     titles = {name: title for name, title in titles.items() if name not in {"mixup", "cutmix"}}
     name = (
         url_widgets.selectbox("Operation", titles, key="operation", implied=True, width=220)
         or "rotation"
     )
-    strength = _ALL[name]
-    found = unseen(splits, run)
-    if found is None:
-        st.caption("Which of these faces the run was tested on is not stored with it.")
+    strength = _STRENGTHS[name]
+    evaluated = unseen_faces(splits, run)
+    if evaluated is None:
+        st.caption("The run does not store which of these faces it was tested on.")
         return
-    part, whose = found
-    some = np.sort(np.random.default_rng(0).permutation(len(part))[:_SAMPLE])
-    images, labels = part.images[some], part.labels[some]
-    if run.config:  # in the size that it was trained on
+    part, title = evaluated
+    sample = np.sort(np.random.default_rng(0).permutation(len(part))[:_SAMPLE])
+    images, labels = part.images[sample], part.labels[sample]
+    if run.config:  # in the size of the run's training
         images = fit_images(images, run.config.image)
-    values, accuracies = [], []
-    with st.spinner("Judging changed faces"):
+    values, correct = [], []
+    with st.spinner("Predicting augmented faces"):
         for step in _STEPS:
             value = step * strength.high
-            alone = AugmentationConfig(**{name: value, "fill": policy.fill})
-            right = network_cache.correct_under_augmentation(run, images, labels, alone)
-            if right is None:
-                st.caption("This network takes images of another size.")
+            single = AugmentationConfig(**{name: value, "fill": policy.fill})
+            hits = network_cache.correct_under_augmentation(run, images, labels, single)
+            if hits is None:
+                st.caption("This network needs images of another size.")
                 return
             values.append(value)
-            accuracies.append(right)
+            correct.append(hits)
     color = theme.RUN_COLORS[plot.theme_mode()][0]
-    groups, kind = part.take(some).units() or (None, "")
-    figure = augmentation_charts.strength_curve(values, accuracies, groups, strength.label, color)
-    plot.plot(figure, f"strength-{name}", "Accuracy as one strength grows")
+    groups, kind = part.take(sample).units() or (None, "")
+    figure = augmentation_charts.strength_curve(values, correct, groups, strength.label, color)
+    plot.plot(figure, f"strength-{name}", "Accuracy against the strength of one operation")
     grouped = "" if groups is None else f" ({grouping(len(np.unique(groups)), kind)})"
     st.caption(
-        f"{formats.markdown(run_properties.title(run))} on {len(some)} faces of {whose}{grouped}, "
-        "each changed once at every strength, with 95 % intervals."
+        f"{formats.markdown(run_properties.title(run))} on {len(sample)} faces of {title}{grouped},"
+        " each augmented once at every strength, with 95 % CI."
     )
 
 
-def balance(splits: Splits) -> None:
-    """How the classes are distributed once an experiment has made its copies."""
+def oversampling(splits: Splits) -> None:
+    """Draw the class counts before and after an experiment oversamples by augmented copies."""
     copying = {
         name: config
         for name, config in dataset_cache.experiments().items()
         if config.augmentation.mode != "online"
         and config.dataset == splits.name
-        # Which part of an undivided dataset is copied, such a division says later.
+        # Otherwise the split of an unsplit dataset decides which images are copied.
         and (UNSPLIT not in splits.parts or config.protocol.copies == "before_split")
     }
     if not copying:
         return
-    st.subheader("Copies", anchor=False)
+    st.subheader("Oversampling", anchor=False)
     titles = {name: config.title for name, config in copying.items()}
     name = url_widgets.selectbox("Experiment", titles, key="copies", implied=True, width=360)
     config = copying[name or next(iter(copying))]
-    before = np.bincount(samples(splits).labels, minlength=len(splits.class_names))
-    after = [count * _times(config, c) for count, c in zip(before, splits.class_names, strict=True)]
+    before = np.bincount(training_images(splits).labels, minlength=len(splits.class_names))
+    after = [
+        count * _copies(config, label)
+        for count, label in zip(before, splits.class_names, strict=True)
+    ]
     colors = theme.class_colors(splits.class_names, plot.theme_mode())
     figure = augmentation_charts.before_and_after(
         before.tolist(), after, splits.class_names, colors
     )
     plot.plot(figure, "classes-with-copies", "Images of each class before and after copying")
     st.caption(
-        f"Images of each class before (pale) and after copies are made (full): "
+        f"Images of each class before (pale) and after copies are added (full): "
         f"{int(before.sum()):,} become {int(sum(after)):,}."
     )
 
 
-def toml(policy: AugmentationConfig) -> str:
-    """The policy as a config has it, without what is switched off."""
+def to_toml(policy: AugmentationConfig) -> str:
+    """Return the policy as a table of a config, without operations that are off."""
     default = AugmentationConfig()
     lines = ["[augmentation]"]
     for name, value in policy.model_dump().items():
@@ -254,10 +255,11 @@ def toml(policy: AugmentationConfig) -> str:
     return "\n".join(lines).replace("'", '"') + "\n"
 
 
-def unseen(splits: Splits, run: Run) -> tuple[Split, str] | None:
-    """Faces that a run was not trained on, and what they are called.
+def unseen_faces(splits: Splits, run: Run) -> tuple[Split, str] | None:
+    """Return faces that a run was not trained on, and their name.
 
-    Of a dataset that the protocol divides itself they are those that it was tested on.
+    These are the validation split of a dataset with official splits, else the faces that the run
+    was tested on; `None` if these are not stored.
     """
     protocol = run.config.protocol if run.config else None
     if UNSPLIT not in splits.parts and protocol is not None and protocol.split == "official":
@@ -268,42 +270,44 @@ def unseen(splits: Splits, run: Run) -> tuple[Split, str] | None:
         if tested
         else []
     )
-    found = [part for part in parts if len(part)]
-    if not found:
+    nonempty = [part for part in parts if len(part)]
+    if not nonempty:
         return None
-    whole = found[0]
-    for part in found[1:]:
-        whole = whole.joined(part)
-    return whole, "the run's own test"
+    joined = nonempty[0]
+    for part in nonempty[1:]:
+        joined = joined.concatenate(part)
+    return joined, "the run's test set"
 
 
-def _times(config: ExperimentConfig, name: str) -> int:
+def _copies(config: ExperimentConfig, name: str) -> int:
     if config.augmentation.mode == "doubled":
         return 0 if name in config.drop_classes else 2
     return config.augmentation.class_multipliers.get(name, 1)
 
 
-def _judged(run: Run | None, images: NDArray[Any]) -> NDArray[np.float32] | None:
+def _predict(run: Run | None, images: NDArray[Any]) -> NDArray[np.float32] | None:
     return network_cache.shown_probabilities(run, images) if run else None
 
 
 def _set(policy: AugmentationConfig) -> None:
-    values = {name: f"{getattr(policy, name):g}" for name in _ALL}
+    values = {name: f"{getattr(policy, name):g}" for name in _STRENGTHS}
     values["horizontal_flip"] = "1" if policy.horizontal_flip else "0"
     values["fill"] = policy.fill
     url_widgets.set_values(values)
 
 
-def _triple(pictures: Sequence[NDArray[np.uint8]], text: str, said: Sequence[str] | None) -> str:
+def _triple_html(
+    pictures: Sequence[NDArray[np.uint8]], text: str, predictions: Sequence[str] | None
+) -> str:
     titles = ("original", "augmented", "difference")
     images = "".join(
-        f'<img src="{cached_png_address(picture)}" alt="{title}: {html.escape(text)}" '
+        f'<img src="{cached_png_data_url(picture)}" alt="{title}: {html.escape(text)}" '
         'style="width:32%;aspect-ratio:1;border-radius:.35rem">'
         for picture, title in zip(pictures, titles, strict=True)
     )
     below = html.escape(text)
-    if said:
-        below += f'<br><span style="opacity:.7">{html.escape(" → ".join(said))}</span>'
+    if predictions:
+        below += f'<br><span style="opacity:.7">{html.escape(" → ".join(predictions))}</span>'
     return (
         f'<figure style="margin:0"><div style="display:flex;justify-content:space-between">{images}'
         f'</div><figcaption style="font-size:.8rem">{below}</figcaption></figure>'

@@ -1,4 +1,4 @@
-"""Runs against a baseline, on the images that the runs of the view share."""
+"""The comparison of runs with a baseline."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from fercore.runs.reader import Run
 
 
 def section(view: Compared) -> Run | None:
-    """Let the reader choose a baseline; how far the others are from it, and how surely."""
-    judged = {run.id: view.labels[run.id] for run, _ in view.evaluated}
-    if len(judged) < 2:
+    """Draw the selection of a baseline and the paired comparisons with it; return the baseline."""
+    labels = {run.id: view.labels[run.id] for run, _ in view.evaluated}
+    if len(labels) < 2:
         return None
-    st.subheader("Against a baseline", anchor=False)
-    chosen = url_widgets.selectbox("Baseline", judged, key="baseline", implied=True)
+    st.subheader("Comparison with baseline", anchor=False)
+    baseline_id = url_widgets.selectbox("Baseline", labels, key="baseline", implied=True)
     runs = {run.id: run for run in view.runs}
-    baseline = runs[chosen or next(iter(judged))]
+    baseline = runs[baseline_id or next(iter(labels))]
     rows = baseline_comparison.table(view, baseline)
     st.dataframe(
         rows,
@@ -36,16 +36,22 @@ def _columns() -> dict[str, Any]:
     return {
         "Color": config.ImageColumn("", width=36, pinned=True),
         "Run": config.TextColumn("Run", pinned=True),
-        "Verdict": config.TextColumn("Verdict", help="By McNemar's test at 0.05, p corrected."),
-        "Accuracy": config.NumberColumn("Accuracy", format="%+.2f", help="Points."),
-        "Interval": config.TextColumn("95 % interval"),
+        "Verdict": config.TextColumn(
+            "Verdict", help="McNemar's test at 0.05 with the corrected p."
+        ),
+        "Accuracy": config.NumberColumn("Δ accuracy", format="%+.2f", help="In percentage points."),
+        "Interval": config.TextColumn("Δ accuracy, 95 % CI"),
         "p": config.NumberColumn(
             "p, corrected", format="%.3g", help="McNemar's test, corrected by Holm's method."
         ),
-        "Only this": config.NumberColumn("Only this is right", format="localized"),
-        "Only baseline": config.NumberColumn("Only the baseline is", format="localized"),
-        "UAR": config.NumberColumn("UAR", format="%+.2f", help="Points."),
-        "UAR interval": config.TextColumn("Its interval"),
+        "Only run correct": config.NumberColumn(
+            "Only run correct", format="localized", help="Discordant pairs."
+        ),
+        "Only baseline correct": config.NumberColumn(
+            "Only baseline correct", format="localized", help="Discordant pairs."
+        ),
+        "UAR": config.NumberColumn("Δ UAR", format="%+.2f", help="In percentage points."),
+        "UAR interval": config.TextColumn("Δ UAR, 95 % CI"),
         "n": config.NumberColumn("n", format="localized"),
         "Groups": column_formats.groups(),
     }

@@ -18,16 +18,16 @@ picked = run_picker.pick_runs(readable)
 if len(picked) < 2:
     missing = "two runs" if not picked else "one more run"
     st.info(
-        f"Choose at least {missing} above, or tick rows on the Runs page.",
+        f"Select at least {missing} above or on the Runs page.",
         icon=":material/compare_arrows:",
     )
     st.page_link(page_links.RUNS_PAGE, label="Go to Runs", icon=":material/table_rows:")
     st.stop()
 
-view = compared_runs.compared([readable[run_id] for run_id in picked])
+view = compared_runs.compare([readable[run_id] for run_id in picked])
 compared_runs.cautions(view)
 menu = st.container()
-sections.headline(view)
+sections.test_metrics(view)
 baseline = baseline_section.section(view)
 with menu, st.container(horizontal=True, vertical_alignment="center", gap="medium"):
     export_menu.menu(
@@ -39,7 +39,7 @@ with menu, st.container(horizontal=True, vertical_alignment="center", gap="mediu
     )
     st.page_link(
         page_links.CONFUSION_PAGE,
-        label="Confusion matrices and faces",
+        label="Confusion matrices and samples",
         icon=":material/grid_on:",
         query_params={"runs": picked, "split": view.split},
     )

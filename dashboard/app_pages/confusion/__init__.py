@@ -1,1 +1,1 @@
-"""The Confusion page: confusion matrices, and the faces behind each cell."""
+"""The Confusion matrix page: confusion matrices, and the samples of each cell."""

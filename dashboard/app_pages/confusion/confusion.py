@@ -1,4 +1,4 @@
-"""Confusion: what runs mistake for what, and the faces behind every cell."""
+"""Confusion matrix: confusion matrices of runs, and the samples of each cell."""
 
 import streamlit as st
 
@@ -6,27 +6,27 @@ from dashboard.app_pages.confusion import sections
 from dashboard.components import compared_runs, empty_state, page_links, run_picker
 from dashboard.state import run_cache
 
-st.title("Confusion", anchor=False)
+st.title("Confusion matrix", anchor=False)
 readable = {run.id: run for run in run_cache.list_runs() if run.results}
 if not readable:
-    empty_state.no_runs("No run here has figures yet: a training has them when it ends.")
+    empty_state.no_runs("No run has results yet. A run has results when its training has ended.")
     st.stop()
 
 picked = run_picker.pick_runs(readable)
 if not picked:
-    st.info("Choose a run above, or tick rows on the Runs page.", icon=":material/grid_on:")
+    st.info("Select a run above or on the Runs page.", icon=":material/grid_on:")
     st.page_link(page_links.RUNS_PAGE, label="Go to Runs", icon=":material/table_rows:")
     st.stop()
 
 with st.container(horizontal=True, gap="medium"):
-    view = compared_runs.compared([readable[run_id] for run_id in picked])
-    shown = sections.scale()
+    view = compared_runs.compare([readable[run_id] for run_id in picked])
+    scale = sections.select_scale()
 compared_runs.cautions(view)
 if not view.evaluated:
-    st.info("None of these runs has figures on this evaluation.", icon=":material/info:")
+    st.info("None of these runs has results on this split.", icon=":material/info:")
     st.stop()
-compared_runs.say_images(view)
-sections.matrices(view, shown)
-sections.faces(view)
-sections.pair(view, shown)
-sections.quality(view)
+compared_runs.images_caption(view)
+sections.matrices(view, scale)
+sections.samples(view)
+sections.pair(view, scale)
+sections.calibration(view)

@@ -1,7 +1,7 @@
-"""The sections of the Confusion page."""
+"""The sections of the Confusion matrix page."""
 
 from collections.abc import Callable
-from typing import get_args
+from typing import cast, get_args
 
 import pandas as pd
 import streamlit as st
@@ -19,112 +19,116 @@ from fercore.evaluation.paired_runs import Outcome, SamplePredictions
 from fercore.runs.reader import Run
 
 ANY = "any class"
-_OUTCOMES: dict[str, str] = {"wrong": "Mistakes", "right": "Hits", "all": "All"}
-_SPLITS: dict[str, str] = {
-    "first": "Only the first is right",
-    "second": "Only the second is right",
-    "neither": "Neither is right",
+_OUTCOMES: dict[str, str] = {"wrong": "Errors", "right": "Correct", "all": "All"}
+_AGREEMENT: dict[str, str] = {
+    "first": "Only run A correct",
+    "second": "Only run B correct",
+    "neither": "Both wrong",
 }
 
 
-def scale() -> confusion_matrix.Scale:
-    """Whether cells are shares of the true class or counts, as the reader chooses."""
-    cells = {"share": "% of true class", "counts": "Counts"}
-    return (
-        "counts"
-        if url_widgets.segmented_control("Cells", cells, key="cells") == "counts"
-        else "share"
-    )
+def select_scale() -> confusion_matrix.Scale:
+    """Draw the selection of the cells' unit: percent of the true class, or counts."""
+    units = {"share": "True (row %)", "counts": "None (counts)"}
+    unit = url_widgets.segmented_control("Normalize", units, key="cells")
+    return "counts" if unit == "counts" else "share"
 
 
-def matrices(view: Compared, shown: confusion_matrix.Scale) -> None:
-    """One confusion matrix a run, all on one scale; a click on a cell opens its faces."""
-    top = confusion_matrix.max_cell_value([result for _, result in view.evaluated], shown)
-    whose, cell = _cell(view)
+def matrices(view: Compared, scale: confusion_matrix.Scale) -> None:
+    """Draw a confusion matrix for each run on one scale; a click on a cell selects its samples."""
+    top = confusion_matrix.max_cell_value([result for _, result in view.evaluated], scale)
+    run_with_cell, cell = _selected_cell(view)
     with st.grid(min(4, max(2, len(view.evaluated))), min_column_width=300, gap="medium"):
         for run, result in view.evaluated:
             with st.container(gap="xsmall"):
                 plot.legend({run.id: view.labels[run.id]}, view.colors)
                 names = run.results.class_names if run.results else []
-                framed = cell if run.id == whose else None
+                framed = cell if run.id == run_with_cell else None
                 figure = confusion_matrix.confusion(
-                    result, names, plot.theme_mode(), shown, top, framed
+                    result, names, plot.theme_mode(), scale, top, framed
                 )
                 plot.plot(
                     figure,
-                    # Another key where another cell is framed: a click never finds it selected.
+                    # The key contains the framed cell, so that a second click on it has an effect.
                     "-".join(("confusion", run.id, *(framed or ()))),
-                    f"Confusion of {view.labels[run.id]}",
-                    _opener(view, run.id),
+                    f"Confusion matrix of {view.labels[run.id]}",
+                    _cell_selector(view, run.id),
                 )
     with st.container(width=420, gap="xxsmall"):
-        st.caption("Share of the true class" if shown == "share" else "Images")
-        figure = confusion_matrix.color_scale(shown, top, plot.theme_mode())
+        st.caption("Percent of the true class" if scale == "share" else "Images")
+        figure = confusion_matrix.color_scale(scale, top, plot.theme_mode())
         plot.plot(figure, "confusion-scale", "Colour scale")
 
 
-def faces(view: Compared) -> None:
-    """The faces of one cell, or of many, the most confident first."""
-    st.subheader("The faces behind it", anchor="faces")
-    judged_runs = {run.id: run for run, _ in view.evaluated}
+def samples(view: Compared) -> None:
+    """Draw the faces of one or many cells of a run, the most confident first."""
+    st.subheader("Samples", anchor="faces")
+    run, true, predicted, outcome = _select_samples(view)
+    names = run.results.class_names if run.results else []
+    predictions = view.evaluations.samples.get(run.id)
+    if predictions is None:
+        st.caption("The predictions of this evaluation are not stored, or cannot be read.")
+        return
+    places = paired_runs.select_samples(
+        predictions,
+        names.index(true) if true else None,
+        names.index(predicted) if predicted else None,
+        outcome,
+    )
+    cell = f"true {true or ANY}, predicted {predicted or ANY}"
+    order = "most confident first" if run.gives_probabilities else "in the order of the dataset"
+    kind = "" if true and predicted else f"{_OUTCOMES[outcome].lower()}, "
+    st.caption(
+        f"{formats.markdown(view.labels[run.id])}: {kind}{formats.markdown(cell)}: "
+        f"{len(places):,} of {len(predictions):,} images, {order}."
+    )
+
+    def card(number: int) -> SampleCard:
+        place = places[number]
+        return SampleCard(
+            str(predictions.ids[place]),
+            names[predictions.labels[place]],
+            {"predicted": _prediction(predictions, place, names)},
+        )
+
+    face_grid.show(run, len(places), card, key="faces")
+
+
+def _select_samples(view: Compared) -> tuple[Run, str, str, Outcome]:
+    """Draw the selection of a run, a true and a predicted class (empty for any) and an outcome."""
+    runs = {run.id: run for run, _ in view.evaluated}
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        whose = url_widgets.selectbox(
+        run_id = url_widgets.selectbox(
             "Run",
-            {run_id: view.labels[run_id] for run_id in judged_runs},
+            {run_id: view.labels[run_id] for run_id in runs},
             key="of",
             implied=True,
             width=280,
         )
-        run = judged_runs[whose or next(iter(judged_runs))]
+        run = runs[run_id or next(iter(runs))]
         names = run.results.class_names if run.results else []
         options = {"": ANY} | {name: name for name in names}
         true = url_widgets.selectbox("True class", options, key="true", implied=True, width=150)
-        said = url_widgets.selectbox(
+        predicted = url_widgets.selectbox(
             "Predicted class", options, key="said", implied=True, width=150
         )
         outcome = url_widgets.segmented_control(
-            "Show", _OUTCOMES, key="show", disabled=bool(true and said)
+            "Show", _OUTCOMES, key="show", disabled=bool(true and predicted)
         )
-    found = view.evaluations.samples.get(run.id)
-    if found is None:
-        st.caption("No predictions are stored for this evaluation, or they cannot be read.")
-        return
     assert outcome in get_args(Outcome)
-    places = paired_runs.select_samples(
-        found,
-        names.index(true) if true else None,
-        names.index(said) if said else None,
-        outcome,  # type: ignore[arg-type]
-    )
-    what = f"true {true or ANY}, predicted {said or ANY}"
-    ranked = run.gives_probabilities
-    order = "the most confident first" if ranked else "in the order of the dataset"
-    kind = "" if true and said else f"{_OUTCOMES[outcome].lower()}, "
-    st.caption(
-        f"{formats.markdown(view.labels[run.id])}: {kind}{formats.markdown(what)}: "
-        f"{len(places):,} of {len(found):,} images, {order}."
-    )
-
-    def face(number: int) -> SampleCard:
-        place = places[number]
-        predicted = (names[found.predicted[place]], float(found.confidence[place]))
-        return SampleCard(
-            str(found.ids[place]), names[found.labels[place]], {"predicted": predicted}
-        )
-
-    face_grid.show(run, len(places), face, key="faces")
+    return run, true or "", predicted or "", cast(Outcome, outcome)
 
 
-def quality(view: Compared) -> None:
-    """Calibration before and after temperature scaling, and how often the second guess is right."""
-    st.subheader("Confidence", anchor=False)
+def calibration(view: Compared) -> None:
+    """Draw top-2 accuracy, calibration error before and after scaling, reliability diagrams."""
+    st.subheader("Calibration", anchor=False)
     rows = []
     for run, result in view.evaluated:
-        found = view.evaluations.samples.get(run.id)
+        predictions = view.evaluations.samples.get(run.id)
         temperature = comparison_cache.temperature(run)
         after = (
-            comparison_cache.calibration_error(found, temperature)
-            if found and temperature
+            comparison_cache.calibration_error(predictions, temperature)
+            if predictions and temperature
             else None
         )
         rows.append(
@@ -142,9 +146,9 @@ def quality(view: Compared) -> None:
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
-        column_config=column_formats.figures()
+        column_config=column_formats.metrics()
         | {
-            "ECE after": column_formats.percent("ECE, scaled", "After temperature scaling."),
+            "ECE after": column_formats.percent("ECE (scaled)", "After temperature scaling."),
             "Temperature": st.column_config.NumberColumn(
                 "Temperature", format="%.2f", help="Fitted on the validation split."
             ),
@@ -153,7 +157,7 @@ def quality(view: Compared) -> None:
     )
     if view.split == "test_unique" and not view.evaluations.samples:
         st.caption(
-            f"No diagrams and no scaled ECE of this split: {run_properties.REPEATS_UNKNOWN}."
+            f"No diagrams and no scaled ECE on this split: {run_properties.DUPLICATES_UNKNOWN}."
         )
         return
     scaled = url_widgets.toggle("After temperature scaling", key="scaled")
@@ -165,99 +169,101 @@ def quality(view: Compared) -> None:
                 reliability.reliability_section(run, samples, view.colors[run.id], scaled)
 
 
-def pair(view: Compared, shown: confusion_matrix.Scale) -> None:
-    """Two of the runs: where they differ, how surely, and on which faces."""
+def pair(view: Compared, scale: confusion_matrix.Scale) -> None:
+    """Draw the comparison of two runs: difference of matrices, paired test, discordant samples."""
     runs = {run.id: run for run, _ in view.evaluated}
     if len(runs) < 2:
         return
-    st.subheader("One against another", anchor="pair")
+    st.subheader("Pairwise comparison", anchor="pair")
     labels = {run_id: view.labels[run_id] for run_id in runs}
     reordered = {run_id: labels[run_id] for run_id in [*list(runs)[1:], next(iter(runs))]}
     with st.container(horizontal=True, gap="medium"):
-        a = url_widgets.selectbox("First", labels, key="a", implied=True, width=280) or ""
-        b = url_widgets.selectbox("Second", reordered, key="b", implied=True, width=280) or ""
+        a = url_widgets.selectbox("Run A", labels, key="a", implied=True, width=280) or ""
+        b = url_widgets.selectbox("Run B", reordered, key="b", implied=True, width=280) or ""
     if a == b:
-        st.info("Choose two different runs.", icon=":material/compare_arrows:")
+        st.info("Select two different runs.", icon=":material/compare_arrows:")
         return
     first, second = runs[a], runs[b]
     names = first.results.class_names if first.results else []
     results = [view.evaluations.results[run.id] for run in (first, second)]
     if not _same_classes(first, second):
-        st.caption("They know different classes: nothing can be paired.")
+        st.caption("The runs have different classes and cannot be compared.")
         return
     difference_column, faces_column = st.columns([2, 3], gap="medium")
     with difference_column:
-        st.markdown("**Second less first**")
+        st.markdown("**Difference (B − A)**")
         figure = confusion_matrix.difference(
-            results[1], results[0], names, plot.theme_mode(), shown
+            results[1], results[0], names, plot.theme_mode(), scale
         )
-        plot.plot(figure, f"difference-{a}-{b}", "Difference of the two matrices", _opener(view, b))
-        unit = "points of the true class" if shown == "share" else "images"
-        st.caption(f"In {unit}. On the diagonal more is better, elsewhere worse.")
+        plot.plot(
+            figure, f"difference-{a}-{b}", "Difference of the two matrices", _cell_selector(view, b)
+        )
+        unit = "percentage points of the true class" if scale == "share" else "images"
+        st.caption(f"In {unit}. Higher is better on the diagonal, lower is better elsewhere.")
     with faces_column:
         _disagreement(view, first, second, names)
 
 
 def _disagreement(view: Compared, first: Run, second: Run, names: list[str]) -> None:
-    found = view.evaluations.pair(first.id, second.id)
-    shared = paired_runs.pair_samples(*found) if found else None
-    if found is None or shared is None:
-        st.caption("They have no image in common that predictions are stored of.")
+    samples = view.evaluations.pair(first.id, second.id)
+    shared = paired_runs.pair_samples(*samples) if samples else None
+    if samples is None or shared is None:
+        st.caption("The runs have no shared test images with stored predictions.")
         return
-    one, other = found
+    samples_a, samples_b = samples
     test = shared.test()
-    first_right, second_right = (said == shared.labels for said in (shared.first, shared.second))
+    a_correct, b_correct = (each == shared.labels for each in (shared.first, shared.second))
     groups = {
-        "first": first_right & ~second_right,
-        "second": second_right & ~first_right,
-        "neither": ~first_right & ~second_right,
+        "first": a_correct & ~b_correct,
+        "second": b_correct & ~a_correct,
+        "neither": ~a_correct & ~b_correct,
     }
-    told = "" if test.p < paired_runs.ALPHA else ", which does not tell them apart"
+    note = "" if test.p < paired_runs.ALPHA else ", not significant"
     if len(view.evaluated) > 2:
-        told += " (one test; not corrected for the other pairs)"
+        note += " (one test, not corrected for the other pairs)"
     st.markdown(
-        f"On {len(shared.labels):,} images: only the first is right on **{test.only_a:,}**, only "
-        f"the second on **{test.only_b:,}**; McNemar's p = **{test.p:.3g}**{told}."
+        f"On {len(shared.labels):,} images: only run A is correct on **{test.only_a:,}**, only "
+        f"run B on **{test.only_b:,}**; McNemar's p = **{test.p:.3g}**{note}."
     )
-    titles = {key: f"{title} ({groups[key].sum():,})" for key, title in _SPLITS.items()}
-    group = url_widgets.segmented_control("Faces", titles, key="split_by")
+    titles = {key: f"{title} ({groups[key].sum():,})" for key, title in _AGREEMENT.items()}
+    group = url_widgets.segmented_control("Samples", titles, key="split_by")
     places = groups[group].nonzero()[0]
-    by = one if group == "first" else other
+    ranked_by = samples_a if group == "first" else samples_b
     rows = (shared.places if group == "first" else shared.others)[places]
-    ordered = places[(-by.confidence[rows]).argsort(kind="stable")]
+    ordered = places[(-ranked_by.confidence[rows]).argsort(kind="stable")]
 
-    def face(number: int) -> SampleCard:
+    def card(number: int) -> SampleCard:
         place = ordered[number]
-        first_place, second_place = int(shared.places[place]), int(shared.others[place])
-        said = {
-            "first": _said(one, first_place, names),
-            "second": _said(other, second_place, names),
+        place_a, place_b = int(shared.places[place]), int(shared.others[place])
+        predictions = {
+            "A": _prediction(samples_a, place_a, names),
+            "B": _prediction(samples_b, place_b, names),
         }
-        return SampleCard(str(one.ids[first_place]), names[shared.labels[place]], said)
+        return SampleCard(str(samples_a.ids[place_a]), names[shared.labels[place]], predictions)
 
-    face_grid.show(first, len(ordered), face, key="pair_faces")
-
-
-def _said(found: SamplePredictions, place: int, names: list[str]) -> tuple[str, float]:
-    return names[found.predicted[place]], float(found.confidence[place])
+    face_grid.show(first, len(ordered), card, key="pair_faces")
 
 
-def _cell(view: Compared) -> tuple[str, confusion_matrix.Cell | None]:
-    """Whose cell is open, and which, as the address has it."""
+def _prediction(samples: SamplePredictions, place: int, names: list[str]) -> tuple[str, float]:
+    return names[samples.predicted[place]], float(samples.confidence[place])
+
+
+def _selected_cell(view: Compared) -> tuple[str, confusion_matrix.Cell | None]:
+    """Return the run and the cell that the URL selects, if any."""
     ids = [run.id for run, _ in view.evaluated]
-    whose = url_widgets.query_value("of")
+    run_id = url_widgets.query_value("of")
     cell = (url_widgets.query_value("true"), url_widgets.query_value("said"))
-    return whose if whose in ids else (ids or [""])[0], cell if all(cell) else None
+    return run_id if run_id in ids else (ids or [""])[0], cell if all(cell) else None
 
 
-def _opener(view: Compared, run_id: str) -> Callable[[list[str]], None]:
-    # The first run is what the address implies.
-    whose = "" if run_id == view.evaluated[0][0].id else run_id
+def _cell_selector(view: Compared, run_id: str) -> Callable[[list[str]], None]:
+    # A URL without a run means the first one.
+    value = "" if run_id == view.evaluated[0][0].id else run_id
 
-    def open_cell(cell: list[str]) -> None:
-        url_widgets.set_values({"of": whose, "true": cell[0], "said": cell[1], "faces": ""})
+    def select_cell(cell: list[str]) -> None:
+        url_widgets.set_values({"of": value, "true": cell[0], "said": cell[1], "faces": ""})
 
-    return open_cell
+    return select_cell
 
 
 def _same_classes(first: Run, second: Run) -> bool:

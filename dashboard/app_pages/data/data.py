@@ -1,4 +1,4 @@
-"""Data: which datasets are here, what they look like, and what is wrong with them."""
+"""Datasets: the installed datasets, their samples and their quality."""
 
 import streamlit as st
 
@@ -6,16 +6,16 @@ from dashboard.app_pages.data import sections
 from dashboard.components import url_widgets
 from dashboard.state import dataset_cache
 
-st.title("Data", anchor=False)
+st.title("Datasets", anchor=False)
 sections.installed()
 ready = dataset_cache.installed_datasets()
 name = url_widgets.selectbox("Dataset", {name: name for name in ready}, key="dataset", implied=True)
-found = dataset_cache.images(name) if name else None
-if found is None:
-    st.error("This dataset cannot be read; add it again.", icon=":material/error:")
+images = dataset_cache.images(name) if name else None
+if images is None:
+    st.error("This dataset cannot be read. Add it again.", icon=":material/error:")
     st.stop()
-sections.distribution(found.splits)
-sections.faces(found.splits)
-sections.flaws(found.splits)
-sections.light(found.splits)
-sections.embedding(found.splits)
+sections.class_counts(images.splits)
+sections.samples(images.splits)
+sections.quality(images.splits)
+sections.brightness_and_sharpness(images.splits)
+sections.embedding(images.splits)

@@ -1,4 +1,4 @@
-"""The sections of the Data page."""
+"""The sections of the Datasets page."""
 
 from collections.abc import Sequence
 
@@ -13,42 +13,44 @@ from dashboard.components import face_grid, model_picker, plot, url_widgets
 from dashboard.components.face_grid import SampleCard
 from dashboard.state import dataset_cache, network_cache, run_cache
 from fercore import metrics
-from fercore.data.inspection import Group, Sample
+from fercore.data.quality import DuplicateGroup, SampleRef
 from fercore.data.registry import dataset_status, list_custom_datasets, list_datasets
 from fercore.data.splits import ROLES, UNSPLIT, Split, Splits
 from fercore.paths import data_root
 from fercore.runs.reader import Run
 
-_SHOWN = 1500
-_FLAWS = {
-    "conflicts": "Equal images, different labels",
-    "across": "Equal images in two parts",
-    "near": "Almost equal, in test and training",
-    "repeats": "Equal images in one part",
-    "constant": "Images of one grey level",
+_MAX_POINTS = 1500  # of the scatter plot: each carries its image
+_ISSUES_PER_PAGE = 12
+_MAX_DUPLICATES = 8  # images shown of one group
+_ISSUES = {
+    "conflicts": "Conflicting labels",
+    "across": "Duplicates across splits",
+    "near": "Near-duplicates in test and training",
+    "repeats": "Duplicates within a split",
+    "constant": "Constant images",
 }
 
 
 def installed() -> None:
-    """Every dataset: what is there, and how to add what is not."""
+    """Draw the table of all datasets, and the form that adds one."""
     for text in st.session_state.pop(ADDED_KEY, []):
         st.success(formats.markdown(text), icon=":material/check:")
     root = data_root()
     rows = []
     for name in (*list_datasets(), *list_custom_datasets(root)):
-        found = dataset_status(name, root)
-        counts = {role: sum(classes.values()) for role, classes in found.counts.items()}
+        status = dataset_status(name, root)
+        counts = {role: sum(classes.values()) for role, classes in status.counts.items()}
         rows.append(
             {
                 "Dataset": name,
-                "State": ["ready"] if found.installed else ["not installed"],
+                "State": ["ready"] if status.installed else ["not installed"],
                 "Training": counts.get("train"),
                 "Validation": counts.get("validation"),
                 "Test": counts.get("test"),
-                "Undivided": counts.get(UNSPLIT),
-                "Size": found.bytes or None,
-                "Fingerprint": found.fingerprint or None,
-                "Remark": found.remark or None,
+                "Unsplit": counts.get(UNSPLIT),
+                "Size": status.bytes or None,
+                "Fingerprint": status.fingerprint or None,
+                "Remark": status.remark or None,
             }
         )
     config = st.column_config
@@ -62,7 +64,7 @@ def installed() -> None:
             "Size": config.NumberColumn("Size", format="bytes"),
             **{
                 name: config.NumberColumn(name, format="localized")
-                for name in ("Training", "Validation", "Test", "Undivided")
+                for name in ("Training", "Validation", "Test", "Unsplit")
             },
         },
         placeholder=formats.DASH,
@@ -71,20 +73,20 @@ def installed() -> None:
         upload_form()
 
 
-def distribution(splits: Splits) -> None:
-    """Images of each class and part, and the weights that training would use."""
+def class_counts(splits: Splits) -> None:
+    """Draw the number of images by class and split, and the class weights of training."""
     st.subheader("Classes", anchor=False)
     names = splits.class_names
     counts = {
         splits.title(role): np.bincount(part.labels, minlength=len(names)).tolist()
-        for role, part in _parts(splits).items()
+        for role, part in _splits(splits).items()
     }
     left, right = st.columns([3, 2], gap="medium")
     with left:
         colors = dict(zip(counts, theme.RUN_COLORS[plot.theme_mode()], strict=False))
         plot.legend({title: title for title in counts}, colors)
         figure = dataset_charts.class_counts(counts, names, colors)
-        plot.plot(figure, "class-counts", "Images of each class and part")
+        plot.plot(figure, "class-counts", "Number of images by class and split")
     role = UNSPLIT if UNSPLIT in splits.parts else "train"
     labels = splits[role].labels.astype(np.int64)
     weights = metrics.balanced_class_weights(labels, len(names))
@@ -96,37 +98,39 @@ def distribution(splits: Splits) -> None:
             hide_index=True,
             column_config={
                 "Weight": st.column_config.NumberColumn(
-                    "Weight", format="%.2f", help="With class_weights = true: n / (k n_c)."
+                    "Weight",
+                    format="%.2f",
+                    help="In the loss if class_weights = true: n / (k n_c).",
                 )
             },
         )
 
 
-def faces(splits: Splits) -> None:
-    """A gallery by class and part, and the mean face of each class."""
-    st.subheader("Faces", anchor=False)
-    role, label = _choice(splits)
+def samples(splits: Splits) -> None:
+    """Draw the images of a split and class, and the mean image of each class."""
+    st.subheader("Samples", anchor=False)
+    role, label = _split_and_class(splits)
     part = splits[role]
     places = np.arange(len(part))
     if label:
         places = np.flatnonzero(part.labels == splits.class_names.index(label))
     st.caption(f"{len(places):,} images of {formats.markdown(splits.title(role))}.")
 
-    def face(number: int) -> SampleCard:
+    def card(number: int) -> SampleCard:
         place = places[number]
         return SampleCard(str(part.ids[place]), splits.class_names[part.labels[place]], {})
 
-    face_grid.show_of(splits.name, len(places), face, "page")
-    st.markdown("**The mean face of each class**")
-    means = dataset_cache.inspected(splits.name, "mean", role)
+    face_grid.show_dataset(splits.name, len(places), card, "page")
+    st.markdown("**Mean image per class**")
+    means = dataset_cache.inspect(splits.name, "mean", role)
     present = set(part.labels.tolist())
-    face_grid.pictures(
+    face_grid.image_row(
         [(means[k], name) for k, name in enumerate(splits.class_names) if k in present]
     )
 
 
-def light(splits: Splits) -> None:
-    """How bright and how sharp the images are, class by class."""
+def brightness_and_sharpness(splits: Splits) -> None:
+    """Draw the distributions of brightness and sharpness of each class."""
     st.subheader("Brightness and sharpness", anchor=False)
     role = UNSPLIT if UNSPLIT in splits.parts else "train"
     names, labels = splits.class_names, splits[role].labels
@@ -137,125 +141,134 @@ def light(splits: Splits) -> None:
     }
     with st.grid(2, min_column_width=340, gap="medium"):
         for kind, title in titles.items():
-            values = dataset_cache.inspected(splits.name, kind, role)
+            values = dataset_cache.inspect(splits.name, kind, role)
             by_class = {name: values[labels == k] for k, name in enumerate(names)}
-            figure = dataset_charts.spread(by_class, colors, title)
+            figure = dataset_charts.class_boxes(by_class, colors, title)
             plot.plot(figure, kind, f"{title} of each class")
     st.caption(
-        f"{formats.markdown(splits.title(role))}: boxes from the first to the third quarter, "
+        f"{formats.markdown(splits.title(role))}: boxes from the first to the third quartile, "
         "whiskers from the 5th to the 95th percentile."
     )
 
 
-def flaws(splits: Splits) -> None:
-    """Repeated, conflicting, almost equal and empty images, shown."""
-    st.subheader("What is wrong with it", anchor=False)
-    groups: list[Group] = dataset_cache.inspected(splits.name, "groups")
-    near = dataset_cache.inspected(splits.name, "near") if {"train", "test"} <= set(splits) else []
-    found: dict[str, list[tuple[Sequence[Sample], str]]] = {
-        "conflicts": [(g.samples, "") for g in groups if g.conflicting],
-        "across": [(g.samples, "") for g in groups if g.across],
-        "near": [((n.sample, n.like), f"r = {n.correlation:.4f}") for n in near],
-        "repeats": [(g.samples, "") for g in groups if not g.across],
-        "constant": [
-            ((sample,), "") for sample in dataset_cache.inspected(splits.name, "constant")
-        ],
+def quality(splits: Splits) -> None:
+    """Draw duplicates, conflicting labels, near-duplicates and constant images."""
+    st.subheader("Data quality", anchor=False)
+    issues = _issues(splits)
+    titles = {
+        key: f"{title} ({len(issues[key]):,})" for key, title in _ISSUES.items() if issues[key]
     }
-    titles = {key: f"{title} ({len(found[key]):,})" for key, title in _FLAWS.items() if found[key]}
     if not titles:
-        st.caption("Nothing of what is looked for: repeated, conflicting or empty images.")
+        st.caption("No duplicates, conflicting labels, near-duplicates or constant images.")
         return
-    kind = url_widgets.segmented_control("Flaw", titles, key="flaw")
-    sets = found[kind]
-    per_page = 12
-    pages = -(-len(sets) // per_page)
+    kind = url_widgets.segmented_control("Issue", titles, key="flaw")
+    pages = -(-len(issues[kind]) // _ISSUES_PER_PAGE)
     number = url_widgets.page(pages, "flaws") if pages > 1 else 1
-    for samples, note in sets[(number - 1) * per_page : number * per_page]:
+    first = (number - 1) * _ISSUES_PER_PAGE
+    for group, note in issues[kind][first : first + _ISSUES_PER_PAGE]:
         entries = []
-        for sample in samples[:8]:
+        for sample in group[:_MAX_DUPLICATES]:
             part = splits[sample.role]
-            name = splits.class_names[part.labels[sample.place]]
+            name = splits.class_names[part.labels[sample.index]]
             text = f"{name}, {splits.title(sample.role)}"
-            entries.append((part.images[sample.place], text))
-        more = f" and {len(samples) - 8} more" if len(samples) > 8 else ""
-        face_grid.pictures(entries, " ".join(filter(None, (note, more.strip()))))
+            entries.append((part.images[sample.index], text))
+        hidden = len(group) - _MAX_DUPLICATES
+        more = f"and {hidden} more" if hidden > 0 else ""
+        face_grid.image_row(entries, " ".join(filter(None, (note, more))))
+
+
+def _issues(splits: Splits) -> dict[str, list[tuple[Sequence[SampleRef], str]]]:
+    """Return groups of images with a note, by the keys of `_ISSUES`."""
+    groups: list[DuplicateGroup] = dataset_cache.inspect(splits.name, "groups")
+    near = dataset_cache.inspect(splits.name, "near") if {"train", "test"} <= set(splits) else []
+    constant = dataset_cache.inspect(splits.name, "constant")
+    return {
+        "conflicts": [(group.samples, "") for group in groups if group.has_conflicting_labels],
+        "across": [(group.samples, "") for group in groups if group.is_across_splits],
+        "near": [((pair.sample, pair.match), f"r = {pair.correlation:.4f}") for pair in near],
+        "repeats": [(group.samples, "") for group in groups if not group.is_across_splits],
+        "constant": [((sample,), "") for sample in constant],
+    }
 
 
 def embedding(splits: Splits) -> None:
-    """Faces of the test, or of a dataset without splits, where a run's last features put them."""
-    st.subheader("As a network sees them", anchor=False)
+    """Draw the features of a network for the test images, projected onto two dimensions."""
+    st.subheader("Embeddings", anchor=False)
     model_picker.explain_missing("run")
     runs = network_cache.runs_on(splits)
     if not runs:
-        st.caption("No run on this dataset has a network here.")
+        st.caption("No run on this dataset has a network (`model.onnx`) here.")
         return
     role = UNSPLIT if UNSPLIT in splits.parts else "test"
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         labels = run_cache.labels(list(runs.values()))
-        chosen = url_widgets.selectbox("Network", labels, key="run", implied=True, width=300)
+        run_id = url_widgets.selectbox("Model", labels, key="run", implied=True, width=300)
         method = url_widgets.segmented_control(
             "Projection", {"off": "Off", "pca": "PCA", "tsne": "t-SNE"}, key="projection"
         )
         by = url_widgets.segmented_control(
-            "Colour", {"label": "Label", "said": "Prediction", "error": "Right or wrong"}, key="by"
+            "Colour",
+            {"label": "Label", "said": "Prediction", "error": "Correct / incorrect"},
+            key="by",
         )
     if method == "off":
-        st.caption("Choose a projection: principal components take two seconds, t-SNE about ten.")
+        st.caption("Select a projection: PCA takes about two seconds, t-SNE about ten.")
         return
-    run = runs[chosen or next(iter(runs))]
+    run = runs[run_id or next(iter(runs))]
     with st.spinner("Projecting"):
-        placed = network_cache.embedded(
+        points = network_cache.embed_split(
             run, splits.name, role, "tsne" if method == "tsne" else "pca"
         )
-    if placed is None:
-        st.caption("This network takes images of another size, or has no dense layer.")
+    if points is None:
+        st.caption("This network needs images of another size, or has no dense layer.")
         return
-    _scatter(splits, role, run, placed, by)
+    _scatter(splits, role, run, points, by)
 
 
-def _scatter(splits: Splits, role: str, run: Run, placed: np.ndarray, by: str) -> None:
+def _scatter(splits: Splits, role: str, run: Run, points: np.ndarray, by: str) -> None:
     part, names = splits[role], splits.class_names
     probabilities = network_cache.predict_split(run, splits.name, role)
     assert probabilities is not None
-    said = probabilities.argmax(axis=1)
-    # A fixed sample: each point carries its face.
-    some = np.sort(np.random.default_rng(0).permutation(len(part))[:_SHOWN])
+    predicted = probabilities.argmax(axis=1)
+    # The same sample in every run of the page, so that its thumbnails are cached.
+    sample = np.sort(np.random.default_rng(0).permutation(len(part))[:_MAX_POINTS])
+    correct = (predicted == part.labels)[sample].tolist()
     values = {
-        "label": [names[k] for k in part.labels[some].tolist()],
-        "said": [names[k] for k in said[some].tolist()],
-        "error": ["right" if ok else "wrong" for ok in (said == part.labels)[some].tolist()],
+        "label": [names[k] for k in part.labels[sample].tolist()],
+        "said": [names[k] for k in predicted[sample].tolist()],
+        "error": ["correct" if each else "incorrect" for each in correct],
     }
     mode = plot.theme_mode()
     colors = theme.class_colors(names, mode)
     if by == "error":
-        colors = {"right": theme.MUTED[mode], "wrong": theme.EMOTION_COLORS[mode]["angry"]}
+        colors = {"correct": theme.MUTED[mode], "incorrect": theme.EMOTION_COLORS[mode]["angry"]}
     data = pd.DataFrame(
         {
-            "x": placed[some, 0],
-            "y": placed[some, 1],
+            "x": points[sample, 0],
+            "y": points[sample, 1],
             "colour": values[by],
             "true": values["label"],
             "predicted": values["said"],
-            "confidence": [f"{share:.0%}" for share in probabilities[some].max(axis=1).tolist()],
-            # Vega shows a field of this name as a picture.
-            "image": dataset_cache.thumbnails(splits.name, role, some),
+            "confidence": [f"{p:.0%}" for p in probabilities[sample].max(axis=1).tolist()],
+            # Vega shows a field of this name as an image.
+            "image": dataset_cache.thumbnails(splits.name, role, sample),
         }
     )
     st.vega_lite_chart(
         data, dataset_charts.embedding_spec(colors), width="stretch", key="embedding"
     )
     st.caption(
-        f"{len(some):,} of {len(part):,} faces of {formats.markdown(splits.title(role))}, by what "
-        "enters the network's last layer; hover to see the face, scroll to come closer."
+        f"{len(sample):,} of {len(part):,} faces of {formats.markdown(splits.title(role))}, placed "
+        "by the input of the network's last layer. Hover to see a face, scroll to zoom."
     )
 
 
-def _choice(splits: Splits) -> tuple[str, str]:
-    roles = {role: splits.title(role) for role in _parts(splits)}
+def _split_and_class(splits: Splits) -> tuple[str, str]:
+    roles = {role: splits.title(role) for role in _splits(splits)}
     classes = {"": "any class"} | {name: name for name in splits.class_names}
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         role = (
-            url_widgets.segmented_control("Part", roles, key="part")
+            url_widgets.segmented_control("Split", roles, key="part")
             if len(roles) > 1
             else next(iter(roles))
         )
@@ -263,5 +276,5 @@ def _choice(splits: Splits) -> tuple[str, str]:
     return role, label
 
 
-def _parts(splits: Splits) -> dict[str, Split]:
+def _splits(splits: Splits) -> dict[str, Split]:
     return {role: splits[role] for role in (*ROLES, UNSPLIT) if role in splits.parts}

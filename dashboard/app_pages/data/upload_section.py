@@ -24,60 +24,60 @@ from fercore.paths import data_root
 _UPLOAD_MB = 512
 _MAX_NAME = 60  # characters of an uploaded file's name, at 4 bytes each
 ADDED_KEY = "added dataset"
-_ASKED = "asked to replace"
+_TO_REPLACE = "asked to replace"
 
 
 def upload_form() -> None:
-    """Show the form that adds the files of a dataset."""
+    """Draw the form that adds the files of a dataset."""
     names = [name for name in list_datasets() if name != "synthetic"]
-    name = st.selectbox("Which dataset", names, key="add-name")
+    name = st.selectbox("Dataset to add", names, key="add-name")
     files = st.file_uploader(
-        "Its files: CSV, ZIP or TAR",
+        "Files (CSV, ZIP or TAR)",
         accept_multiple_files=True,
         max_upload_size=_UPLOAD_MB,
         key="add-files",
-        help="They are converted into one file under the data root, and nothing else is kept.",
+        help="They are converted into one file under the data root; nothing else is stored.",
     )
-    skip_bad = st.checkbox("Leave out files that cannot be used", key="add-skip-bad")
-    st.caption("The same from the command line, for files of any size:")
+    skip_bad = st.checkbox("Skip files that cannot be used", key="add-skip-bad")
+    st.caption("Or on the command line, for files of any size:")
     st.code(f"fercore data add {name} PATH", language="bash")
-    asked = (name, *(file.file_id for file in files or []))
+    selection = (name, *(file.file_id for file in files or []))
     if files and st.button("Add", type="primary", icon=":material/add:"):
         if not dataset_status(name, data_root()).counts:
             _add(name, files, skip_bad)
         else:
-            st.session_state[_ASKED] = asked
-    if files and st.session_state.get(_ASKED) == asked:
+            st.session_state[_TO_REPLACE] = selection
+    if files and st.session_state.get(_TO_REPLACE) == selection:
         _confirm_replacing(name, files, skip_bad)
     undo_button()
 
 
 def _confirm_replacing(name: str, files: Sequence[UploadedFile], skip_bad: bool) -> None:
-    """Ask before an installed dataset is replaced, and add the files if the reader agrees."""
+    """Ask before an installed dataset is replaced, and add the files after consent."""
     text = (
-        f"{formats.markdown(name)} is installed: {_total(name):,} images. The parts that these "
-        "files hold are replaced for everyone who uses this data root. The current version is "
-        "kept, and can be restored here."
+        f"{formats.markdown(name)} is installed with {_total(name):,} images. The splits that "
+        "these files contain are replaced for everyone who uses this data root. You can restore "
+        "the current version here."
     )
     if has_previous(name, data_root()):
         text += " The version before the current one is deleted."
     st.warning(text, icon=":material/sync:")
     with st.container(horizontal=True):
         if st.button("Replace", type="primary", key="add-replace"):
-            st.session_state.pop(_ASKED, None)
+            st.session_state.pop(_TO_REPLACE, None)
             _add(name, files, skip_bad)
         if st.button("Cancel", key="add-cancel"):
-            st.session_state.pop(_ASKED, None)
+            st.session_state.pop(_TO_REPLACE, None)
             st.rerun()
 
 
 def undo_button() -> None:
-    """A button for each dataset whose last replacement can be undone."""
+    """Draw a button for each dataset with a replacement that can be undone."""
     root = data_root()
     names = [n for n in (*list_datasets(), *list_custom_datasets(root)) if has_previous(n, root)]
     if not names:
         return
-    st.caption("Restore the version that the last change replaced:")
+    st.caption("Restore the version before the last change:")
     with st.container(horizontal=True):
         for name in names:
             st.button(
@@ -96,7 +96,7 @@ def _undo(name: str) -> None:
         st.toast(formats.markdown(str(error)), icon=":material/error:")
         return
     st.session_state[ADDED_KEY] = [
-        f"{name} is the previous version again: {_total(name):,} images."
+        f"The previous version of {name} is restored: {_total(name):,} images."
     ]
 
 
@@ -126,7 +126,7 @@ def _add(name: str, files: Sequence[UploadedFile], skip_bad: bool) -> None:
 
 
 def store_uploads(files: Sequence[UploadedFile], folder: Path) -> list[Path]:
-    """Write uploaded files, each into a folder of its own: two may have one name.
+    """Write uploaded files, each into a separate folder, since two may have the same name.
 
     Names are shortened, and characters that file systems refuse are replaced.
     """
@@ -145,6 +145,6 @@ def _file_name(name: str) -> str:
     stem, dot, endings = safe.partition(".")
     if len(safe) <= _MAX_NAME:
         return safe or "upload"
-    # The ending tells the kind of file.
-    ending = (dot + endings)[-12:] if dot else ""
-    return f"{stem[: _MAX_NAME - len(ending)]}{ending}"
+    # Keep the suffix: it tells the type of the file.
+    suffix = (dot + endings)[-12:] if dot else ""
+    return f"{stem[: _MAX_NAME - len(suffix)]}{suffix}"

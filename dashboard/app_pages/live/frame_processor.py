@@ -1,6 +1,7 @@
-"""What happens to the frames of one camera, in the thread that brings them. No Streamlit here.
+"""`FrameProcessor`: process the frames of one camera, in the thread that receives them.
 
-The page talks to it through a lock: it swaps networks, reads what was seen, takes a picture.
+No Streamlit here. The page exchanges data with a processor under a lock: it sets networks and
+settings, and reads predictions, statistics and the last frame.
 """
 
 import threading
@@ -16,23 +17,25 @@ from fercore.faces.detection import FaceDetector
 from fercore.inference.predictor import RunClassifier
 from fercore.inference.video_pipeline import LiveFace, LivePipeline, LiveSettings
 
-# Frames whose times are kept.
-_TIMES = 300
-MOST_SEEN = 20_000
-# Seconds without a frame after which the stream is said to stall.
+# Number of frames that the statistics are computed over.
+_STATS_FRAMES = 300
+# Number of frames that the lag is the median of.
+_LAG_FRAMES = 15
+MAX_RECORDS = 20_000
+# Seconds without a frame after which the stream counts as stalled.
 STALLED = 2.0
 
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """What was said of one face at one time.
+    """One network's prediction for one face in one frame.
 
     Attributes:
         seconds: since the first frame.
-        frame: its number, from 0.
+        frame: number of the frame, from 0.
         face: number of the face.
         run: id of the run.
-        label: the shown class, `None` for unsure.
+        label: the shown class, `None` if the prediction is unsure.
         probabilities: in the order of the classes.
         class_names: of the network.
         box: left, top, right, bottom in pixels.
@@ -50,17 +53,18 @@ class FrameRecord:
 
 @dataclass(frozen=True)
 class StreamStats:
-    """How the stream does.
+    """Statistics of a stream.
 
     Attributes:
-        frames: that were processed.
-        skipped: that came while one was processed and gave way to a newer one.
-        fps: over the last frames.
-        p50: milliseconds for a frame, find to draw, median of the last frames.
-        p95: 95th percentile.
-        behind: milliseconds that the picture lags behind what came first and fastest.
-        silent: seconds since the last frame, `None` before the first of a start.
-        error: what went wrong in the last frame, empty if nothing did.
+        frames: number of processed frames.
+        skipped: number of frames that were dropped for a later one.
+        fps: frames per second, over the last frames.
+        p50: median time to process a frame, over the last frames, in milliseconds.
+        p95: 95th percentile of this time in milliseconds.
+        lag_ms: milliseconds by which frames arrive later than at the shortest delay so far, median
+            of the last frames.
+        seconds_since_frame: since the last frame; `None` before the first frame after a start.
+        error: of the last frame; empty if there was none.
     """
 
     frames: int = 0
@@ -68,178 +72,190 @@ class StreamStats:
     fps: float = 0.0
     p50: float = 0.0
     p95: float = 0.0
-    behind: float = 0.0
-    silent: float | None = None
+    lag_ms: float = 0.0
+    seconds_since_frame: float | None = None
     error: str = ""
 
 
 class FrameProcessor:
-    """One visitor's camera.
+    """Process the frames of one visitor's camera. Thread-safe, except `process_frame`.
 
     Args:
-        networks: loaded and asked once, so that no frame waits for that.
-        finder: of this stream alone.
-        settings: how calm, and when a network is unsure.
+        networks: loaded and called once before, so that the first frame does not wait.
+        detector: not shared with other streams.
+        settings: of the pipeline.
     """
 
     def __init__(
-        self, networks: Sequence[RunClassifier], finder: FaceDetector, settings: LiveSettings
+        self, networks: Sequence[RunClassifier], detector: FaceDetector, settings: LiveSettings
     ):
         self._lock = threading.Lock()
-        self._pipeline = LivePipeline(networks, finder, settings)
+        self._pipeline = LivePipeline(networks, detector, settings)
         self._networks = tuple(networks)
-        self._next: tuple[RunClassifier, ...] | None = None
-        self._finder: FaceDetector | None = None
+        # Changes for the next frame, if any.
+        self._next_networks: tuple[RunClassifier, ...] | None = None
+        self._next_detector: FaceDetector | None = None
         self._settings = settings
-        self._spent: deque[float] = deque(maxlen=_TIMES)
-        self._arrived: deque[float] = deque(maxlen=_TIMES)
-        self._lags: deque[float] = deque(maxlen=_TIMES)
-        self._seen: deque[FrameRecord] = deque(maxlen=MOST_SEEN)
-        self._picture: NDArray[np.uint8] | None = None
-        self._last: list[LiveFace] = []
+        # Of the last frames: processing time, time of arrival, delay above the shortest one, and
+        # interval on the camera's clock, in seconds.
+        self._processing_times: deque[float] = deque(maxlen=_STATS_FRAMES)
+        self._arrivals: deque[float] = deque(maxlen=_STATS_FRAMES)
+        self._lags: deque[float] = deque(maxlen=_STATS_FRAMES)
+        self._intervals: deque[float] = deque(maxlen=_STATS_FRAMES)
+        self._records: deque[FrameRecord] = deque(maxlen=MAX_RECORDS)
+        self._last_image: NDArray[np.uint8] | None = None
+        self._last_faces: list[LiveFace] = []
         self._frames, self._skipped, self._error = 0, 0, ""
-        self._began = 0.0
-        self._steps: deque[float] = deque(maxlen=_TIMES)
-        self._least_lag, self._pts = np.inf, -1.0
+        self._first_arrival = 0.0
+        self._min_delay, self._last_media_time = np.inf, -1.0
 
     def configure(
         self,
         networks: Sequence[RunClassifier],
         settings: LiveSettings,
-        finder: FaceDetector | None = None,
+        detector: FaceDetector | None = None,
     ) -> None:
-        """Change what happens from the next frame on.
+        """Change the pipeline from the next frame on.
 
         Args:
-            networks: asked from then on.
-            settings: likewise.
-            finder: another one, if given.
+            networks: to classify faces with.
+            settings: of the pipeline.
+            detector: replaces the current one, if given.
         """
         with self._lock:
             self._settings = settings
             if tuple(networks) != self._networks:
-                self._networks = self._next = tuple(networks)
-            self._finder = finder or self._finder
+                self._networks = self._next_networks = tuple(networks)
+            self._next_detector = detector or self._next_detector
 
     def restart(self) -> None:
-        """Wait for a first frame again: the camera was stopped, and is started anew."""
+        """Wait for a first frame again, after the camera was stopped; records are kept."""
         with self._lock:
-            self._arrived.clear()
-            self._last = []
+            self._arrivals.clear()
+            self._last_faces = []
 
-    def frame(self, image: NDArray[np.uint8], media_time: float | None = None) -> NDArray[np.uint8]:
-        """Take a frame and give it back with boxes and labels. Never raises.
+    def process_frame(
+        self, image: NDArray[np.uint8], media_time: float | None = None
+    ) -> NDArray[np.uint8]:
+        """Process a frame and draw boxes and labels on it, in place. Never raises.
 
         Args:
-            image: `(height, width, 3)` uint8, blue, green, red; it is drawn on.
-            media_time: seconds by the camera's clock.
+            image: `(height, width, 3)` uint8, blue, green, red.
+            media_time: seconds on the camera's clock.
+
+        Returns:
+            `image`.
         """
         began = time.monotonic()
-        self._prepare()
-        error, found = "", []
+        self._apply_changes()
+        error, faces = "", []
         clean = image.copy()
         try:
-            found = self._pipeline.process(clean, began)
-            self._pipeline.draw(image, found)
-        except Exception as problem:  # a callback that raises would end the stream without a word
+            faces = self._pipeline.process(clean, began)
+            self._pipeline.draw(image, faces)
+        except Exception as problem:  # an exception in a callback would end the stream silently
             error = f"{type(problem).__name__}: {' '.join(str(problem).split())[:120]}"
         ended = time.monotonic()
         with self._lock:
-            self._count(began, media_time)
-            self._spent.append(ended - began)
-            self._picture, self._last, self._error = clean, found, error
-            self._remember(found, began)
+            self._record_arrival(began, media_time)
+            self._processing_times.append(ended - began)
+            self._last_image, self._last_faces, self._error = clean, faces, error
+            self._record_predictions(faces, began)
             self._frames += 1
         return image
 
-    def health(self) -> StreamStats:
-        """How it does."""
+    def stats(self) -> StreamStats:
+        """Return the statistics of the stream."""
         with self._lock:
             if not self._frames:
                 return StreamStats()
-            spent = np.array(self._spent) * 1e3
-            span = self._arrived[-1] - self._arrived[0] if self._arrived else 0.0
+            milliseconds = np.array(self._processing_times) * 1e3
+            span = self._arrivals[-1] - self._arrivals[0] if self._arrivals else 0.0
+            lags = list(self._lags)[-_LAG_FRAMES:]
             return StreamStats(
                 frames=self._frames,
                 skipped=self._skipped,
-                fps=(len(self._arrived) - 1) / span if span > 0 else 0.0,
-                p50=float(np.median(spent)),
-                p95=float(np.quantile(spent, 0.95)),
-                behind=1e3 * float(np.median(list(self._lags)[-15:])) if self._lags else 0.0,
-                silent=time.monotonic() - self._arrived[-1] if self._arrived else None,
+                fps=(len(self._arrivals) - 1) / span if span > 0 else 0.0,
+                p50=float(np.median(milliseconds)),
+                p95=float(np.quantile(milliseconds, 0.95)),
+                lag_ms=1e3 * float(np.median(lags)) if lags else 0.0,
+                seconds_since_frame=(
+                    time.monotonic() - self._arrivals[-1] if self._arrivals else None
+                ),
                 error=self._error,
             )
 
     def faces(self) -> list[LiveFace]:
-        """Those of the last frame."""
+        """Return the faces of the last frame."""
         with self._lock:
-            return list(self._last)
+            return list(self._last_faces)
 
     def networks(self) -> tuple[RunClassifier, ...]:
-        """Those that are asked."""
+        """Return the networks in use."""
         with self._lock:
             return self._networks
 
-    def moments(self, seconds: float = np.inf) -> list[FrameRecord]:
-        """What was said in the last seconds, or all that is kept, the oldest first."""
+    def records(self, seconds: float = np.inf) -> list[FrameRecord]:
+        """Return the predictions of the last seconds, or all that are kept, oldest first."""
         with self._lock:
-            if not self._seen:
+            if not self._records:
                 return []
-            since = self._seen[-1].seconds - seconds
-            return [moment for moment in self._seen if moment.seconds >= since]
+            since = self._records[-1].seconds - seconds
+            return [record for record in self._records if record.seconds >= since]
 
-    def picture(self) -> NDArray[np.uint8] | None:
-        """The last frame, without boxes: `(height, width, 3)` uint8, blue, green, red."""
+    def last_image(self) -> NDArray[np.uint8] | None:
+        """Return the last frame without boxes: `(height, width, 3)` uint8, blue, green, red."""
         with self._lock:
-            return self._picture
+            return self._last_image
 
-    def _prepare(self) -> None:
+    def _apply_changes(self) -> None:
         with self._lock:
-            networks, self._next = self._next, None
-            finder, self._finder = self._finder, None
+            networks, self._next_networks = self._next_networks, None
+            detector, self._next_detector = self._next_detector, None
             self._pipeline.settings = self._settings
-        if finder is not None:
-            self._pipeline.find_with(finder)
+        if detector is not None:
+            self._pipeline.set_detector(detector)
         if networks is not None:
-            self._pipeline.swap(networks)
+            self._pipeline.set_networks(networks)
 
-    def _count(self, now: float, media_time: float | None) -> None:
+    def _record_arrival(self, now: float, media_time: float | None) -> None:
+        """Update arrival times, lags and the number of skipped frames."""
         if not self._frames:
-            self._began = now
-        self._arrived.append(now)
+            self._first_arrival = now
+        self._arrivals.append(now)
         if media_time is None:
             return
-        if media_time < self._pts:
-            # The camera was started again: its clock began anew.
-            self._least_lag, self._pts = np.inf, -1.0
-            for times in (self._lags, self._steps, self._arrived):
+        if media_time < self._last_media_time:
+            # The camera was restarted, and its clock with it.
+            self._min_delay, self._last_media_time = np.inf, -1.0
+            for times in (self._lags, self._intervals, self._arrivals):
                 times.clear()
-            self._arrived.append(now)
-        # The clocks' difference is that of the frame that came fastest: what is more, is waiting.
-        lag = now - media_time
-        self._least_lag = min(self._least_lag, lag)
-        self._lags.append(lag - self._least_lag)
-        step = media_time - self._pts
-        if self._pts >= 0 and step > 0:
-            # The camera's own pace is that of its quicker frames.
-            self._steps.append(step)
-            pace = float(np.quantile(self._steps, 0.2))
-            self._skipped += max(0, round(step / pace) - 1)
-        self._pts = media_time
+            self._arrivals.append(now)
+        # The offset between the two clocks is unknown; the shortest delay stands for it.
+        delay = now - media_time
+        self._min_delay = min(self._min_delay, delay)
+        self._lags.append(delay - self._min_delay)
+        interval = media_time - self._last_media_time
+        if self._last_media_time >= 0 and interval > 0:
+            # A low quantile of the intervals is the camera's own frame interval.
+            self._intervals.append(interval)
+            camera_interval = float(np.quantile(self._intervals, 0.2))
+            self._skipped += max(0, round(interval / camera_interval) - 1)
+        self._last_media_time = media_time
 
-    def _remember(self, found: Sequence[LiveFace], now: float) -> None:
+    def _record_predictions(self, faces: Sequence[LiveFace], now: float) -> None:
         names = {network.id: network.class_names for network in self._networks}
-        for face in found:
-            for run, shares in face.probabilities.items():
+        for face in faces:
+            for run, probabilities in face.probabilities.items():
                 if run in names:
-                    self._seen.append(
+                    self._records.append(
                         FrameRecord(
-                            now - self._began,
+                            now - self._first_arrival,
                             self._frames,
                             face.number,
                             run,
                             face.labels[run],
-                            tuple(np.round(shares, 4).tolist()),
+                            tuple(np.round(probabilities, 4).tolist()),
                             names[run],
                             face.face.box,
                         )

@@ -1,4 +1,4 @@
-"""Live: the camera's faces, followed and judged by one network or two."""
+"""The Live page: track the faces of a camera and classify them with one or two networks."""
 
 import streamlit as st
 
@@ -20,12 +20,12 @@ if not view.networks:
 
 left, right = st.columns([3, 2], gap="medium")
 with left:
-    stream, playing = sections.video(view)
+    stream, is_playing = sections.video(view)
     st.caption(
-        "Pictures go from the browser to this machine and nowhere else. A camera needs this "
-        "machine's own address (localhost), or HTTPS."
+        "The video is sent from the browser to this machine and nowhere else. Browsers allow the "
+        "camera on localhost or over HTTPS only."
     )
 with right:
-    sections.watch(view, stream, playing)
-sections.keep(view, stream)
-sections.history(view, stream, playing)
+    sections.current_predictions(view, stream, is_playing)
+sections.downloads(view, stream)
+sections.history(view, stream, is_playing)

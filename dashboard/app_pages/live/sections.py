@@ -1,4 +1,4 @@
-"""The pieces of the Live page: the video, what is said of each face, over time, as a file."""
+"""The sections of the Live page: controls, video, predictions, statistics, history, downloads."""
 
 import base64
 import html
@@ -15,7 +15,7 @@ from streamlit_webrtc import WebRtcMode, webrtc_streamer
 
 from dashboard import formats
 from dashboard.app_pages.live.frame_processor import (
-    MOST_SEEN,
+    MAX_RECORDS,
     STALLED,
     FrameProcessor,
     FrameRecord,
@@ -35,71 +35,77 @@ from fercore.runs.reader import Run
 MAX_NETWORKS = 2
 _STREAM, _TRACK = "live:stream", "live:track"
 _REFRESH_SECONDS = 0.5
-_MOST_SHOTS = 6
+_MAX_SNAPSHOTS = 6
+# Maximum number of faces with probability bars, and of points in a timeline.
+_MAX_FACES, _MAX_POINTS = 6, 240
 
 
 @dataclass(frozen=True)
 class View:
-    """What the page is to show.
+    """The visitor's selection.
 
     Attributes:
-        runs: whose networks are asked, by id, in order.
-        networks: theirs, loaded.
-        kind: of the finder.
+        runs: selected runs by id, in order.
+        networks: of these runs, loaded.
+        detector: kind of the face detector.
         settings: of the pipeline.
     """
 
     runs: dict[str, Run]
     networks: list[RunClassifier]
-    kind: detection.DetectorKind
+    detector: detection.DetectorKind
     settings: LiveSettings
 
 
 def controls(runs: Mapping[str, Run]) -> View:
-    """Let the reader choose networks, the finder, and how calm the answer is."""
-    picked = model_picker.pick_networks(
+    """Draw the widgets for networks, detector, smoothing and minimum confidence."""
+    selected_ids = model_picker.pick_networks(
         runs, MAX_NETWORKS, "Choose one network, or two on the same frames"
     )
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        kind = model_picker.pick_detector(without=("mtcnn",))
+        detector = model_picker.pick_detector(without=("mtcnn",))
         smoothing = url_widgets.slider(
-            "Averaged over", "calm", 0.0, 2.0, 0.1, 0.4, format="%.1f s", width=200
+            "Smoothing", "calm", 0.0, 2.0, 0.1, 0.4, format="%.1f s", width=200
         )
-        least = url_widgets.slider(
-            "Unsure below", "least", 0.0, 1.0, 0.05, 0.4, format="percent", width=200
+        min_confidence = url_widgets.slider(
+            "Minimum confidence", "least", 0.0, 1.0, 0.05, 0.4, format="percent", width=200
         )
-    networks, chosen = [], {}
-    for run_id in picked:
+    networks, selected = [], {}
+    for run_id in selected_ids:
         try:
             networks.append(network_cache.network(runs[run_id]))
         except UserError as error:
             st.error(formats.markdown(str(error)), icon=":material/error:")
         else:
-            chosen[run_id] = runs[run_id]
-    return View(chosen, networks, kind, LiveSettings(smoothing, least))
+            selected[run_id] = runs[run_id]
+    return View(selected, networks, detector, LiveSettings(smoothing, min_confidence))
 
 
 def video(view: View) -> tuple[FrameProcessor, bool]:
-    """The camera's picture with boxes and labels; the stream, and whether it plays."""
+    """Draw the camera's video with boxes and labels.
+
+    Returns:
+        The stream, and whether it is playing.
+    """
     try:
-        stream = _stream(view)
+        stream = _get_stream(view)
     except UserError as error:
         st.error(formats.markdown(str(error)), icon=":material/error:")
         st.stop()
 
-    def change(frame: av.VideoFrame) -> av.VideoFrame:
+    def transform(frame: av.VideoFrame) -> av.VideoFrame:
         image = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
-        return av.VideoFrame.from_ndarray(stream.frame(image, frame.time), format="bgr24")
+        return av.VideoFrame.from_ndarray(stream.process_frame(image, frame.time), format="bgr24")
 
     track: LatestFrameTrack | None = st.session_state.get(_TRACK)
     if track is None or track.readyState != "live":
-        track = st.session_state[_TRACK] = LatestFrameTrack(change)
+        track = st.session_state[_TRACK] = LatestFrameTrack(transform)
         stream.restart()
-    track.change = change
+    track.transform = transform
     context = webrtc_streamer(
         key="live:camera",
         mode=WebRtcMode.SENDRECV,
-        # None unless the user names servers: nobody outside is asked.
+        # No STUN or TURN server by default: no request leaves the local network.
         rtc_configuration={"iceServers": ice_servers()},
         media_stream_constraints={
             "video": {"width": {"ideal": 640}, "height": {"ideal": 480}},
@@ -118,64 +124,64 @@ def video(view: View) -> tuple[FrameProcessor, bool]:
     return stream, bool(context.state.playing)
 
 
-def watch(view: View, stream: FrameProcessor, playing: bool) -> None:
-    """What is said, refreshed while frames come."""
+def current_predictions(view: View, stream: FrameProcessor, is_playing: bool) -> None:
+    """Draw the stream's state, its statistics and the current predictions; refresh regularly."""
 
-    @st.fragment(run_every=_REFRESH_SECONDS if playing else None)
+    @st.fragment(run_every=_REFRESH_SECONDS if is_playing else None)
     def panel() -> None:
-        health = stream.health()
-        _say_how(health, playing)
-        _numbers(health)
-        _now(view, stream)
+        stats = stream.stats()
+        _stream_state(stats, is_playing)
+        _statistics(stats)
+        _face_cards(view, stream)
 
     panel()
 
 
-def history(view: View, stream: FrameProcessor, playing: bool) -> None:
-    """What was said over the last minute, and the whole session as a file."""
+def history(view: View, stream: FrameProcessor, is_playing: bool) -> None:
+    """Draw the probabilities of one face over the last minute; refresh every second."""
 
-    @st.fragment(run_every=1.0 if playing else None)
+    @st.fragment(run_every=1.0 if is_playing else None)
     def panel() -> None:
-        moments = stream.moments(60.0)
-        if not moments:
+        records = stream.records(60.0)
+        if not records:
             return
         st.subheader("The last minute", anchor=False)
-        # Whoever was seen last comes first.
-        people = list(dict.fromkeys(moment.face for moment in reversed(moments)))
-        face = people[0]
-        if len(people) > 1:
-            options = {str(number): f"Face {number}" for number in people}
+        # The most recent face first.
+        numbers = list(dict.fromkeys(record.face for record in reversed(records)))
+        face = numbers[0]
+        if len(numbers) > 1:
+            options = {str(number): f"Face {number}" for number in numbers}
             face = int(
                 url_widgets.selectbox("Face", options, key="face", implied=True, width=160) or face
             )
         with st.grid(max(1, len(view.runs)), min_column_width=340, gap="medium"):
             for run_id, label in run_cache.labels(list(view.runs.values())).items():
-                own = [m for m in moments if m.run == run_id and m.face == face]
-                if own:
-                    colors = theme.class_colors(own[0].class_names, plot.theme_mode())
-                    st.html(timeline(own, label, colors) + formats.legend(colors))
+                shown = [r for r in records if r.run == run_id and r.face == face]
+                if shown:
+                    colors = theme.class_colors(shown[0].class_names, plot.theme_mode())
+                    st.html(timeline(shown, label, colors) + formats.legend(colors))
 
     panel()
 
 
-def keep(view: View, stream: FrameProcessor) -> None:
-    """Take a picture, and save what was said."""
+def downloads(view: View, stream: FrameProcessor) -> None:
+    """Draw the buttons for snapshots and the session's table, and the snapshots."""
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.button(
             "Snapshot",
             icon=":material/photo_camera:",
-            on_click=_shoot,
+            on_click=_take_snapshot,
             args=(stream,),
-            help="The picture without boxes; the Photo page judges it in full.",
+            help="Save the current frame without boxes. It can be opened on the Photo page.",
         )
         st.download_button(
             "Session as CSV",
-            lambda: as_csv(stream.moments()),
+            lambda: as_csv(stream.records()),
             "session.csv",
             "text/csv",
             icon=":material/download:",
             on_click="ignore",
-            help=f"A row a face, network and frame: the last {MOST_SEEN:,}.",
+            help=f"One row per face, network and frame: the last {MAX_RECORDS:,} rows.",
         )
         if st.session_state.get(SHOTS):
             st.page_link(
@@ -184,43 +190,48 @@ def keep(view: View, stream: FrameProcessor) -> None:
                 icon=":material/add_a_photo:",
                 query_params={"networks": list(view.runs)},
             )
-    for number, (name, content) in enumerate(shots(), start=1):
+    for number, (name, content) in enumerate(snapshots(), start=1):
         st.image(content, caption=f"{number}. {name}", width=220)
 
 
-def shots() -> list[tuple[str, bytes]]:
-    """The snapshots of this session, the newest first: name and PNG file."""
-    found: list[tuple[str, bytes]] = st.session_state.get(SHOTS, [])
-    return found
+def snapshots() -> list[tuple[str, bytes]]:
+    """Return the names and PNG files of this session's snapshots, newest first."""
+    stored: list[tuple[str, bytes]] = st.session_state.get(SHOTS, [])
+    return stored
 
 
-def timeline(moments: Sequence[FrameRecord], title: str, colors: Mapping[str, str]) -> str:
-    """Each class's probability over time, for one face and network, as HTML.
+def timeline(records: Sequence[FrameRecord], title: str, colors: Mapping[str, str]) -> str:
+    """Return an HTML figure of each class's probability over time.
 
-    Drawn every second beside a video, so it is a plain picture: a chart would take the processor
-    from the camera.
+    It is redrawn every second beside a video. It is therefore an SVG image: an interactive chart
+    would take processor time from the video pipeline.
+
+    Args:
+        records: of one face and one network, oldest first.
+        title: of the figure.
+        colors: by class name.
     """
-    names, last = moments[0].class_names, moments[-1].seconds
-    first = min(moments[0].seconds, last - 5.0)
-    kept = moments[:: max(len(moments) // 240, 1)]
-    across = [600 * (moment.seconds - first) / (last - first) for moment in kept]
+    names, last = records[0].class_names, records[-1].seconds
+    first = min(records[0].seconds, last - 5.0)
+    points = records[:: max(len(records) // _MAX_POINTS, 1)]
+    x_values = [600 * (record.seconds - first) / (last - first) for record in points]
     style = 'fill="none" vector-effect="non-scaling-stroke"'
-    drawn = [
+    lines = [
         f'<line x1="0" x2="600" y1="{y}" y2="{y}" stroke="#8794a1" stroke-opacity=".3" {style}/>'
         for y in (0, 25, 50, 75, 100)
     ]
-    for place, name in enumerate(names):
-        up = [100 - 100 * moment.probabilities[place] for moment in kept]
-        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, up, strict=True))
+    for index, name in enumerate(names):
+        y_values = [100 - 100 * record.probabilities[index] for record in points]
+        polyline = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(x_values, y_values, strict=True))
         stroke = f'stroke="{colors[name]}" stroke-width="2"'
-        drawn.append(f'<polyline points="{points}" {stroke} {style}/>')
-    # As an image: what is drawn inline does not pass the page's filter.
+        lines.append(f'<polyline points="{polyline}" {stroke} {style}/>')
+    # As an image, because Streamlit removes inline SVG from HTML.
     picture = (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -3 600 106" '
-        f'preserveAspectRatio="none">{"".join(drawn)}</svg>'
+        f'preserveAspectRatio="none">{"".join(lines)}</svg>'
     )
     address = "data:image/svg+xml;base64," + base64.b64encode(picture.encode()).decode()
-    alt = html.escape(f"Probabilities of {title} over {last - moments[0].seconds:.0f} seconds")
+    alt = html.escape(f"Probabilities of {title} over {last - records[0].seconds:.0f} seconds")
     return (
         f'<figure style="margin:0"><figcaption style="font-size:.85rem;margin-bottom:.3rem">'
         f"{html.escape(title)}</figcaption>"
@@ -232,113 +243,127 @@ def timeline(moments: Sequence[FrameRecord], title: str, colors: Mapping[str, st
     )
 
 
-def as_csv(moments: Sequence[FrameRecord]) -> str:
-    """One row a face, network and frame."""
+def as_csv(records: Sequence[FrameRecord]) -> str:
+    """Return a CSV table with one row per face, network and frame."""
     rows = [
         {
-            "seconds": round(moment.seconds, 3),
-            "frame": moment.frame,
-            "face": moment.face,
-            "run": moment.run,
-            "expression": moment.label or "unsure",
+            "seconds": round(record.seconds, 3),
+            "frame": record.frame,
+            "face": record.face,
+            "run": record.run,
+            "expression": record.label or "unsure",
         }
-        | dict(zip(("left", "top", "right", "bottom"), moment.box, strict=True))
-        | {f"p_{n}": p for n, p in zip(moment.class_names, moment.probabilities, strict=True)}
-        for moment in moments
+        | dict(zip(("left", "top", "right", "bottom"), record.box, strict=True))
+        | {f"p_{n}": p for n, p in zip(record.class_names, record.probabilities, strict=True)}
+        for record in records
     ]
     text: str = pd.DataFrame(rows).to_csv(index=False)
     return text
 
 
-def _stream(view: View) -> FrameProcessor:
-    kept: tuple[detection.DetectorKind, FrameProcessor] | None = st.session_state.get(_STREAM)
-    if kept is None:
-        stream = FrameProcessor(view.networks, _finder(view.kind), view.settings)
+def ice_servers() -> list[dict[str, str]]:
+    """Return the ICE servers of `FERCORE_ICE_SERVERS`.
+
+    The variable holds addresses separated by commas, with `|user|secret` after those of TURN
+    servers.
+    """
+    entries = os.environ.get("FERCORE_ICE_SERVERS", "").split(",")
+    keys = ("urls", "username", "credential")
+    return [
+        dict(zip(keys, entry.strip().split("|"), strict=False))
+        for entry in entries
+        if entry.strip()
+    ]
+
+
+def _get_stream(view: View) -> FrameProcessor:
+    """Return this session's stream, configured as selected."""
+    stored: tuple[detection.DetectorKind, FrameProcessor] | None = st.session_state.get(_STREAM)
+    if stored is None:
+        stream = FrameProcessor(view.networks, _load_detector(view.detector), view.settings)
     else:
-        stream = kept[1]
-        changed = _finder(view.kind) if kept[0] != view.kind else None
-        stream.configure(view.networks, view.settings, changed)
-    st.session_state[_STREAM] = (view.kind, stream)
+        previous, stream = stored
+        detector = _load_detector(view.detector) if previous != view.detector else None
+        stream.configure(view.networks, view.settings, detector)
+    st.session_state[_STREAM] = (view.detector, stream)
     return stream
 
 
-def _finder(kind: detection.DetectorKind) -> detection.FaceDetector:
-    # One for each stream: finders answer one thread at a time. Coarser steps than for photos.
+def _load_detector(kind: detection.DetectorKind) -> detection.FaceDetector:
+    # Not the cached detector of the Photo page: its calls run one after another, and streams would
+    # wait for each other. The Haar cascade searches in coarser steps than for photos.
     return detection.HaarDetector(scale=1.2) if kind == "haar" else detection.load_detector(kind)
 
 
-def ice_servers() -> list[dict[str, str]]:
-    """What `FERCORE_ICE_SERVERS` names: addresses, those of TURN with `|user|secret` behind."""
-    named = os.environ.get("FERCORE_ICE_SERVERS", "").split(",")
-    keys = ("urls", "username", "credential")
-    return [dict(zip(keys, one.strip().split("|"), strict=False)) for one in named if one.strip()]
-
-
-def _shoot(stream: FrameProcessor) -> None:
+def _take_snapshot(stream: FrameProcessor) -> None:
     import cv2
 
-    picture = stream.picture()
-    if picture is None:
+    image = stream.last_image()
+    if image is None:
         return
-    content = cv2.imencode(".png", picture)[1].tobytes()
+    content = cv2.imencode(".png", image)[1].tobytes()
     name = time.strftime("snapshot %H:%M:%S")
-    st.session_state[SHOTS] = [(name, content), *shots()][:_MOST_SHOTS]
+    st.session_state[SHOTS] = [(name, content), *snapshots()][:_MAX_SNAPSHOTS]
 
 
-def _say_how(health: StreamStats, playing: bool) -> None:
-    if health.error:
+def _stream_state(stats: StreamStats, is_playing: bool) -> None:
+    """Draw a message if there is an error, or if no frames arrive."""
+    idle = stats.seconds_since_frame
+    if stats.error:
         st.error(
-            f"The last frame could not be judged: {formats.markdown(health.error)}",
+            f"The last frame could not be processed: {formats.markdown(stats.error)}",
             icon=":material/error:",
         )
-    elif playing and health.silent is None:
-        st.info("Waiting for the camera's first picture.", icon=":material/hourglass_empty:")
-    elif playing and health.silent is not None and health.silent > STALLED:
+    elif is_playing and idle is None:
+        st.info("Waiting for the camera's first frame.", icon=":material/hourglass_empty:")
+    elif is_playing and idle is not None and idle > STALLED:
         st.warning(
-            f"No picture for {health.silent:.0f} s: the camera is gone or the connection is. Press "
-            "STOP, then START.",
+            f"No frame for {idle:.0f} s: the camera or the connection was lost. Press STOP, then "
+            "START.",
             icon=":material/videocam_off:",
         )
 
 
-def _numbers(health: StreamStats) -> None:
+def _statistics(stats: StreamStats) -> None:
     with st.grid(5, min_column_width=110, gap="small"):
         for label, value in (
-            ("Frames", f"{health.frames:,}"),
-            ("A second", f"{health.fps:.1f}" if health.frames else formats.DASH),
-            ("Median ms", f"{health.p50:.1f}" if health.frames else formats.DASH),
-            ("95th ms", f"{health.p95:.1f}" if health.frames else formats.DASH),
-            ("Behind ms", f"{health.behind:.0f}" if health.frames else formats.DASH),
+            ("Frames", f"{stats.frames:,}"),
+            ("Frames/s", f"{stats.fps:.1f}" if stats.frames else formats.DASH),
+            ("Median (ms)", f"{stats.p50:.1f}" if stats.frames else formats.DASH),
+            ("p95 (ms)", f"{stats.p95:.1f}" if stats.frames else formats.DASH),
+            ("Latency (ms)", f"{stats.lag_ms:.0f}" if stats.frames else formats.DASH),
         ):
             st.metric(label, value)
-    if health.frames:
+    if stats.frames:
         st.caption(
-            f"{health.skipped:,} frames gave way to newer ones. Median and 95th percentile: "
-            "find, cut, ask, draw, over the last 300 frames."
+            f"{stats.skipped:,} frames were skipped for later ones. Median and p95: time to "
+            "detect, crop, classify and draw, over the last 300 frames. Latency: delay of a frame "
+            "compared with the fastest one."
         )
 
 
-def _now(view: View, stream: FrameProcessor) -> None:
-    seen = stream.faces()
-    if not seen:
-        st.caption("No face in the picture.")
+def _face_cards(view: View, stream: FrameProcessor) -> None:
+    """Draw the probability bars of each face in the last frame."""
+    faces = stream.faces()
+    if not faces:
+        st.caption("No face detected.")
         return
     labels = run_cache.labels(list(view.runs.values()))
     names = {network.id: network.class_names for network in stream.networks()}
     cards = []
-    for face in seen[:6]:
-        said = "".join(
+    for face in faces[:_MAX_FACES]:
+        bars = "".join(
             probability_bars.bars(
-                f"{'AB'[place] + ' ' if len(names) > 1 else ''}{labels.get(run_id, run_id)}",
+                f"{'AB'[index] + ' ' if len(names) > 1 else ''}{labels.get(run_id, run_id)}",
                 names[run_id],
-                shares,
+                probabilities,
                 face.labels[run_id],
             )
-            for place, (run_id, shares) in enumerate(face.probabilities.items())
+            for index, (run_id, probabilities) in enumerate(face.probabilities.items())
             if run_id in names
         )
         cards.append(
             f'<section class="live-face" style="margin-bottom:.6rem"><div style="font-weight:600">'
-            f"{html.escape(f'Face {face.number}')}</div>{said}</section>"
+            f"{html.escape(f'Face {face.number}')}</div>{bars}</section>"
         )
     st.html("".join(cards))

@@ -1,9 +1,9 @@
-"""The way of a camera's frames through this process: in from the browser, and back with boxes.
+"""`LatestFrameTrack`: receive a camera's frames by WebRTC, process the latest, send it back.
 
-streamlit-webrtc's own asynchronous processing hands a frame out when the next one comes, so that
-all that is seen is a frame older than it need be. Here the newest frame is worked on at once, in a
-thread of its own, and sent when it is done; those that come meanwhile give way to the newest of
-them. A network that takes long makes fewer pictures, not older ones.
+streamlit-webrtc's own asynchronous processing returns a frame when the next one arrives, which
+delays the video by one frame. Here the latest frame is processed at once, in a separate thread, and
+sent when it is done. Frames that arrive meanwhile are dropped, except the latest. A slow network
+lowers the frame rate and does not increase the delay.
 """
 
 import asyncio
@@ -16,69 +16,70 @@ from aiortc.mediastreams import MediaStreamError
 
 
 class LatestFrameTrack(MediaStreamTrack):
-    """Takes a camera's frames, as a sink of streamlit-webrtc, and is the track that goes back.
+    """The sink of a camera's frames, and the track that is sent back, for streamlit-webrtc.
 
     Args:
-        change: what is done with a frame, in another thread; it must not raise.
+        transform: function that processes a frame, called in another thread. It must not raise.
     """
 
     kind = "video"
 
-    def __init__(self, change: Callable[[av.VideoFrame], av.VideoFrame]) -> None:
+    def __init__(self, transform: Callable[[av.VideoFrame], av.VideoFrame]) -> None:
         super().__init__()
-        self.change = change
+        self.transform = transform
         self._worker = ThreadPoolExecutor(1, "live-frames")
-        self._camera: MediaStreamTrack | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._arrivedra: MediaStreamTrack | None = None
+        self._read_task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._newest: av.VideoFrame | None = None
-        self._came = asyncio.Event()
+        self._latest: av.VideoFrame | None = None
+        self._arrived = asyncio.Event()
 
     def addTrack(self, track: MediaStreamTrack) -> None:  # streamlit-webrtc's name
-        """Take frames from a track."""
-        self._camera = track
+        """Set the track to receive frames from."""
+        self._arrivedra = track
 
     def hasTrack(self) -> bool:  # streamlit-webrtc's name
-        """Whether there is a camera."""
-        return self._camera is not None
+        """Return whether there is a camera."""
+        return self._arrivedra is not None
 
     def start(self) -> None:
-        """Begin to read; called on the event loop of the connection."""
-        if self._reading is not None:
-            self._reading.cancel()
+        """Start to receive frames; called on the event loop of the connection."""
+        if self._read_task is not None:
+            self._read_task.cancel()
         self._loop = asyncio.get_running_loop()
-        self._reading = self._loop.create_task(self._read())
+        self._read_task = self._loop.create_task(self._read())
 
     def stop(self) -> None:
-        """End it, from any thread; whoever waits for a frame is told so."""
+        """Stop the track, from any thread; a waiting `recv` raises `MediaStreamError`."""
         super().stop()
         self._worker.shutdown(wait=False, cancel_futures=True)
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake)
 
     async def recv(self) -> av.VideoFrame:
-        """The newest frame, changed, with its own time.
+        """Return the latest frame, processed, with its original timestamp.
 
         Raises:
-            MediaStreamError: if the camera has ended.
+            MediaStreamError: if the camera or the track has stopped.
         """
         if self.readyState == "live":
-            await self._came.wait()
-        frame, self._newest = self._newest, None
-        self._came.clear()
+            await self._arrived.wait()
+        frame, self._latest = self._latest, None
+        self._arrived.clear()
         if frame is None or self.readyState != "live":
             raise MediaStreamError
         try:
-            changed = await asyncio.get_running_loop().run_in_executor(
-                self._worker, self.change, frame
+            transformed = await asyncio.get_running_loop().run_in_executor(
+                self._worker, self.transform, frame
             )
         except RuntimeError:  # the worker was shut down
             raise MediaStreamError from None
-        changed.pts, changed.time_base = frame.pts, frame.time_base
-        return changed
+        transformed.pts, transformed.time_base = frame.pts, frame.time_base
+        return transformed
 
     async def _read(self) -> None:
-        camera = self._camera
+        """Receive frames and keep the latest, until the camera or the track stops."""
+        camera = self._arrivedra
         while camera is not None and self.readyState == "live":
             try:
                 frame = await camera.recv()
@@ -86,11 +87,11 @@ class LatestFrameTrack(MediaStreamTrack):
                 self.stop()
                 return
             if isinstance(frame, av.VideoFrame):
-                self._newest = frame
-                self._came.set()
+                self._latest = frame
+                self._arrived.set()
 
     def _wake(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-        self._newest = None
-        self._came.set()
+        if self._read_task is not None:
+            self._read_task.cancel()
+        self._latest = None
+        self._arrived.set()

@@ -1,1 +1,1 @@
-"""The Papers page: published figures, goals and ablation studies."""
+"""The Paper reproductions page: published results, our goals and ablation studies."""

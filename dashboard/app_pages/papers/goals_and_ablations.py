@@ -1,4 +1,4 @@
-"""Our own networks on the Papers page: their goals and the ablation studies."""
+"""Our models on the Paper reproductions page: goals and ablation studies."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,31 +15,31 @@ from fercore.reproduction.goals import GoalResult, GoalStatus
 from fercore.runs.reader import Run
 
 KEY = "ours"
-TITLE = "Our own networks"
+TITLE = "Our models"
 _STATUS_COLORS = ["#1a7f4b", "#3f6fb5", "#ad5d17", "#66717d"]
 
 
 def section(runs: Sequence[Run]) -> None:
-    """Show goals and ablation studies, each with the command that trains what is missing."""
+    """Draw goals and ablation studies, each with the command that trains the missing runs."""
     st.subheader(TITLE, anchor=KEY)
     st.markdown(
-        "Trained from scratch on FER2013's training split alone; what is chosen, is chosen on "
-        "PublicTest. Every figure is of PrivateTest, and a goal is reached by the mean over at "
-        f"least {goals.SEEDS} seeds, or by one ensemble of them."
+        "Trained from scratch on the training split of FER2013 only, and selected on PublicTest. "
+        "Results are on PrivateTest. A goal is reached by the mean over at least "
+        f"{goals.SEEDS} seeds, or by one ensemble of them."
     )
-    standings = comparison_cache.goal_statuses(runs)
+    statuses = comparison_cache.goal_statuses(runs)
     st.dataframe(
-        goal_table(standings),
+        goal_table(statuses),
         hide_index=True,
         column_config=_goal_columns(),
         placeholder=formats.DASH,
         height="content",
         key="goals",
     )
-    if any(standing.status != "reached" for standing in standings):
+    if any(status.status != "reached" for status in statuses):
         st.caption(
-            "Train what is missing; the command can be stopped and resumed. Without a GPU it "
-            "leaves out what needs one."
+            "Train the missing runs with this command. It can be stopped and resumed. Without a "
+            "GPU, it skips the runs that need one."
         )
         st.code("fercore goals --train", language="bash")
     for study in ablations.studies():
@@ -50,78 +50,78 @@ def _study_section(study: Study, runs: Sequence[Run]) -> None:
     opened = expander.expander(study.title, f"study-{study.key}", ":material/science:")
     if opened is None:
         return
-    lines = comparison_cache.ablation_lines(study, runs)
+    results = comparison_cache.ablation_results(study, runs)
     with opened:
         if study.note:
             st.markdown(study.note)
         st.dataframe(
-            change_table(study, lines),
+            change_table(study, results),
             hide_index=True,
             column_config=_change_columns(study),
             placeholder=formats.DASH,
             height="content",
             key=f"ablations-{study.key}",
         )
-        if any(line.mean is None for line in lines):
+        if any(result.mean is None for result in results):
             st.code(f"fercore ablate --train {study.key}", language="bash")
 
 
 def exported(runs: Sequence[Run]) -> pd.DataFrame:
-    """The goals, as they are shown."""
+    """Return the table of goals, for a download."""
     return goal_table(comparison_cache.goal_statuses(runs))
 
 
-def goal_table(standings: Sequence[GoalStatus]) -> pd.DataFrame:
-    """One line a goal; percent throughout."""
-    lines = []
-    for standing in standings:
-        goal, reached = standing.goal, standing.reached
-        asked = {
+def goal_table(statuses: Sequence[GoalStatus]) -> pd.DataFrame:
+    """Return one row for each goal; accuracies in percent."""
+    rows = []
+    for entry in statuses:
+        goal, result = entry.goal, entry.reached
+        target = {
             "Goal": goal.title,
             "Target": goal.accuracy,
             "CPU target": goal.accuracy_cpu,
-            "Seconds asked": goal.seconds or None,
+            "Time budget": goal.seconds or None,
         }
-        status = {"Status": [goals.STATUS_WORDS[standing.status]]}
-        lines.append(asked | (_figures(reached) if reached else {}) | status)
-    return pd.DataFrame(lines, columns=list(_goal_columns()))
+        status = {"Status": [goals.STATUS_WORDS[entry.status]]}
+        rows.append(target | (_result_cells(result) if result else {}) | status)
+    return pd.DataFrame(rows, columns=list(_goal_columns()))
 
 
-def _figures(reached: GoalResult) -> dict[str, Any]:
+def _result_cells(result: GoalResult) -> dict[str, Any]:
     return {
-        "Ours": reached.mean,
-        "95% interval": formats.interval(reached.low / 100, reached.high / 100),
-        "No repeats": reached.unrepeated,
-        "n": reached.n,
-        "Runs": len(reached.runs),
-        "Spread": reached.spread,
-        "Parameters": reached.parameters,
-        "Seconds": reached.seconds,
-        "Network": reached.experiment or "chosen members",
-        "Device": reached.device,
+        "Ours": result.mean,
+        "95% interval": formats.interval(result.low / 100, result.high / 100),
+        "Clean accuracy": result.unrepeated,
+        "n": result.n,
+        "Runs": len(result.runs),
+        "Spread": result.spread,
+        "Parameters": result.parameters,
+        "Seconds": result.seconds,
+        "Network": result.experiment or "selected members",
+        "Device": result.device,
     }
 
 
-def change_table(study: Study, lines: Sequence[AblationResult]) -> pd.DataFrame:
+def change_table(study: Study, results: Sequence[AblationResult]) -> pd.DataFrame:
     """Return one row per change; accuracies in percent, differences in points."""
     table = pd.DataFrame(
         [
             {
-                "Change": line.change.title,
-                "Compared with": line.reference.title if line.reference else None,
-                "PublicTest": line.mean,
-                "Difference": 100 * line.difference.difference if line.difference else None,
-                "95% interval": formats.delta_interval(line.difference)
-                if line.difference
+                "Change": result.change.title,
+                "Compared with": result.reference.title if result.reference else None,
+                "PublicTest": result.mean,
+                "Difference": 100 * result.difference.difference if result.difference else None,
+                "95% interval": formats.delta_interval(result.difference)
+                if result.difference
                 else None,
-                "Epochs to target": line.epochs_to_target,
-                "n": line.n or None,
-                "Runs": len(line.runs) or None,
-                "Spread": line.spread,
-                "Epoch": line.seconds,
-                "Parameters": line.parameters,
+                "Epochs to target": result.epochs_to_target,
+                "n": result.n or None,
+                "Runs": len(result.runs) or None,
+                "Spread": result.spread,
+                "Epoch": result.seconds,
+                "Parameters": result.parameters,
             }
-            for line in lines
+            for result in results
         ]
     )
     absent = [] if study.cumulative else ["Compared with"]
@@ -134,28 +134,33 @@ def _goal_columns() -> dict[str, Any]:
     return {
         "Goal": config.TextColumn("Goal", width=300),
         "Target": column_formats.percent(
-            "Target", "Accuracy on PrivateTest, with a GPU.", width=76
+            "Target accuracy", "On PrivateTest, trained with a GPU.", width=112
         ),
         "CPU target": column_formats.percent(
-            "CPU target", "Accuracy on PrivateTest, trained on CPUs alone.", width=96
+            "Target (CPU)", "Accuracy on PrivateTest, trained without a GPU.", width=96
         ),
-        "Seconds asked": config.NumberColumn("In seconds", format="%d", width=76),
+        "Time budget": config.NumberColumn("Time budget (s)", format="%d", width=112),
         "Ours": column_formats.percent("Ours", "Mean over the seeds.", width=76),
         "Status": config.MultiselectColumn(
             "Status", options=list(goals.STATUS_WORDS.values()), color=_STATUS_COLORS, width=130
         ),
-        "95% interval": config.TextColumn("95 % interval", help="Wilson's.", width=112),
-        "No repeats": column_formats.percent(
-            "No repeats", "Without the test images that also stand in training.", width=84
+        "95% interval": config.TextColumn("95 % CI", help=column_formats.INTERVAL_HELP, width=112),
+        "Clean accuracy": column_formats.percent(
+            "Clean accuracy", column_formats.CLEAN_HELP, width=112
         ),
-        "n": config.NumberColumn("n", format="localized", help="Samples tested."),
+        "n": config.NumberColumn("n", format="localized", help="Number of test images."),
         "Runs": config.NumberColumn("Seeds", format="%d", width=56),
-        "Spread": config.NumberColumn("±", format="%.2f", width=56, help="Over the seeds, points."),
+        "Spread": config.NumberColumn(
+            "±", format="%.2f", width=56, help="SD over the seeds, in percentage points."
+        ),
         "Parameters": config.NumberColumn("Parameters", format="localized"),
-        "Seconds": config.NumberColumn("Training s", format="%.0f", help="Mean over the seeds."),
+        "Seconds": config.NumberColumn(
+            "Training time (s)", format="%.0f", help="Mean over the seeds."
+        ),
         "Network": config.TextColumn(
             "Network",
-            help="The best on PublicTest, of those meant that have three seeds if one has.",
+            help="The best on PublicTest of the experiments for this goal. Those with at least "
+            f"{goals.SEEDS} seeds are preferred.",
         ),
         "Device": config.TextColumn("Device"),
     }
@@ -171,10 +176,10 @@ def _change_columns(study: Study) -> dict[str, Any]:
         "Difference": config.NumberColumn(
             "Difference",
             format="%+.2f",
-            help='In points, from the first row or from "Compared with", over the same seeds.',
+            help='In points, to the first row or to "Compared with", over the same seeds.',
         ),
         "95% interval": config.TextColumn(
-            "Its 95 % interval", help="From paired bootstrap draws: other samples, not other seeds."
+            "Δ 95 % CI", help="Paired bootstrap over images, not over seeds."
         ),
         "Epochs to target": config.NumberColumn(
             f"Epochs to {target}",
@@ -184,6 +189,6 @@ def _change_columns(study: Study) -> dict[str, Any]:
         "n": config.NumberColumn("n", format="localized"),
         "Runs": config.NumberColumn("Seeds", format="%d", width=56),
         "Spread": config.NumberColumn("±", format="%.2f", width=56),
-        "Epoch": config.NumberColumn("s an epoch", format="%.0f", help="Median."),
+        "Epoch": config.NumberColumn("Seconds per epoch", format="%.0f", help="Median."),
         "Parameters": config.NumberColumn("Parameters", format="localized"),
     }

@@ -1,4 +1,4 @@
-"""Photo: every face of a photo, and what one or several networks say of it."""
+"""The Photo page: detect the faces of photos and classify them with one or more networks."""
 
 import streamlit as st
 
@@ -13,19 +13,19 @@ if not runs:
     empty_state.no_runs(model_picker.NO_NETWORK)
     st.stop()
 
-given = sections.uploaded_photos()
+photos = sections.uploaded_photos()
 view = sections.controls(runs)
 if not view.runs:
     st.info("Choose at least one network above.", icon=":material/hub:")
     st.stop()
-if not given:
-    sections.nothing_yet()
+if not photos:
+    sections.upload_hint()
     st.stop()
 
-said = sections.predict_photos(given, view)
-readable = [entry for entry in given if entry.digest in said]
+predictions = sections.predict_photos(photos, view)
+readable = [photo for photo in photos if photo.digest in predictions]
 if readable:
-    place = url_widgets.page(len(readable), "photo") if len(readable) > 1 else 1
-    shown = readable[min(place, len(readable)) - 1]
-    sections.show(shown, said[shown.digest], view)
-    sections.everything(readable, said, view)
+    page = url_widgets.page(len(readable), "photo") if len(readable) > 1 else 1
+    photo = readable[min(page, len(readable)) - 1]
+    sections.photo_predictions(photo, predictions[photo.digest], view)
+    sections.all_faces(readable, predictions, view)

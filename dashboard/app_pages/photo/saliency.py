@@ -1,4 +1,4 @@
-"""Saliency maps of the faces on the Photo page."""
+"""Saliency maps of faces, computed once per session and laid over the crop."""
 
 import hashlib
 from typing import Any
@@ -11,40 +11,47 @@ from dashboard import formats
 from dashboard.app_pages.photo.view import View
 from dashboard.state import network_cache
 from fercore.errors import UserError
-from fercore.explain.occlusion import occlusion
+from fercore.explain.occlusion import occlusion_map
 from fercore.inference.predictor import Prediction
 from fercore.runs.reader import Run
 
-_MAPS = "photo:maps"
-MAX_KEPT = 600
-# Blue, green, red: what speaks for the class, and against it.
-_FOR = np.array([30.0, 90.0, 240.0])
-_AGAINST = np.array([220.0, 120.0, 20.0])
+_CACHE_KEY = "photo:maps"
+# Maximum number of maps, and of photos with predictions, that a session keeps.
+MAX_CACHED = 600
+# Colours of pixels that support the class and of those that contradict it: blue, green, red.
+_SUPPORTING = np.array([30.0, 90.0, 240.0])
+_CONTRADICTING = np.array([220.0, 120.0, 20.0])
+_MAP_SIZE = (208, 208)
 SALIENCY_METHODS = {"off": "Off", "occlusion": "Occlusion", "grad-cam": "Grad-CAM"}
 SALIENCY_HELP = (
-    "Occlusion: where the probability of the answer falls (red) or rises (blue) when the image is "
-    "blurred there. Grad-CAM: which places of the last feature map speak for the answer; coarse, "
-    "for that map has few places."
+    "Occlusion: where the probability of the predicted class falls (red) or rises (blue) when the "
+    "image is blurred. Grad-CAM: positions of the last feature map that support the predicted "
+    "class, at the map's low resolution."
 )
 
 
-def shorten(kept: dict[Any, Any], most: int) -> None:
-    """Drop the oldest entries until at most `most` are left."""
-    while len(kept) > most:
-        del kept[next(iter(kept))]
+def drop_oldest(entries: dict[Any, Any], maximum: int) -> None:
+    """Remove the oldest entries of a dictionary until at most `maximum` are left."""
+    while len(entries) > maximum:
+        del entries[next(iter(entries))]
 
 
-def heatmap(entry: Prediction, view: View) -> NDArray[np.uint8]:
-    """Lay the saliency map of the explained network over a face: `(208, 208, 3)` RGB."""
+def heatmap(prediction: Prediction, view: View) -> NDArray[np.uint8]:
+    """Lay the saliency map of the explained network over a face.
+
+    Returns:
+        `(208, 208, 3)` uint8, blue, green, red.
+    """
     import cv2
 
     run_id = view.explained or ""
-    crop = entry.crops[run_id]
-    rests = saliency_map(view, crop, int(entry.probabilities[run_id].argmax()))
-    size = (208, 208)
-    grey = cv2.resize(crop, size, interpolation=cv2.INTER_NEAREST).astype(np.float32)[..., None]
-    strength = cv2.resize(rests / max(float(np.abs(rests).max()), 1e-6), size)[..., None]
-    tint = np.where(strength > 0, _FOR, _AGAINST)
+    crop = prediction.crops[run_id]
+    saliency = saliency_map(view, crop, int(prediction.probabilities[run_id].argmax()))
+    enlarged = cv2.resize(crop, _MAP_SIZE, interpolation=cv2.INTER_NEAREST)
+    grey = enlarged.astype(np.float32)[..., None]
+    normalized = saliency / max(float(np.abs(saliency).max()), 1e-6)
+    strength = cv2.resize(normalized, _MAP_SIZE)[..., None]
+    tint = np.where(strength > 0, _SUPPORTING, _CONTRADICTING)
     weight = 0.65 * np.abs(strength)
     return np.asarray(grey * (1 - weight) + tint * weight, np.uint8)
 
@@ -61,14 +68,15 @@ def supports_grad_cam(run: Run) -> bool:
 
 def saliency_map(view: View, crop: NDArray[np.uint8], class_index: int) -> NDArray[np.float32]:
     """Return the saliency of each pixel of a crop for one class, `(height, width)`."""
-    kept: dict[tuple[Any, ...], NDArray[np.float32]] = st.session_state.setdefault(_MAPS, {})
+    cache: dict[tuple[Any, ...], NDArray[np.float32]]
+    cache = st.session_state.setdefault(_CACHE_KEY, {})
     run = view.runs[view.explained or ""]
     pixels = hashlib.sha256(crop.tobytes()).digest()
-    key = (network_cache.network_signature(run), view.how, class_index, pixels)
-    if key not in kept:
-        if view.how == "grad-cam":
-            kept[key] = network_cache.grad_cam(run)(crop, class_index)
+    key = (network_cache.network_signature(run), view.saliency_method, class_index, pixels)
+    if key not in cache:
+        if view.saliency_method == "grad-cam":
+            cache[key] = network_cache.grad_cam(run)(crop, class_index)
         else:
-            kept[key] = occlusion(network_cache.network(run), crop, class_index)
-        shorten(kept, MAX_KEPT)
-    return kept[key]
+            cache[key] = occlusion_map(network_cache.network(run), crop, class_index)
+        drop_oldest(cache, MAX_CACHED)
+    return cache[key]

@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from dashboard import formats
 from dashboard.app_pages.photo import uploads
 from dashboard.app_pages.photo.saliency import (
-    MAX_KEPT,
+    MAX_CACHED,
     SALIENCY_HELP,
     SALIENCY_METHODS,
+    drop_oldest,
     heatmap,
-    shorten,
     supports_grad_cam,
 )
 from dashboard.app_pages.photo.uploads import Listing, UploadedPhoto
 from dashboard.app_pages.photo.view import View
-from dashboard.charts.data_urls import jpeg_address, png_address
+from dashboard.charts.data_urls import jpeg_data_url, png_data_url
 from dashboard.components import (
     column_formats,
     export_menu,
@@ -40,26 +40,30 @@ from fercore.inference.predictor import Prediction, Predictor
 from fercore.runs.reader import Run
 
 MAX_NETWORKS = 4
-_FACES_A_PAGE = 12
-_LISTED = "photo:listed"
-_KEPT = "photo:kept"
+_FACES_PER_PAGE = 12
+# Keys of the session state: listings by file, predictions by photo and settings, errors by photo,
+# pictures by photo, and the last table with its key.
+_LISTINGS, _PREDICTIONS = "photo:listed", "photo:kept"
 _UNREADABLE, _PICTURES, _TABLE = "photo:unreadable", "photo:pictures", "photo:table"
-_MOST_REASONS = 100
-_MOST_PICTURES = 40  # of some 150 kB each
-# One image is decoded at a time, for all visitors together: it takes up to 300 MB.
-_ONE_IMAGE = threading.Lock()
-_SHOWN_SIDE, _CROWD = 1100, 30
-# Pictures that the Live page took: name and file.
+# Names and files of the snapshots from the Live page.
 SHOTS = "photo:shots"
+_MAX_MESSAGES = 100
+_MAX_PICTURES = 40  # of about 150 kB each
+# Decoding an image takes up to 300 MB: one at a time for all visitors together.
+_DECODING = threading.Lock()
+# Longer side of a picture in pixels.
+_PICTURE_SIDE = 1100
+# Number of faces above which their numbers are drawn small, as they would cover the faces.
+_CROWD = 30
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A photo as the page shows it: reduced, as the address of a JPEG.
+    """A reduced copy of a photo.
 
     Attributes:
-        address: a data URL.
-        width: in pixels, of the decoded photo, which the boxes are in.
+        address: data URL of a JPEG.
+        width: of the decoded photo in pixels, to which the boxes refer.
         height: likewise.
     """
 
@@ -69,41 +73,45 @@ class Picture:
 
 
 def controls(runs: Mapping[str, Run]) -> View:
-    """Let the reader choose networks, the finder, and when a network is unsure."""
-    picked = model_picker.pick_networks(runs, MAX_NETWORKS, f"Choose up to {MAX_NETWORKS} networks")
+    """Draw the widgets for networks, detector, minimum confidence and saliency maps."""
+    selected = model_picker.pick_networks(
+        runs, MAX_NETWORKS, f"Choose up to {MAX_NETWORKS} networks"
+    )
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        kind = model_picker.pick_detector()
-        least = url_widgets.slider(
-            "Unsure below", "least", 0.0, 1.0, 0.05, 0.5, format="percent", width=220
+        detector = model_picker.pick_detector()
+        min_confidence = url_widgets.slider(
+            "Minimum confidence", "least", 0.0, 1.0, 0.05, 0.5, format="percent", width=220
         )
-        whole = url_widgets.toggle(
-            "Each photo is one face", key="whole", help="For images that are cut already."
+        is_cropped = url_widgets.toggle(
+            "Each photo is one face", key="whole", help="For images that are cropped already."
         )
-        explain = url_widgets.segmented_control(
-            "What it looked at", SALIENCY_METHODS, key="heat", help=SALIENCY_HELP
+        saliency_method = url_widgets.segmented_control(
+            "Saliency map", SALIENCY_METHODS, key="heat", help=SALIENCY_HELP
         )
         explained = None
-        if explain != "off" and picked:
-            explained = picked[0]
-            if len(picked) > 1:
+        if saliency_method != "off" and selected:
+            explained = selected[0]
+            if len(selected) > 1:
                 labels = run_cache.labels(list(runs.values()))
-                options = {run_id: labels[run_id] for run_id in picked}
-                explained = url_widgets.selectbox("Of", options, key="of", implied=True, width=260)
-        if explained and explain == "grad-cam" and not supports_grad_cam(runs[explained]):
+                options = {run_id: labels[run_id] for run_id in selected}
+                explained = url_widgets.selectbox(
+                    "Saliency map of", options, key="of", implied=True, width=260
+                )
+        if explained and saliency_method == "grad-cam" and not supports_grad_cam(runs[explained]):
             explained = None
     model_picker.how_to_add_yunet()
     return View(
-        {run_id: runs[run_id] for run_id in picked},
-        kind,
-        whole,
-        least,
+        {run_id: runs[run_id] for run_id in selected},
+        detector,
+        is_cropped,
+        min_confidence,
         explained,
-        explain,
+        saliency_method,
     )
 
 
 def uploaded_photos() -> list[UploadedPhoto]:
-    """What the visitor has handed in; files that are not read are named with the reason."""
+    """Draw the upload widgets; return the photos, and name the files that are not read."""
     suffixes = [suffix.removeprefix(".") for suffix in (*IMAGE_SUFFIXES, ".zip")]
     files = st.file_uploader(
         "Photos, or a ZIP of them",
@@ -111,117 +119,137 @@ def uploaded_photos() -> list[UploadedPhoto]:
         accept_multiple_files=True,
         key="photos",
         max_upload_size=uploads.MAX_FILE_BYTES >> 20,
-        help="They stay in this machine's memory: nothing is stored, nothing is sent on.",
+        help="Photos stay in the memory of this machine. They are neither stored nor sent on.",
     )
     st.caption(uploads.LIMITS)
-    # A file is listed once; what is taken away is forgotten.
-    known: dict[str, Listing] = st.session_state.get(_LISTED, {})
-    listed = {
-        file.file_id: known.get(file.file_id) or uploads.listing(file) for file in files or []
+    # Each file is listed once; listings of removed files are dropped.
+    previous: dict[str, Listing] = st.session_state.get(_LISTINGS, {})
+    listings = {
+        file.file_id: previous.get(file.file_id) or uploads.list_photos(file)
+        for file in files or []
     }
-    st.session_state[_LISTED] = listed
-    given, refused = uploads.within_limits([(file, listed[file.file_id]) for file in files or []])
-    _say_not_read(refused)
-    given += [uploads.given(name, content) for name, content in st.session_state.get(SHOTS, [])]
-    if url_widgets.toggle("Take one with the camera", key="camera"):
-        taken = st.camera_input("Camera", label_visibility="collapsed")
-        if taken:
-            given.append(uploads.given("camera.jpg", taken.getvalue()))
-    return given
-
-
-def predict_photos(given: Sequence[UploadedPhoto], view: View) -> dict[str, list[Prediction]]:
-    """Return what the networks predict for every photo, by digest.
-
-    Photos that are not read are named with the reason, and not tried again.
-    """
-    kept: dict[tuple[Any, ...], list[Prediction]] = st.session_state.setdefault(_KEPT, {})
-    unreadable: dict[str, str] = st.session_state.setdefault(_UNREADABLE, {})
-    setting = (
-        tuple(map(network_cache.network_signature, view.runs.values())),
-        view.finder,
-        view.whole,
+    st.session_state[_LISTINGS] = listings
+    photos, refused = uploads.within_limits(
+        [(file, listings[file.file_id]) for file in files or []]
     )
-    found = {
-        photo.digest: kept[photo.digest, *setting]
-        for photo in given
-        if (photo.digest, *setting) in kept
+    _show_unreadable(refused)
+    photos += [
+        uploads.photo_from_bytes(name, content) for name, content in st.session_state.get(SHOTS, [])
+    ]
+    if url_widgets.toggle("Take one with the camera", key="camera"):
+        picture = st.camera_input("Camera", label_visibility="collapsed")
+        if picture:
+            photos.append(uploads.photo_from_bytes("camera.jpg", picture.getvalue()))
+    return photos
+
+
+def predict_photos(photos: Sequence[UploadedPhoto], view: View) -> dict[str, list[Prediction]]:
+    """Return the predictions for every readable photo, by digest.
+
+    Predictions are cached in the session. Photos that cannot be read are named with the reason and
+    not tried again.
+    """
+    unreadable: dict[str, str] = st.session_state.setdefault(_UNREADABLE, {})
+    cache: dict[tuple[Any, ...], list[Prediction]] = st.session_state.setdefault(_PREDICTIONS, {})
+    signatures = tuple(map(network_cache.network_signature, view.runs.values()))
+    settings = (signatures, view.detector, view.is_cropped)
+    predictions = {
+        photo.digest: cache[photo.digest, *settings]
+        for photo in photos
+        if (photo.digest, *settings) in cache
     }
-    count = sum(map(len, found.values()))
-    missing = [p for p in given if p.digest not in found and p.digest not in unreadable]
+    count = sum(map(len, predictions.values()))
+    missing = [p for p in photos if p.digest not in predictions and p.digest not in unreadable]
     if missing and count < uploads.MAX_FACES:
         try:
-            predictor = _predictor(view)
+            predictor = _load_predictor(view)
         except UserError as error:
             st.error(formats.markdown(str(error)), icon=":material/error:")
             return {}
-        bar = st.progress(0.0, "Looking for faces") if len(missing) > 3 else None
-        for number, photo in enumerate(missing):
-            if count >= uploads.MAX_FACES:
-                break
-            try:
-                with _ONE_IMAGE:
-                    image = _decoded(photo)
-                    whole = [geometry.full_image_face(image)] if view.whole else None
-                    found[photo.digest] = predictor.predict(image, whole)
-                    _keep_picture(photo, image)
-                    del image
-            except UserError as error:
-                unreadable[photo.digest] = str(error)
-                continue
-            count += len(found[photo.digest])
-            if bar:
-                bar.progress((number + 1) / len(missing), formats.markdown(photo.name))
-        if bar:
-            bar.empty()
-        for photo in given:
-            if photo.digest in found:  # the last to go are those that are shown
-                kept.pop((photo.digest, *setting), None)
-                kept[photo.digest, *setting] = found[photo.digest]
-        shorten(kept, max(MAX_KEPT, len(given)))
-        shorten(unreadable, max(MAX_KEPT, len(given)))
-    _say_not_read(
+        predictions |= _predict_missing(missing, predictor, view, uploads.MAX_FACES - count)
+        for photo in photos:
+            if photo.digest in predictions:  # moved to the end, so that they are dropped last
+                cache.pop((photo.digest, *settings), None)
+                cache[photo.digest, *settings] = predictions[photo.digest]
+        drop_oldest(cache, max(MAX_CACHED, len(photos)))
+        drop_oldest(unreadable, max(MAX_CACHED, len(photos)))
+    _show_unreadable(
         [
             unreadable.get(photo.digest)
             or f"{photo.name} is one too many: expected {uploads.MAX_FACES:,} faces at most"
-            for photo in given
-            if photo.digest not in found
+            for photo in photos
+            if photo.digest not in predictions
         ]
     )
-    return {photo.digest: found[photo.digest] for photo in given if photo.digest in found}
+    return {
+        photo.digest: predictions[photo.digest] for photo in photos if photo.digest in predictions
+    }
 
 
-def show(photo: UploadedPhoto, said: Sequence[Prediction], view: View) -> None:
-    """One photo with its boxes, beside what was said of each face."""
-    picture = _picture(photo)
-    pages = -(-len(said) // _FACES_A_PAGE)
+def _predict_missing(
+    photos: Sequence[UploadedPhoto], predictor: Predictor, view: View, max_faces: int
+) -> dict[str, list[Prediction]]:
+    """Predict on photos until `max_faces` faces are reached; store the errors of unreadable ones.
+
+    Returns:
+        The predictions by digest.
+    """
+    unreadable: dict[str, str] = st.session_state[_UNREADABLE]
+    predictions: dict[str, list[Prediction]] = {}
+    count = 0
+    bar = st.progress(0.0, "Detecting faces") if len(photos) > 3 else None
+    for number, photo in enumerate(photos):
+        if count >= max_faces:
+            break
+        try:
+            with _DECODING:
+                image = _decode(photo)
+                faces = [geometry.full_image_face(image)] if view.is_cropped else None
+                predictions[photo.digest] = predictor.predict(image, faces)
+                _store_picture(photo, image)
+                del image
+        except UserError as error:
+            unreadable[photo.digest] = str(error)
+            continue
+        count += len(predictions[photo.digest])
+        if bar:
+            bar.progress((number + 1) / len(photos), formats.markdown(photo.name))
+    if bar:
+        bar.empty()
+    return predictions
+
+
+def photo_predictions(photo: UploadedPhoto, predictions: Sequence[Prediction], view: View) -> None:
+    """Draw one photo with its boxes, beside the predictions for each face."""
+    picture = _get_picture(photo)
+    pages = -(-len(predictions) // _FACES_PER_PAGE)
     left, right = st.columns([1, 1], gap="medium")
     with left:
-        st.html(_boxed(picture, said, photo.name))
+        st.html(_boxed_photo(picture, predictions, photo.name))
         st.caption(
             f"{formats.markdown(photo.name)}, {picture.width} × {picture.height}: "
-            + (f"{len(said)} faces" if len(said) != 1 else "1 face")
+            + (f"{len(predictions)} faces" if len(predictions) != 1 else "1 face")
         )
     with right:
-        if not said:
+        if not predictions:
             st.info(
-                "No face was found. Frontal, upright faces of at least 24 pixels are; if the photo "
-                "is a face that was cut already, switch on “Each photo is one face”.",
+                "No face was found. The Haar cascade detects frontal, upright faces of at least 24 "
+                "pixels. If the photo is a cropped face, switch on “Each photo is one face”.",
                 icon=":material/face:",
             )
             return
-        place = url_widgets.page(pages, f"faces-{photo.digest[:8]}") if pages > 1 else 1
-        start = (place - 1) * _FACES_A_PAGE
-        shown = list(enumerate(said, start=1))[start : start + _FACES_A_PAGE]
-        with st.spinner("Looking at what the answers rest on", show_time=True):
-            cards = [_card(number, entry, view) for number, entry in shown]
+        page = url_widgets.page(pages, f"faces-{photo.digest[:8]}") if pages > 1 else 1
+        start = (page - 1) * _FACES_PER_PAGE
+        shown = list(enumerate(predictions, start=1))[start : start + _FACES_PER_PAGE]
+        with st.spinner("Computing saliency maps", show_time=True):
+            cards = [_face_card(number, prediction, view) for number, prediction in shown]
         st.html("".join(cards))
 
 
 def table(
-    given: Sequence[UploadedPhoto], said: Mapping[str, Sequence[Prediction]], view: View
+    photos: Sequence[UploadedPhoto], predictions: Mapping[str, Sequence[Prediction]], view: View
 ) -> pd.DataFrame:
-    """One row a face and network, shares in percent."""
+    """Return a table with one row per face and network; probabilities in percent."""
     labels = run_cache.labels(list(view.runs.values()))
     return pd.DataFrame(
         [
@@ -229,104 +257,109 @@ def table(
                 "Photo": photo.name,
                 "Face": number,
                 "Network": labels[run_id],
-                "Expression": entry.label(run_id, view.least) or "unsure",
-                "Probability": 100 * entry.top(run_id)[1],
-                "Box": ", ".join(map(str, entry.face.box)),
+                "Expression": prediction.label(run_id, view.min_confidence) or "unsure",
+                "Probability": 100 * prediction.top(run_id)[1],
+                "Box": ", ".join(map(str, prediction.face.box)),
             }
             | {
-                f"p {name}": 100 * float(share)
-                for name, share in zip(
-                    entry.class_names[run_id], entry.probabilities[run_id], strict=True
+                f"p {name}": 100 * float(probability)
+                for name, probability in zip(
+                    prediction.class_names[run_id], prediction.probabilities[run_id], strict=True
                 )
             }
-            for photo in given
-            for number, entry in enumerate(said.get(photo.digest, []), start=1)
+            for photo in photos
+            for number, prediction in enumerate(predictions.get(photo.digest, []), start=1)
             for run_id in view.runs
         ]
     )
 
 
-def everything(
-    given: Sequence[UploadedPhoto], said: Mapping[str, Sequence[Prediction]], view: View
+def all_faces(
+    photos: Sequence[UploadedPhoto], predictions: Mapping[str, Sequence[Prediction]], view: View
 ) -> None:
-    """Every face of every photo as a table, and as a file."""
-    found = _kept_table(given, said, view)
-    if found.empty:
+    """Draw the table of every face of every photo, with its export menu."""
+    faces = _get_table(photos, predictions, view)
+    if faces.empty:
         return
     st.subheader("All faces", anchor=False)
-    entries = [entry for photo in given for entry in said.get(photo.digest, [])]
+    calibration = "calibrated by temperature scaling on the validation split"
     if len(view.runs) > 1:
-        same = sum(entry.agree for entry in entries)
+        listed = [
+            prediction for photo in photos for prediction in predictions.get(photo.digest, [])
+        ]
+        unanimous = sum(prediction.is_unanimous for prediction in listed)
         st.caption(
-            f"The networks say the same of {same:,} of {len(entries):,} faces. Probabilities are "
-            "scaled by the temperature that fits each run's validation split."
+            f"The networks agree on {unanimous:,} of {len(listed):,} faces. Probabilities are "
+            f"{calibration} of each run."
         )
     else:
-        st.caption(
-            "Probabilities are scaled by the temperature that fits the run's validation split."
-        )
-    export_menu.menu("faces", lambda: found)
-    shares = [str(name) for name in found if str(name).startswith("p ") or name == "Probability"]
+        st.caption(f"Probabilities are {calibration} of the run.")
+    export_menu.menu("faces", lambda: faces)
+    percentages = [
+        str(name) for name in faces if str(name).startswith("p ") or name == "Probability"
+    ]
     st.dataframe(
-        found,
+        faces,
         hide_index=True,
-        column_config={name: column_formats.percent(name) for name in shares},
+        column_config={name: column_formats.percent(name) for name in percentages},
         placeholder=formats.DASH,
     )
 
 
-def nothing_yet() -> None:
-    """What to do first."""
+def upload_hint() -> None:
+    """Draw the instructions to upload photos."""
     st.info(
         "Drop photos here, or a ZIP of them, or take one with the camera. Every face is boxed and "
-        "judged by the networks above; nothing leaves this machine.",
+        "classified by the networks above. Nothing leaves this machine.",
         icon=":material/add_a_photo:",
     )
 
 
-def _decoded(photo: UploadedPhoto) -> NDArray[np.uint8]:
-    """Read and decode a photo; the one place of this page that does."""
+def _decode(photo: UploadedPhoto) -> NDArray[np.uint8]:
+    """Read and decode a photo, within the page's limits."""
     return decode_photo(photo.read(), photo.name, max_pixels=uploads.MAX_PIXELS, reduce_jpeg=True)
 
 
-def _picture(photo: UploadedPhoto) -> Picture:
+def _get_picture(photo: UploadedPhoto) -> Picture:
+    """Return the picture of a photo; decode the photo if it is no longer stored."""
     pictures: dict[str, Picture] = st.session_state.setdefault(_PICTURES, {})
     if photo.digest not in pictures:
-        with _ONE_IMAGE:
-            _keep_picture(photo, _decoded(photo))
+        with _DECODING:
+            _store_picture(photo, _decode(photo))
     return pictures[photo.digest]
 
 
-def _keep_picture(photo: UploadedPhoto, image: NDArray[np.uint8]) -> None:
+def _store_picture(photo: UploadedPhoto, image: NDArray[np.uint8]) -> None:
     import cv2
 
     pictures: dict[str, Picture] = st.session_state.setdefault(_PICTURES, {})
     height, width = image.shape[:2]
-    scale = max(1.0, max(height, width) / _SHOWN_SIDE)
+    scale = max(1.0, max(height, width) / _PICTURE_SIDE)
     size = (max(1, round(width / scale)), max(1, round(height / scale)))
     reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    address = jpeg_address(np.asarray(reduced), quality=88)
+    address = jpeg_data_url(np.asarray(reduced), quality=88)
     pictures[photo.digest] = Picture(address, width, height)
-    shorten(pictures, _MOST_PICTURES)
+    drop_oldest(pictures, _MAX_PICTURES)
 
 
-def _kept_table(
-    given: Sequence[UploadedPhoto], said: Mapping[str, Sequence[Prediction]], view: View
+def _get_table(
+    photos: Sequence[UploadedPhoto], predictions: Mapping[str, Sequence[Prediction]], view: View
 ) -> pd.DataFrame:
-    """Return the table of all faces, made anew when photos or settings change."""
+    """Return the table of all faces, from the session unless photos or settings have changed."""
     networks = tuple(map(network_cache.network_signature, view.runs.values()))
-    digests = tuple(photo.digest for photo in given)
-    key = (digests, networks, view.finder, view.whole, view.least)
+    digests = tuple(photo.digest for photo in photos)
+    key = (digests, networks, view.detector, view.is_cropped, view.min_confidence)
     last: tuple[object, pd.DataFrame] | None = st.session_state.get(_TABLE)
     if last is None or last[0] != key:
-        last = st.session_state[_TABLE] = (key, table(given, said, view))
+        last = st.session_state[_TABLE] = (key, table(photos, predictions, view))
     return last[1]
 
 
-def _say_not_read(reasons: Sequence[str]) -> None:
+def _show_unreadable(reasons: Sequence[str]) -> None:
+    """Draw one message that lists the files that are not read."""
     if not reasons:
         return
-    lines = [f"- {formats.markdown(reason)}" for reason in reasons[:_MOST_REASONS]]
+    lines = [f"- {formats.markdown(reason)}" for reason in reasons[:_MAX_MESSAGES]]
     if len(reasons) > len(lines):
         lines.append(f"- and {len(reasons) - len(lines):,} more")
     # A long list scrolls.
@@ -336,63 +369,64 @@ def _say_not_read(reasons: Sequence[str]) -> None:
         st.error(text, icon=":material/broken_image:")
 
 
-def _predictor(view: View) -> Predictor:
-    loaded = [network_cache.network(run) for run in view.runs.values()]
-    return Predictor(loaded, network_cache.detector(view.finder))
+def _load_predictor(view: View) -> Predictor:
+    networks = [network_cache.network(run) for run in view.runs.values()]
+    return Predictor(networks, network_cache.detector(view.detector))
 
 
-def _boxed(picture: Picture, said: Sequence[Prediction], name: str) -> str:
+def _boxed_photo(picture: Picture, predictions: Sequence[Prediction], name: str) -> str:
+    """Return the HTML of a photo with numbered boxes around its faces."""
     width, height = picture.width, picture.height
-    # In a crowd the numbers would hide the faces.
-    letters = 0.75 if len(said) <= _CROWD else 0.5
+    font_size = 0.75 if len(predictions) <= _CROWD else 0.5
     boxes = "".join(
-        f'<div style="position:absolute;left:{100 * entry.face.left / width:.2f}%;'
-        f"top:{100 * entry.face.top / height:.2f}%;width:{100 * entry.face.side / width:.2f}%;"
-        f"aspect-ratio:1;transform:rotate({entry.face.angle:.3f}rad);"
+        f'<div style="position:absolute;left:{100 * face.left / width:.2f}%;'
+        f"top:{100 * face.top / height:.2f}%;width:{100 * face.side / width:.2f}%;"
+        f"aspect-ratio:1;transform:rotate({face.angle:.3f}rad);"
         "border:2px solid #0b84b0;border-radius:3px;"
         'box-shadow:0 0 0 1px rgba(255,255,255,.6)">'
         '<span style="position:absolute;left:-2px;top:-1.45em;background:#0b84b0;color:#fff;'
-        f'font-size:{letters}rem;line-height:1.4;padding:0 .4em;border-radius:3px">'
+        f'font-size:{font_size}rem;line-height:1.4;padding:0 .4em;border-radius:3px">'
         f"{number}</span></div>"
-        for number, entry in enumerate(said, start=1)
+        for number, face in enumerate((prediction.face for prediction in predictions), start=1)
     )
-    alt = html.escape(f"{name} with {len(said)} faces boxed")
-    shown = f'<img src="{picture.address}" alt="{alt}" style="width:100%;display:block">'
+    alt = html.escape(f"{name} with {len(predictions)} faces boxed")
+    image = f'<img src="{picture.address}" alt="{alt}" style="width:100%;display:block">'
     return (
         '<div class="photo" style="position:relative;overflow:hidden;border-radius:.5rem">'
-        f"{shown}{boxes}</div>"
+        f"{image}{boxes}</div>"
     )
 
 
-def _card(number: int, entry: Prediction, view: View) -> str:
+def _face_card(number: int, prediction: Prediction, view: View) -> str:
+    """Return the HTML of a face: its crop, its saliency map and each network's probabilities."""
     first = next(iter(view.runs))
-    pictures = [(entry.crops[first], "what the network sees")]
+    pictures = [(prediction.crops[first], "network input")]
     if view.explained:
-        pictures.append((heatmap(entry, view), "what it rests on"))
-    shown = "".join(
-        f'<figure style="margin:0"><img src="{png_address(picture)}" alt="{alt}" '
+        pictures.append((heatmap(prediction, view), "saliency map"))
+    figures = "".join(
+        f'<figure style="margin:0"><img src="{png_data_url(picture)}" alt="{alt}" '
         'style="width:104px;aspect-ratio:1;image-rendering:pixelated;border-radius:.4rem;'
         f'display:block"><figcaption style="font-size:.72rem;opacity:.65">{alt}</figcaption>'
         "</figure>"
         for picture, alt in pictures
     )
     labels = run_cache.labels(list(view.runs.values()))
-    said = "".join(
+    bars = "".join(
         probability_bars.bars(
             labels[run_id],
-            entry.class_names[run_id],
-            entry.probabilities[run_id],
-            entry.label(run_id, view.least),
+            prediction.class_names[run_id],
+            prediction.probabilities[run_id],
+            prediction.label(run_id, view.min_confidence),
         )
         for run_id in view.runs
     )
-    disagree = "" if entry.agree else probability_bars.chip("networks disagree")
+    disagreement = "" if prediction.is_unanimous else probability_bars.chip("networks disagree")
     return (
         '<section class="face" style="border:1px solid color-mix(in srgb,currentColor 18%,'
         'transparent);border-radius:.5rem;padding:.7rem .8rem;margin-bottom:.7rem">'
         '<div style="display:flex;gap:.8rem;flex-wrap:wrap;align-items:flex-start">'
-        f'<div style="display:flex;gap:.4rem">{shown}</div>'
+        f'<div style="display:flex;gap:.4rem">{figures}</div>'
         '<div style="flex:1;min-width:230px">'
-        f'<div style="font-weight:600;margin-bottom:.2rem">Face {number} {disagree}</div>{said}'
+        f'<div style="font-weight:600;margin-bottom:.2rem">Face {number} {disagreement}</div>{bars}'
         "</div></div></section>"
     )

@@ -1,7 +1,7 @@
-"""The files that a visitor uploads to the Photo page: listed at once, read one at a time.
+"""List the photos in uploaded files and ZIP archives, within limits.
 
-The uploaded files stay where Streamlit keeps them. What is inflated or decoded from them is one
-photo at a time; a session keeps names, reduced pictures and predictions.
+The content of the files stays in Streamlit's memory. Photos are decompressed and decoded one at a
+time; a session keeps their names, reduced pictures and predictions.
 """
 
 import hashlib
@@ -16,24 +16,24 @@ from fercore.inference.media.photos import PhotoArchive, ZipPhoto
 
 MAX_FILE_BYTES = 256 << 20
 MAX_PHOTOS = 500
-MAX_INFLATED = 512 << 20
+MAX_UNPACKED_BYTES = 512 << 20
 MAX_PIXELS = 24_000_000
 MAX_FACES = 3000
 LIMITS = (
-    f"At most {MAX_PHOTOS} photos, {MAX_INFLATED >> 20} MB once unpacked and {MAX_FACES:,} faces; "
-    f"each photo up to 64 MB and {MAX_PIXELS // 10**6} million pixels (18 million with "
-    "transparency; a larger JPEG is read at a reduced size)."
+    f"At most {MAX_PHOTOS} photos, {MAX_UNPACKED_BYTES >> 20} MB once unpacked and "
+    f"{MAX_FACES:,} faces; each photo up to 64 MB and {MAX_PIXELS // 10**6} million pixels (18 "
+    "million with transparency; a larger JPEG is read at a reduced size)."
 )
 
 
 @dataclass(frozen=True)
 class UploadedPhoto:
-    """One photo that was handed in.
+    """One photo of an upload.
 
     Attributes:
         name: of the file.
-        digest: the same for the same photo of the same upload.
-        read: returns its content; may raise a `UserError`.
+        digest: identifies the photo: by its content, or by its archive and position there.
+        read: returns the content of the file; may raise a `UserError`.
     """
 
     name: str
@@ -43,13 +43,13 @@ class UploadedPhoto:
 
 @dataclass(frozen=True)
 class Listing:
-    """What an uploaded file holds, without any of its content.
+    """The photos in an uploaded file, without their content.
 
     Attributes:
-        digest: of the file.
+        digest: SHA-256 of the file.
         size: of the file in bytes.
-        photos: those of an archive; `None` for a file that is a photo itself.
-        refused: one line for each part that is not read, with the reason.
+        photos: of an archive; `None` if the file is a photo.
+        refused: one message for each part that is not read, with the reason.
     """
 
     digest: str
@@ -58,13 +58,13 @@ class Listing:
     refused: tuple[str, ...] = ()
 
 
-def given(name: str, content: bytes) -> UploadedPhoto:
-    """A photo whose content is at hand."""
+def photo_from_bytes(name: str, content: bytes) -> UploadedPhoto:
+    """Return a photo with the given content."""
     return UploadedPhoto(name, hashlib.sha256(content).hexdigest(), lambda: content)
 
 
-def listing(file: UploadedFile) -> Listing:
-    """List what an uploaded file holds; nothing is inflated."""
+def list_photos(file: UploadedFile) -> Listing:
+    """List the photos in an uploaded file without decompressing it."""
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not file.name.lower().endswith(".zip"):
@@ -73,38 +73,42 @@ def listing(file: UploadedFile) -> Listing:
         archive = PhotoArchive(file, file.name)
     except UserError as error:
         return Listing(digest, file.size, (), (str(error),))
-    refused = [f"{name} in {file.name}: no image by its name" for name in archive.others]
+    refused = [f"{name} in {file.name}: not an image by its name" for name in archive.others]
     if not archive.photos:
-        refused.append(f"{file.name} holds no image; expected photos in it")
+        refused.append(f"{file.name} holds no image; expected a ZIP of photos")
     return Listing(digest, file.size, tuple(archive.photos), tuple(refused))
 
 
 def within_limits(
     files: Sequence[tuple[UploadedFile, Listing]],
 ) -> tuple[list[UploadedPhoto], list[str]]:
-    """Return the photos that one upload may hold, in order, and lines on those that are not read.
+    """Select the photos within the limits on their number and on their decompressed bytes.
 
-    All files together share one budget of photos and of bytes once inflated.
+    Args:
+        files: uploaded files and their listings. The limits apply to all files together.
+
+    Returns:
+        The accepted photos in order, and one message for each refused one.
     """
     accepted: list[UploadedPhoto] = []
     refused: list[str] = []
-    inflated = too_many = 0
-    for file, listed in files:
-        refused += listed.refused
+    unpacked = too_many = 0
+    for file, listing in files:
+        refused += listing.refused
         archive = cache(partial(PhotoArchive, file, file.name))
-        photos = [None] if listed.photos is None else listed.photos
+        photos = [None] if listing.photos is None else listing.photos
         for photo in photos:
-            name, size = (file.name, listed.size) if photo is None else (photo.name, photo.size)
+            name, size = (file.name, listing.size) if photo is None else (photo.name, photo.size)
             if len(accepted) >= MAX_PHOTOS:
                 too_many += 1
-            elif inflated + size > MAX_INFLATED:
+            elif unpacked + size > MAX_UNPACKED_BYTES:
                 refused.append(
-                    f"{name} has {size:,} bytes once unpacked, which makes more than the "
-                    f"{MAX_INFLATED >> 20} MB that all photos may have together"
+                    f"{name} has {size:,} bytes once unpacked, which exceeds the limit of "
+                    f"{MAX_UNPACKED_BYTES >> 20} MB for all photos together"
                 )
             else:
-                inflated += size
-                accepted.append(_photo(file, listed, photo, archive))
+                unpacked += size
+                accepted.append(_make_photo(file, listing, photo, archive))
     if too_many:
         refused.append(
             f"received {len(accepted) + too_many:,} photos, expected {MAX_PHOTOS} at most: "
@@ -113,13 +117,13 @@ def within_limits(
     return accepted, refused
 
 
-def _photo(
+def _make_photo(
     file: UploadedFile,
-    listed: Listing,
+    listing: Listing,
     photo: ZipPhoto | None,
     archive: Callable[[], PhotoArchive],
 ) -> UploadedPhoto:
     if photo is None:
-        return UploadedPhoto(file.name, listed.digest, file.getvalue)
-    digest = hashlib.sha256(f"{listed.digest}-{photo.entry}".encode()).hexdigest()
+        return UploadedPhoto(file.name, listing.digest, file.getvalue)
+    digest = hashlib.sha256(f"{listing.digest}-{photo.entry}".encode()).hexdigest()
     return UploadedPhoto(photo.name, digest, lambda: archive().read(photo))

@@ -1,4 +1,4 @@
-"""What the visitor of the Photo page has selected."""
+"""`View`: the visitor's selection on the Photo page."""
 
 from dataclasses import dataclass
 
@@ -8,20 +8,20 @@ from fercore.runs.reader import Run
 
 @dataclass(frozen=True)
 class View:
-    """What the page is to show.
+    """The visitor's selection.
 
     Attributes:
-        runs: whose networks are asked, by id, in order.
-        finder: of faces.
-        whole: each photo is one face.
-        least: probability below which a network is unsure.
-        explained: the run whose answer is explained, if any.
-        how: `"occlusion"`, `"grad-cam"` or `"off"`.
+        runs: selected runs by id, in order.
+        detector: kind of the face detector.
+        is_cropped: take each photo as one face instead of detecting faces.
+        min_confidence: probability below which a prediction is shown as unsure.
+        explained: id of the run whose predictions get saliency maps, if any.
+        saliency_method: `"occlusion"`, `"grad-cam"` or `"off"`.
     """
 
     runs: dict[str, Run]
-    finder: detection.DetectorKind
-    whole: bool
-    least: float
+    detector: detection.DetectorKind
+    is_cropped: bool
+    min_confidence: float
     explained: str | None
-    how: str
+    saliency_method: str

@@ -1,4 +1,4 @@
-"""Run: one run in full, live while it trains."""
+"""Run details: one run, updated live while it trains."""
 
 import streamlit as st
 
@@ -10,16 +10,16 @@ from dashboard.state import run_cache
 
 runs = run_cache.list_runs()
 if not runs:
-    st.title("Run", anchor=False)
+    st.title("Run details", anchor=False)
     empty_state.no_runs()
     st.stop()
 
 names = run_properties.labels(runs)
-wanted = url_widgets.query_value("run")
-if wanted and wanted not in names:
+requested = url_widgets.query_value("run")
+if requested and requested not in names:
     st.warning(
-        f"There is no run called {formats.markdown(wanted)}; it may have been removed. "
-        "Choose another one below.",
+        f"There is no run called {formats.markdown(requested)}. It may have been deleted. "
+        "Select another run below.",
         icon=":material/search_off:",
     )
 run_id = url_widgets.selectbox("Run", names, key="run")
@@ -30,10 +30,10 @@ if run is None:
 sections.header(run)
 sections.export(run)
 if run.config:
-    sections.figures(run)
+    sections.test_metrics(run)
     if run.experiment:
         sections.training(run)
     sections.classes(run)
-    sections.mistakes(run)
-    sections.trust(run)
+    sections.top_errors(run)
+    sections.precision_at_prevalence(run)
     sections.details(run)

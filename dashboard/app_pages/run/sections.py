@@ -13,6 +13,7 @@ from dashboard.components import (
     page_links,
     plot,
     reliability,
+    tile,
     training_curves,
     url_widgets,
 )
@@ -25,47 +26,47 @@ from fercore.evaluation.paired_runs import select_samples
 from fercore.runs.reader import Run
 from fercore.runs.recreate import has_network, missing_network
 
-# Shares of faces that show an emotion; the first is the default.
+# Fractions of faces that show an emotion; the first is the default.
 _PREVALENCES = (0.01, 0.001, 0.002, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 def header(run: Run) -> None:
-    """The run's name, state, and what is wrong with it if something is."""
+    """Draw the run's title, state and problems, and how to resume it if it stopped early."""
     st.title(formats.markdown(run_properties.title(run)), anchor=False)
     badges.badges(run)
     command = training_progress.resume_command(run)
     failed = run.status is not None and run.status.state in {"failed", "diverged"}
-    said = run.status.message if run.status and failed else ""
+    message = run.status.message if run.status and failed else ""
     if run.problem:
         st.warning(formats.markdown(run.problem), icon=":material/help:")
-    elif said:
-        st.warning(formats.markdown(said), icon=":material/error:")
+    elif message:
+        st.warning(formats.markdown(message), icon=":material/error:")
     for warning in run.warnings:
         st.warning(formats.markdown(warning), icon=":material/broken_image:")
     if not training_progress.stopped_early(run):
         return
     silent = training_progress.seconds_since_heartbeat(run)
-    last = f", last heard of {formats.ago(silent)}" if silent is not None else ""
+    last = f", last sign of life {formats.ago(silent)}" if silent is not None else ""
     epoch = run.status.epoch if run.status else 0
     stopped = (
         f"Stopped after epoch {epoch}{last}." if epoch else f"Stopped in its first epoch{last}."
     )
     if command:
-        how = "train it from the start" if run.has_no_progress else "go on from there"
-        st.markdown(f"{stopped} To {how}:")
+        action = "train it from the start" if run.has_no_progress else "resume it"
+        st.markdown(f"{stopped} To {action}:")
         st.code(command, language="bash")
     else:
-        st.markdown(f"{stopped} There is no checkpoint of it here to go on from: train it anew.")
+        st.markdown(f"{stopped} It has no checkpoint here and cannot be resumed. Train it again.")
 
 
 def training(run: Run) -> None:
-    """Progress and curves, drawn anew every second while the run trains."""
+    """Draw progress and training curves, again every second while the run trains."""
     st.subheader("Training", anchor=False)
     curves = training_curves.curve_controls(("accuracy", "loss", "learning_rate"))
     color = theme.RUN_COLORS[plot.theme_mode()][0]
 
     @st.fragment(run_every=training_curves.REFRESH_SECONDS if run.is_active else None)
-    def drawn() -> None:
+    def draw() -> None:
         now = run_cache.find_run(run.id) or run
         if now.state != run.state:
             st.rerun()
@@ -76,32 +77,32 @@ def training(run: Run) -> None:
             )
         training_curves.training_curves([now], [training_curves.curve_of(now, "", color)], curves)
 
-    drawn()
+    draw()
 
 
-def figures(run: Run) -> None:
-    """The headline figures, and the same on every split."""
+def test_metrics(run: Run) -> None:
+    """Draw the test metrics as tiles, the published result, and the metrics on every split."""
     test = run_properties.result_of(run, "test")
     if test is None:
         return
     unique, worst = run_properties.result_of(run, "test_unique"), run_properties.worst_class(test)
     with st.grid(4, min_column_width=210, gap="small"):
-        _tile(
+        tile.tile(
             f"{test.title} accuracy",
             formats.percent(test.accuracy),
             f"{formats.interval(test.accuracy_low, test.accuracy_high)}, "
             f"{run_properties.sample_size(run, test)}",
         )
         if unique:
-            _tile(
-                "Without repeats",
+            tile.tile(
+                "Clean accuracy (deduplicated)",
                 formats.percent(unique.accuracy),
                 f"{formats.interval(unique.accuracy_low, unique.accuracy_high)}, "
                 f"{run_properties.sample_size(run, unique)}",
             )
-        _tile("Macro-F1", formats.percent(test.macro_f1), f"UAR {formats.percent(test.uar)}")
+        tile.tile("Macro-F1", formats.percent(test.macro_f1), f"UAR {formats.percent(test.uar)}")
         if worst:
-            _tile(
+            tile.tile(
                 f"Worst class: {formats.markdown(worst.name)}",
                 formats.percent(worst.recall, 1),
                 f"recall, {formats.interval(worst.recall_low, worst.recall_high, 1)}, "
@@ -109,64 +110,64 @@ def figures(run: Run) -> None:
             )
     if text := run_properties.class_subset_note(run):
         st.warning(formats.markdown(text), icon=":material/filter_alt:")
-    paper(run)
+    published_result(run)
     st.dataframe(
         run_tables.splits_table(run),
         hide_index=True,
-        column_config=column_formats.figures(),
+        column_config=column_formats.metrics(),
         alt="Splits",
     )
 
 
-def paper(run: Run) -> None:
-    """The published figure beside ours."""
-    found = paper_comparison.against_paper(run)
-    if found is None or run.config is None or run.config.published is None:
+def published_result(run: Run) -> None:
+    """Draw the published accuracy and ours, if the run reproduces a published result."""
+    comparison = paper_comparison.compare_with_paper(run)
+    if comparison is None or run.config is None or run.config.published is None:
         return
-    published, ours = run.config.published, found.ours
+    published, ours = run.config.published, comparison.ours
     with st.container(border=True):
         st.markdown(f"**{formats.markdown(f'{published.system}: {published.row}')}**")
         with st.grid(3, min_column_width=190, gap="small"):
-            st.metric("The paper", formats.percent(found.published))
+            st.metric("Paper", formats.percent(comparison.published))
             st.metric(f"Ours, {ours.title}", formats.percent(ours.accuracy))
-            st.metric("Difference", formats.points(found.difference))
+            st.metric("Difference", formats.points(comparison.difference))
         color = theme.RUN_COLORS[plot.theme_mode()][0]
-        figure = accuracy_charts.accuracy_forest([("ours", color, ours)], found.published)
-        plot.plot(figure, "paper", "Our accuracy with its interval, and the paper's as a line")
-        st.caption(paper_comparison.paper_words(run, found))
+        figure = accuracy_charts.accuracy_forest([("ours", color, ours)], comparison.published)
+        plot.plot(figure, "paper", "Our accuracy with its interval; the paper's accuracy as a line")
+        st.caption(paper_comparison.explain_comparison(run, comparison))
 
 
 def classes(run: Run) -> None:
-    """Confusion, recall, calibration and the distribution of predictions on one split."""
+    """Draw confusion matrix, recall, calibration and class distribution on one split."""
     titles = run_properties.split_titles([run])
     if run.results is None or not titles:
         return
     st.subheader("Classes", anchor=False)
     with st.container(horizontal=True, gap="medium"):
-        split = url_widgets.segmented_control("Evaluated on", titles, key="split")
+        split = url_widgets.segmented_control("Split", titles, key="split")
         cells = url_widgets.segmented_control(
-            "Cells", {"share": "% of true class", "counts": "Counts"}, key="cells"
+            "Normalize", {"share": "True (row %)", "counts": "None (counts)"}, key="cells"
         )
     scale: confusion_matrix.Scale = "counts" if cells == "counts" else "share"
     result, names = run.results.splits[split], run.results.class_names
     colors = theme.class_colors(names, plot.theme_mode())
     with st.grid(2, min_column_width=340, gap="medium"):
         with st.container(gap="xsmall"):
-            st.markdown("**Confusion**")
+            st.markdown("**Confusion matrix**")
             top = confusion_matrix.max_cell_value([result], scale)
             plot.plot(
                 confusion_matrix.confusion(result, names, plot.theme_mode(), scale, top),
                 "confusion",
-                "Confusion",
+                "Confusion matrix",
             )
         with st.container(gap="xsmall"):
-            st.markdown("**Recall with 95 % interval**")
+            st.markdown("**Per-class recall with 95 % CI**")
             plot.plot(class_charts.class_recall(result, colors), "recall", "Recall by class")
         with st.container(gap="xsmall"):
             st.markdown("**Calibration**")
             _calibration(run, split)
         with st.container(gap="xsmall"):
-            st.markdown("**How often each class occurs (pale) and is predicted (full)**")
+            st.markdown("**Class distribution: true (pale) vs. predicted**")
             figure = dataset_charts.class_distribution(result, names, colors)
             plot.plot(figure, "distribution", "True and predicted classes")
     st.dataframe(
@@ -177,68 +178,66 @@ def classes(run: Run) -> None:
     )
 
 
-def trust(run: Run) -> None:
-    """How far to trust a detection, given how rare the emotion is where the network is to work."""
+def precision_at_prevalence(run: Run) -> None:
+    """Draw the precision of each class at the prevalence of a deployment."""
     result = run_properties.result_of(run, _split(run))
     if result is None or run.results is None:
         return
-    st.subheader("How far to trust a detection", anchor=False)
+    st.subheader("Precision at deployment prevalence", anchor=False)
     st.markdown(
-        "The faces of a test set are no sample of the world. Where an emotion is rare, most of its "
-        "detections are false alarms, however good the network. Choose how many faces show it "
-        "where yours is to work:"
+        "In a test set, rare emotions are more frequent than in most applications. The rarer an "
+        "emotion is, the more of its detections are false positives. Select how many faces show it "
+        "in your application:"
     )
     shares = {str(share): f"{share:.1%}" for share in _PREVALENCES}
-    share = url_widgets.selectbox(
-        "Share of faces", shares, key="prevalence", implied=True, width=200
-    )
+    share = url_widgets.selectbox("Prevalence", shares, key="prevalence", implied=True, width=200)
     prevalence = float(share or _PREVALENCES[0])
     colors = theme.class_colors(run.results.class_names, plot.theme_mode())
     rates = run_properties.sensitivity_specificity(result)
     with st.grid(2, min_column_width=340, gap="medium"):
         with st.container(gap="xsmall"):
             plot.legend({name: name for name, *_ in rates}, colors)
-            figure = class_charts.trust_curves(rates, colors, prevalence)
-            plot.plot(figure, "trust", "Detections that are right, by how common the class is")
+            figure = class_charts.precision_curves(rates, colors, prevalence)
+            plot.plot(figure, "trust", "Precision against prevalence, by class")
         st.dataframe(
-            run_tables.trust_table(result, prevalence),
+            run_tables.precision_table(result, prevalence),
             hide_index=True,
-            column_config=column_formats.trust(prevalence),
+            column_config=column_formats.precision(prevalence),
             placeholder=formats.DASH,
         )
     st.caption(
-        "By Bayes' rule from each class's recall and false alarms on this split, which are taken "
-        "to stay the same; the appendix of rath2021 works one example."
+        "By Bayes' rule from the recall and false positive rate of each class on this split, which "
+        "are assumed to stay the same. The appendix of rath2021 has an example."
     )
 
 
-def mistakes(run: Run) -> None:
-    """The most confident mistakes."""
-    judged = comparison_cache.sample_predictions(run, _split(run))
-    if judged is None or run.results is None:
+def top_errors(run: Run) -> None:
+    """Draw the most confident errors."""
+    samples = comparison_cache.sample_predictions(run, _split(run))
+    if samples is None or run.results is None:
         return
-    st.subheader("Worst mistakes", anchor=False)
+    st.subheader("Most confident errors", anchor=False)
     names = run.results.class_names
-    places = select_samples(judged, None, None)
+    places = select_samples(samples, None, None)
 
-    def face(number: int) -> SampleCard:
+    def card(number: int) -> SampleCard:
         place = places[number]
-        predicted = (names[judged.predicted[place]], float(judged.confidence[place]))
+        predicted = (names[samples.predicted[place]], float(samples.confidence[place]))
         return SampleCard(
-            str(judged.ids[place]), names[judged.labels[place]], {"predicted": predicted}
+            str(samples.ids[place]), names[samples.labels[place]], {"predicted": predicted}
         )
 
-    face_grid.show(run, len(places), face, key="faces")
+    face_grid.show(run, len(places), card, key="faces")
     st.page_link(
         page_links.CONFUSION_PAGE,
-        label="All faces, cell by cell",
+        label="All samples by cell",
         icon=":material/grid_on:",
         query_params={"runs": run.id},
     )
 
 
 def export(run: Run) -> None:
-    """The figures as a table, and the page as one file."""
+    """Draw the menu of downloads."""
     if run.results:
         export_menu.menu(
             run.id, lambda: run_tables.splits_table(run), lambda: builder.of_run(run, _split(run))
@@ -247,25 +246,24 @@ def export(run: Run) -> None:
 
 def _split(run: Run) -> str:
     titles = run_properties.split_titles([run])
-    wanted = url_widgets.query_value("split")
-    return wanted if wanted in titles else next(iter(titles), "test")
+    requested = url_widgets.query_value("split")
+    return requested if requested in titles else next(iter(titles), "test")
 
 
 def details(run: Run) -> None:
-    """The network, the configuration and where the numbers come from."""
+    """Draw the network, the configuration or the provenance."""
     parts = {"network": "Network", "config": "Configuration", "provenance": "Provenance"}
-    shown = url_widgets.segmented_control(
+    part = url_widgets.segmented_control(
         "Details", parts, key="details", label_visibility="collapsed"
     )
-    {"network": _network, "config": _configuration, "provenance": _provenance}[shown](run)
+    {"network": _network, "config": _configuration, "provenance": _provenance}[part](run)
 
 
 _TTA = {
-    "none": "each image as it is",
-    "flip": "each image and its mirror image",
-    "ten_view": (
-        "ten views of each image: in its place and moved by a 24th of its side, and mirrored"
-    ),
+    "none": "each image",
+    "flip": "each image and its mirror image (test-time augmentation)",
+    "ten_view": "ten views of each image (test-time augmentation): unshifted and shifted by a 24th "
+    "of its side, each mirrored as well",
 }
 
 
@@ -277,7 +275,7 @@ def _network(run: Run) -> None:
         if isinstance(run.config, CombinedConfig):
             st.markdown(_combination(run, run.config.combined))
         else:
-            st.caption("No layer table.")
+            st.caption("No layer table is stored.")
         return
     total = sum(layer.parameters for layer in layers)
     trainable = sum(layer.trainable for layer in layers)
@@ -293,8 +291,8 @@ def _combination(run: Run, combined: Combination) -> str:
     if combined.selected_on and run.results:
         split = run.results.splits[combined.selected_on].title
         text += (
-            f" The members were chosen on {split} among {combined.candidates} runs, so the accuracy"
-            " on that split is optimistic."
+            f" The members were selected on {split} among {combined.candidates} runs, so the "
+            "accuracy on that split is optimistic."
         )
     if run.results and not run.results.onnx:
         text += " It was computed from stored predictions and has no network of its own."
@@ -307,24 +305,24 @@ def _configuration(run: Run) -> None:
 
 def _provenance(run: Run) -> None:
     if run.environment:
-        st.markdown("This command starts the run again:")
+        st.markdown("Command to repeat the run:")
         st.code(run.environment.command, language="bash", wrap_lines=True)
     st.dataframe(run_tables.provenance_table(run), hide_index=True, height="content")
     if run.environment and run.environment.dataset_counts:
-        st.markdown("Samples, as trained and evaluated:")
+        st.markdown("Number of samples, as trained and evaluated:")
         st.dataframe(run_tables.counts_table(run), hide_index=True)
 
 
 def _calibration(run: Run, split: str) -> None:
-    judged = comparison_cache.sample_predictions(run, split)
-    if judged is None:
-        unknown = (
+    samples = comparison_cache.sample_predictions(run, split)
+    if samples is None:
+        unmarked = (
             split == "test_unique" and comparison_cache.sample_predictions(run, "test") is not None
         )
         st.caption(
-            f"Not known for this split: {run_properties.REPEATS_UNKNOWN}."
-            if unknown
-            else "No predictions are stored for this split, or they cannot be read."
+            f"Unknown for this split: {run_properties.DUPLICATES_UNKNOWN}."
+            if unmarked
+            else "The predictions on this split are not stored, or cannot be read."
         )
         return
     if not run.gives_probabilities:
@@ -333,18 +331,12 @@ def _calibration(run: Run, split: str) -> None:
     temperature = run.results.temperature if run.results else None
     scaled = url_widgets.toggle("After temperature scaling", key="scaled")
     if temperature is not None:
-        before_ece = formats.percent(comparison_cache.calibration_error(judged))
-        after_ece = formats.percent(comparison_cache.calibration_error(judged, temperature))
+        before_ece = formats.percent(comparison_cache.calibration_error(samples))
+        after_ece = formats.percent(comparison_cache.calibration_error(samples, temperature))
         fitted = run_properties.result_of(run, "validation")
         title = fitted.title if fitted else "validation"
         st.caption(
-            f"ECE {before_ece}, {after_ece} at the temperature {temperature:.2f}, "
+            f"ECE {before_ece}; {after_ece} at temperature {temperature:.2f}, "
             f"fitted on {formats.markdown(title)}."
         )
-    reliability.reliability_section(run, judged, theme.RUN_COLORS[plot.theme_mode()][0], scaled)
-
-
-def _tile(label: str, value: str, below: str) -> None:
-    with st.container(border=True, height="stretch", gap="xxsmall"):
-        st.metric(label, value)
-        st.caption(below)
+    reliability.reliability_section(run, samples, theme.RUN_COLORS[plot.theme_mode()][0], scaled)

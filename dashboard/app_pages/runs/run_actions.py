@@ -1,4 +1,4 @@
-"""Notes, tags, pins, the archive and deletion, from the Runs page."""
+"""Actions on runs: notes, tags, pins, archive and deletion."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,16 +13,15 @@ from fercore.runs.reader import Run
 from fercore.runs.schema import Notes
 
 _DELETED = "deleted_runs"
-_NEWER = "newer_notes"  # by run id: what someone else wrote while a note was edited here
+_NEWER = "newer_notes"  # by run id: notes that someone else saved while they were edited here
 
 
 def buttons(runs: Sequence[Run]) -> None:
-    """What can be done with the runs that are ticked, in a menu."""
+    """Draw the menu of actions on the selected runs."""
     with st.popover("Edit", icon=":material/edit:", disabled=not runs):
         if not runs:
             return
-        what = formats.markdown(runs[0].id) if len(runs) == 1 else f"{len(runs)} runs"
-        st.caption(what)
+        st.caption(formats.markdown(runs[0].id) if len(runs) == 1 else f"{len(runs)} runs")
         if st.button("Note and tags", icon=":material/sell:", width="stretch"):
             st.session_state.pop(_NEWER, None)
             _edit(runs)
@@ -37,7 +36,7 @@ def buttons(runs: Sequence[Run]) -> None:
         )
         archived = all(run.notes.archived for run in runs)
         st.button(
-            "Take out of the archive" if archived else "Archive",
+            "Unarchive" if archived else "Archive",
             icon=":material/unarchive:" if archived else ":material/archive:",
             on_click=_annotate,
             args=(runs,),
@@ -49,26 +48,26 @@ def buttons(runs: Sequence[Run]) -> None:
 
 
 def undo() -> None:
-    """After a deletion: how to take it back, and what else can be restored."""
-    lately: list[str] = st.session_state.get(_DELETED, [])
-    root = runs_root()
-    gone = [run.id for run in annotations.deleted(root)]
-    still = [run_id for run_id in lately if run_id in gone]
-    if still:
+    """Draw the button that undoes the last deletion of this session."""
+    last: list[str] = st.session_state.get(_DELETED, [])
+    restorable = {run.id for run in annotations.deleted(runs_root())}
+    run_ids = [run_id for run_id in last if run_id in restorable]
+    if run_ids:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            count = "1 run" if len(still) == 1 else f"{len(still)} runs"
-            st.markdown(f":material/delete: Deleted {count}: {formats.markdown(', '.join(still))}")
-            st.button("Undo", icon=":material/undo:", on_click=_restore, args=(still,))
+            count = "1 run" if len(run_ids) == 1 else f"{len(run_ids)} runs"
+            names = formats.markdown(", ".join(run_ids))
+            st.markdown(f":material/delete: Deleted {count}: {names}")
+            st.button("Undo", icon=":material/undo:", on_click=_restore, args=(run_ids,))
 
 
 def deleted() -> None:
-    """The deleted runs, each with a button that brings it back."""
-    gone = annotations.deleted(runs_root())
-    if not gone:
+    """Draw the deleted runs, each with a button that restores it."""
+    runs = annotations.deleted(runs_root())
+    if not runs:
         return
-    with st.expander(f"Deleted runs ({len(gone)})", icon=":material/delete:"):
-        st.caption("They take room until `fercore runs purge` removes them for good.")
-        for run in gone:
+    with st.expander(f"Deleted runs ({len(runs)})", icon=":material/delete:"):
+        st.caption("`fercore runs purge` removes them permanently and frees their disk space.")
+        for run in runs:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(formats.markdown(run.id))
                 st.button(
@@ -83,38 +82,38 @@ def deleted() -> None:
 @st.dialog("Note and tags")
 def _edit(runs: Sequence[Run]) -> None:
     first = runs[0].notes
-    alone = len(runs) == 1
+    single = len(runs) == 1
     st.caption(formats.markdown(", ".join(run.id for run in runs)))
     newer: dict[str, Notes] = st.session_state.get(_NEWER, {})
-    if alone and runs[0].id in newer:
+    if single and runs[0].id in newer:
         st.warning(
-            "Someone else changed this note while you edited it, and yours was not saved. The note "
-            "now reads as below. Copy what you need into yours; Save replaces it.",
+            "Someone else changed this note while you edited it, so yours was not saved. Their "
+            "note is below. Copy what you need into yours. Save replaces theirs.",
             icon=":material/sync_problem:",
         )
         st.code(newer[runs[0].id].text or "(empty)", language=None, wrap_lines=True)
     with st.form("notes", border=False):
         text = st.text_area(
-            "Note" if alone else "Paragraph to add to each note",
-            first.text if alone else "",
+            "Note" if single else "Paragraph to add to each note",
+            first.text if single else "",
             max_chars=10_000,
         )
         tags = st.text_input(
-            "Tags" if alone else "Tags to add",
-            " ".join(first.tags) if alone else "",
-            help="Words, parted by spaces or commas.",
+            "Tags" if single else "Tags to add",
+            " ".join(first.tags) if single else "",
+            help="Words separated by spaces or commas.",
         )
         saved = st.form_submit_button("Save", type="primary")
     if not saved:
         return
-    wanted = annotations.parse_tags(tags)
-    if not alone:
-        _annotate(runs, base=Notes(), add_text=text, tags=wanted)
+    new_tags = annotations.parse_tags(tags)
+    if not single:
+        _annotate(runs, base=Notes(), add_text=text, tags=new_tags)
         st.rerun()
-    # The tags that the form began with, the text that was seen last.
+    # The tags that the form started with, and the text that the user saw last.
     base = newer.get(runs[0].id, first).model_copy(update={"tags": first.tags})
     try:
-        annotations.annotate(runs[0], base, text=text, tags=wanted)
+        annotations.annotate(runs[0], base, text=text, tags=new_tags)
     except annotations.NoteConflictError as error:
         st.session_state[_NEWER] = {runs[0].id: error.newer}
         st.rerun(scope="fragment")
@@ -128,19 +127,19 @@ def _edit(runs: Sequence[Run]) -> None:
 def _confirm(runs: Sequence[Run]) -> None:
     for run in runs:
         st.markdown(f"- {formats.markdown(run.id)}")
-    st.caption("They can be restored from the foot of the Runs page.")
+    st.caption("You can restore them at the bottom of the Runs page.")
     with st.container(horizontal=True):
         if st.button("Delete", type="primary", icon=":material/delete:", key="delete-for-sure"):
-            done = []
+            deleted_ids = []
             for run in runs:
                 try:
                     annotations.delete(run)
-                    done.append(run.id)
+                    deleted_ids.append(run.id)
                 except UserError as error:
                     st.toast(formats.markdown(str(error)), icon=":material/error:")
-            st.session_state[_DELETED] = done
+            st.session_state[_DELETED] = deleted_ids
             st.rerun()
-        if st.button("Keep"):
+        if st.button("Cancel"):
             st.rerun()
 
 

@@ -1,4 +1,4 @@
-"""Runs: every run in one table, what trains now, and the way to Compare and Run."""
+"""Runs: the table of all runs, running trainings, and links to Compare and Run details."""
 
 import pandas as pd
 import streamlit as st
@@ -12,7 +12,7 @@ from dashboard.tables import runs_table
 
 runs = run_cache.list_runs()
 
-sections.ticks_from_address()
+sections.restore_selection()
 st.title("Runs", anchor=False)
 if not runs:
     run_actions.undo()
@@ -38,12 +38,12 @@ ticked: list[str] = []
 if real:
     title = run_cache.split_titles(real).get("test", "Test")
     groups, exported = sections.table_of(real, listing)
-    ticked += sections.selectable(groups, exported, "real", f"{title} accuracy")
+    ticked += sections.selectable_table(groups, exported, "real", f"{title} accuracy")
     if any(run_properties.dropped_classes(run) for run in real):
         st.caption(
-            "An orange badge marks a run that leaves classes out: its accuracy is of fewer images. "
-            "“All classes” counts every test image and can be compared. To choose a run, sort by "
-            "validation accuracy: a choice by a test figure makes that figure too high."
+            "An orange badge marks a run that leaves classes out: its accuracy is on fewer images. "
+            "“Accuracy (all classes)” is on every test image and can be compared. To select a run, "
+            "sort by validation accuracy: selecting by test accuracy makes that accuracy too high."
         )
 elif not any(not run_properties.is_synthetic(run) for run in readable):
     st.info(
@@ -56,23 +56,23 @@ elif not synthetic:
 
 if synthetic:
     st.subheader("Synthetic faces", anchor=False)
-    st.caption("Drawn by code, for the first minute and for tests. Never ranked with real faces.")
-    groups, drawn = sections.table_of(synthetic, listing)
-    ticked += sections.selectable(groups, drawn, "synthetic", "Test accuracy")
-    exported = pd.concat([exported, drawn])
+    st.caption("Drawn by code, to try out the app and for tests. Never ranked with real faces.")
+    groups, table = sections.table_of(synthetic, listing)
+    ticked += sections.selectable_table(groups, table, "synthetic", "Test accuracy")
+    exported = pd.concat([exported, table])
 
-# Ticks that a filter hides stay ticked.
+# Selected runs that a filter hides stay selected.
 visible = {run.id for run in shown}
-kept = [
+before = [
     run_id for run_id in run_picker.selected_runs() if run_id not in visible or run_id in ticked
 ]
-run_picker.select_runs([*kept, *(run_id for run_id in ticked if run_id not in kept)])
+run_picker.select_runs([*before, *(run_id for run_id in ticked if run_id not in before)])
 url_widgets.sync_query("runs", run_picker.selected_runs())
 with bar:
     sections.actions(readable, exported)
 
 if unreadable:
-    st.subheader("Folders that are not runs", anchor=False)
+    st.subheader("Unreadable run folders", anchor=False)
     st.dataframe(runs_table.problems_table(unreadable), hide_index=True, placeholder=formats.DASH)
 
 run_actions.deleted()

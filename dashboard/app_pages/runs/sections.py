@@ -1,4 +1,4 @@
-"""The pieces of the Runs page: headline tiles, what trains now, the table with its selection."""
+"""The sections of the Runs page: tiles, running trainings, the table and its selection."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from dashboard.components import (
     export_menu,
     page_links,
     run_picker,
+    tile,
     training_curves,
     url_widgets,
 )
@@ -28,7 +29,7 @@ _VISIT = "runs page visit"
 
 
 def tiles(runs: Sequence[Run]) -> None:
-    """The test figure of the best run on validation, and how many runs there are of which kind."""
+    """Draw the test accuracy of the best run, selected on validation, and counts of runs."""
     real = [run for run in runs if not run_properties.is_synthetic(run) and run.state != "broken"]
     best = run_cache.best_run(real)
     finished = sum(run.state == "finished" for run in real)
@@ -37,42 +38,43 @@ def tiles(runs: Sequence[Run]) -> None:
     with st.grid(4, min_column_width=230, gap="small"):
         if best:
             run, result, validation = best
-            label = f"Best run, chosen on {formats.markdown(validation.title)}"
+            label = f"Best run, selected on {formats.markdown(validation.title)}"
             value = formats.percent(result.accuracy)
             dataset = run.config.dataset if run.config else ""
-            below = (
-                f"{formats.markdown(result.title)} of {formats.markdown(dataset)}, "
+            caption = (
+                f"{formats.markdown(run_properties.display_title(result.title))} of "
+                f"{formats.markdown(dataset)}, "
                 f"{formats.interval(result.accuracy_low, result.accuracy_high)}, "
                 f"{run_properties.sample_size(run, result)} · "
                 f"{formats.markdown(run_properties.title(run))}, "
-                f"{formats.percent(validation.accuracy)} of {formats.markdown(validation.title)}"
+                f"{formats.percent(validation.accuracy)} on {formats.markdown(validation.title)}"
             )
         else:
-            label, value = "Best run, chosen on validation", formats.DASH
-            below = "no finished run on all classes of a real dataset"
-        _tile(label, value, below)
-        _tile("Runs on real faces", str(len(real)), f"{finished} finished")
-        _tile(
-            "Running now",
+            label, value = "Best run, selected on validation", formats.DASH
+            caption = "No finished run on all classes of a real dataset"
+        tile.tile(label, value, caption)
+        tile.tile("Runs", str(len(real)), f"on real faces, {finished} finished")
+        tile.tile(
+            "Active runs",
             str(len(running)),
             ", ".join(formats.markdown(run_properties.title(run)) for run in running)
-            or "nothing trains",
+            or "No training in progress",
         )
-        _tile(
-            "Stopped before the end",
+        tile.tile(
+            "Failed or stopped",
             str(len(halted)),
             "interrupted, stalled, failed or diverged" if halted else "none",
         )
 
 
 def live(runs: Sequence[Run]) -> None:
-    """What trains now; a new or changed run redraws the page."""
-    known, just_read = _stamp(runs), [runs]
+    """Draw the running trainings; a new run, or a new state of one, redraws the page."""
+    states, just_read = _states(runs), [runs]
 
     @st.fragment(run_every=training_curves.REFRESH_SECONDS)
     def watch() -> None:
         runs = just_read.pop() if just_read else run_cache.refreshed_runs()
-        if _stamp(runs) != known:
+        if _states(runs) != states:
             st.rerun()
         for run in runs:
             if run.is_active:
@@ -86,11 +88,11 @@ class Listing:
     """What the table of runs shows.
 
     Attributes:
-        runs: those that the filters leave.
+        runs: those that match the filters.
         grouped: whether the seeds of an experiment share a row.
         sort: one of `dashboard.tables.runs_table.SORTS`.
-        reverse: the last first.
-        baseline: what the others are compared with, if anything.
+        reverse: whether the order is reversed.
+        baseline: the run that the others are compared with, if any.
     """
 
     runs: list[Run]
@@ -101,7 +103,7 @@ class Listing:
 
 
 def controls(runs: Sequence[Run]) -> Listing:
-    """Let the reader filter, group and sort, and choose a baseline."""
+    """Draw the filters, the order, the baseline and the grouping, and apply the filters."""
     datasets = sorted({run.config.dataset for run in runs if run.config})
     states_of_runs = {run.state for run in runs}
     present = [state for state in theme.STATES if state in states_of_runs]
@@ -126,26 +128,28 @@ def controls(runs: Sequence[Run]) -> Listing:
             url_widgets.selectbox("Sort by", labels, key="sort", implied=True, width=230)
             or "newest"
         )
-        judged = [run for run in runs if run_properties.result_of(run, "test")]
-        options = {"": "none"} | run_cache.labels(judged)
-        chosen = url_widgets.selectbox("Baseline", options, key="baseline", implied=True, width=300)
-        reverse = url_widgets.toggle("Reverse", key="reverse")
-        grouped = url_widgets.toggle(
-            "Group seeds",
-            key="group",
-            help="One row per experiment: mean and spread over its seeds and folds. Of a seed that "
-            "was trained again the newest run counts; earlier ones have rows of their own.",
+        evaluated = [run for run in runs if run_properties.result_of(run, "test")]
+        options = {"": "none"} | run_cache.labels(evaluated)
+        baseline_id = url_widgets.selectbox(
+            "Baseline", options, key="baseline", implied=True, width=300
         )
-        hidden = not (archived and url_widgets.toggle("Archived too", key="archived"))
+        reverse = url_widgets.toggle("Reverse order", key="reverse")
+        grouped = url_widgets.toggle(
+            "Group by experiment",
+            key="group",
+            help="One row for each experiment: mean ± SD over its seeds and folds. If a seed was "
+            "trained again, the newest run counts. Older runs have separate rows.",
+        )
+        show_archived = archived and url_widgets.toggle("Show archived", key="archived")
     shown = runs_table.select_runs(runs, text, dataset, states)
-    if hidden:
+    if not show_archived:
         shown = [run for run in shown if not run.notes.archived]
-    baseline = next((run for run in judged if run.id == chosen), None)
+    baseline = next((run for run in evaluated if run.id == baseline_id), None)
     return Listing(shown, grouped, sort, reverse, baseline)
 
 
 def table_of(runs: Sequence[Run], listing: Listing) -> tuple[list[Sequence[Run]], pd.DataFrame]:
-    """The rows of the table, in order, and the table."""
+    """Return the runs of each row, in order, and the table."""
     groups = (
         run_properties.group_by_experiment(runs) if listing.grouped else [[run] for run in runs]
     )
@@ -154,26 +158,26 @@ def table_of(runs: Sequence[Run], listing: Listing) -> tuple[list[Sequence[Run]]
     return ordered, runs_table.runs_table(ordered, deltas)
 
 
-def selectable(
+def selectable_table(
     groups: Sequence[Sequence[Run]], table: pd.DataFrame, key: str, test_title: str
 ) -> list[str]:
-    """The table of these runs; the ids of the runs whose rows are ticked."""
+    """Draw the table of runs, and return the ids of the runs in the selected rows."""
     ids = [[run.id for run in group] for group in groups]
-    chosen = set(run_picker.selected_runs())
+    selected = set(run_picker.selected_runs())
     st.session_state[f"{key}-ids"] = [group[0] for group in ids]
     visit = st.session_state.get(_VISIT, 0)
     shown = table.copy()
     shown.insert(1, "Open", _OPEN)
-    # A new key where the rows change: ticks are kept by run, not by the place of a row.
+    # A new key when the rows change: the selection is by run, not by the position of a row.
     event = st.dataframe(
         shown.dropna(axis="columns", how="all"),
         hide_index=True,
         column_config=column_formats.runs(test_title, f"{key}-open", _open_row),
         key=f"{key}-{visit}-{hash(tuple(map(tuple, ids)))}",
-        on_select=_ticked,
+        on_select=_on_select,
         selection_mode="multi-row",
         selection_default={
-            "selection": {"rows": [i for i, group in enumerate(ids) if chosen.issuperset(group)]}
+            "selection": {"rows": [i for i, group in enumerate(ids) if selected.issuperset(group)]}
         },
         placeholder=formats.DASH,
         height="content" if len(groups) <= 15 else 560,
@@ -182,18 +186,18 @@ def selectable(
     return [run_id for row in event.selection.rows if row < len(ids) for run_id in ids[row]]
 
 
-def ticks_from_address() -> None:
-    """Take the ticked runs from the address, where a link or the back button changed it."""
-    wanted = url_widgets.pending_value("runs")
-    if wanted is None or wanted == run_picker.selected_runs():
+def restore_selection() -> None:
+    """Select the runs of the URL, if a link or the back button changed it."""
+    run_ids = url_widgets.pending_value("runs")
+    if run_ids is None or run_ids == run_picker.selected_runs():
         return
-    run_picker.select_runs(wanted)
-    # Another table: one that is there already keeps its own ticks.
+    run_picker.select_runs(run_ids)
+    # A new key for the tables: an existing table keeps its own selection.
     st.session_state[_VISIT] = st.session_state.get(_VISIT, 0) + 1
 
 
 def actions(runs: Sequence[Run], table: pd.DataFrame) -> None:
-    """What can be done with the runs that are ticked, and with the table."""
+    """Draw the buttons for the selected runs and for the table."""
     names = run_cache.labels(runs)
     picked = [run_id for run_id in run_picker.selected_runs() if run_id in names]
     fit = 2 <= len(picked) <= theme.MAX_COMPARED
@@ -205,14 +209,14 @@ def actions(runs: Sequence[Run], table: pd.DataFrame) -> None:
             disabled=not fit,
         )
         confusion = st.button(
-            "Confusion",
+            "Confusion matrix",
             icon=":material/grid_on:",
             disabled=not 1 <= len(picked) <= theme.MAX_COMPARED,
         )
         show = st.button("Open run", icon=":material/monitoring:", disabled=len(picked) != 1)
         run_actions.buttons([run for run in runs if run.id in picked])
         export_menu.menu("runs", lambda: table)
-        st.caption(_advice(len(picked)))
+        st.caption(_selection_hint(len(picked)))
     if compare:
         st.switch_page(page_links.COMPARE_PAGE, query_params={"runs": picked})
     if confusion:
@@ -221,7 +225,7 @@ def actions(runs: Sequence[Run], table: pd.DataFrame) -> None:
         st.switch_page(page_links.RUN_PAGE, query_params={"run": picked[0]})
 
 
-def _ticked() -> None:
+def _on_select() -> None:
     url_widgets.mark_changed("runs")
 
 
@@ -238,13 +242,13 @@ def _deltas(runs: Sequence[Run], baseline: Run | None) -> dict[str, PairedDiffer
         return comparison_cache.accuracy_deltas(baseline, comparable)
 
 
-def _advice(picked: int) -> str:
+def _selection_hint(picked: int) -> str:
     if picked == 0:
-        return "Tick two to eight rows to compare them, or one to open it."
+        return "Select 2–8 runs to compare, or one to open."
     if picked == 1:
-        return "Tick at least one more row to compare."
+        return "Select at least one more run to compare."
     if picked > theme.MAX_COMPARED:
-        return f"At most {theme.MAX_COMPARED} runs fit in one comparison."
+        return f"Select at most {theme.MAX_COMPARED} runs to compare."
     return ""
 
 
@@ -255,15 +259,9 @@ def _open_row(key: str) -> None:
         st.switch_page(page_links.RUN_PAGE, query_params={"run": ids[event.row]})
 
 
-def _stamp(runs: Sequence[Run]) -> list[tuple[str, str]]:
-    # What, if it changes, changes the table.
+def _states(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Return what changes when the table has to be drawn again."""
     return [(run.id, run.state) for run in runs]
-
-
-def _tile(label: str, value: str, below: str) -> None:
-    with st.container(border=True, height="stretch", gap="xxsmall"):
-        st.metric(label, value)
-        st.caption(below)
 
 
 def _live_card(run: Run) -> None:

@@ -1,8 +1,7 @@
-"""One module for each dataset; a module with `CLASS_NAMES` is registered by being here.
+"""The built-in datasets, one module each; a module here with `CLASS_NAMES` is registered.
 
-It also defines `load(root) -> Splits` and `status(root) -> DatasetStatus`; one that is installed
-from files also defines `add(paths, root, on_progress, skip_bad) -> AddReport`, and one with
-dependent images `groups(ids)`. `_image_folder` reads what users add under names of their own,
-`_unsplit` serves datasets that come as one set of images. May import the rest of `fercore.data`,
-except `registry`.
+A dataset module defines `load(root) -> Splits` and `status(root) -> DatasetStatus`. A dataset that
+is installed from files also defines `add(paths, root, on_progress, skip_bad) -> AddReport`, and one
+with dependent images `groups(ids)`. `_image_folder` adds custom datasets, `_unsplit` serves
+datasets that come as one set of images. May import the rest of `fercore.data`, except `registry`.
 """

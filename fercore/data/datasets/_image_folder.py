@@ -1,8 +1,8 @@
-"""Datasets of a user's own: any images in a folder per class, under a name the user gives.
+"""Custom datasets: a user's images in one folder per class, under a name that the user gives.
 
-They live beside the built-in datasets in the data root. The classes are the names of the folders;
-images of any size, in colour or grey, are turned grey and scaled to one size on the way in. Folders
-named train, validation and test keep their images apart; see `fercore.data.folder_layout`.
+They are stored in the data root, like the built-in datasets. The classes are the names of the
+folders. Images of any size, in colour or grey, are converted to grey levels and scaled to one size.
+Folders named train, validation and test become splits; see `fercore.data.folder_layout`.
 """
 
 import os
@@ -23,10 +23,10 @@ from fercore.io.file_names import storable_name
 DEFAULT_SIZE = 48
 
 
-def installed(root: Path) -> tuple[str, ...]:
-    """The names of everything that has a record under the data root, sorted."""
+def list_installed(root: Path) -> tuple[str, ...]:
+    """Return the sorted names of all datasets that have a manifest under the data root."""
     try:
-        # Not `Path.is_file`, which raises in a folder that is not ours, such as lost+found.
+        # Not `Path.is_file`, which raises in a folder without read permission (lost+found).
         folders = [e.name for e in root.iterdir() if os.path.isfile(e / store.MANIFEST)]
     except OSError:
         return ()
@@ -41,23 +41,23 @@ def add(
     on_progress: OnProgress | None = None,
     skip_bad: bool = False,
 ) -> AddReport:
-    """Install images that lie in one folder per class.
+    """Install images from one folder per class.
 
     Args:
         name: of the new dataset.
-        paths: folders, ZIPs or TARs; all together are one dataset. A folder may also be that of one
-            class.
+        paths: folders, ZIPs or TARs; all together are one dataset. A folder may also be the folder
+            of one class.
         root: data root.
-        size: height and width in pixels that every image is scaled to; absent, those of the images
-            that are stored, or `DEFAULT_SIZE`.
-        on_progress: called with images done.
+        size: side in pixels to which every image is scaled; `None` keeps the size of the stored
+            images, or takes `DEFAULT_SIZE` for a new dataset.
+        on_progress: called with the number of images done.
         skip_bad: leave out images that cannot be used.
 
     Raises:
-        UserError: if a file is missing, damaged, lies in no class folder, or cannot be stored.
+        UserError: if a file is missing, damaged, in no class folder, or cannot be stored.
     """
-    stored = _stored_size(root, name, size)
-    new_size = size or stored or DEFAULT_SIZE
+    stored_size = _stored_size(root, name, size)
+    new_size = size or stored_size or DEFAULT_SIZE
     log = IntakeLog(skip_bad, on_progress)
     notes: list[str] = []
 
@@ -69,21 +69,21 @@ def add(
                 "or an archive that holds images in a folder per class; tables of pixels are those "
                 "of FER2013: fercore data add fer2013 PATH"
             )
-        found: list[folder_layout.Found] = []
-        lists: dict[str, str] = {}
+        images: list[folder_layout.ImageFile] = []
+        rafdb_labels: dict[str, str] = {}
         for path in paths:
-            outer = 0 if _is_class(path) else 1  # folders that were added, and are no class
+            outer = 0 if _is_class_folder(path) else 1  # the added folder is not a class
             for member in walk(path, log.passed_over):
                 if member.has_suffix(IMAGE_SUFFIXES):
-                    with log.one_image():
-                        found.append(_decoded(member, new_size, outer))
-                elif rafdb.is_list(member):
-                    lists |= rafdb.read_list(member)
+                    with log.count_image():
+                        images.append(_read_image(member, new_size, outer))
+                elif rafdb.is_label_list(member):
+                    rafdb_labels |= rafdb.read_label_list(member)
                 else:
                     log.pass_over(member)
-        arranged = folder_layout.arrange(found, log, lists)
-        notes.extend(arranged.notes)
-        return arranged.samples
+        layout = folder_layout.label_images(images, log, rafdb_labels)
+        notes.extend(layout.notes)
+        return layout.samples
 
     return _unsplit.add(
         name,
@@ -93,31 +93,37 @@ def add(
         read,
         log,
         lambda manifest: tuple(notes),
-        again=new_size != stored,
+        reread=new_size != stored_size,
     )
 
 
-def _decoded(member: Member, size: int, outer: int) -> folder_layout.Found:
+def _read_image(member: Member, size: int, outer: int) -> folder_layout.ImageFile:
     image = decode_scaled(member.read(MAX_BYTES), (size, size), member.where)
-    return folder_layout.Found(image, member.name, member.where, outer)
+    return folder_layout.ImageFile(image, member.name, member.where, outer)
 
 
 def _stored_size(root: Path, name: str, size: int | None) -> int | None:
-    """Pixels of a side of the stored images; `None` if there are none or they are damaged."""
+    """Return the side of the stored images in pixels; `None` if there are none.
+
+    Also `None` if they are damaged and a new size is given.
+
+    Raises:
+        UserError: if they are damaged and no size is given.
+    """
     try:
-        found = store.read(root, name)
+        installed = store.read(root, name)
     except UserError as error:
         if size is None:
             raise UserError(
-                f"{root / name} is damaged, and with it the size of its images; add it again with: "
-                f"fercore data add {name} PATH --size PIXELS"
+                f"{root / name} is damaged, so the size of its images is unknown; add it again "
+                f"with: fercore data add {name} PATH --size PIXELS"
             ) from error
         return None
-    return next(iter(found[1].values())).images.shape[1] if found else None
+    return next(iter(installed[1].values())).images.shape[1] if installed else None
 
 
-def _is_class(path: Path) -> bool:
-    """Whether a path is the folder of one class: all images lie directly in it."""
+def _is_class_folder(path: Path) -> bool:
+    """Return whether a path is the folder of one class: all images are directly in it."""
     return os.path.isdir(path) and {
         member.folders for member in walk(path) if member.has_suffix(IMAGE_SUFFIXES)
     } == {(path.resolve().name,)}

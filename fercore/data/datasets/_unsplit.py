@@ -1,4 +1,4 @@
-"""What the datasets share that come as one set of images, and those derived from others."""
+"""Add, load and describe datasets that come as one set of images, and derived datasets."""
 
 import hashlib
 import itertools
@@ -16,7 +16,7 @@ from fercore.data.readers.archives import sha256
 from fercore.data.readers.skipped_files import IntakeLog
 from fercore.data.reports import AddReport, DatasetStatus
 from fercore.data.splits import ROLES, UNSPLIT, DatasetVersion, Split, Splits
-from fercore.data.validation_split import hold_out
+from fercore.data.validation_split import take_validation_from_train
 from fercore.errors import UserError
 from fercore.io.file_names import storable_name
 
@@ -24,7 +24,7 @@ Groups = Callable[[NDArray[np.str_]], Mapping[str, NDArray[np.str_]]]
 
 TITLES = {UNSPLIT: "All", "train": "Training", "validation": "Validation", "test": "Test"}
 _MAX_CLASSES = 256  # a label is one byte
-_MAX_ID = 200  # characters; the longest one sets the room that each takes
+_MAX_ID = 200  # characters; numpy reserves the longest id's length for every id
 
 
 class Sample(NamedTuple):
@@ -33,8 +33,8 @@ class Sample(NamedTuple):
     Attributes:
         image: `(height, width)` uint8.
         label: name of its class.
-        id: its name, from its path.
-        role: the part that it belongs to; `POOL` in a dataset without parts.
+        id: its id, from its path.
+        role: its split; `UNSPLIT` in a dataset without splits.
     """
 
     image: NDArray[np.uint8]
@@ -51,56 +51,56 @@ def add(
     read: Callable[[], list[Sample]],
     log: IntakeLog,
     remarks: Callable[[store.Manifest], tuple[str, ...]] = lambda manifest: (),
-    again: bool = False,
+    reread: bool = False,
 ) -> AddReport:
-    """Install a dataset; the same files again change nothing.
+    """Install a dataset; adding the same files again changes nothing.
 
-    Of a dataset with parts but without validation, an eighth of training becomes that.
+    If the dataset has splits but no validation, an eighth of training becomes validation.
 
     Args:
         name: of the dataset.
-        paths: what `read` reads, all of it.
+        paths: all files and folders that `read` reads.
         root: data root.
-        class_names: the label set; the sorted names that occur if absent.
-        read: called unless these very files are installed.
-        log: what `read` could not use.
-        remarks: what the user should know of what was installed.
-        again: whether to read these very files again.
+        class_names: the label set; `None` for the sorted names that occur.
+        read: returns the samples; not called if the same files are installed.
+        log: of the files that `read` could not use.
+        remarks: returns notes on the installed dataset for the user.
+        reread: whether to read the files even if the same files are installed.
 
     Raises:
-        UserError: if a file cannot be used, an id stands twice, nothing was read, there are too
-            few classes or too many, or the dataset cannot be stored.
+        UserError: if a file cannot be used, an id occurs twice, nothing was read, there are too few
+            or too many classes, or the dataset cannot be stored.
     """
     digests = {path: sha256(path) for path in paths}
-    installed = store.undamaged(root, name)
-    known = {source.sha256 for source in installed.sources} if installed else set()
-    if installed and not again and known == set(digests.values()):
+    installed = store.intact_manifest(root, name)
+    installed_digests = {source.sha256 for source in installed.sources} if installed else set()
+    if installed and not reread and installed_digests == set(digests.values()):
         return store.report(installed, TITLES, False, ("already installed, unchanged",))
     samples = sorted(
         (
-            Sample(image, storable_name(label), _bounded(storable_name(name)), role)
+            Sample(image, storable_name(label), _shorten_id(storable_name(name)), role)
             for image, label, name, role in read()
         ),
         key=lambda sample: sample.id,
     )
     notes = log.notes()
     if not samples:
-        given = ", ".join(storable_name(path.name) for path in paths)
-        raise UserError(f"{given}: no image of {name} found{_but(notes)}")
+        files = ", ".join(storable_name(path.name) for path in paths)
+        raise UserError(f"{files}: no image of {name} found{_in_parentheses(notes)}")
     names = class_names or tuple(sorted({sample.label for sample in samples}))
-    _check_number(names, notes)
+    _check_num_classes(names, notes)
     ids = [sample.id for sample in samples]
     repeated = next((one for one, other in itertools.pairwise(ids) if one == other), None)
     if repeated is not None:
         raise UserError(f"the image {repeated} was given twice; add each file of the dataset once")
-    parts = _parts(samples, names)
-    held_out = "train" in parts and "validation" not in parts
-    if held_out:
-        parts["train"], parts["validation"] = hold_out(parts["train"], len(names))
+    parts = _make_splits(samples, names)
+    validation_from_train = "train" in parts and "validation" not in parts
+    if validation_from_train:
+        parts["train"], parts["validation"] = take_validation_from_train(parts["train"], len(names))
         if not len(parts["validation"]):
             raise UserError(
-                "the training part holds too few images to take some out to choose checkpoints on: "
-                "expected two of a class that are not equal, or a validation folder"
+                "the training part has too few images to take a validation split out of it; "
+                "expected two images of a class that are not equal, or a validation folder"
             )
     roles = tuple(role for role in (*ROLES, UNSPLIT) if role in parts)
     parts = {role: parts[role] for role in roles}
@@ -108,52 +108,60 @@ def add(
         store.Source(name=storable_name(path.name), sha256=digest, gave=roles, holds=roles)
         for path, digest in digests.items()
     )
-    found = store.write(root, name, names, parts, sources, held_out=held_out, audit=audit(parts))
-    if held_out:
+    manifest = store.write(
+        root,
+        name,
+        names,
+        parts,
+        sources,
+        validation_from_train=validation_from_train,
+        audit=audit(parts),
+    )
+    if validation_from_train:
         count = len(parts["validation"])
         were = "image was" if count == 1 else "images were"
         notes += (f"{count:,} {were} taken out of training to choose checkpoints on",)
-    notes += _missing_classes(found)
-    return store.report(found, TITLES, True, (*remarks(found), *notes))
+    notes += _missing_classes(manifest)
+    return store.report(manifest, TITLES, True, (*remarks(manifest), *notes))
 
 
-def _check_number(class_names: tuple[str, ...], notes: tuple[str, ...]) -> None:
+def _check_num_classes(class_names: tuple[str, ...], notes: tuple[str, ...]) -> None:
     count = len(class_names)
     if count < 2:
         raise UserError(
             f"received images of {count} class ({', '.join(class_names)}), expected at least two: "
-            f"a folder for each{_but(notes)}"
+            f"a folder for each{_in_parentheses(notes)}"
         )
     if count > _MAX_CLASSES:
         raise UserError(
-            f"received images of {count} classes, expected {_MAX_CLASSES} at most; the folder "
-            "that an image lies in is its class, so put several of them into one"
+            f"received images of {count} classes, expected {_MAX_CLASSES} at most; the folder of "
+            "an image is its class, so merge some of the folders"
         )
 
 
 def _missing_classes(manifest: store.Manifest) -> tuple[str, ...]:
-    """A line for each of training and test that lacks a class."""
+    """Return a note for each of training and test that lacks a class."""
     lacking = {
         role: [name for name, count in manifest.counts[role].items() if not count]
         for role in ("train", "test")
         if role in manifest.counts
     }
     return tuple(
-        f"the {TITLES[role].lower()} part holds no image of {', '.join(names)}"
+        f"the {TITLES[role].lower()} part has no image of {', '.join(names)}"
         for role, names in lacking.items()
         if names
     )
 
 
-def _parts(samples: Sequence[Sample], class_names: tuple[str, ...]) -> dict[str, Split]:
-    position = {name: number for number, name in enumerate(class_names)}
+def _make_splits(samples: Sequence[Sample], class_names: tuple[str, ...]) -> dict[str, Split]:
+    label_of = {name: number for number, name in enumerate(class_names)}
     by_role: defaultdict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         by_role[sample.role].append(sample)
     return {
         role: Split(
             np.stack([sample.image for sample in by_role[role]]),
-            np.array([position[sample.label] for sample in by_role[role]], np.uint8),
+            np.array([label_of[sample.label] for sample in by_role[role]], np.uint8),
             np.array([sample.id for sample in by_role[role]]),
         )
         for role in (*ROLES, UNSPLIT)
@@ -161,35 +169,35 @@ def _parts(samples: Sequence[Sample], class_names: tuple[str, ...]) -> dict[str,
     }
 
 
-def _bounded(name: str) -> str:
-    """A long id, shortened: its end, after a digest of all of it."""
-    if len(name) <= _MAX_ID:
-        return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-    return f"{digest}-{name[-(_MAX_ID - 17) :]}"
+def _shorten_id(sample_id: str) -> str:
+    """Replace the beginning of an id that is too long by a digest of the id."""
+    if len(sample_id) <= _MAX_ID:
+        return sample_id
+    digest = hashlib.sha256(sample_id.encode()).hexdigest()[:16]
+    return f"{digest}-{sample_id[-(_MAX_ID - 17) :]}"
 
 
-def _but(notes: tuple[str, ...]) -> str:
+def _in_parentheses(notes: tuple[str, ...]) -> str:
     return f" ({'; '.join(notes)})" if notes else ""
 
 
 def load(root: Path, name: str, groups: Groups = lambda ids: {}) -> Splits:
-    """Load what was installed.
+    """Load an installed dataset.
 
     Args:
         root: data root.
         name: of the dataset.
-        groups: see `fercore.data.splits.Split`; from the ids.
+        groups: returns the groups of samples from their ids, see `fercore.data.splits.Split`.
 
     Raises:
         UserError: if it is not installed, or damaged.
     """
-    found = store.read(root, name)
-    if found is None:
+    installed = store.read(root, name)
+    if installed is None:
         raise UserError(
             f"{name} is not installed under {root}; add it with: fercore data add {name} PATH"
         )
-    manifest, stored = found
+    manifest, stored = installed
     derived = manifest.derived_from
     return Splits(
         name,
@@ -200,43 +208,44 @@ def load(root: Path, name: str, groups: Groups = lambda ids: {}) -> Splits:
         },
         derived.titles if derived else TITLES,
         manifest.fingerprint,
-        held_out=manifest.held_out,
+        validation_from_train=manifest.validation_from_train,
         source=DatasetVersion(derived.dataset, derived.fingerprint) if derived else None,
     )
 
 
 def status(root: Path, name: str) -> DatasetStatus:
-    """What is installed."""
-    how = f"add it with: fercore data add {name} PATH"
+    """Return the status of a dataset."""
     try:
-        found = store.manifest(root, name)
+        manifest = store.manifest(root, name)
     except UserError as error:
         return DatasetStatus(name, installed=False, remark=str(error))
-    if found is None:
-        return DatasetStatus(name, installed=False, remark=how)
+    if manifest is None:
+        remark = f"add it with: fercore data add {name} PATH"
+        return DatasetStatus(name, installed=False, remark=remark)
     return DatasetStatus(
         name,
         installed=True,
-        counts=found.counts,
-        bytes=found.bytes,
-        fingerprint=found.fingerprint,
-        remark=_describe(found.derived_from) if found.derived_from else "",
+        counts=manifest.counts,
+        bytes=manifest.bytes,
+        fingerprint=manifest.fingerprint,
+        remark=_describe_derivation(manifest.derived_from) if manifest.derived_from else "",
     )
 
 
 def compare_counts(
-    manifest: store.Manifest, published: Mapping[str, int], whose: str
+    manifest: store.Manifest, published: Mapping[str, int], publication: str
 ) -> tuple[str, ...]:
-    """One line on how many images there are, against the published number."""
-    found = manifest.counts[UNSPLIT]
-    if found == dict(published):
-        return (f"every class holds as many images as {whose}",)
-    return (f"{sum(found.values()):,} images installed, {whose} has {sum(published.values()):,}",)
+    """Return a note that compares the number of images with the published number."""
+    counts = manifest.counts[UNSPLIT]
+    if counts == dict(published):
+        return (f"every class holds as many images as {publication}",)
+    total, expected = sum(counts.values()), sum(published.values())
+    return (f"{total:,} images installed, {publication} has {expected:,}",)
 
 
-def _describe(derived: store.Derivation) -> str:
+def _describe_derivation(derived: store.Derivation) -> str:
     if not derived.detector:
-        return f"images of {derived.dataset} {derived.fingerprint}, labelled anew"
+        return f"images of {derived.dataset} {derived.fingerprint} with other labels"
     shares = ", ".join(
         f"{derived.titles.get(role, role)} {share:.1%}"
         for role, share in derived.faces_found.items()

@@ -1,9 +1,9 @@
 """CK+48 (Lucey et al., 2010): the last three frames of 327 posed sequences of 118 subjects.
 
-981 grey faces of 48x48 pixels, seven expressions, contempt among them and no neutral face. Taken
-from the folders that users have (`CK+48/<class>/<subject>_<sequence>_<frame>.png`), as they are, in
-a ZIP or a TAR. A frame's neighbours show the same face a thirtieth of a second apart: only a
-division by subject measures anything.
+981 grey faces of 48x48 pixels, seven expressions with contempt and without neutral. Read from the
+class folders that are in circulation (`CK+48/<class>/<subject>_<sequence>_<frame>.png`), as a
+folder, a ZIP or a TAR. Consecutive frames show the same face a thirtieth of a second apart, so only
+a division by subject gives a valid accuracy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ NAME = "ckplus"
 CLASS_NAMES = labels.CKPLUS
 SIZE = (48, 48)
 
-# Frames by class, counted in the folders that circulate.
+# Frames by class, counted in the class folders that are in circulation.
 PUBLISHED = {
     "angry": 135,
     "contempt": 54,
@@ -40,7 +40,7 @@ PUBLISHED = {
 
 
 def load(root: Path) -> Splits:
-    """Load what `add` installed: one part, with subjects and sequences.
+    """Load the installed dataset: one unsplit part, with subjects and sequences.
 
     Raises:
         UserError: if it is not installed, or damaged.
@@ -49,7 +49,7 @@ def load(root: Path) -> Splits:
 
 
 def status(root: Path) -> DatasetStatus:
-    """What is installed."""
+    """Return the status of the dataset."""
     return _unsplit.status(root, NAME)
 
 
@@ -62,7 +62,7 @@ def add(
     """Install CK+48 from its class folders.
 
     Raises:
-        UserError: if a file is missing, damaged, no frame of CK+, or cannot be stored.
+        UserError: if a file is missing, damaged, not a frame of CK+, or cannot be stored.
     """
     log = IntakeLog(skip_bad, on_progress)
 
@@ -71,8 +71,8 @@ def add(
         for path in paths:
             for member in walk(path, log.passed_over):
                 if member.has_suffix(IMAGE_SUFFIXES):
-                    with log.one_image():
-                        samples.append(_sample(member))
+                    with log.count_image():
+                        samples.append(_read_sample(member))
                 else:
                     log.pass_over(member)
         return samples
@@ -89,7 +89,7 @@ def add(
 
 
 def groups(ids: NDArray[np.str_]) -> Mapping[str, NDArray[np.str_]]:
-    """Subject and sequence of each frame: `S010_004_00000017` is of `S010` and of `S010_004`."""
+    """Return subject and sequence of each frame: `S010` and `S010_004` for `S010_004_00000017`."""
     parts = [name.split("_") for name in ids.tolist()]
     return {
         "subject": np.array([part[0] for part in parts]),
@@ -97,18 +97,18 @@ def groups(ids: NDArray[np.str_]) -> Mapping[str, NDArray[np.str_]]:
     }
 
 
-def _sample(member: Member) -> _unsplit.Sample:
+def _read_sample(member: Member) -> _unsplit.Sample:
     folder = member.folders[-1] if member.folders else "."
     emotion = labels.canonical(folder)
     if emotion not in CLASS_NAMES:
         raise UserError(
-            f"{member.where} lies in the folder {storable_name(folder)!r}, expected one folder "
+            f"{member.where} is in the folder {storable_name(folder)!r}, expected one folder "
             f"for each of: {', '.join(CLASS_NAMES)}"
         )
     if len(member.stem.split("_")) != 3:
         raise UserError(
-            f"{member.where}: expected a name such as S010_004_00000017.png, which tells subject, "
-            "sequence and frame"
+            f"{member.where}: expected a name such as S010_004_00000017.png, of subject, sequence "
+            "and frame"
         )
     image = decode_grey(member.read(MAX_BYTES), SIZE, member.where)
     return _unsplit.Sample(image, emotion, member.stem)

@@ -1,9 +1,9 @@
 """FER2013 (Goodfellow et al., 2013): 35,887 grey faces of 48x48 pixels, seven expressions.
 
-Taken from every edition that users have: `fer2013.csv`, `icml_face_data.csv`, and the image folders
-of Kaggle, each as it is, in a ZIP or in a TAR. PublicTest chooses checkpoints, PrivateTest is the
-test. The pixels of the folder edition differ from those of the CSV by JPEG rounding, so the two
-have different fingerprints.
+Read from every edition in circulation: `fer2013.csv`, `icml_face_data.csv`, and the image folders
+of Kaggle, each as a plain file or folder, in a ZIP or in a TAR. PublicTest is the validation split
+and PrivateTest the test split. The pixels of the folder edition differ from those of the CSV by
+JPEG rounding, so the two have different fingerprints.
 """
 
 from collections import Counter, defaultdict
@@ -23,7 +23,7 @@ from fercore.data.readers.images import MAX_BYTES, decode_grey
 from fercore.data.readers.skipped_files import IntakeLog
 from fercore.data.reports import AddReport, DatasetStatus, OnProgress
 from fercore.data.splits import ROLES, Split, Splits, fingerprint
-from fercore.data.validation_split import hold_out
+from fercore.data.validation_split import take_validation_from_train
 from fercore.errors import UserError
 from fercore.images.decoding import IMAGE_SUFFIXES
 from fercore.io.file_names import storable_name
@@ -41,19 +41,19 @@ OFFICIAL = {
 }
 
 _ROLE_OF_NAME = {title.lower(): role for role, title in TITLES.items()}
-_HOW = f"fercore data add {NAME} PATH"
+_ADD_COMMAND = f"fercore data add {NAME} PATH"
 
 
 @dataclass
 class _Samples:
-    """What has been read so far, of one role."""
+    """The samples of one role that have been read so far."""
 
     images: list[NDArray[np.uint8]] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
 
-    def split(self) -> Split:
-        # Two file names of the folder edition stand in two class folders, with different faces.
+    def to_split(self) -> Split:
+        # Two file names of the folder edition occur in two class folders, with different faces.
         times = Counter(self.ids)
         ids = np.array(
             [
@@ -72,42 +72,49 @@ class _Samples:
 
 
 def load(root: Path) -> Splits:
-    """Load what `add` installed.
+    """Load the installed dataset.
 
     Raises:
         UserError: if it is not installed, lacks a split, or is damaged.
     """
-    found = store.read(root, NAME)
-    if found is None:
-        raise UserError(f"{NAME} is not installed under {root}; add it with: {_HOW}")
-    manifest, parts = found
+    installed = store.read(root, NAME)
+    if installed is None:
+        raise UserError(f"{NAME} is not installed under {root}; add it with: {_ADD_COMMAND}")
+    manifest, parts = installed
     missing = [TITLES[role] for role in ROLES if role not in parts]
     if missing:
         raise UserError(
-            f"{NAME} under {root} lacks {' and '.join(missing)}; add the rest with: {_HOW}, or "
-            "make a dataset of your own of what there is: fercore data add NAME PATH --new"
+            f"{NAME} under {root} lacks {' and '.join(missing)}; add the rest with: "
+            f"{_ADD_COMMAND}, or make a dataset of your own from these files: fercore data add "
+            "NAME PATH --new"
         )
     return Splits(
-        NAME, CLASS_NAMES, parts, TITLES, manifest.fingerprint, held_out=manifest.held_out
+        NAME,
+        CLASS_NAMES,
+        parts,
+        TITLES,
+        manifest.fingerprint,
+        validation_from_train=manifest.validation_from_train,
     )
 
 
 def status(root: Path) -> DatasetStatus:
-    """What is installed."""
+    """Return the status of the dataset."""
     try:
-        found = store.manifest(root, NAME)
+        manifest = store.manifest(root, NAME)
     except UserError as error:
         return DatasetStatus(NAME, installed=False, remark=str(error))
-    if found is None:
-        return DatasetStatus(NAME, installed=False, remark=f"add it with: {_HOW}")
-    missing = [TITLES[role] for role in ROLES if role not in found.counts]
+    if manifest is None:
+        return DatasetStatus(NAME, installed=False, remark=f"add it with: {_ADD_COMMAND}")
+    missing = [TITLES[role] for role in ROLES if role not in manifest.counts]
+    remark = f"lacks {' and '.join(missing)}; add the rest with: {_ADD_COMMAND}" if missing else ""
     return DatasetStatus(
         NAME,
         installed=not missing,
-        counts=found.counts,
-        bytes=found.bytes,
-        fingerprint=found.fingerprint,
-        remark=f"lacks {' and '.join(missing)}; add the rest with: {_HOW}" if missing else "",
+        counts=manifest.counts,
+        bytes=manifest.bytes,
+        fingerprint=manifest.fingerprint,
+        remark=remark,
     )
 
 
@@ -117,19 +124,19 @@ def add(
     on_progress: OnProgress | None = None,
     skip_bad: bool = False,
 ) -> AddReport:
-    """Install FER2013 from any of its editions, or the parts of it that the files hold.
+    """Install FER2013 from any of its editions, or only the splits that the files contain.
 
-    Splits that the files do not hold stay as they were installed before.
+    Splits that the files do not contain stay as they are installed.
 
     Raises:
-        UserError: if a file is missing, damaged, holds no image of FER2013, or cannot be stored.
+        UserError: if a file is missing, damaged, has no image of FER2013, or cannot be stored.
     """
     digests = {path: sha256(path) for path in paths}
-    old, parts = _installed(root)
-    known = (
+    old, parts = _read_installed(root)
+    complete_digests = (
         {source.sha256 for source in old.sources if source.gave == source.holds} if old else set()
     )
-    if old and set(digests.values()) <= known:
+    if old and set(digests.values()) <= complete_digests:
         return store.report(old, TITLES, False, ("already installed, unchanged",))
 
     samples: dict[str, _Samples] = defaultdict(_Samples)
@@ -141,22 +148,27 @@ def add(
         anonymous |= _read(path, samples, log)
         gave[path] = {role for role, part in samples.items() if len(part.ids) > before.get(role, 0)}
     notes = list(log.notes())
-    given = {role: part.split() for role, part in samples.items() if part.images}
+    new_parts = {role: part.to_split() for role, part in samples.items() if part.images}
 
-    if anonymous and "validation" in given and "test" not in {*given, *parts}:
-        given["test"] = _as_test(given.pop("validation"))
+    if anonymous and "validation" in new_parts and "test" not in {*new_parts, *parts}:
+        new_parts["test"] = _rename_to_test(new_parts.pop("validation"))
         for roles in gave.values():
             roles ^= {"validation", "test"} if "validation" in roles else set()
         notes.append(
             f"there is no test folder: the validation folder is used as {TITLES['test']}, and not "
             "to choose checkpoints"
         )
-    _refuse_overlap(old, given, anonymous)
-    held_out = old is not None and old.held_out and "validation" not in given
-    # What was taken out of another edition's training would stand in this one.
-    if "train" in given and "validation" not in given and (anonymous or held_out):
-        given["train"], given["validation"] = hold_out(given["train"], len(CLASS_NAMES))
-        held_out = True
+    _refuse_overlap(old, new_parts, anonymous)
+    validation_from_train = (
+        old is not None and old.validation_from_train and "validation" not in new_parts
+    )
+    needs_validation = "train" in new_parts and "validation" not in new_parts
+    # A validation split that was taken out of another edition's training occurs in this training.
+    if needs_validation and (anonymous or validation_from_train):
+        new_parts["train"], new_parts["validation"] = take_validation_from_train(
+            new_parts["train"], len(CLASS_NAMES)
+        )
+        validation_from_train = True
         for roles in gave.values():
             roles |= {"validation"} if "train" in roles else set()
         if anonymous and not any(note.startswith("there is no test") for note in notes):
@@ -165,40 +177,45 @@ def add(
                 "became PrivateTest"
             )
         notes.append(
-            f"{len(given['validation']):,} images were taken out of Training to choose checkpoints "
-            "on"
+            f"{len(new_parts['validation']):,} images were taken out of Training to choose "
+            "checkpoints on"
         )
-    for role in given:
-        if role in parts and fingerprint({role: parts[role]}) != fingerprint({role: given[role]}):
+    for role, part in new_parts.items():
+        if role in parts and fingerprint({role: parts[role]}) != fingerprint({role: part}):
             notes.append(f"{TITLES[role]} was replaced by the one in these files")
-    merged = {role: (parts | given)[role] for role in ROLES if role in parts or role in given}
+    all_parts = parts | new_parts
+    merged = {role: all_parts[role] for role in ROLES if role in all_parts}
     manifest = store.write(
         root,
         NAME,
         CLASS_NAMES,
         merged,
         _sources(old, digests, gave),
-        held_out=held_out,
+        validation_from_train=validation_from_train,
         audit=audit(merged),
     )
     return store.report(manifest, TITLES, True, (*notes, *_remarks(manifest)))
 
 
 def _read(path: Path, samples: Mapping[str, _Samples], log: IntakeLog) -> bool:
-    """Read one path into the samples; whether the file names left the split to the folders."""
+    """Read one path into the samples.
+
+    Returns:
+        Whether the split of an image was read from its folders, as its file name does not tell it.
+    """
     before, anonymous = log.read + log.bad, False
     for member in walk(path, log.passed_over):
         if member.has_suffix(TABLES):
             if not _read_table(member, samples, log):
                 log.pass_over(member)
         elif member.has_suffix(IMAGE_SUFFIXES):
-            with log.one_image():
+            with log.count_image():
                 anonymous |= _read_image(member, samples)
         else:
             log.pass_over(member)
     if log.read + log.bad == before:
         raise UserError(
-            f"{storable_name(path.name)} holds no image of FER2013; expected fer2013.csv, "
+            f"{storable_name(path.name)} has no image of FER2013; expected fer2013.csv, "
             "icml_face_data.csv, or folders such as train/happy and test/happy with 48x48 images"
             + "".join(f" ({note})" for note in log.others)
         )
@@ -206,28 +223,28 @@ def _read(path: Path, samples: Mapping[str, _Samples], log: IntakeLog) -> bool:
 
 
 def _read_table(member: Member, samples: Mapping[str, _Samples], log: IntakeLog) -> bool:
-    """Read the images of a table; whether it is one of FER2013's."""
+    """Read the images of a table; return whether it is a table of FER2013."""
     with readable(member.where), member.open() as stream:
         table = open_table(stream, member.where)
         if table is None:
             return False
         if is_votes(table):
             raise UserError(
-                f"{member.where} holds the votes of FER+ and no pixels; expected fer2013.csv. The "
-                "votes become a dataset with: fercore data add ferplus PATH"
+                f"{member.where} has the votes of FER+ and no pixels; expected fer2013.csv. Add "
+                "the votes with: fercore data add ferplus PATH"
             )
         rows = read_rows(table, CLASS_NAMES, SIZE[0] * SIZE[1], log.reject)
         if rows is None:  # another table, such as the challenge's example submission
             if {"emotion", "pixels"} <= set(table.header):
-                log.left_out(f"{member.where}, for want of the column Usage, which tells the split")
+                log.left_out(f"{member.where}: it has no column Usage, which names the split")
             return False
         for row in rows:
-            with log.one_image():
-                _keep_row(row, samples, member.where)
+            with log.count_image():
+                _add_row(row, samples, member.where)
     return True
 
 
-def _keep_row(row: Row, samples: Mapping[str, _Samples], where: str) -> None:
+def _add_row(row: Row, samples: Mapping[str, _Samples], where: str) -> None:
     role = _role_of(row.usage)
     if role is None:
         raise UserError(
@@ -241,108 +258,122 @@ def _keep_row(row: Row, samples: Mapping[str, _Samples], where: str) -> None:
 
 
 def _read_image(member: Member, samples: Mapping[str, _Samples]) -> bool:
+    """Read one image into the samples; return whether its split was read from its folders."""
     folders = [folder.lower() for folder in member.folders]
     emotion = labels.canonical(folders[-1]) if folders else ""
     if emotion not in CLASS_NAMES:
         folder = storable_name(folders[-1]) if folders else "."
         raise UserError(
-            f"{member.where} lies in the folder {folder!r}, expected one folder for each of: "
+            f"{member.where} is in the folder {folder!r}, expected one folder for each of: "
             f"{', '.join(CLASS_NAMES)}"
         )
     role = _ROLE_OF_NAME.get(member.stem.partition("_")[0].lower())
-    named = role is not None
+    has_role_in_name = role is not None
     if role is None:
-        places = [place for folder in folders[:-1] if (place := _role_of(folder))]
-        if not places:
+        folder_roles = [found for folder in folders[:-1] if (found := _role_of(folder))]
+        if not folder_roles:
             raise UserError(
                 f"neither the name nor the folders of {member.where} tell its split; expected "
                 "train/ and test/ folders, or names such as PublicTest_123.jpg"
             )
-        role = places[-1]
+        role = folder_roles[-1]
     image = decode_grey(member.read(MAX_BYTES), SIZE, member.where)
     part = samples[role]
     part.images.append(image)
     part.labels.append(CLASS_NAMES.index(emotion))
-    # Names that tell nothing repeat from folder to folder.
+    # Names without the split, such as 1.jpg, occur in several folders.
     stem = storable_name(member.stem)
-    part.ids.append(stem if named else f"{TITLES[role]}_{emotion}_{stem}")
-    return not named
+    part.ids.append(stem if has_role_in_name else f"{TITLES[role]}_{emotion}_{stem}")
+    return not has_role_in_name
 
 
 def _role_of(name: str) -> str | None:
-    """The part that a folder or a usage of this name stands for."""
+    """Return the role of a folder, or of a value of the column Usage; `None` if it has none."""
     return _ROLE_OF_NAME.get(name.strip().lower()) or role_of(name)
 
 
-def _as_test(validation: Split) -> Split:
-    """A validation folder as the test part, its images named after that."""
+def _rename_to_test(validation: Split) -> Split:
+    """Return a validation split with the ids of a test split."""
     old, new = f"{TITLES['validation']}_", f"{TITLES['test']}_"
     ids = [new + name.removeprefix(old) for name in validation.ids.tolist()]
     return Split(validation.images, validation.labels, np.array(ids))
 
 
-def _installed(root: Path) -> tuple[store.Manifest | None, dict[str, Split]]:
-    """What can be built on; a damaged install is replaced as a whole."""
+def _read_installed(root: Path) -> tuple[store.Manifest | None, dict[str, Split]]:
+    """Read the installed splits; none if the installed dataset is damaged."""
     try:
         return store.read(root, NAME) or (None, {})
     except UserError:
         return None, {}
 
 
-def _refuse_overlap(old: store.Manifest | None, given: Collection[str], anonymous: bool) -> None:
-    """Refuse to set PublicTest beside a test folder that may hold it, by other names and pixels."""
+def _refuse_overlap(
+    old: store.Manifest | None, new_roles: Collection[str], anonymous: bool
+) -> None:
+    """Raise if PublicTest would be combined with a test folder that may contain it.
+
+    The names and pixels of the images may differ, so the overlap cannot be detected.
+    """
     if old is None:
         return
-    mixed = "test" in given and not {"train", "validation"} & set(given) and anonymous
-    if mixed and "validation" in old.counts and not old.held_out:
+    adds_test_only = "test" in new_roles and not {"train", "validation"} & set(new_roles)
+    adds_validation = "validation" in new_roles and "test" not in new_roles
+    if (
+        adds_test_only
+        and anonymous
+        and "validation" in old.counts
+        and not old.validation_from_train
+    ):
         what = "a test folder that does not tell PublicTest from PrivateTest, beside a PublicTest"
-    elif "validation" in given and "test" not in given and "test" in old.counts and old.held_out:
+    elif adds_validation and "test" in old.counts and old.validation_from_train:
         what = "a PublicTest, beside a test folder that does not tell it from PrivateTest"
     else:
         return
     raise UserError(
-        f"received {what} that is installed: checkpoints would be chosen on images of the test. "
-        "Add all parts of one edition in one command: fercore data add fer2013 PATH PATH..."
+        f"received {what} that is installed: checkpoints would be selected on images of the test "
+        "split. Add all parts of one edition in one command: fercore data add fer2013 PATH PATH..."
     )
 
 
 def _sources(
     old: store.Manifest | None, digests: Mapping[Path, str], gave: Mapping[Path, set[str]]
 ) -> tuple[store.Source, ...]:
+    """Return the sources of the merged dataset: the old ones that still hold roles, and the new."""
     replaced = set().union(*gave.values())
-    kept = []
+    old_sources = []
     for source in old.sources if old else ():
         holds = tuple(role for role in source.holds if role not in replaced)
         if holds:
-            kept.append(source.model_copy(update={"holds": holds}))
+            old_sources.append(source.model_copy(update={"holds": holds}))
     added = [
         store.Source(name=storable_name(path.name), sha256=digest, gave=roles, holds=roles)
         for path, digest in digests.items()
         for roles in [tuple(role for role in ROLES if role in gave[path])]
     ]
-    return (*kept, *added)
+    return (*old_sources, *added)
 
 
 def _remarks(manifest: store.Manifest) -> list[str]:
-    """How the counts compare with the official ones, and what is missing."""
-    counts = {role: tuple(found.values()) for role, found in manifest.counts.items()}
-    if manifest.held_out and {"train", "validation"} <= set(counts):
-        whole = zip(counts.pop("train"), counts.pop("validation"), strict=True)
-        counts["train"] = tuple(sum(pair) for pair in whole)
+    """Return remarks that compare the counts with the official ones and name missing splits."""
+    counts = {role: tuple(by_class.values()) for role, by_class in manifest.counts.items()}
+    if manifest.validation_from_train and {"train", "validation"} <= set(counts):
+        pairs = zip(counts.pop("train"), counts.pop("validation"), strict=True)
+        counts["train"] = tuple(sum(pair) for pair in pairs)
     remarks = []
-    for role, found in counts.items():
+    for role, installed in counts.items():
         official = OFFICIAL[role]
-        # A merged test folder is PublicTest and PrivateTest together.
+        # A merged test folder contains PublicTest and PrivateTest.
         both = tuple(a + b for a, b in zip(OFFICIAL["validation"], official, strict=True))
-        if role == "test" and manifest.held_out and found == both:
+        if role == "test" and manifest.validation_from_train and installed == both:
             remarks.append("PrivateTest holds the official PublicTest and PrivateTest together")
-        elif found != official:
+        elif installed != official:
             remarks.append(
-                f"{TITLES[role]} holds {sum(found):,} images, the official one {sum(official):,}"
+                f"{TITLES[role]} holds {sum(installed):,} images, the official one "
+                f"{sum(official):,}"
             )
     if not remarks and len(counts) == len(ROLES):
         remarks.append("every class and split holds as many images as the official set")
     missing = [TITLES[role] for role in ROLES if role not in manifest.counts]
     if missing:
-        remarks.append(f"still missing: {', '.join(missing)}; add the rest with: {_HOW}")
+        remarks.append(f"still missing: {', '.join(missing)}; add the rest with: {_ADD_COMMAND}")
     return remarks

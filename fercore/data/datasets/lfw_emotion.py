@@ -1,9 +1,9 @@
-"""Faces of LFW (Huang et al., 2007) under one of eight emotions, the set of Rath (2021).
+"""LFW-emotion (Rath, 2021): faces of LFW (Huang et al., 2007) labelled with eight emotions.
 
 12,758 images named after the person they show, with a table `legend.csv` of image and emotion. The
-labels came from a commercial service in 2016, not from people, and three of the eight classes have
-12 images or fewer. Taken from a folder, ZIP or TAR that holds the images and the table, which may
-name an image with its folder or without; images of another size than 150x150 are scaled to it.
+labels come from a commercial service in 2016, not from people, and three of the eight classes have
+12 images or fewer. Read from a folder, ZIP or TAR with the images and the table, in which an image
+may be named with or without its folder. Images of another size than 150x150 are scaled to it.
 """
 
 import csv
@@ -32,7 +32,7 @@ SIZE = (150, 150)
 _MAX_TABLE = 16 << 20
 
 # Path and pixels.
-_Found = tuple[str, NDArray[np.uint8]]
+_ImageFile = tuple[str, NDArray[np.uint8]]
 
 PUBLISHED = {
     "angry": 227,
@@ -47,7 +47,7 @@ PUBLISHED = {
 
 
 def load(root: Path) -> Splits:
-    """Load what `add` installed: one part; the subject of an image is the person in its name.
+    """Load the installed dataset: one unsplit part; the subject of an image is the named person.
 
     Raises:
         UserError: if it is not installed, or damaged.
@@ -56,7 +56,7 @@ def load(root: Path) -> Splits:
 
 
 def status(root: Path) -> DatasetStatus:
-    """What is installed."""
+    """Return the status of the dataset."""
     return _unsplit.status(root, NAME)
 
 
@@ -75,19 +75,19 @@ def add(
     log = IntakeLog(skip_bad, on_progress)
 
     def read() -> list[_unsplit.Sample]:
-        images: defaultdict[str, list[_Found]] = defaultdict(list)
+        images: defaultdict[str, list[_ImageFile]] = defaultdict(list)
         emotions: dict[str, str] = {}
         for path in paths:
             for member in walk(path, log.passed_over):
                 if member.has_suffix(TABLES):
                     emotions |= read_legend(member)
                 elif member.has_suffix(IMAGE_SUFFIXES):
-                    with log.one_image():
+                    with log.count_image():
                         image = decode_scaled(member.read(MAX_BYTES), SIZE, member.where)
                         images[_key(member.name)].append((member.name, image))
                 else:
                     log.pass_over(member)
-        log.notes()  # bad images are named before those that are missing
+        log.notes()  # raises for damaged images, before missing images are reported
         if not emotions:
             raise UserError(
                 "no legend was found; expected a CSV with the columns image and emotion beside "
@@ -103,16 +103,16 @@ def add(
                 f"{missing[0]}; add images and legend together"
             )
         times = Counter(PurePosixPath(name).stem for name in emotions)
-        named: dict[str, str] = {}
+        name_of_path: dict[str, str] = {}
         samples = []
         for name, emotion in emotions.items():
-            place, image = _choose(name, images[_key(name)])
-            if place in named:
+            path_in_archive, image = _select_image(name, images[_key(name)])
+            if path_in_archive in name_of_path:
                 raise UserError(
-                    f"the legend names {named[place]} and {name}, but only {place} is there; add "
-                    "both images, or take one out of the legend"
+                    f"the legend names {name_of_path[path_in_archive]} and {name}, but only "
+                    f"{path_in_archive} is there; add both images, or remove one from the legend"
                 )
-            named[place] = name
+            name_of_path[path_in_archive] = name
             stem = PurePosixPath(name).stem
             samples.append(_unsplit.Sample(image, emotion, stem if times[stem] == 1 else name))
         return samples
@@ -129,36 +129,36 @@ def add(
 
 
 def groups(ids: NDArray[np.str_]) -> Mapping[str, NDArray[np.str_]]:
-    """The person of each image: `Aaron_Eckhart_0001` shows `Aaron_Eckhart`."""
+    """Return the person in each image: `Aaron_Eckhart_0001` shows `Aaron_Eckhart`."""
     names = [PurePosixPath(name).name for name in ids.tolist()]
     return {"subject": np.array([name.rpartition("_")[0] or name for name in names])}
 
 
 def read_legend(member: Member) -> dict[str, str]:
-    """Emotion by image, as a table with the columns `image` and `emotion` names it.
+    """Read the emotion of each image from a table with the columns `image` and `emotion`.
 
     Raises:
-        UserError: if it is no table, a column is missing, an emotion unknown, or an image named
-            with two emotions.
+        UserError: if it is not a table, a column is missing, an emotion is unknown, or an image has
+            two emotions.
     """
     content = member.read(_MAX_TABLE)
     text = content.decode(encoding_of(content[:4]), "replace")
     try:
-        return _emotions(csv.DictReader(io.StringIO(text, newline="")), member.where)
+        return _read_emotions(csv.DictReader(io.StringIO(text, newline="")), member.where)
     except csv.Error as error:
         raise UserError(
-            f"{member.where} is no table ({error}): expected the columns image and emotion, and a "
-            "name in each cell"
+            f"{member.where} is not a table ({error}); expected the columns image and emotion, and "
+            "a name in each cell"
         ) from error
 
 
-def _emotions(rows: "csv.DictReader[str]", where: str) -> dict[str, str]:
+def _read_emotions(rows: "csv.DictReader[str]", where: str) -> dict[str, str]:
     columns = {(name or "").strip().lower(): name for name in rows.fieldnames or []}
     if not {"image", "emotion"} <= set(columns):
         raise UserError(
             f"{where} has the columns {', '.join(columns) or 'none'}, expected image and emotion"
         )
-    found: dict[str, str] = {}
+    emotions: dict[str, str] = {}
     for number, row in enumerate(rows):
         path = PurePosixPath((row[columns["image"]] or "").strip())
         name = str(path)
@@ -168,21 +168,28 @@ def _emotions(rows: "csv.DictReader[str]", where: str) -> dict[str, str]:
                 f"{where}, data row {number} (from 0): received the image {name[-40:]!r} "
                 f"with the emotion {emotion[:40]!r}, expected one of: {', '.join(CLASS_NAMES)}"
             )
-        if found.setdefault(name, emotion) != emotion:
-            raise UserError(f"{where}: {name} has two emotions, {found[name]} and {emotion}")
-    return found
+        if emotions.setdefault(name, emotion) != emotion:
+            raise UserError(f"{where}: {name} has two emotions, {emotions[name]} and {emotion}")
+    return emotions
 
 
-def _choose(name: str, images: list[_Found]) -> _Found:
-    """The image that the legend means, of those called so: by its folders, where they are there."""
-    for spelled in (str, str.lower):
-        inside = [
-            image for image in images if spelled(f"/{image[0]}").endswith(spelled(f"/{name}"))
+def _select_image(name: str, images: list[_ImageFile]) -> _ImageFile:
+    """Return the image that a name in the legend refers to, of the images with that file name.
+
+    The folders decide, if the legend has them.
+
+    Raises:
+        UserError: if several images that differ fit the name.
+    """
+    for normalize in (str, str.lower):
+        matches = [
+            image for image in images if normalize(f"/{image[0]}").endswith(normalize(f"/{name}"))
         ]
-        if inside:
+        if matches:
             break
-    path, pixels = (inside or images)[0]
-    for other, other_pixels in (inside or images)[1:]:
+    candidates = matches or images
+    path, pixels = candidates[0]
+    for other, other_pixels in candidates[1:]:
         if not np.array_equal(pixels, other_pixels):
             raise UserError(
                 f"the legend names {name}, which may be {path} or {other}; expected the folder in "

@@ -1,9 +1,9 @@
-"""Faces drawn by code: seven expressions at 48x48, for the first minute and for tests.
+"""Synthetic faces: seven expressions at 48x48, drawn by code, for a first try and for tests.
 
-Each face is a handful of shapes whose places hang on an expression and on chance: head, hair,
-brows, eyes, nose and mouth, with tilt, size, light, skin, glasses, beard and noise that say nothing
-about the expression. A linear model gets up to two thirds of them right, a small network five in
-six. A figure on these images says nothing about real faces.
+Each face consists of simple shapes: head, hair, brows, eyes, nose and mouth. Their positions depend
+on the expression and on random variation. Tilt, size, light, skin, glasses, beard and noise are
+independent of the expression. A linear model reaches an accuracy of up to two thirds, a small
+network five sixths. A result on these images does not carry over to real faces.
 """
 
 from dataclasses import dataclass
@@ -23,18 +23,18 @@ CLASS_NAMES = labels.FER2013
 TITLES = {"train": "Training", "validation": "Validation", "test": "Test"}
 SIZES = {"train": 2100, "validation": 700, "test": 700}
 
-# Share of each class, in the order of the names: disgust is rarest and happy most frequent, as in
-# FER2013, only less so.
+# Fraction of each class, in the order of the names: disgust is rarest and happy most frequent, as
+# in FER2013, but with a smaller imbalance.
 SHARES = (0.14, 0.08, 0.13, 0.21, 0.15, 0.13, 0.16)
 
 _SEED = 20130417
-_CANVAS = 192  # drawn four times as large, then averaged down: smooth edges from integer strokes
-_OUT = 48
+_CANVAS = 192  # four times the image size; averaging down smooths the edges of integer strokes
+_SIDE = 48
 
 
 @dataclass(frozen=True)
 class _Expression:
-    """Where an expression puts a face's parts, in hundredths of the head's half-width.
+    """Positions of the parts of a face, in hundredths of the head's half-width.
 
     Attributes:
         brow: how far the brows are raised.
@@ -68,12 +68,12 @@ _EXPRESSIONS = {
 
 
 def load(root: Path) -> Splits:
-    """Draw the faces, once a process; `root` is not read. The same on every machine."""
+    """Draw the faces, once per process; the same on every machine. `root` is not read."""
     return _draw_all()
 
 
 def status(root: Path) -> DatasetStatus:
-    """Always there."""
+    """Return the status of the dataset; it is always installed."""
     splits = _draw_all()
     counts = {
         role: dict(
@@ -97,10 +97,10 @@ def _draw_all() -> Splits:
     for number, (role, n) in enumerate(SIZES.items()):
         rng = np.random.default_rng([_SEED, number])
         label = rng.permutation(np.repeat(np.arange(7), _class_sizes(n))).astype(np.uint8)
-        images = np.stack([_draw(CLASS_NAMES[k], rng) for k in label])
+        images = np.stack([_draw_face(CLASS_NAMES[k], rng) for k in label])
         ids = np.array([f"{NAME}-{role}-{position:05d}" for position in range(n)])
         for array in (images, label, ids):
-            array.flags.writeable = False  # one copy serves every caller
+            array.flags.writeable = False  # the cached arrays are shared by all callers
         parts[role] = Split(images, label, ids)
     return Splits(NAME, CLASS_NAMES, parts, TITLES, fingerprint(parts), synthetic=True)
 
@@ -111,8 +111,8 @@ def _class_sizes(n: int) -> list[int]:
     return sizes
 
 
-def _mixed(expression: str, rng: np.random.Generator) -> dict[str, float]:
-    """An expression of some intensity, with every part off by a little."""
+def _vary_expression(expression: str, rng: np.random.Generator) -> dict[str, float]:
+    """Return the positions of an expression of random intensity, with noise on every part."""
     intensity = rng.uniform(0.55, 1.25)
     full = vars(_EXPRESSIONS[expression])
     return {
@@ -122,7 +122,7 @@ def _mixed(expression: str, rng: np.random.Generator) -> dict[str, float]:
 
 
 class _Pen:
-    """Draws in the face's own coordinates: the centre is 0, the head's half-width 100."""
+    """Draws in the coordinates of the face: the centre is 0, the head's half-width 100."""
 
     def __init__(self, canvas: NDArray[np.uint8], rng: np.random.Generator):
         import cv2
@@ -132,16 +132,16 @@ class _Pen:
         self.scale = _CANVAS * rng.uniform(0.385, 0.42) / 100
         self.angle = rng.normal(0, 4)
         tilt = np.radians(self.angle)
-        self._turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
+        self._rotation = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
         self._centre = _CANVAS / 2 + rng.normal(0, 2.5, 2)
 
-    def _places(self, points: Any) -> NDArray[np.int32]:
-        placed = np.asarray(points, float) @ self._turn.T * self.scale + self._centre
-        return np.asarray(np.rint(placed), np.int32)
+    def _to_pixels(self, points: Any) -> NDArray[np.int32]:
+        pixels = np.asarray(points, float) @ self._rotation.T * self.scale + self._centre
+        return np.asarray(np.rint(pixels), np.int32)
 
     def ellipse(self, x: float, y: float, a: float, b: float, grey: int, line: int = -1) -> None:
-        """A filled ellipse with half-axes a and b, or its outline."""
-        centre = self._places([[x, y]])[0]
+        """Draw a filled ellipse with half-axes a and b, or its outline if `line` is its width."""
+        centre = self._to_pixels([[x, y]])[0]
         axes = [max(1, round(half * self.scale)) for half in (a, b)]
         self._cv2.ellipse(
             self.canvas,
@@ -155,22 +155,22 @@ class _Pen:
         )
 
     def stroke(self, points: Any, grey: int, width: float) -> None:
-        """A line through points."""
-        places = self._places(points).reshape(-1, 1, 2)
-        self._cv2.polylines(self.canvas, [places], False, grey, self._width(width))
+        """Draw a line through points."""
+        pixels = self._to_pixels(points).reshape(-1, 1, 2)
+        self._cv2.polylines(self.canvas, [pixels], False, grey, self._width(width))
 
     def fill(self, points: Any, grey: int) -> None:
-        """A filled polygon."""
-        self._cv2.fillPoly(self.canvas, [self._places(points).reshape(-1, 1, 2)], grey)
+        """Draw a filled polygon."""
+        self._cv2.fillPoly(self.canvas, [self._to_pixels(points).reshape(-1, 1, 2)], grey)
 
     def _width(self, width: float) -> int:
         return max(1, round(width * self.scale))
 
 
-def _draw(expression: str, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _draw_face(expression: str, rng: np.random.Generator) -> NDArray[np.uint8]:
     import cv2
 
-    part = _mixed(expression, rng)
+    part = _vary_expression(expression, rng)
     skin, ground = int(rng.integers(95, 220)), int(rng.integers(20, 235))
     dark, hair = int(skin * rng.uniform(0.2, 0.45)), int(rng.integers(15, 110))
     canvas = np.full((_CANVAS, _CANVAS), ground, np.uint8)
@@ -196,7 +196,9 @@ def _draw(expression: str, rng: np.random.Generator) -> NDArray[np.uint8]:
         for side in (-1, 1):
             pen.ellipse(side * 42, -28, 31, 24, dark // 2, line=6)
         pen.stroke([[-11, -30], [11, -30]], dark // 2, 6)
-    return _photograph(cv2.resize(canvas, (_OUT, _OUT), interpolation=cv2.INTER_AREA), rng)
+    return _add_camera_effects(
+        cv2.resize(canvas, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), rng
+    )
 
 
 def _draw_eyes(
@@ -231,17 +233,17 @@ def _draw_mouth(
     pen.stroke(lower, dark, 5)
 
 
-def _photograph(face: NDArray[Any], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Uneven light, sometimes a blur or something in front of the face, and noise."""
+def _add_camera_effects(face: NDArray[Any], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Add uneven light and noise, and at random a blur or an occlusion."""
     import cv2
 
     if rng.random() < 0.3:
         face = cv2.GaussianBlur(face, (3, 3), 0)
-    ramp = np.linspace(-1, 1, _OUT)
+    ramp = np.linspace(-1, 1, _SIDE)
     slope = rng.normal(0, 0.15, 2)
     light = rng.uniform(0.7, 1.2) * (1 + slope[0] * ramp[:, None] + slope[1] * ramp[None, :])
-    lit = face * light + rng.normal(0, rng.uniform(2, 10), (_OUT, _OUT))
+    lit = face * light + rng.normal(0, rng.uniform(2, 10), (_SIDE, _SIDE))
     if rng.random() < 0.1:
-        top, left = rng.integers(0, _OUT - 12, 2)
+        top, left = rng.integers(0, _SIDE - 12, 2)
         lit[top : top + 12, left : left + 10] = rng.integers(0, 255)
     return np.asarray(np.clip(np.rint(lit), 0, 255), np.uint8)

@@ -1,7 +1,7 @@
-"""Walk the files of a folder, a ZIP, a TAR or a table, without extracting any of them.
+"""Iterate over the files of a folder, a ZIP, a TAR or a table, without extracting any of them.
 
-Names inside an archive are only ever read as text: no path is built from them. An archive may hold
-500,000 files and 32 GB of content at most.
+Names inside an archive are read as text only: no path is built from them. An archive may have up to
+500,000 files and 32 GB of content.
 """
 
 import bz2
@@ -22,15 +22,16 @@ from typing import IO, Any
 
 from fercore.errors import UserError
 from fercore.io.file_names import storable_name
+from fercore.io.files import sha256_of_file
 
 TABLES = (".csv",)
 ZIPS = (".zip",)
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
-LINKS, CLIMBING = "links", 'names with ".."'
+LINKS, PARENT_REFERENCES = "links", 'names with ".."'
 MAX_MEMBERS = 500_000
 MAX_INFLATED = 32 << 30
-_MAX_READ = 128 << 20  # at once: more than any member or header of a TAR that is read
-_MAX_CATALOGUE = 64 << 20  # bytes of the list of files at the end of a ZIP
+_MAX_READ = 128 << 20  # per call: more than any member or header of a TAR that is read
+_MAX_DIRECTORY = 64 << 20  # bytes of the central directory at the end of a ZIP
 _OPENERS: dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
@@ -41,12 +42,12 @@ EXPECTED = "a folder, or a file that ends in " + ", ".join(TABLES + ZIPS + TARS)
 
 @dataclass(frozen=True)
 class Member:
-    """One file, valid until the next one is asked for (a TAR is read front to back).
+    """One file, valid until the next one is requested (a TAR is read front to back).
 
     Attributes:
         name: path with forward slashes; begins with the name of the folder, or with that of the
             archive without its suffix.
-        where: the file in words, for messages.
+        where: the file, for messages.
         open: opens its content.
     """
 
@@ -56,23 +57,23 @@ class Member:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """The folders it lies in, outermost first."""
+        """The folders of its path, outermost first."""
         return PurePosixPath(self.name).parts[:-1]
 
     @property
     def stem(self) -> str:
-        """Its own name without the suffix."""
+        """Its file name without the suffix."""
         return PurePosixPath(self.name).stem
 
     def has_suffix(self, suffixes: tuple[str, ...]) -> bool:
-        """Whether its name ends in one of these, in any case."""
+        """Return whether its name has one of these suffixes, in upper or lower case."""
         return self.name.lower().endswith(suffixes)
 
     def read(self, limit: int) -> bytes:
-        """Its content.
+        """Read its content.
 
         Args:
-            limit: most bytes to accept, so that no archive can fill the memory.
+            limit: maximum number of bytes, so that no archive can fill the memory.
 
         Raises:
             UserError: if it cannot be read or is longer.
@@ -80,13 +81,13 @@ class Member:
         with readable(self.where), self.open() as stream:
             content = stream.read(limit + 1)
         if len(content) > limit:
-            raise UserError(f"{self.where} is longer than {limit} bytes, expected a small file")
+            raise UserError(f"{self.where} has more than {limit} bytes, expected a small file")
         return content
 
 
 @contextmanager
 def readable(where: str) -> Iterator[None]:
-    """Turn what the archive readers raise on a damaged file into one line for the user."""
+    """Turn the exceptions of the archive readers on a damaged file into a one-line `UserError`."""
     try:
         yield
     except (
@@ -97,22 +98,22 @@ def readable(where: str) -> Iterator[None]:
         EOFError,
         OSError,
         RuntimeError,  # an encrypted ZIP, or one of a compression that Python lacks
-        UnicodeDecodeError,  # a name in a ZIP that is not in the code that it says it is
+        UnicodeDecodeError,  # a name in a ZIP that is not in the encoding that the ZIP declares
     ) as error:
         reason = (isinstance(error, OSError) and error.strerror) or str(error) or "ends too early"
         if isinstance(error, RuntimeError) and "encrypted" in reason:
             reason = "it is encrypted"
         raise UserError(
             f"cannot read {where} ({reason}): expected a complete, unencrypted file; "
-            "fetch it again and compare its checksum"
+            "download it again and compare its checksum"
         ) from error
 
 
 def walk(path: Path, left_out: Counter[str] | None = None) -> Iterator[Member]:
-    """Every regular, visible file under a path, archives in a folder opened in turn.
+    """Iterate over the regular, visible files under a path, and in archives in a folder.
 
-    Hidden files, `__MACOSX`, links, and names that climb with `..` are left out. An archive inside
-    an archive is yielded as a plain file.
+    Hidden files, `__MACOSX`, links, and names with `..` are left out. An archive inside an archive
+    is yielded as a plain file.
 
     Args:
         path: a folder, or a file with a known suffix.
@@ -125,40 +126,38 @@ def walk(path: Path, left_out: Counter[str] | None = None) -> Iterator[Member]:
     if os.path.isdir(path):
         yield from _walk_folder(path, left_out)
     elif not os.path.exists(path):
-        raise _absent(path)
-    elif _ends_in(path.name, TABLES):
+        raise _missing_path_error(path)
+    elif _has_suffix(path.name, TABLES):
         yield Member(path.name, storable_name(path.name), lambda: path.open("rb"))
-    elif _ends_in(path.name, ZIPS):
+    elif _has_suffix(path.name, ZIPS):
         yield from _walk_zip(path, left_out)
-    elif _ends_in(path.name, TARS):
+    elif _has_suffix(path.name, TARS):
         yield from _walk_tar(path, left_out)
     else:
         raise UserError(f"received {storable_name(path.name)}, expected {EXPECTED}")
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, or of the names and contents of all visible files in a folder.
+    """Return the SHA-256 of a file, or of the names and contents of all visible files in a folder.
 
     Raises:
         UserError: if there is no such path, or it cannot be read.
     """
     if not os.path.exists(path):
-        raise _absent(path)
+        raise _missing_path_error(path)
     with readable(storable_name(path.name)):
         if not path.is_dir():
-            with path.open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
+            return sha256_of_file(path)
         digest = hashlib.sha256()
         for file, name in _visible_files(path, Counter()):
-            with file.open("rb") as stream:
-                content = hashlib.file_digest(stream, "sha256").hexdigest()
-            digest.update(f"{content}  {name}\n".encode(errors="surrogateescape"))
+            line = f"{sha256_of_file(file)}  {name}\n"
+            digest.update(line.encode(errors="surrogateescape"))
         return digest.hexdigest()
 
 
 def _walk_folder(folder: Path, left_out: Counter[str]) -> Iterator[Member]:
     for file, name in _visible_files(folder, left_out):
-        if _ends_in(file.name, ZIPS + TARS):
+        if _has_suffix(file.name, ZIPS + TARS):
             yield from walk(file, left_out)
         else:
             where = storable_name(name)
@@ -166,7 +165,7 @@ def _walk_folder(folder: Path, left_out: Counter[str]) -> Iterator[Member]:
 
 
 def _visible_files(folder: Path, left_out: Counter[str]) -> Iterator[tuple[Path, str]]:
-    """Files and their names, which begin with the folder's own, in a fixed order."""
+    """Iterate over files and their paths, which begin with the folder's name, in a fixed order."""
     base = folder.resolve()
     with readable(storable_name(folder.name)):
         for parent, subfolders, files in os.walk(base):
@@ -183,7 +182,7 @@ def _walk_zip(path: Path, left_out: Counter[str]) -> Iterator[Member]:
     name = storable_name(path.name)
     with readable(name):
         with path.open("rb") as stream:
-            check_catalogue(stream, name, _MAX_CATALOGUE)
+            check_zip_directory(stream, name, _MAX_DIRECTORY)
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             limits = _Limits(name)
@@ -192,8 +191,8 @@ def _walk_zip(path: Path, left_out: Counter[str]) -> Iterator[Member]:
             for info in entries:
                 is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
                 inner = info.filename.replace("\\", "/")  # as some programs on Windows write it
-                if is_link or _climbs(inner):
-                    left_out[LINKS if is_link else CLIMBING] += 1
+                if is_link or _has_parent_reference(inner):
+                    left_out[LINKS if is_link else PARENT_REFERENCES] += 1
                 elif not info.is_dir() and _is_visible(inner):
                     yield Member(
                         _inner_name(path, inner),
@@ -213,8 +212,9 @@ def _walk_tar(path: Path, left_out: Counter[str]) -> Iterator[Member]:
         limits = _Limits(name)
         for info in archive:
             limits.count(info.size)
-            if info.issym() or info.islnk() or _climbs(info.name):
-                left_out[CLIMBING if _climbs(info.name) else LINKS] += 1
+            has_parent = _has_parent_reference(info.name)
+            if info.issym() or info.islnk() or has_parent:
+                left_out[PARENT_REFERENCES if has_parent else LINKS] += 1
             elif info.isfile() and _is_visible(info.name):
                 stream = archive.extractfile(info)
                 if stream is not None:
@@ -227,7 +227,7 @@ def _walk_tar(path: Path, left_out: Counter[str]) -> Iterator[Member]:
 
 @dataclass
 class _Limits:
-    """Counts what an archive says that it holds, and refuses too much."""
+    """Counts the files and bytes that an archive declares, and raises when there are too many."""
 
     name: str
     members: int = 0
@@ -238,27 +238,30 @@ class _Limits:
         self.size += max(0, size)
         if self.members > MAX_MEMBERS:
             raise UserError(
-                f"{self.name} holds more than {MAX_MEMBERS:,} files; expected smaller archives, "
+                f"{self.name} has more than {MAX_MEMBERS:,} files; expected smaller archives, "
                 "all added in one command"
             )
         if self.size > MAX_INFLATED:
-            raise _too_large(self.name)
+            raise _too_large_error(self.name)
 
 
 class _BoundedReader(io.RawIOBase):
-    """A stream that is never read far, or much at once, whatever the headers of a TAR ask for."""
+    """A stream with limits on its position and on the bytes per read.
+
+    The headers of a hostile TAR can request any number of bytes.
+    """
 
     def __init__(self, stream: Any, name: str):
         self._stream, self._name = stream, name
 
     def read(self, size: int = -1) -> bytes:
         if size < 0 or size > _MAX_READ or self._stream.tell() > MAX_INFLATED:
-            raise _too_large(self._name)
+            raise _too_large_error(self._name)
         return bytes(self._stream.read(size))
 
     def seek(self, offset: int, whence: int = 0) -> int:
         if offset > MAX_INFLATED:
-            raise _too_large(self._name)
+            raise _too_large_error(self._name)
         return int(self._stream.seek(offset, whence))
 
     def tell(self) -> int:
@@ -275,10 +278,10 @@ class _BoundedReader(io.RawIOBase):
         super().close()
 
 
-def _too_large(name: str) -> UserError:
-    """The refusal of an archive that holds more than `MAX_INFLATED`."""
+def _too_large_error(name: str) -> UserError:
+    """Return the error for an archive with more than `MAX_INFLATED` bytes of content."""
     return UserError(
-        f"{name} holds more than {MAX_INFLATED >> 30} GB once inflated; expected smaller archives, "
+        f"{name} has more than {MAX_INFLATED >> 30} GB when unpacked; expected smaller archives, "
         "all added in one command"
     )
 
@@ -289,35 +292,36 @@ def _decompressed(raw: IO[bytes]) -> Any:
     return next((opener(raw) for magic, opener in _OPENERS.items() if head.startswith(magic)), raw)
 
 
-def check_catalogue(stream: IO[bytes], name: str, limit: int) -> None:
-    """Refuse a ZIP whose list of files would fill the memory before any of them is looked at.
+def check_zip_directory(stream: IO[bytes], name: str, limit: int) -> None:
+    """Raise if the central directory of a ZIP is so long that reading it would fill the memory.
 
     Args:
-        stream: the archive; it can be sought.
+        stream: the archive; must be seekable.
         name: of the archive, for the message.
-        limit: most bytes of the list to accept.
+        limit: maximum length of the directory in bytes.
 
     Raises:
-        UserError: if the list is longer.
+        UserError: if the directory is longer.
     """
     size = stream.seek(0, os.SEEK_END)
     stream.seek(max(0, size - (1 << 16) - 100))
     end = stream.read()
-    place = end.rfind(b"PK\5\6")
-    length = int.from_bytes(end[place + 12 : place + 16], "little") if place >= 0 else 0
-    longer = end.rfind(b"PK\6\6")
-    if longer >= 0:
-        length = max(length, int.from_bytes(end[longer + 40 : longer + 48], "little"))
-    # A list cannot be longer than its file: what says so is no list, or damaged.
+    offset = end.rfind(b"PK\5\6")
+    length = int.from_bytes(end[offset + 12 : offset + 16], "little") if offset >= 0 else 0
+    zip64_offset = end.rfind(b"PK\6\6")
+    if zip64_offset >= 0:
+        zip64_length = int.from_bytes(end[zip64_offset + 40 : zip64_offset + 48], "little")
+        length = max(length, zip64_length)
+    # A directory cannot be longer than its file: a larger length is not one, or is damaged.
     if min(length, size) > limit:
-        # An entry takes some 130 bytes.
+        # An entry takes about 130 bytes.
         raise UserError(
             f"{name} lists more than {limit // 130:,} files; expected smaller archives, all added "
             "in one command"
         )
 
 
-def _absent(path: Path) -> UserError:
+def _missing_path_error(path: Path) -> UserError:
     shown = storable_name(str(path))
     shown = shown if len(shown) <= 200 else f"...{shown[-200:]}"
     return UserError(f"received {shown}, which does not exist; expected {EXPECTED}")
@@ -327,7 +331,7 @@ def _inner_name(archive: Path, name: str) -> str:
     return f"{archive.name.split('.')[0]}/{name.lstrip('/')}"
 
 
-def _climbs(name: str) -> bool:
+def _has_parent_reference(name: str) -> bool:
     return ".." in PurePosixPath(name).parts
 
 
@@ -335,5 +339,5 @@ def _is_visible(name: str) -> bool:
     return not any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
 
 
-def _ends_in(name: str, suffixes: tuple[str, ...]) -> bool:
+def _has_suffix(name: str, suffixes: tuple[str, ...]) -> bool:
     return name.lower().endswith(suffixes)

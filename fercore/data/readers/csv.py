@@ -1,8 +1,9 @@
-"""Read FER2013 as a table, row by row: a label, pixels and a usage in each."""
+"""Read FER2013's CSV files row by row: label, pixels and usage."""
 
 import codecs
 import csv
 import io
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -54,7 +55,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table that was opened: its header, lower case and stripped, and the rows below it."""
+    """An open table: its header, in lower case and stripped, the rows below, and its name."""
 
     header: list[str]
     rows: Iterator[list[str]]
@@ -62,35 +63,35 @@ class Table:
 
 
 def open_table(stream: IO[bytes], where: str) -> Table | None:
-    """Read the header of a CSV file in UTF-8, UTF-16 or UTF-32, parted by `,`, `;` or tab.
+    """Read the header of a CSV file in UTF-8, UTF-16 or UTF-32, delimited by `,`, `;` or tab.
 
     Returns:
-        The table, or None if it has no header.
+        The table; `None` if it has no header.
     """
-    buffered = _peekable(stream)
+    buffered = _make_peekable(stream)
     text = io.TextIOWrapper(buffered, encoding_of(buffered.peek(4)[:4]), "replace", newline="")
-    lines = _lines(text, where)
+    lines = _read_lines(text, where)
     first = next(lines, "")
     delimiter = max(_DELIMITERS, key=first.count)
-    reader = csv.reader(_chained(first, lines), delimiter=delimiter)
+    reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter)
     try:
         header = [name.strip().lower() for name in next(reader, [])]
-    except csv.Error:  # such as a quote that never ends
+    except csv.Error:  # such as a quote that is not closed
         return None
     return Table(header, reader, where)
 
 
 def is_votes(table: Table) -> bool:
-    """Whether a table holds the votes of FER+ (`fer2013new.csv`)."""
+    """Return whether a table has the votes of FER+ (`fer2013new.csv`)."""
     return set(VOTES) <= set(table.header)
 
 
 def encoding_of(head: bytes) -> str:
-    """The encoding of a text, by its first four bytes; UTF-8 where nothing tells another one."""
-    for mark, encoding in _BOMS:
-        if head.startswith(mark):
+    """Return the encoding of a text by its first four bytes; UTF-8 by default."""
+    for bom, encoding in _BOMS:
+        if head.startswith(bom):
             return encoding
-    if len(head) >= 2 and 0 in head[:2]:  # UTF-16 without a mark: a header is ASCII
+    if len(head) >= 2 and 0 in head[:2]:  # UTF-16 without a byte order mark: a header is ASCII
         return "utf-16-le" if head[1] == 0 else "utf-16-be"
     return "utf-8"
 
@@ -101,22 +102,22 @@ def read_rows(
     num_pixels: int,
     reject: Callable[[str], None],
 ) -> Iterator[Row] | None:
-    """Read the rows of a table whose header names `COLUMNS`, in any order.
+    """Read the rows of a table that has `COLUMNS`, in any order.
 
-    A label is a number, also written as `3.0`, or the name of a class. The pixels stand in one
-    column, parted by spaces or commas, or in a column each.
+    A label is a number, also in the form `3.0`, or the name of a class. The pixels are in one
+    column, separated by spaces or commas, or in one column each.
 
     Args:
         table: see `open_table`.
         class_names: labels are positions in it.
         num_pixels: length of `Row.pixels`.
-        reject: told of each row that does not hold what it should; the row is left out.
+        reject: called with a message for each invalid row; the row is left out.
 
     Returns:
-        The rows, or None if the header lacks one of the columns.
+        The rows; `None` if the header lacks one of the columns.
 
     Raises:
-        UserError: while iterating, if the file cannot be read on.
+        UserError: while iterating, if the file cannot be read to its end.
     """
     header = [
         _ALIASES[name] if name in _ALIASES and _ALIASES[name] not in table.header else name
@@ -124,27 +125,22 @@ def read_rows(
     ]
     if not {"emotion", "usage"} <= set(header):
         return None
-    places = [place for place, name in enumerate(header) if _PIXEL_COLUMN.fullmatch(name)]
+    pixel_columns = [index for index, name in enumerate(header) if _PIXEL_COLUMN.fullmatch(name)]
     if "pixels" in header:
-        places = [header.index("pixels")]
-    elif len(places) != num_pixels:
+        pixel_columns = [header.index("pixels")]
+    elif len(pixel_columns) != num_pixels:
         return None
     columns = (header.index("emotion"), header.index("usage"))
-    return _parse(table, columns, places, class_names, num_pixels, reject)
+    return _parse_rows(table, columns, pixel_columns, class_names, num_pixels, reject)
 
 
-def _peekable(stream: IO[bytes]) -> io.BufferedReader:
+def _make_peekable(stream: IO[bytes]) -> io.BufferedReader:
     if hasattr(stream, "peek"):
         return cast(io.BufferedReader, stream)
     return io.BufferedReader(cast(io.RawIOBase, stream))
 
 
-def _chained(first: str, lines: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from lines
-
-
-def _lines(text: io.TextIOWrapper, where: str) -> Iterator[str]:
+def _read_lines(text: io.TextIOWrapper, where: str) -> Iterator[str]:
     try:
         with readable(where):
             while line := text.readline(_MAX_LINE):
@@ -152,24 +148,24 @@ def _lines(text: io.TextIOWrapper, where: str) -> Iterator[str]:
                     raise UserError(f"{where} has a line longer than {_MAX_LINE}, expected a table")
                 yield line
     finally:
-        with suppress(ValueError):  # closed already, where a bad row ended the reading
-            text.detach()  # the stream is the caller's to close
+        with suppress(ValueError):  # closed already, if a bad row ended the reading
+            text.detach()  # the caller closes the stream
 
 
-def _parse(
+def _parse_rows(
     table: Table,
     columns: tuple[int, int],
-    places: Sequence[int],
+    pixel_columns: Sequence[int],
     class_names: Sequence[str],
     num_pixels: int,
     reject: Callable[[str], None],
 ) -> Iterator[Row]:
     for number, cells in enumerate(filled_rows(table)):
         try:
-            emotion, usage = (cells[place] for place in columns)
-            label = _label(emotion, class_names)
-            written = " ".join([cells[place] for place in places])
-            levels = bytes(map(_LEVELS.__getitem__, _separated(written)))
+            emotion, usage = (cells[column] for column in columns)
+            label = _parse_label(emotion, class_names)
+            text = " ".join([cells[column] for column in pixel_columns])
+            levels = bytes(map(_LEVELS.__getitem__, _split_levels(text)))
             if len(levels) != num_pixels:
                 raise ValueError(f"{len(levels)} pixels")
         except (ValueError, KeyError, IndexError) as error:
@@ -183,37 +179,37 @@ def _parse(
 
 
 def filled_rows(table: Table) -> Iterator[list[str]]:
-    """The rows of a table that are not blank.
+    """Iterate over the rows of a table that are not blank.
 
     Raises:
-        UserError: if the file is no CSV.
+        UserError: if the file is not a CSV file.
     """
     try:
         for cells in table.rows:
             if cells:
                 yield cells
     except csv.Error as error:
-        raise UserError(f"{table.where} is no table ({error}); expected a CSV file") from error
+        raise UserError(f"{table.where} is not a table ({error}); expected a CSV file") from error
 
 
-def _label(written: str, class_names: Sequence[str]) -> int:
-    emotion = labels.canonical(written)
+def _parse_label(text: str, class_names: Sequence[str]) -> int:
+    emotion = labels.canonical(text)
     if emotion in class_names:
         return list(class_names).index(emotion)
     try:
-        value = float(written)
+        value = float(text)
     except ValueError:
-        raise ValueError(f"emotion {written[:20]!r}") from None
+        raise ValueError(f"emotion {text[:20]!r}") from None
     if value not in range(len(class_names)):
-        raise ValueError(f"emotion {written[:20]}")
+        raise ValueError(f"emotion {text[:20]}")
     return int(value)
 
 
-def _separated(written: str) -> list[str]:
-    """The grey levels of a cell: parted by spaces, commas or semicolons, also in brackets."""
-    if not written[:1].isdigit() or "," in written or ";" in written:
-        written = written.translate(_SEPARATORS)
-    return written.split()
+def _split_levels(text: str) -> list[str]:
+    """Split grey levels that are separated by spaces, commas or semicolons, also in brackets."""
+    if not text[:1].isdigit() or "," in text or ";" in text:
+        text = text.translate(_SEPARATORS)
+    return text.split()
 
 
 _SEPARATORS = str.maketrans(",;[]()", "      ")

@@ -1,4 +1,4 @@
-"""What could not be used of the files that a user added, and what was not looked at."""
+"""Record the files that could not be used, or were not read, while a dataset is added."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -16,16 +16,16 @@ _MAX_NAMED = 10
 
 @dataclass
 class IntakeLog:
-    """Collects bad files, so that all of them are named at once.
+    """Counts images and collects bad files, so that all of them are reported in one message.
 
     Attributes:
-        skip_bad: leave bad files out instead of refusing all.
-        on_progress: called with images read.
-        read: images that were read.
-        bad: files, or rows of tables, that cannot be used.
-        messages: why, of the first of them.
-        passed_over: files of other kinds, by suffix, and links.
-        others: what else was left out, one line each.
+        skip_bad: leave bad files out instead of raising.
+        on_progress: called with the number of images read.
+        read: number of images that were read.
+        bad: number of files, or rows of tables, that cannot be used.
+        messages: the reasons for the first of them.
+        passed_over: number of files of other kinds, by suffix, and of links.
+        others: notes on what else was left out, one line each.
     """
 
     skip_bad: bool = False
@@ -37,8 +37,8 @@ class IntakeLog:
     others: list[str] = field(default_factory=list)
 
     @contextmanager
-    def one_image(self) -> Iterator[None]:
-        """Count what is read inside as one image, or as a bad file."""
+    def count_image(self) -> Iterator[None]:
+        """Count one image, or one bad file if reading it raises a `UserError`."""
         try:
             yield
         except UserError as error:
@@ -55,7 +55,7 @@ class IntakeLog:
             self.messages.append(message)
 
     def reject_read(self, message: str) -> None:
-        """Count an image that was read as a bad file after all."""
+        """Count an image that was already counted as read as a bad file."""
         self.read -= 1
         self.reject(message)
 
@@ -64,15 +64,14 @@ class IntakeLog:
         self.passed_over[PurePosixPath(member.name).suffix.lower()] += 1
 
     def left_out(self, what: str) -> None:
-        """Note what else was left out."""
+        """Add a note on something else that was left out."""
         self.others.append(f"left out: {what}")
 
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of what was left out.
+        """Return notes on the files that were left out.
 
         Raises:
-            UserError: if there were bad files, and they are not to be left out or nothing else was
-                read.
+            UserError: if there are bad files, and `skip_bad` is false or no image was read.
         """
         if self.bad and not (self.skip_bad and self.read):
             if self.bad == 1:
@@ -91,7 +90,7 @@ class IntakeLog:
 
 
 def describe_passed_over(suffixes: Counter[str]) -> str:
-    """One line on files that are not read, by suffix; the most frequent ones are named."""
+    """Return one line on the files that were not read, with the most frequent suffixes."""
     suffixes = +suffixes
     named = [
         f"{count:,} {storable_name(suffix)[:16] or 'without a suffix'}"

@@ -1,4 +1,4 @@
-"""Decode photos that anyone may have sent: in memory, whatever they turn out to be."""
+"""Decode photos of unknown origin, read ZIP archives of photos, and list photos in folders."""
 
 import zipfile
 from collections import Counter
@@ -9,30 +9,30 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from fercore.data.readers.archives import check_catalogue, readable
+from fercore.data.readers.archives import check_zip_directory, readable
 from fercore.errors import UserError
 from fercore.images.decoding import IMAGE_SUFFIXES, MAX_BYTES, MAX_PIXELS, decode_image
 
-_MAX_CATALOGUE = 1_300_000  # bytes of a ZIP's list of files: some 10,000 of them
+_MAX_ZIP_DIRECTORY = 1_300_000  # bytes of the central directory: about 10,000 files
 
 
 def decode_photo(
     content: bytes, where: str, *, max_pixels: int = MAX_PIXELS, reduce_jpeg: bool = False
 ) -> NDArray[np.uint8]:
-    """Decode a photo as a person would see it, by `fercore.images.decoding.decode_image`.
+    """Decode a photo, rotated as its EXIF data require, by `fercore.images.decoding.decode_image`.
 
     Args:
-        content: the file.
-        where: the file in words, for messages.
-        max_pixels: most pixels to accept.
+        content: of the file.
+        where: name of the file, for messages.
+        max_pixels: maximum number of pixels.
         reduce_jpeg: decode a larger JPEG at a fraction of its size instead of refusing it.
 
     Returns:
-        `(height, width, 3)` uint8, blue, green, red. What is transparent lies on white.
+        `(height, width, 3)` uint8, blue, green, red. Transparent pixels are blended with white.
 
     Raises:
-        UserError: if it is no such image, damaged, longer than 64 MB, or larger than the limit on
-            pixels, as the header states before anything is decoded.
+        UserError: if the content is not an image of a supported format, is damaged or longer than
+            64 MB, or has more pixels than the maximum; the header is checked before decoding.
     """
     import cv2
 
@@ -48,7 +48,7 @@ class ZipPhoto:
 
     Attributes:
         name: without its folders.
-        size: in bytes once inflated. The archive states it, and no more is ever read.
+        size: in bytes after decompression, as stated in the archive. No more bytes are read.
         entry: position in the archive's list of files.
     """
 
@@ -58,45 +58,45 @@ class ZipPhoto:
 
 
 class PhotoArchive:
-    """A ZIP of photos: its list is read at once, each photo when it is asked for.
+    """A ZIP of photos. Its list of files is read at once, each photo by a call of `read`.
 
-    Hidden files and folders are passed over. A name is only ever read as text, and nothing is
-    written.
+    Hidden files and folders are skipped. Names in the archive are never used as paths, and nothing
+    is written.
 
     Args:
-        stream: the archive; it can be sought.
-        where: the archive in words, for messages.
+        stream: the archive, seekable.
+        where: name of the archive, for messages.
 
     Attributes:
         photos: in the order of the archive.
-        others: names of the files that are no images by their names.
+        others: names of the files that do not have the suffix of an image.
 
     Raises:
-        UserError: if it is no complete ZIP, or lists too many files.
+        UserError: if the stream is not a complete ZIP, or lists too many files.
     """
 
     def __init__(self, stream: IO[bytes], where: str):
         self._where = where
         with readable(where):
-            check_catalogue(stream, where, _MAX_CATALOGUE)
+            check_zip_directory(stream, where, _MAX_ZIP_DIRECTORY)
             self._archive = zipfile.ZipFile(stream)
             self._entries = self._archive.infolist()
         self.photos: list[ZipPhoto] = []
         self.others: list[str] = []
-        for place, entry in enumerate(self._entries):
+        for index, entry in enumerate(self._entries):
             name = PurePosixPath(entry.filename.replace("\\", "/")).name
             if entry.is_dir() or _is_hidden(entry.filename):
                 continue
             if _is_photo(entry.filename):
-                self.photos.append(ZipPhoto(name, entry.file_size, place))
+                self.photos.append(ZipPhoto(name, entry.file_size, index))
             else:
                 self.others.append(name)
 
     def read(self, photo: ZipPhoto) -> bytes:
-        """Inflate one photo.
+        """Return the content of one photo.
 
         Raises:
-            UserError: if it is damaged, encrypted, or longer than 64 MB.
+            UserError: if the photo is damaged, encrypted, or longer than 64 MB.
         """
         if photo.size > MAX_BYTES:
             raise UserError(
@@ -107,28 +107,28 @@ class PhotoArchive:
             return stream.read(photo.size + 1)
 
 
-def other_files_under(path: Path) -> Counter[str]:
-    """How many files of other kinds a folder and those below it hold, by suffix."""
+def count_other_files(path: Path) -> Counter[str]:
+    """Count the visible files that are not images in a folder and its subfolders, by suffix."""
     return Counter(
-        found.suffix.lower()
-        for found in path.rglob("*")
-        if found.is_file()
-        and not _is_hidden(str(found.relative_to(path)))
-        and not _is_photo(found.name)
+        file.suffix.lower()
+        for file in path.rglob("*")
+        if file.is_file()
+        and not _is_hidden(str(file.relative_to(path)))
+        and not _is_photo(file.name)
     )
 
 
-def photos_under(path: Path) -> list[Path]:
-    """The image files of a folder and those below it, sorted; a file is itself.
+def list_photos(path: Path) -> list[Path]:
+    """Return the image files in a folder and its subfolders, sorted; for a file, return it alone.
 
     Raises:
-        UserError: if the path is not there.
+        UserError: if the path does not exist.
     """
     if path.is_dir():
         return sorted(
-            found
-            for found in path.rglob("*")
-            if found.is_file() and _is_photo(str(found.relative_to(path)))
+            file
+            for file in path.rglob("*")
+            if file.is_file() and _is_photo(str(file.relative_to(path)))
         )
     if not path.is_file():
         raise UserError(f"received {path}, expected an image, a video or a folder of images")

@@ -1,4 +1,4 @@
-"""Read and write films frame by frame, by PyAV, so that none is ever in memory as a whole."""
+"""Read and write videos frame by frame with PyAV, without loading them into memory."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,20 +14,21 @@ Frame = NDArray[np.uint8]
 _MAX_PIXELS = 16_000_000
 
 
-def frames(path: Path) -> Iterator[tuple[int, Frame]]:
-    """Number, from 0, and pixels of every frame: `(height, width, 3)` uint8, blue, green, red.
+def read_frames(path: Path) -> Iterator[tuple[int, Frame]]:
+    """Yield the number, from 0, and the pixels of every frame, rotated as the file's metadata say.
 
-    Turned as the file asks players to.
+    The pixels are `(height, width, 3)` uint8, blue, green, red.
 
     Raises:
-        UserError: if the file is no film, damaged, or larger than 16 million pixels a frame.
+        UserError: if the file is not a video, is damaged, or has more than 16 million pixels per
+            frame.
     """
     import av
 
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
-                raise UserError(f"{path.name} holds no pictures; expected a film")
+                raise UserError(f"{path.name} has no video stream; expected a video")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             if stream.width * stream.height > _MAX_PIXELS:
@@ -37,21 +38,30 @@ def frames(path: Path) -> Iterator[tuple[int, Frame]]:
                 )
             for number, frame in enumerate(container.decode(stream)):
                 pixels = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
-                # Telephones store what they film upright lying down, and say so.
+                # Phones store portrait videos in landscape, with the rotation as metadata.
                 turns = round(frame.rotation / 90) % 4
                 yield number, np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
     except av.FFmpegError as error:
-        raise UserError(f"cannot read {path.name} as a film ({error.strerror})") from None
+        raise UserError(f"cannot read {path.name} as a video ({error.strerror})") from None
 
 
 @contextmanager
-def annotated(target: Path | None, source: Path) -> Iterator[Callable[[Frame], None] | None]:
-    """Write frames to an MP4 file of the target's name, as fast as the source's; else `None`.
+def open_video_writer(
+    target: Path | None, source: Path
+) -> Iterator[Callable[[Frame], None] | None]:
+    """Open an MP4 file for writing at the frame rate of another video.
 
-    The file is there once all frames are: it is written beside and then renamed.
+    The frames are written to a temporary file in the same folder, which is renamed at the end.
+
+    Args:
+        target: the file's path; its suffix is replaced by `.mp4`. `None` writes no file.
+        source: the video to take the frame rate from.
+
+    Yields:
+        A function that writes a frame, or `None` if there is no target.
 
     Raises:
-        UserError: if the source cannot be read, or the file not be written.
+        UserError: if the source cannot be read, or the file cannot be written.
     """
     if target is None:
         yield None
@@ -59,16 +69,16 @@ def annotated(target: Path | None, source: Path) -> Iterator[Callable[[Frame], N
     import av
 
     final = target.with_suffix(".mp4")
-    beside = final.with_name(f".{final.name}.part.mp4")
-    rate, stream = _rate(source), None
+    temporary = final.with_name(f".{final.name}.part.mp4")
+    rate, stream = _frame_rate(source), None
     try:
-        container = av.open(str(beside), "w")
+        container = av.open(str(temporary), "w")
     except OSError as error:
         raise UserError(f"cannot write {final}: {error.strerror}") from None
 
     def write(frame: Frame) -> None:
         nonlocal stream
-        # The codec halves the colours' resolution: sides must be even.
+        # The codec stores colours at half the resolution: the sides must be even.
         even = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
         if stream is None:
             stream = container.add_stream("libx264", rate=rate, options={"crf": "20"})
@@ -82,13 +92,14 @@ def annotated(target: Path | None, source: Path) -> Iterator[Callable[[Frame], N
         if stream is not None:
             container.mux(stream.encode())
         container.close()
-        beside.replace(final)
+        temporary.replace(final)
     finally:
         container.close()
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def _rate(path: Path) -> Fraction:
+def _frame_rate(path: Path) -> Fraction:
+    """Return the average frame rate of a video; 25 if it states none."""
     import av
 
     try:
@@ -96,4 +107,4 @@ def _rate(path: Path) -> Fraction:
             streams = container.streams.video
             return (streams[0].average_rate if streams else None) or Fraction(25)
     except av.FFmpegError as error:
-        raise UserError(f"cannot read {path.name} as a film ({error.strerror})") from None
+        raise UserError(f"cannot read {path.name} as a video ({error.strerror})") from None

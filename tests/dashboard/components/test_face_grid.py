@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dashboard.charts import data_urls, theme
-from dashboard.charts.data_urls import cached_png_address, png_address
+from dashboard.charts.data_urls import cached_png_data_url, png_data_url
 from dashboard.components import face_grid
 from dashboard.state import dataset_cache
 from fercore.data.splits import COPY_MARK
@@ -30,10 +30,10 @@ def test_copies_are_shown_as_their_originals_and_names_may_hold_the_mark():
     def picture(sample: str) -> list[str]:
         return re.findall(
             r'src="([^"]+)"',
-            face_grid.face_figure_html(face_grid.SampleCard(sample, "sad", {}), found),
+            face_grid.card_html(face_grid.SampleCard(sample, "sad", {}), found),
         )
 
-    expected = [png_address(found.splits["test"].images[0])]
+    expected = [png_data_url(found.splits["test"].images[0])]
     assert picture(name) == picture(f"{name}{COPY_MARK}7") == expected
     # Nothing but its outline where the dataset that is installed does not have it.
     assert picture("another") == picture(f"another{COPY_MARK}1.png") == []
@@ -45,7 +45,7 @@ def test_a_class_has_one_color_in_every_gallery():
 
     def colors(true: str, said: str) -> list[str]:
         face = face_grid.SampleCard("first", true, {"network": (said, 0.5)})
-        return re.findall("background:(#[0-9a-fA-F]+)", face_grid.face_figure_html(face, found))
+        return re.findall("background:(#[0-9a-fA-F]+)", face_grid.card_html(face, found))
 
     known = theme.class_colors(["bored", "calm", "tired"], "light")
     assert len(set(known.values())) == 3
@@ -59,18 +59,18 @@ def test_a_class_has_one_color_in_every_gallery():
 
 def test_images_of_a_dataset_are_encoded_once(monkeypatch: pytest.MonkeyPatch):
     images = make_splits()["test"].images[:2]
-    expected = [png_address(image) for image in images]
-    data_urls._cached_png_address.cache_clear()
+    expected = [png_data_url(image) for image in images]
+    data_urls._cached_png_data_url.cache_clear()
     encoded = []
 
     def encode(image: np.ndarray) -> str:
         encoded.append(image.shape)
-        return png_address(image)
+        return png_data_url(image)
 
-    monkeypatch.setattr(data_urls, "png_address", encode)
+    monkeypatch.setattr(data_urls, "png_data_url", encode)
     for _ in range(2):
-        assert [cached_png_address(image) for image in images] == expected
+        assert [cached_png_data_url(image) for image in images] == expected
     assert len(encoded) == 2
     # The same bytes in another shape are another image.
     flat = images[0].reshape(1, -1)
-    assert cached_png_address(flat) == png_address(flat)
+    assert cached_png_data_url(flat) == png_data_url(flat)

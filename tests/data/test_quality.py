@@ -1,16 +1,16 @@
-"""What is found in a dataset is what was put into it."""
+"""Test the quality checks of a dataset on images with known defects."""
 
 import cv2
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from fercore.data import inspection
+from fercore.data import quality
 from fercore.data.splits import Split
 
 
 def part(n: int, seed: int, prefix: str) -> Split:
-    """Blurred noise, so that a shifted copy is like its original."""
+    """Return a split of blurred noise, so that a shifted copy is similar to its original."""
     rng = np.random.default_rng(seed)
     images = ndimage.gaussian_filter(rng.uniform(0, 255, (n, 48, 48)), (0, 3, 3))
     images = (images - images.min()) / (images.max() - images.min()) * 255
@@ -32,32 +32,32 @@ def parts() -> dict[str, Split]:
 
 
 def test_equal_images_are_grouped_over_all_parts(parts):
-    groups = inspection.duplicate_groups(parts)
-    found = {frozenset((s.role, s.place) for s in group.samples): group for group in groups}
+    groups = quality.duplicate_groups(parts)
+    found = {frozenset((s.role, s.index) for s in group.samples): group for group in groups}
     agreeing = found[frozenset({("test", 3), ("train", 10)})]
-    assert agreeing.across
-    assert not agreeing.conflicting
-    assert found[frozenset({("test", 4), ("train", 12)})].conflicting
-    assert not found[frozenset({("train", 20), ("train", 21)})].across
+    assert agreeing.is_across_splits
+    assert not agreeing.has_conflicting_labels
+    assert found[frozenset({("test", 4), ("train", 12)})].has_conflicting_labels
+    assert not found[frozenset({("train", 20), ("train", 21)})].is_across_splits
     assert len(found) == 3
 
 
 def test_a_constant_image_is_found(parts):
-    assert inspection.constant_images(parts) == [inspection.Sample("test", 30)]
+    assert quality.constant_images(parts) == [quality.SampleRef("test", 30)]
 
 
 def test_almost_equal_images_are_found_and_equal_ones_are_not(parts):
-    (near,) = inspection.near_duplicates(parts)
-    assert (near.sample, near.like) == (
-        inspection.Sample("test", 7),
-        inspection.Sample("train", 33),
+    (near,) = quality.near_duplicates(parts)
+    assert (near.sample, near.match) == (
+        quality.SampleRef("test", 7),
+        quality.SampleRef("train", 33),
     )
     expected = np.corrcoef(parts["test"].images[7].ravel(), parts["train"].images[33].ravel())
     assert near.correlation == pytest.approx(expected[0, 1], abs=1e-5)
 
 
 def test_mean_faces_are_those_of_each_class(parts):
-    means = inspection.mean_faces(parts["train"], 8)
+    means = quality.mean_faces(parts["train"], 8)
     train = parts["train"]
     assert np.array_equal(means[2], np.rint(train.images[train.labels == 2].mean(axis=0)))
     assert means[7].max() == 0
@@ -65,7 +65,7 @@ def test_mean_faces_are_those_of_each_class(parts):
 
 def test_brightness_and_sharpness(parts):
     images = parts["train"].images
-    assert inspection.brightness(images) == pytest.approx(images.mean(axis=(1, 2)))
+    assert quality.brightness(images) == pytest.approx(images.mean(axis=(1, 2)))
     blurred = np.stack([cv2.GaussianBlur(image, (0, 0), 2) for image in images])
-    assert (inspection.sharpness(blurred) < inspection.sharpness(images)).all()
-    assert inspection.sharpness(np.full((1, 48, 48), 9, np.uint8))[0] == 0
+    assert (quality.sharpness(blurred) < quality.sharpness(images)).all()
+    assert quality.sharpness(np.full((1, 48, 48), 9, np.uint8))[0] == 0

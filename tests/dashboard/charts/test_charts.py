@@ -104,10 +104,10 @@ def test_kept_figures_are_bounded(monkeypatch):
     monkeypatch.setattr(figure_module, "_MOST_KEPT", 3)
     drawn = []
 
-    @figure_module.kept
+    @figure_module.cached_figure
     def draw(number: int):
         drawn.append(number)
-        return figure_module.figure_of(number + 10)
+        return figure_module.empty_figure(number + 10)
 
     for number in (1, 2, 3, 1, 4, 1, 2):
         assert draw(number).layout.height == number + 10

@@ -14,9 +14,9 @@ def curve(runs: dict[str, Run]) -> Curve:
 
 
 def test_smoothing_starts_without_a_pull_to_zero():
-    assert curve_charts.smoothed([2.0, 2.0, 2.0], 0.9) == pytest.approx([2.0, 2.0, 2.0])
-    assert curve_charts.smoothed([1.0, 3.0], 0.5) == pytest.approx([1.0, (0.25 + 1.5) / 0.75])
-    assert curve_charts.smoothed([1.0, 5.0], 0.0) == [1.0, 5.0]
+    assert curve_charts.smooth([2.0, 2.0, 2.0], 0.9) == pytest.approx([2.0, 2.0, 2.0])
+    assert curve_charts.smooth([1.0, 3.0], 0.5) == pytest.approx([1.0, (0.25 + 1.5) / 0.75])
+    assert curve_charts.smooth([1.0, 5.0], 0.0) == [1.0, 5.0]
 
 
 def test_validation_is_solid_and_training_dotted(curve: Curve):
@@ -44,7 +44,7 @@ def test_smoothing_keeps_the_raw_line_behind(curve: Curve):
     smooth = curve_charts.training_curves([curve], "loss", smoothing=0.8)
     assert len(smooth.data) == len(plain.data) + 2
     faint = [trace for trace in smooth.data if trace.name is None]
-    assert {trace.line.color for trace in faint} == {theme.faded("#0059a1", 0.25)}
+    assert {trace.line.color for trace in faint} == {theme.with_alpha("#0059a1", 0.25)}
     assert {trace.hoverinfo for trace in faint} == {"skip"}
 
 

@@ -38,7 +38,7 @@ def test_numbers_of_a_column_have_as_many_digits():
     table = pd.DataFrame(
         {"a": [66.0, 66.82, None], "n": [3589.0, None, 12.0], "p": [0.0, 1.0, 0.02]}
     )
-    assert table_formats.cells(table) == [
+    assert table_formats.cell_texts(table) == [
         ["66.00", "3,589", "0.00"],
         ["66.82", DASH, "1.00"],
         [DASH, "12", "0.02"],
@@ -55,11 +55,11 @@ def test_latex_escapes_what_it_would_read():
 
 def test_a_small_number_is_not_nought_and_a_missing_date_is_a_dash():
     table = pd.DataFrame({"p": [0.0004, 0.0496, 0.5, 12.0], "t": [pd.NaT, None, float("nan"), "a"]})
-    numbers, dates = zip(*table_formats.cells(table), strict=True)
+    numbers, dates = zip(*table_formats.cell_texts(table), strict=True)
     assert numbers == ("0.0004", "0.0496", "0.50", "12.00")
     assert dates == (DASH, DASH, DASH, "a")
 
 
 def test_a_bar_is_escaped_in_markdown_alone():
     assert "A | B" in table_formats.as_latex(TABLE)
-    assert table_formats.cells(pd.DataFrame({"a": ["A | B"]})) == [["A | B"]]
+    assert table_formats.cell_texts(pd.DataFrame({"a": ["A | B"]})) == [["A | B"]]

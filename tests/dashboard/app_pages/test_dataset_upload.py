@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.app_pages.data import upload_section
 from fercore.data.registry import load_dataset
 from tests.dashboard import make_runs
-from tests.dashboard.test_pages import open_page
+from tests.dashboard.pages import open_page
 
 
 def upload(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
@@ -46,7 +46,7 @@ def test_the_page_asks_before_it_replaces_and_undoes(
     assert len(load_dataset("fer2013", place)["train"]) == 1
     app = press(open_page("data"), "Undo: fer2013")
     assert load_dataset("fer2013", place).fingerprint == before
-    assert "is the previous version again" in app.success[0].value
+    assert "The previous version of fer2013 is restored" in app.success[0].value
 
 
 def test_uploads_of_one_name_and_of_long_names_are_all_read(

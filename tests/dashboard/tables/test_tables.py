@@ -17,13 +17,13 @@ def test_runs_table_holds_the_figures(runs: dict[str, Run]):
     row = table.loc[run.id]
     assert row["Accuracy"] == pytest.approx(test.accuracy * 100)
     assert row["n"] == 3589
-    assert row["Scored"] == ["all 7"]
+    assert row["Classes"] == ["all 7"]
     assert row["All classes"] == row["Accuracy"]
     assert row["Worst class"] == run_properties.worst_class(test).name
     assert row["Parameters"] == run.results.parameters
     assert row["Training time"] == pd.Timedelta(round(run.results.train_seconds), unit="s")
     row = table.loc[dropped.id]
-    assert row["Scored"] == ["6 of 7"]
+    assert row["Classes"] == ["6 of 7"]
     assert row["n"] == 3534
     assert row["All classes"] == pytest.approx(dropped.results.splits["test_all"].accuracy * 100)
     row = table.loc[runs["failed-run"].id]
@@ -88,7 +88,7 @@ def test_splits_table(runs: dict[str, Run]):
     table = run_tables.splits_table(runs["katkar2021-model1-original"])
     assert list(table["Split"]) == [
         "PrivateTest",
-        "PrivateTest without repeats",
+        "PrivateTest (deduplicated)",
         "PrivateTest, all classes",
         "PublicTest",
     ]
@@ -119,7 +119,7 @@ def test_layers_and_network(runs: dict[str, Run]):
     labels, colors = run_properties.labels([run]), theme.run_colors([run.id], "light")
     row = compare_tables.network_table([run], labels, colors, {run.id: layers}).iloc[0]
     assert row["Parameters"] == run.results.parameters
-    assert row["Heaviest layer"].startswith("hidden, 93")
+    assert row["Largest layer"].startswith("hidden, 93")
 
 
 def test_provenance(runs: dict[str, Run]):

@@ -10,7 +10,7 @@ import pytest
 from dashboard.charts import theme
 from fercore.data.labels import CKPLUS, FER2013, LFW_EMOTION
 
-CONFIG = tomllib.loads((Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text())
+CONFIG = tomllib.loads((Path(__file__).parents[3] / ".streamlit" / "config.toml").read_text())
 # Machado, Oliveira & Fernandes (2009), severity 1: how linear RGB looks without one kind of cone.
 VISION = {
     "normal": np.eye(3),

@@ -15,7 +15,7 @@ from fercore.inference.onnx_session import OnnxNetwork
 from fercore.runs.reader import Run, read_run
 from tests.tiny import make_splits
 
-COMMITTED = Path(__file__).parents[2] / "runs"
+COMMITTED = Path(__file__).parents[3] / "runs"
 ONE = "facet-tiny-s0-20261121T151906"
 OTHER = "katkar2021-model2-original-s0-20261121T024609"
 
@@ -25,7 +25,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run with its network, and a dataset of the name of its own."""
     monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
     parts = make_splits().parts
-    store.write(tmp_path / "data", "fer2013", FER2013, parts, (), held_out=False, audit=Audit())
+    store.write(
+        tmp_path / "data", "fer2013", FER2013, parts, (), validation_from_train=False, audit=Audit()
+    )
     shutil.copytree(COMMITTED / ONE, tmp_path / ONE)
     return read_run(tmp_path / ONE)
 

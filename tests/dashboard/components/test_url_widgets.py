@@ -61,7 +61,7 @@ def test_a_widget_that_is_gone_writes_nothing():
 def test_the_session_is_read_by_get_alone():
     """A key can be gone wherever a callback runs: `st.session_state[key]` raises there."""
     found = []
-    for path in sorted((Path(__file__).parents[2] / "dashboard").rglob("*.py")):
+    for path in sorted((Path(__file__).parents[3] / "dashboard").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case (

@@ -1,0 +1,201 @@
+"""The Compare page."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fercore import metrics
+from fercore.reproduction import papers
+from fercore.runs.listing import list_runs
+from fercore.runs.reader import Run
+from tests.dashboard.pages import RUNS, charts, open_page, words
+
+
+def test_compare_asks_for_runs(root: Path, runs: dict[str, Run]):
+    assert "Select at least two runs" in words(open_page("compare"))
+    said = words(open_page("compare", runs=runs["le2019-deep"].id))
+    assert "Select at least one more run" in said
+
+
+def test_compare_two_runs(root: Path, runs: dict[str, Run]):
+    pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
+    app = open_page("compare", runs=pair)
+    assert app.multiselect(key="runs").value == pair
+    headline = app.dataframe[0].value
+    assert list(headline["Run"]) == ["le2019-deep · s1", "le2019-shallow · s0"]
+    assert list(headline["n"]) == [3589, 3589]
+    assert not app.warning
+    # A forest, two curves, the recall bars, accuracy against parameters.
+    assert charts(app) == 5
+    assert "The training loss includes" not in words(app)
+
+
+def test_compare_says_that_class_sets_differ(root: Path, runs: dict[str, Run]):
+    pair = [runs["le2019-deep"].id, runs["katkar2021-model1-original"].id]
+    app = open_page("compare", runs=pair)
+    said = app.warning[0].value.replace("\\", "")
+    assert "the results are on the images without disgust" in said
+    assert list(app.dataframe[0].value["n"]) == [3534, 3534]
+    fair = open_page("compare", runs=pair, split="test_all")
+    assert not fair.warning
+    assert list(fair.dataframe[0].value["n"]) == [3589, 3589]
+    mixed = open_page("compare", runs=[pair[0], runs["synthetic-quick"].id])
+    assert "Real and synthetic faces" in mixed.warning[0].value
+
+
+def test_compare_warns_of_other_test_images_alone(monkeypatch: pytest.MonkeyPatch):
+    """What was left out of the training changes nothing that is judged; a merged test set does."""
+    monkeypatch.setenv("FERCORE_RUNS", str(RUNS))
+    every = list_runs(RUNS)
+    deep, tiny, merged = (
+        papers.runs_of(name, every)[0].id for name in ("le2019-deep", "facet-tiny", "khopkar2021")
+    )
+    assert not open_page("compare", runs=[deep, tiny]).warning
+    warned = open_page("compare", runs=[deep, merged]).warning[0].value
+    assert "not the same test images" in warned
+
+
+def test_compare_view_comes_from_the_address(root: Path, runs: dict[str, Run]):
+    pair = [runs["le2019-deep"].id, runs["khopkar2021"].id]
+    app = open_page(
+        "compare",
+        runs=pair,
+        split="validation",
+        x="time",
+        smooth="0.8",
+        curves=["loss", "gap", "learning_rate"],
+        equal="1",
+    )
+    assert "Test metrics (PublicTest)" in words(app)
+    assert app.toggle(key="equal").value is True
+    assert "model" in set(app.dataframe[-1].value["Field"])
+    assert charts(app) == 1 + 3 + 1
+
+
+def test_compare_shrugs_off_a_bad_address(root: Path, runs: dict[str, Run]):
+    app = open_page(
+        "compare",
+        runs=["../../etc", str(root), runs["le2019-deep"].id, runs["le2019-shallow"].id],
+        split="none",
+        x="sideways",
+        smooth="much",
+        curves="magic",
+    )
+    assert app.multiselect(key="runs").value == [
+        runs["le2019-deep"].id,
+        runs["le2019-shallow"].id,
+    ]
+
+
+def test_compare_takes_eight_at_most(root: Path):
+    everything = sorted(path.name for path in root.iterdir() if path.name != "holiday-pictures")
+    assert len(everything) > 8
+    app = open_page("compare", runs=everything)
+    assert len(app.multiselect(key="runs").value) == 8
+
+
+def test_compare_changes_the_address(root: Path, runs: dict[str, Run]):
+    pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
+    app = open_page("compare", runs=pair)
+    app.multiselect(key="runs").set_value([*pair, runs["khopkar2021"].id]).run()
+    assert app.query_params["runs"] == [*pair, runs["khopkar2021"].id]
+    app.toggle(key="equal").set_value(True).run()
+    assert app.query_params["equal"] == "1"
+    assert not app.exception
+
+
+def test_latency_is_shown_where_it_was_measured(root: Path, runs: dict[str, Run]):
+    run = runs["le2019-deep"]
+    pair = [run.id, runs["le2019-shallow"].id]
+    assert charts(open_page("compare", runs=pair)) == 5
+    entry = {
+        "device": "A small processor",
+        "cores": 2,
+        "onnxruntime": "1.0",
+        "face_ms": 1.25,
+        "face_p95_ms": 1.5,
+        "faces_per_second": 900.0,
+        "measured": "2026-01-01T00:00:00+00:00",
+    }
+    (run.path / "latency.json").write_text(json.dumps([entry]))
+    app = open_page("compare", runs=pair)
+    assert charts(app) == 6
+    assert "A small processor" in words(app)
+    real = open_page("runs").dataframe[0].value
+    assert real.loc[run.id, "Latency (ms)"] == 1.25
+
+
+def test_every_figure_of_a_view_is_on_the_same_images(root: Path, runs: dict[str, Run]):
+    """Table, paired test, matrices, faces and agreement, with the runs' own repeats."""
+    pair = [runs["le2019-deep"], runs["le2019-shallow"]]
+    ids = [run.id for run in pair]
+    unique = pair[0].predictions("test").unique & pair[1].predictions("test").unique
+    right = [
+        (run.predictions("test").probabilities.argmax(axis=1) == run.predictions("test").labels)[
+            unique
+        ]
+        for run in pair
+    ]
+    n = int(unique.sum())
+    assert n < pair[0].results.splits["test_unique"].n
+    app = open_page("compare", runs=ids, split="test_unique")
+    headline = app.dataframe[0].value
+    assert list(headline["n"]) == [n, n]
+    assert list(headline["Accuracy"]) == pytest.approx([100 * own.mean() for own in right])
+    (against,) = (frame.value for frame in app.dataframe if "Only baseline correct" in frame.value)
+    row = against.iloc[0]
+    assert row["n"] == n
+    assert row["Accuracy"] == pytest.approx(headline["Accuracy"][1] - headline["Accuracy"][0])
+    assert row["Only baseline correct"] == (right[0] & ~right[1]).sum()
+    assert words(app).count(f"{n:,} images") == 1
+    confused = open_page("confusion", runs=ids, split="test_unique", show="all")
+    said = words(confused)
+    assert f"All results on this page are on {n:,} images" in said
+    assert f"{n:,} of {n:,} images, most confident first" in said
+    assert f"On {n:,} images: only run A is correct on **{row['Only baseline correct']:,}**" in said
+    (table,) = (frame.value for frame in confused.dataframe if "ECE" in frame.value)
+    assert list(table["Accuracy"]) == pytest.approx(list(headline["Accuracy"]))
+    assert table["ECE after"].notna().all()
+
+
+def test_images_without_repeats_are_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FERCORE_RUNS", str(RUNS))
+    every = list_runs(RUNS)
+    pair = [papers.runs_of("le2019-deep", every)[0].id]
+    pair.append(next(run.id for run in every if run.config and run.config.name == "facet-tiny"))
+    app = open_page("compare", runs=pair, split="test_unique")
+    assert (
+        "All results on this page are on 3,301 images of PrivateTest without the 288 that also "
+        "occur in training." in words(app)
+    )
+    (against,) = (frame.value for frame in app.dataframe if "Only baseline correct" in frame.value)
+    assert against["n"][0] == 3301
+
+
+def test_several_tests_against_a_baseline_are_corrected(root: Path, runs: dict[str, Run]):
+    names = ("le2019-deep", "le2019-shallow", "katkar2021-model1-original")
+    ids = [runs[name].id for name in names]
+    app = open_page("compare", runs=ids)
+    (against,) = (frame.value for frame in app.dataframe if "Only baseline correct" in frame.value)
+    plain = [
+        metrics.mcnemar(np.zeros(a + b, int), np.r_[[0] * a, [1] * b], np.r_[[1] * a, [0] * b]).p
+        for a, b in zip(against["Only baseline correct"], against["Only run correct"], strict=True)
+    ]
+    assert list(against["p"]) == pytest.approx(metrics.holm(plain), rel=1e-6, abs=0)
+    assert list(against["p"]) != pytest.approx(plain, rel=1e-6, abs=0)
+    assert "corrected for 2 tests against one baseline by Holm's method" in words(app)
+    # Disgust, which one of them leaves out, counts for none.
+    assert set(app.dataframe[0].value["n"]) == set(against["n"]) == {3534}
+
+
+def test_a_run_on_other_images_counts_for_no_test(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FERCORE_RUNS", str(RUNS))
+    names = ("facet-tiny-s0", "facet-tiny-s1", "rath2021-balanced-s0")
+    ids = [next(run.id for run in list_runs(RUNS) if run.id.startswith(name)) for name in names]
+    app = open_page("compare", runs=ids)
+    (against,) = (frame.value for frame in app.dataframe if "Only baseline correct" in frame.value)
+    assert against["Verdict"].tolist()[1] == "no images in common"
+    assert against["p"].notna().sum() == 1
+    assert "tests against one baseline" not in words(app)
