@@ -384,5 +384,5 @@ def test_who_learnt_from_one_that_knows_knows_too(taught, tmp_path, tie: str):
     rewrite(known, protocol=stated)
     assert resolve_initial_run(tmp_path, wanted, data).id == between.name
     shutil.rmtree(known)
-    with pytest.raises(UserError, match="a run that is not here"):
+    with pytest.raises(UserError, match="a run that is absent"):
         resolve_initial_run(tmp_path, wanted, data)
