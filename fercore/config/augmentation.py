@@ -80,8 +80,8 @@ class AugmentationConfig(FrozenModel):
             raise ValueError(f"mixup and cutmix need mode = 'online', received {self.mode!r}")
         if self.mode != "online" and not self.active:
             raise ValueError(
-                f"received mode = {self.mode!r} without an operation to augment the copies, expected "
-                "one, such as horizontal_flip = true"
+                f"received mode = {self.mode!r} without an operation to augment the copies, "
+                "expected one, such as horizontal_flip = true"
             )
         if self.alternating_flip and not (self.horizontal_flip and self.mode == "online"):
             raise ValueError("alternating_flip needs horizontal_flip = true and mode = 'online'")

@@ -75,7 +75,7 @@ class ExperimentConfig(RunConfig):
     devices: int = Field(default=1, ge=1, le=64)
 
     def recipe(self) -> dict[str, Any]:
-        """Return the fields that all runs of an experiment share: not seed, fold, titles, device."""
+        """Return the fields that all runs of an experiment share: all but seed, fold and titles."""
         fields = self.model_dump(mode="json", exclude=_NOT_RECIPE)
         for name in _NOT_RECIPE_PROTOCOL:
             fields["protocol"].pop(name)

@@ -284,6 +284,7 @@ def test_a_fold_of_an_experiment_counts_in_no_table():
 
 
 @pytest.mark.keras
+@pytest.mark.usefixtures("no_export")
 def test_the_whole_chain(fercore, tmp_path):
     """Train every fold, find the wrong labels, train without them."""
     from fercore.runs.writer import RunWriter

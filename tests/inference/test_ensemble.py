@@ -19,7 +19,6 @@ from fercore.inference.predictor import RunClassifier
 from fercore.runs.checks import check_run
 from fercore.runs.reader import read_run
 from fercore.runs.schema import Results
-from fercore.runs.writer import RunWriter
 from tests.tiny import make_splits, tiny_config
 
 pytestmark = pytest.mark.keras
@@ -31,16 +30,9 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def members(tmp_path_factory, data):
+def members(trained):
     """Two seeds, trained once for all tests."""
-    from fercore.training.trainer import train
-
-    root = tmp_path_factory.mktemp("runs")
-    writers = [RunWriter.create(root, tiny_config(seed=seed, epochs=2)) for seed in (0, 1)]
-    for seed, writer in enumerate(writers):
-        config = tiny_config(seed=seed, epochs=2)
-        train(config, data, writer, command="fercore train tiny")
-    return [read_run(writer.path) for writer in writers]
+    return [trained(tiny_config(name="teacher", seed=seed, epochs=4)) for seed in (0, 1)]
 
 
 def combined(members, data, root, tta="none", **changes):

@@ -35,14 +35,8 @@ def predictor(haar):
 
 
 @pytest.mark.keras
-def test_a_dataset_image_gives_the_probabilities_that_evaluation_stored(tmp_path, haar):
-    from fercore.runs.writer import RunWriter
-    from fercore.training.trainer import train
-
-    splits, config = make_splits(), tiny_config(epochs=1)
-    writer = RunWriter.create(tmp_path, config)
-    train(config, splits, writer, command="test")
-    run = read_run(writer.path)
+def test_a_dataset_image_gives_the_probabilities_that_evaluation_stored(trained, haar):
+    splits, run = make_splits(), trained(tiny_config(epochs=1))
     stored = run.predictions("test")
     raw = Predictor([run], haar, calibrate=False)
     # What is stored has half precision.
