@@ -1,13 +1,20 @@
 """What all tests share."""
 
+import hashlib
 import os
 import signal
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from fercore.config.experiment import ExperimentConfig
 from fercore.data.splits import Splits
+from fercore.runs.reader import Run, read_run
+from fercore.runs.writer import RunWriter
 from tests.tiny import make_splits
 
 # A shell that puts the tests into the background lets them ignore Ctrl-C, and all they start.
@@ -18,3 +25,48 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def splits() -> Splits:
     """A dataset whose test split repeats three training images."""
     return make_splits()
+
+
+@pytest.fixture
+def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train as on a machine without TensorFlow's exporter, which takes a quarter of the time."""
+    monkeypatch.setattr("fercore.training.onnx_export.is_available", lambda: False)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[ExperimentConfig], Run]:
+    """Return the run of a config on the dataset of `make_splits`, to be read or copied only.
+
+    It is trained once for all tests: the processes of pytest-xdist share their runs.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
+
+    def find_or_train(config: ExperimentConfig) -> Run:
+        root = shared / hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:16]
+        shared.mkdir(exist_ok=True)
+        with FileLock(f"{root}.lock"):
+            finished = [path.parent for path in root.glob("*/results.json")]
+            return read_run(finished[0]) if finished else _train(config, root)
+
+    return find_or_train
+
+
+def _train(config: ExperimentConfig, root: Path) -> Run:
+    from fercore.training.trainer import train
+
+    writer = RunWriter.create(root, config)
+    train(config, make_splits(), writer, command="fercore train tiny")
+    run = read_run(writer.path)
+    assert run.onnx_path is not None, "a test that trains for others must export, without no_export"
+    return run
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that the processes end at about the same time."""
+    ranks: dict[Path, int] = {}
+    for item in items:
+        slow = item.get_closest_marker("browser") or item.get_closest_marker("jax")
+        rank = 0 if slow else 1 if item.get_closest_marker("keras") else 2
+        ranks[item.path] = min(rank, ranks.get(item.path, rank))
+    items.sort(key=lambda item: ranks[item.path])

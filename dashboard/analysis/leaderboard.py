@@ -399,7 +399,7 @@ def _interval(entry: Entry) -> tuple[float, float]:
         weights.append(np.full(keep.sum(), 1 / max(keep.sum(), 1)))
     else:
         return metrics.clustered_interval(
-            np.concatenate(correct), np.concatenate(groups), np.concatenate(weights), most=entry.n
+            np.concatenate(correct), np.concatenate(groups), np.concatenate(weights), max_size=entry.n
         )
     return metrics.accuracy_interval(round(entry.accuracy * entry.n), entry.n)
 

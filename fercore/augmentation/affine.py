@@ -1,8 +1,8 @@
-"""Bilinear resampling of a batch of images, each under an affine map of its own.
+"""Bilinear resampling of a batch of images with one affine map per image.
 
-`keras.ops` alone, in one pass that a compiler can fuse: JAX compiles it with the training step,
-TensorFlow on a CPU by XLA. There it is two to three times as fast as the kernel behind
-`keras.ops.image.affine_transform`.
+It consists of `keras.ops` in one pass that a compiler can fuse. JAX compiles it with the training
+step. With TensorFlow on a CPU, XLA compiles it, which is two to three times as fast as the kernel
+of `keras.ops.image.affine_transform`.
 """
 
 from collections.abc import Callable
@@ -15,18 +15,18 @@ from keras import ops
 
 
 def resample(images: Any, maps: Any, fill: str) -> Any:
-    """Move images: each output pixel is interpolated where its map points to.
+    """Resample images: interpolate each output pixel at the input position its map gives.
 
     Args:
-        images: `(n, height, width, 1)` float32; height and width are known while tracing.
+        images: `(n, height, width, 1)` float32; height and width are static.
         maps: `(n, 6)` float32, `x_in = t0 x + t1 y + t2` and `y_in = t3 x + t4 y + t5` in pixels.
-        fill: what lies outside: `"nearest"` the last pixels, `"reflect"` their mirror about the
-            image's edge, `"constant"` black.
+        fill: values outside the image: `"nearest"` repeats the edge pixels, `"reflect"` mirrors the
+            image about its edge, `"constant"` is black.
 
     Returns:
         As `images`.
     """
-    return _compiled()(images, maps, fill)
+    return _compiled_resample()(images, maps, fill)
 
 
 def _resample(images: Any, maps: Any, fill: str) -> Any:
@@ -35,39 +35,44 @@ def _resample(images: Any, maps: Any, fill: str) -> Any:
     x = maps[:, 0:1] * columns + maps[:, 1:2] * rows + maps[:, 2:3]
     y = maps[:, 3:4] * columns + maps[:, 4:5] * rows + maps[:, 5:6]
     pixels = ops.reshape(images, (-1, height * width))
-    left, right, share_x = _taps(x, width, fill)
-    above, below, share_y = _taps(y, height, fill)
+    left, right, share_x = _neighbours(x, width, fill)
+    above, below, share_y = _neighbours(y, height, fill)
 
     def pixel(row: Any, column: Any) -> Any:
         (row, row_inside), (column, column_inside) = row, column
-        found = ops.take_along_axis(pixels, row * width + column, axis=1)
+        values = ops.take_along_axis(pixels, row * width + column, axis=1)
         if fill == "constant":
-            found = ops.where(ops.logical_and(row_inside, column_inside), found, 0.0)
-        return found
+            values = ops.where(ops.logical_and(row_inside, column_inside), values, 0.0)
+        return values
 
     top = pixel(above, left) * (1 - share_x) + pixel(above, right) * share_x
     bottom = pixel(below, left) * (1 - share_x) + pixel(below, right) * share_x
     return ops.reshape(top * (1 - share_y) + bottom * share_y, ops.shape(images))
 
 
-def _taps(at: Any, size: int, fill: str) -> tuple[tuple[Any, Any], tuple[Any, Any], Any]:
-    """The two pixels about a coordinate, whether each lies inside, and the second's share."""
+def _neighbours(
+    position: Any, size: int, fill: str
+) -> tuple[tuple[Any, Any], tuple[Any, Any], Any]:
+    """Return the two pixels next to each coordinate, and the weight of the second.
+
+    Each pixel is its index, clipped to the image, and whether it lies inside the image.
+    """
     if fill == "reflect":
-        # The mirror stands at the edge of the outermost pixel, half a pixel beyond its centre.
-        at = ops.abs(ops.mod(at + 0.5 + size, 2 * size) - size) - 0.5
+        # The mirror axis is the edge of the outermost pixel, half a pixel beyond its centre.
+        position = ops.abs(ops.mod(position + 0.5 + size, 2 * size) - size) - 0.5
     if fill != "constant":
-        at = ops.clip(at, 0.0, size - 1.0)
-    first = ops.floor(at)
+        position = ops.clip(position, 0.0, size - 1.0)
+    first = ops.floor(position)
 
-    def tap(place: Any) -> tuple[Any, Any]:
-        inside = ops.logical_and(place >= 0, place <= size - 1)
-        return ops.cast(ops.clip(place, 0.0, size - 1.0), "int32"), inside
+    def neighbour(index: Any) -> tuple[Any, Any]:
+        is_inside = ops.logical_and(index >= 0, index <= size - 1)
+        return ops.cast(ops.clip(index, 0.0, size - 1.0), "int32"), is_inside
 
-    return tap(first), tap(first + 1), at - first
+    return neighbour(first), neighbour(first + 1), position - first
 
 
 @cache
-def _compiled() -> Callable[[Any, Any, str], Any]:
+def _compiled_resample() -> Callable[[Any, Any, str], Any]:
     if keras.backend.backend() != "tensorflow":
         return _resample
     import tensorflow as tf

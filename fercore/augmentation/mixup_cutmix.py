@@ -1,4 +1,4 @@
-"""MixUp and CutMix: images of a batch blended with each other, and their labels with them."""
+"""MixUp and CutMix: a Keras layer that blends the images of a batch and their labels."""
 
 from typing import Any
 
@@ -6,22 +6,24 @@ import keras
 import numpy as np
 from keras import ops
 
-from fercore.augmentation.layer import rectangle
+from fercore.augmentation.layer import rectangle_masks
 from fercore.config.augmentation import AugmentationConfig
 
-_OWN = 1_000_033
+# Separates its random numbers from those of the other layers under one seed.
+_SEED_OFFSET = 1_000_033
 
 
 class Mix(keras.layers.Layer):  # type: ignore[misc]
-    """Blend every image of a batch with another one of it.
+    """Blend every image of a batch with another image of the batch.
 
-    MixUp adds them up in shares (Zhang et al., "mixup", ICLR 2018); CutMix replaces a rectangle of
-    that share of the area (Yun et al., "CutMix", ICCV 2019). Shares are drawn from a symmetric beta
-    distribution for each image. Where both are switched on, each image takes one of them, by lot.
+    MixUp adds the two images with weights (Zhang et al., "mixup", ICLR 2018). CutMix replaces a
+    rectangle with the same part of the other image (Yun et al., "CutMix", ICCV 2019). Each image
+    draws its weight, or the rectangle's area, from a symmetric beta distribution. If both are
+    switched on, each image takes one of them, with probability 1/2.
 
     Args:
-        config: its `mixup` and `cutmix`.
-        seed: of the layer's own generator.
+        config: the `mixup` and `cutmix` strengths are used.
+        seed: seed of the layer's generator.
     """
 
     def __init__(self, config: AugmentationConfig, seed: int = 0, **kwargs: Any):
@@ -36,8 +38,8 @@ class Mix(keras.layers.Layer):  # type: ignore[misc]
             images: `(n, height, width, 1)` float32.
 
         Returns:
-            The mixed images; `(n,)` int32, where in the batch each one's partner stands; `(n,)`
-            float32, the share of the image itself, which is the share of its label.
+            The mixed images, as `images`; `(n,)` int32, the index of each image's partner in the
+            batch; `(n,)` float32, the weight of the image itself, which its label gets as well.
         """
         n = ops.shape(images)[0]
         height, width = images.shape[1:3]
@@ -46,25 +48,25 @@ class Mix(keras.layers.Layer):  # type: ignore[misc]
         blended, share = images, ops.ones((n,))
         if self.config.mixup:
             share = self._beta(n, self.config.mixup)
-            own = share[:, None, None, None]
-            blended = images * own + others * (1 - own)
+            weight = share[:, None, None, None]
+            blended = images * weight + others * (1 - weight)
         if self.config.cutmix:
-            # The rectangle's area is the other's share, but for whole pixels.
+            # The rectangle's area is the weight of the partner, up to rounding to whole pixels.
             side = ops.sqrt(1 - self._beta(n, self.config.cutmix))
-            mask = rectangle(side, side, self._uniform, n, height, width)
+            mask = rectangle_masks(side, side, self._uniform, n, height, width)
             pasted = images * (1 - mask) + others * mask
-            kept = 1 - ops.mean(mask, axis=(1, 2, 3))
+            visible = 1 - ops.mean(mask, axis=(1, 2, 3))
             if self.config.mixup:
                 coin = self._uniform(n) < 0.5
                 blended = ops.where(coin[:, None, None, None], blended, pasted)
-                share = ops.where(coin, share, kept)
+                share = ops.where(coin, share, visible)
             else:
-                blended, share = pasted, kept
+                blended, share = pasted, visible
         return blended, partner, share
 
     def reseed(self, seed: int, epoch: int) -> None:
-        """Set the generator to its state for one epoch."""
-        sequence = np.random.SeedSequence([seed, epoch, _OWN])
+        """Set the generator to its state for an epoch."""
+        sequence = np.random.SeedSequence([seed, epoch, _SEED_OFFSET])
         self.seed_generator.state.assign(sequence.generate_state(2))
 
     def _beta(self, n: Any, alpha: float) -> Any:

@@ -1,4 +1,4 @@
-"""What training makes of images: the same layers, seeds and numbers, as pictures."""
+"""Preview of augmentation: the images that training sees, from the same layers and seeds."""
 
 from dataclasses import dataclass
 
@@ -13,13 +13,14 @@ from fercore.config.augmentation import AugmentationConfig
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """Images before and after.
+    """Images before and after augmentation.
 
     Attributes:
         originals: `(n, height, width)` uint8.
-        changed: `(n, height, width)` float32 grey levels, as the network gets them.
-        partner: `(n,)` int, whose label is mixed in; each one's own where nothing is mixed.
-        share: `(n,)` float32, of the image's own label.
+        changed: `(n, height, width)` float32 grey levels, as the network receives them.
+        partner: `(n,)` int, the index of the image that is mixed in; the image's own index where
+            nothing is mixed.
+        share: `(n,)` float32, the weight of the image's own label.
     """
 
     originals: NDArray[np.uint8]
@@ -29,28 +30,28 @@ class Preview:
 
     @property
     def shown(self) -> NDArray[np.uint8]:
-        """The changed images in whole grey levels."""
+        """The augmented images, rounded to whole grey levels."""
         return np.clip(np.rint(self.changed), 0, 255).astype(np.uint8)
 
     @property
     def difference(self) -> NDArray[np.uint8]:
-        """What was added or taken away, about mid-grey: `(n, height, width)` uint8."""
+        """Half the difference from the original plus 128: `(n, height, width)` uint8."""
         return np.clip(128 + (self.changed - self.originals) / 2, 0, 255).astype(np.uint8)
 
 
 def preview(
     images: NDArray[np.uint8], config: AugmentationConfig, seed: int, epoch: int = 1
 ) -> Preview:
-    """Change a batch as the trainer would if it were the first of an epoch.
+    """Augment a batch as the trainer augments the first batch of an epoch.
 
-    Where copies are made once, before training, it is changed as the first of those would be,
-    whatever the epoch.
+    If the config makes copies before the training, the batch is augmented like the first copies, in
+    every epoch alike.
 
     Args:
         images: `(n, height, width)` uint8, one batch.
-        config: which operations, how strong.
-        seed: of the training.
-        epoch: of the training, from 1.
+        config: operations and their strengths.
+        seed: seed of the training.
+        epoch: epoch of the training, from 1.
     """
     augment, mix = Augment(config, seed), Mix(config)
     if config.mode == "online":
@@ -60,31 +61,36 @@ def preview(
     partner = np.arange(len(images))
     share = np.ones(len(images), np.float32)
     if config.mixes:
-        pixels, mixed_with, own = mix(pixels)
-        partner, share = ops.convert_to_numpy(mixed_with), ops.convert_to_numpy(own)
+        pixels, partners, weights = mix(pixels)
+        partner, share = ops.convert_to_numpy(partners), ops.convert_to_numpy(weights)
     changed = np.asarray(ops.convert_to_numpy(pixels)[..., 0], np.float32)
     return Preview(images, changed, partner, share)
 
 
-def grid(found: Preview, columns: int = 8, scale: int = 2, gap: int = 4) -> NDArray[np.uint8]:
-    """One picture: bands of originals, changed images and differences.
+def draw_grid(images: Preview, columns: int = 8, scale: int = 2, gap: int = 4) -> NDArray[np.uint8]:
+    """Return one picture with rows of originals, augmented images and differences.
 
     Args:
-        found: a preview.
-        columns: images side by side.
-        scale: pixels a pixel.
+        images: a preview.
+        columns: images in a row.
+        scale: factor by which each image is enlarged.
         gap: white pixels between images.
+
+    Returns:
+        `(height, width)` uint8.
     """
-    n, height, width = found.originals.shape
+    n, height, width = images.originals.shape
     columns = min(columns, n)
     bands = -(-n // columns)
-    down, across = height * scale + gap, width * scale + gap
-    sheet = np.full((bands * (3 * down + 2 * gap), columns * across + gap), 255, np.uint8)
+    cell_height, cell_width = height * scale + gap, width * scale + gap
+    sheet = np.full(
+        (bands * (3 * cell_height + 2 * gap), columns * cell_width + gap), 255, np.uint8
+    )
     for number in range(n):
         band, column = divmod(number, columns)
-        for row, images in enumerate((found.originals, found.shown, found.difference)):
-            top = gap + band * (3 * down + 2 * gap) + row * down
-            left = gap + column * across
-            image = np.repeat(np.repeat(images[number], scale, axis=0), scale, axis=1)
+        for row, pictures in enumerate((images.originals, images.shown, images.difference)):
+            top = gap + band * (3 * cell_height + 2 * gap) + row * cell_height
+            left = gap + column * cell_width
+            image = np.repeat(np.repeat(pictures[number], scale, axis=0), scale, axis=1)
             sheet[top : top + height * scale, left : left + width * scale] = image
     return sheet

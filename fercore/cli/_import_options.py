@@ -9,7 +9,7 @@ ImportedFile = Annotated[
     Path, typer.Argument(help="A table of predictions on the test split, or an ONNX network.")
 ]
 Name = Annotated[str | None, typer.Option(help="Name of the run [default: that of the file]")]
-Title = Annotated[str | None, typer.Option(help="One line for people.")]
+Title = Annotated[str | None, typer.Option(help="Title of the run, on one line.")]
 Dataset = Annotated[str, typer.Option(help="The dataset that it is evaluated on.")]
 Like = Annotated[
     str | None,

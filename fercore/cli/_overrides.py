@@ -58,11 +58,11 @@ def parse_request(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
         new_name, new_value = upgrade_override(name, _parse_value(option, name, value))
         overrides[new_name] = new_value
         if new_name != name:
-            _note_renaming(name, value, new_name, new_value)
+            _print_renaming(name, value, new_name, new_value)
     return config, overrides
 
 
-def _note_renaming(old_name: str, old_value: str, name: str, value: Any) -> None:
+def _print_renaming(old_name: str, old_value: str, name: str, value: Any) -> None:
     old, new = (f"--{option.replace('_', '-')}" for option in (old_name, name))
     if isinstance(value, str) and value != old_value:
         old, new = f"{old} {old_value}", f"{new} {value}"

@@ -58,9 +58,9 @@ def preview(
     images = build_protocol(config, load_dataset(config.dataset, data_root(data))).train.images
     selected = np.random.default_rng(config.seed).permutation(len(images))[:count]
     with suppress_native_stderr():
-        from fercore.augmentation.preview import grid
+        from fercore.augmentation.preview import draw_grid
         from fercore.augmentation.preview import preview as augment
-    sheet = grid(augment(images[np.sort(selected)], config.augmentation, config.seed, epoch))
+    sheet = draw_grid(augment(images[np.sort(selected)], config.augmentation, config.seed, epoch))
     is_encoded, content = cv2.imencode(".png", sheet)
     assert is_encoded
     try:

@@ -130,7 +130,7 @@ def bundle(
 
 def _copy_dataset(root: Path, name: str, target: Path) -> None:
     """Copy the installed version of a dataset, without the previous version in the same folder."""
-    manifest = store.manifest(root, name)
+    manifest = store.read_manifest(root, name)
     if manifest is not None:
         target.mkdir(parents=True)
         for file in (store.MANIFEST, manifest.file):

@@ -42,7 +42,9 @@ def evaluate(
     ] = None,
     tta: Annotated[
         bool,
-        typer.Option(help="Ask about ten views of each image: moved and mirrored, averaged"),
+        typer.Option(
+            help="Average the predictions for ten views of each image: moved and mirrored."
+        ),
     ] = False,
     data: DataRoot = None,
     runs: RunsRoot = None,
@@ -50,8 +52,8 @@ def evaluate(
 ) -> None:
     """Evaluate a finished run's model.onnx on a split, on ONNX Runtime.
 
-    A dataset with other classes is judged on those that both have, its images scaled to the
-    network's size.
+    A dataset with other classes is evaluated on the classes in common, its images scaled to the
+    input size of the network.
 
     Example: fercore evaluate RUN --dataset ckplus
     """
@@ -60,15 +62,14 @@ def evaluate(
     from fercore.inference.run_evaluation import evaluate_on_dataset, parse_dataset_split
 
     part = parse_dataset_split(split or "private")
-    found = find_run(runs_root(runs), run)
+    evaluated = find_run(runs_root(runs), run)
     network = None
-    if tta and found.results:
-        content = build_ensemble_onnx(
-            [require_network(found)], found.results.class_names, "ten_view"
-        )
+    if tta and evaluated.results:
+        names = evaluated.results.class_names
+        content = build_ensemble_onnx([require_network(evaluated)], names, "ten_view")
         network = OnnxNetwork(content, threads=0)
     evaluation = evaluate_on_dataset(
-        found,
+        evaluated,
         dataset,
         part,
         all_if_unsplit=split is None,
@@ -80,7 +81,9 @@ def evaluate(
         typer.echo(f"note: {note}", err=True)
     part, result = evaluation.split, evaluation.result
     if as_json:
-        print_json({"run": found.id, "split": part, "tta": tta, **result.model_dump(mode="json")})
+        print_json(
+            {"run": evaluated.id, "split": part, "tta": tta, **result.model_dump(mode="json")}
+        )
         return
     typer.echo(
         f"{result.title}: accuracy {percent(result.accuracy)} % "
@@ -99,11 +102,11 @@ def ensemble(
     members: Annotated[
         list[str] | None, typer.Argument(help="Runs, by name or path; the candidates of --select.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Of the new run.")] = None,
-    title: Annotated[str | None, typer.Option(help="One line for people.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the new run.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the new run, on one line.")] = None,
     tta: Annotated[
         bool,
-        typer.Option(help="Ask each about ten views of an image: moved and mirrored"),
+        typer.Option(help="Average each over ten views of an image: moved and mirrored."),
     ] = False,
     mean: Annotated[
         Average, typer.Option(help="Mean of the probabilities, or of their logarithms.")
@@ -114,7 +117,7 @@ def ensemble(
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="With --select and no run: take candidates on this one [fer2013]."),
+        typer.Option(help="With --select and no run: candidates on this dataset [fer2013]."),
     ] = None,
     no_network: Annotated[
         bool, typer.Option("--no-network", help="Average stored predictions; write no model.onnx.")
@@ -124,12 +127,13 @@ def ensemble(
 ) -> None:
     """Make a run that averages the probabilities of several, or of ten views of each image.
 
-    It has a model.onnx of its own, stands in every page, and answers on Photo and Live. The members
-    share dataset, protocol and image size; what is averaged is fitted on nothing. Where a member's
-    model.onnx is not here, stored predictions are averaged, and the new run has no model.onnx.
+    The new run has its own model.onnx, appears on every page, and predicts on Photo and Live. The
+    members share dataset, protocol and image size; no weight of the average is fitted. Where a
+    member's model.onnx is not here, stored predictions are averaged, and the new run has no
+    model.onnx.
 
-    --select N chooses the members by greedy forward selection on the validation split, among the
-    given runs or all that are suited.
+    --select N selects the members by greedy forward selection on the validation split, among the
+    given runs or all suitable ones.
 
     Example: fercore ensemble RUN RUN RUN --name three-seeds
     """
@@ -204,7 +208,7 @@ def _default_names(named: Sequence[Run]) -> tuple[str, str]:
 def _select(
     root: Path, named: Sequence[Run], splits: Splits, size: int, average: Average
 ) -> tuple[list[Run], int, str]:
-    """Select members and print each step: the members, number of candidates and split title."""
+    """Select members, print each step, and return members, number of candidates, split title."""
     from fercore.evaluation.ensemble_selection import find_candidates, select_members
 
     candidates = find_candidates(

@@ -54,10 +54,10 @@ def labels(
     if (experiment is None) == (not folds):
         raise UserError("expected the runs of all folds, or --experiment NAME, and not both")
     if experiment is not None:
-        used = runs_of(experiment, list_runs_and_warn(root))
+        fold_runs = runs_of(experiment, list_runs_and_warn(root))
     else:
-        used = [find_run(root, name) for name in folds or ()]
-    predictions = collect(used)
+        fold_runs = [find_run(root, name) for name in folds or ()]
+    predictions = collect(fold_runs)
     issues = find(predictions)
     if csv is not None:
         write_csv(csv, issues)
@@ -69,17 +69,17 @@ def labels(
     if as_json:
         print_json(
             {
-                "runs": [run.id for run in used],
+                "runs": [run.id for run in fold_runs],
                 **_counts(len(predictions.ids), issues),
-                "classes": {name: _counts(n, found) for name, n, found in rows},
+                "classes": {name: _counts(n, class_issues) for name, n, class_issues in rows},
             }
         )
         return
     table = plain_table("class", ">images", ">doubtful", ">share %", "most often suggested")
-    for name, n, found in (*rows, ("all", len(predictions.ids), issues)):
-        share = percent(len(found) / n) if n else "-"
-        suggested = "" if name == "all" else _most_frequent(found)
-        table.add_row(name, str(n), str(len(found)), share, suggested)
+    for name, n, class_issues in (*rows, ("all", len(predictions.ids), issues)):
+        share = percent(len(class_issues) / n) if n else "-"
+        suggested = "" if name == "all" else _most_frequent(class_issues)
+        table.add_row(name, str(n), str(len(class_issues)), share, suggested)
     print_table(table)
     if csv is not None:
         path = csv if len(csv.parts) > 1 else f"./{csv}"
@@ -96,5 +96,7 @@ def _counts(images: int, issues: Sequence[LabelIssue]) -> dict[str, object]:
 
 
 def _most_frequent(issues: Sequence[LabelIssue]) -> str:
-    (found,) = Counter(issue.suggested for issue in issues).most_common(1) or [("", 0)]
-    return f"{found[0]} ({found[1]})" if issues else "-"
+    if not issues:
+        return "-"
+    ((name, count),) = Counter(issue.suggested for issue in issues).most_common(1)
+    return f"{name} ({count})"

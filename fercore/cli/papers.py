@@ -38,7 +38,7 @@ HEADINGS = (
     ">n",
     "groups",
     ">seeds",
-    ">honest %",
+    ">leak-free %",
     ">parameters",
     "status",
 )
@@ -69,7 +69,7 @@ def papers_command(
     runs: RunsRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare every published figure with ours, under the paper's protocol and an honest one.
+    """Compare every published figure with ours, under the paper's protocol and a leak-free one.
 
     With --train, missing runs are trained first. If the command is stopped, the same command
     continues where it stopped.
@@ -160,7 +160,7 @@ def make_job(experiment: str, seed: int, fold: int) -> TrainingJob:
 
 
 def _cells(comparison: Comparison) -> tuple[str, ...]:
-    row, paper, honest = comparison.row, comparison.paper, comparison.leak_free
+    row, paper, leak_free = comparison.row, comparison.paper, comparison.leak_free
     difference, bounds = comparison.difference, comparison.difference_interval
     interval = DASH
     if paper and paper.low is not None and paper.high is not None:
@@ -177,7 +177,7 @@ def _cells(comparison: Comparison) -> tuple[str, ...]:
         f"{paper.n:,}" if paper and paper.n else DASH,
         (paper.grouping if paper else "") or DASH,
         _format_seeds(paper),
-        _format_figure(honest),
+        _format_figure(leak_free),
         f"{paper.parameters:,}" if paper else row.parameters or DASH,
         papers.STATUS_WORDS[comparison.status],
     )

@@ -44,17 +44,17 @@ def list_command(
     Example: fercore runs list
     """
     root = runs_root(runs)
-    there = list_runs(root)
-    found = [run for run in there if everything or not run.notes.archived]
-    found.sort(key=lambda run: not run.notes.pinned)
+    all_runs = list_runs(root)
+    listed = [run for run in all_runs if everything or not run.notes.archived]
+    listed.sort(key=lambda run: not run.notes.pinned)
     if as_json:
-        print_json([_summary(run) for run in found])
+        print_json([_summary(run) for run in listed])
         return
-    if not there:
+    if not all_runs:
         typer.echo(f"no runs under {root}; make one with: fercore train synthetic-quick")
         return
     table = plain_table("run", "state", ">n", ">test %", ">95% interval", ">no repeats %", "remark")
-    for run in found:
+    for run in listed:
         test = run.results.splits.get("test") if run.results else None
         unique = run.results.splits.get("test_unique") if run.results else None
         remarks = [run.problem, *run.warnings]
@@ -76,7 +76,7 @@ def list_command(
             "; ".join(filter(None, remarks)),
         )
     print_table(table)
-    if archived := len(there) - len(found):
+    if archived := len(all_runs) - len(listed):
         typer.echo(f"{archived} more are archived: fercore runs list --all")
 
 
@@ -86,26 +86,26 @@ def show(run: RunName, runs: RunsRoot = None, as_json: AsJson = False) -> None:
 
     Example: fercore runs show RUN
     """
-    found = find_run(runs_root(runs), run)
+    shown = find_run(runs_root(runs), run)
     if as_json:
-        print_json(_summary(found))
+        print_json(_summary(shown))
         return
-    halted = found.state in {"failed", "interrupted", "diverged"}
-    remark = found.problem or (found.status.message if found.status and halted else "")
-    typer.echo(one_line(f"{found.id}: {found.state}{f' ({remark})' if remark else ''}"))
-    for warning in found.warnings:
+    halted = shown.state in {"failed", "interrupted", "diverged"}
+    remark = shown.problem or (shown.status.message if shown.status and halted else "")
+    typer.echo(one_line(f"{shown.id}: {shown.state}{f' ({remark})' if remark else ''}"))
+    for warning in shown.warnings:
         typer.echo(warning)
-    if found.environment:
-        env = found.environment
+    if shown.environment:
+        env = shown.environment
         typer.echo(one_line(env.command))
-        known = filter(None, (env.device, env.precision, env.backend, env.started))
-        typer.echo(one_line(", ".join(known)))
+        details = filter(None, (env.device, env.precision, env.backend, env.started))
+        typer.echo(one_line(", ".join(details)))
         typer.echo(one_line(f"commit {env.commit or 'unknown'}, data {env.dataset_fingerprint}"))
         if sessions := session_summary(env):
             typer.echo(one_line(sessions))
-    if found.results:
-        print_evaluations(found.results, groups_unknown=found.groups_unknown)
-    layers = found.layers()
+    if shown.results:
+        print_evaluations(shown.results, groups_unknown=shown.groups_unknown)
+    layers = shown.layers()
     if not layers:
         return
     table = plain_table("layer", "kind", "detail", "output", ">parameters")
@@ -147,8 +147,8 @@ def migrate(
 
     Images of one subject, or copies of one image, are not independent. Runs of earlier versions do
     not store these groups, and their intervals are too narrow. Nor do they store which test images
-    also stand in training. Both are computed again from the dataset, which must be installed; no
-    other figure changes.
+    also occur in training. Both are computed from the dataset, which must be installed; no other
+    figure changes.
 
     Example: fercore runs migrate
     """
@@ -161,11 +161,11 @@ def migrate(
     )
 
     root = runs_root(runs)
-    chosen = [find_run(root, name) for name in names or []]
-    found = chosen or [run for run in list_runs(root) if has_old_format(run) or is_outdated(run)]
+    named = [find_run(root, name) for name in names or []]
+    outdated = named or [run for run in list_runs(root) if has_old_format(run) or is_outdated(run)]
     loaded: dict[str, Splits] = {}
     failed = 0
-    for run in found:
+    for run in outdated:
         try:
             if run.config is None:
                 raise UserError(f"{run.id} cannot be read: {run.problem}")
@@ -192,8 +192,8 @@ def migrate(
                 f"{_interval(after)}"
             )
         else:
-            typer.echo(f"{run.id}: stores which test images also stand in training")
-    if not found:
+            typer.echo(f"{run.id}: stores which test images also occur in training")
+    if not outdated:
         typer.echo("every run is up to date")
     if failed:
         raise typer.Exit(1)
@@ -223,15 +223,15 @@ def rm(
     Example: fercore runs rm RUN
     """
     root = runs_root(runs)
-    found = find_run(root, run)
-    if found.path.parent.resolve() != root.resolve():
+    target = find_run(root, run)
+    if target.path.parent.resolve() != root.resolve():
         raise UserError(
-            f"received {found.path}, expected a run under {root}; name its folder with --runs-root"
+            f"received {target.path}, expected a run under {root}; name its folder with --runs-root"
         )
     if not yes:
-        typer.confirm(f"Delete {found.path}?", abort=True)
-    annotations.delete(found)
-    typer.echo(f"deleted {found.id}; to undo that: fercore runs restore {found.id}")
+        typer.confirm(f"Delete {target.path}?", abort=True)
+    annotations.delete(target)
+    typer.echo(f"deleted {target.id}; to undo that: fercore runs restore {target.id}")
 
 
 @app.command()
@@ -245,8 +245,8 @@ def restore(
     """
     root = runs_root(runs)
     if run is None:
-        for found in annotations.deleted(root):
-            typer.echo(found.id)
+        for deleted_run in annotations.deleted(root):
+            typer.echo(deleted_run.id)
         return
     typer.echo(f"restored {annotations.restore(root, run).path}")
 
@@ -270,15 +270,13 @@ def purge(
 @app.command()
 def note(
     run: RunName,
-    text: Annotated[str | None, typer.Option(help="A note; replaces the one there is.")] = None,
+    text: Annotated[str | None, typer.Option(help="A note; replaces the existing one.")] = None,
     tags: Annotated[
-        str | None, typer.Option(help="Words parted by commas; replace those there are.")
+        str | None, typer.Option(help="Comma-separated tags; replaces existing tags.")
     ] = None,
-    pin: Annotated[
-        bool | None, typer.Option("--pin/--unpin", help="Stand first in every list.")
-    ] = None,
+    pin: Annotated[bool | None, typer.Option("--pin/--unpin", help="List first.")] = None,
     archive: Annotated[
-        bool | None, typer.Option("--archive/--unarchive", help="Leave out of every list.")
+        bool | None, typer.Option("--archive/--unarchive", help="Leave out of lists.")
     ] = None,
     runs: RunsRoot = None,
 ) -> None:
@@ -286,17 +284,18 @@ def note(
 
     Example: fercore runs note RUN --text "flips only" --tags ablation,seed0 --pin
     """
-    found = find_run(runs_root(runs), run)
+    target = find_run(runs_root(runs), run)
     changes: dict[str, Any] = {"text": text, "pinned": pin, "archived": archive}
     if tags is not None:
         changes["tags"] = annotations.parse_tags(tags)
     given = {name: value for name, value in changes.items() if value is not None}
-    before = found.notes
-    notes = annotations.annotate(found, before, **given) if given else before
-    if before.text and notes.text != before.text:  # gone from the disk, it stays on the screen
+    before = target.notes
+    notes = annotations.annotate(target, before, **given) if given else before
+    # Print what is replaced: it cannot be restored from the disk.
+    if before.text and notes.text != before.text:
         typer.echo(f"replaced the note: {storable_name(before.text)}", err=True)
-    if gone := [tag for tag in before.tags if tag not in notes.tags]:
-        typer.echo(f"removed the tags: {one_line(' '.join(gone))}", err=True)
+    if removed := [tag for tag in before.tags if tag not in notes.tags]:
+        typer.echo(f"removed the tags: {one_line(' '.join(removed))}", err=True)
     typer.echo(notes.model_dump_json(indent=1))
 
 

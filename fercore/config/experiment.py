@@ -1,7 +1,7 @@
-"""Configuration of one experiment: every part of it, and the rules between them.
+"""Configuration of an experiment, and the rules between its parts.
 
-An experiment is one TOML file in `fercore/configs/`. Its comment header says what it reproduces
-and which command runs it; its fields are those of `ExperimentConfig`.
+An experiment is one TOML file in `fercore/configs/`. Its comment header states what it reproduces
+and which command runs it. Its fields are those of `ExperimentConfig`.
 """
 
 from typing import Any, Literal
@@ -18,40 +18,41 @@ from fercore.config.training import (
     ScheduleConfig,
 )
 
-# What may differ between two runs of one experiment.
+# Fields that may differ between two runs of one experiment.
 _NOT_RECIPE = {"seed", "precision", "steps_per_execution", "devices", "title", "published"}
 _NOT_RECIPE_PROTOCOL = ("fold", "split_seed")
 
 
 class ExperimentConfig(RunConfig):
-    """One experiment, complete: the same config and seed give the same run.
+    """The complete configuration of a training: the same config and seed give the same run.
 
     Attributes:
         model_options: keyword arguments of the model's `build`.
-        augmentation: changes drawn at training time.
+        augmentation: random operations on the training images.
         init_from: a run on the same image size. Training starts from its weights, except those of
             the last layer, which depends on the classes.
-        loss: on the network's logits: softmax cross-entropy, or the L2 multi-class SVM, under
-            which the logits are scores and their softmax is no probability.
-        head: what gives the final probabilities: the network, or a random forest fitted on the
-            features that enter its last layer, once it is trained.
-        distillation: networks that teach this one.
+        loss: loss of the logits: softmax cross-entropy, or the L2 multi-class SVM. With the SVM,
+            the softmax of the logits is no probability.
+        head: source of the final probabilities: the network, or a random forest that is fitted,
+            after the training, on the inputs of the network's last layer.
+        distillation: teachers of this network.
         label_smoothing: weight of the uniform distribution in the targets.
         class_weights: weigh each sample by `n / (k n_c)`, scikit-learn's "balanced".
-        optimizer: what moves the weights.
-        schedule: how its learning rate moves.
-        progressive_resizing: the size of the images in the first epochs. The validation split is
-            scaled likewise; only an epoch at full size can be kept as the best one.
-        early_stopping: when to stop before `epochs`.
-        keep: the epoch whose weights are kept and judged: that with the highest accuracy on the
-            validation split, or the last.
-        batch_size: images a step.
-        epochs: at most.
-        precision: `"auto"` computes in bfloat16 where the device gains from it (CPUs with AMX or
-            AVX512-BF16, GPUs from Ampere on), else in float32; weights are float32 always.
+        optimizer: optimizer and its settings.
+        schedule: schedule of the learning rate.
+        progressive_resizing: image size in the first epochs. The validation split is scaled
+            likewise; only an epoch at full size can be kept as the best one.
+        early_stopping: condition for stopping before `epochs`.
+        keep: the evaluated checkpoint: `"best"`, the epoch with the highest accuracy on the
+            validation split, or `"last"`.
+        batch_size: images per step.
+        epochs: largest number of epochs.
+        precision: `"auto"` computes in bfloat16 on devices that are faster with it (CPUs with AMX
+            or AVX512-BF16, GPUs from Ampere on), otherwise in float32. Weights are always float32.
         steps_per_execution: steps in one call of the compiled function.
-        devices: of this machine, that share every batch (on JAX); a step is what it would be on
-            one. Of every epoch they leave out the few images that would not divide evenly.
+        devices: number of devices of this machine that share every batch (JAX only). The result of
+            a step is the same as on one device. The few images of an epoch that the devices cannot
+            share evenly are left out.
     """
 
     model_options: dict[str, bool | int | float | str] = Field(default_factory=dict)
@@ -74,42 +75,42 @@ class ExperimentConfig(RunConfig):
     devices: int = Field(default=1, ge=1, le=64)
 
     def recipe(self) -> dict[str, Any]:
-        """What the runs of one experiment share: everything but seed, fold, device and titles."""
+        """Return the fields that all runs of an experiment share: all but seed, fold and titles."""
         fields = self.model_dump(mode="json", exclude=_NOT_RECIPE)
         for name in _NOT_RECIPE_PROTOCOL:
             fields["protocol"].pop(name)
         return fields
 
     def is_same_experiment(self, other: "ExperimentConfig") -> bool:
-        """Whether this is the other experiment, of whatever seed or fold.
+        """Return whether both configure the same experiment, whatever their seeds and folds.
 
-        Teachers may be named otherwise: an experiment names their experiment, a run of it the runs.
+        The teachers may differ in name: a config may name their experiment or their runs.
         """
         if self.name != other.name:
             return False
-        one, two = self.recipe(), other.recipe()
-        teachers = [set(fields["distillation"].pop("teachers")) for fields in (one, two)]
+        recipes = self.recipe(), other.recipe()
+        teachers = [set(fields["distillation"].pop("teachers")) for fields in recipes]
         if not all(map(is_run_name, set.union(*teachers))):
             teachers = [{RUN_NAME_SUFFIX.split(name)[0] for name in names} for names in teachers]
-        return one == two and teachers[0] == teachers[1]
+        return recipes[0] == recipes[1] and teachers[0] == teachers[1]
 
     @model_validator(mode="after")
-    def _nothing_chosen_on_what_is_judged(self) -> "ExperimentConfig":
-        steered = self.schedule.kind == "plateau" or self.early_stopping.patience > 0
-        if self.protocol.test == "validation" and (self.keep != "last" or steered):
+    def _require_fixed_checkpoint_where_nothing_is_selected(self) -> "ExperimentConfig":
+        follows_validation = self.schedule.kind == "plateau" or self.early_stopping.patience > 0
+        if self.protocol.test == "validation" and (self.keep != "last" or follows_validation):
             raise ValueError(
-                'protocol.test = "validation" judges the split that chooses otherwise: expected '
-                'keep = "last", no schedule by plateau and no early stopping'
+                'protocol.test = "validation" evaluates on the split that otherwise selects the '
+                'checkpoint: expected keep = "last", no schedule by plateau and no early stopping'
             )
-        if self.protocol.test == "train_fold" and (self.keep != "last" or steered):
+        if self.protocol.test == "train_fold" and (self.keep != "last" or follows_validation):
             raise ValueError(
-                'protocol.test = "train_fold" chooses nothing on a split: expected keep = "last", '
+                'protocol.test = "train_fold" selects nothing on a split: expected keep = "last", '
                 "no schedule by plateau and no early stopping"
             )
         return self
 
     @model_validator(mode="after")
-    def _nothing_without_effect(self) -> "ExperimentConfig":
+    def _refuse_settings_without_effect(self) -> "ExperimentConfig":
         if self.label_smoothing and self.loss != "cross_entropy":
             raise ValueError(
                 f"label_smoothing belongs to the cross-entropy, received loss = {self.loss!r}"
@@ -122,7 +123,7 @@ class ExperimentConfig(RunConfig):
         return self
 
     @model_validator(mode="after")
-    def _one_size_where_it_matters(self) -> "ExperimentConfig":
+    def _require_one_size_where_it_matters(self) -> "ExperimentConfig":
         if self.progressive_resizing.size is None:
             return self
         if self.schedule.kind == "plateau" or self.early_stopping.patience:
@@ -138,7 +139,7 @@ class ExperimentConfig(RunConfig):
         return self
 
     @model_validator(mode="after")
-    def _batches_divide(self) -> "ExperimentConfig":
+    def _require_even_batches(self) -> "ExperimentConfig":
         if self.batch_size % self.devices:
             raise ValueError(
                 f"received batch_size = {self.batch_size}, which {self.devices} devices cannot "

@@ -1,4 +1,4 @@
-"""Read experiment configurations from TOML files, and apply overrides."""
+"""Load experiment configurations from TOML files, and apply overrides."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _MAX_BYTES = 1 << 20
 
 
 def list_configs() -> tuple[str, ...]:
-    """The names of the experiments that the package carries, sorted."""
+    """Return the names of the committed experiments, sorted."""
     folder = resources.files("fercore") / "configs"
     files = (entry.name for entry in folder.iterdir())
     return tuple(sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml")))
@@ -27,10 +27,10 @@ def list_configs() -> tuple[str, ...]:
 def load_config(
     name_or_path: str | Path, overrides: Mapping[str, Any] | None = None
 ) -> ExperimentConfig:
-    """Read an experiment and freeze it.
+    """Load an experiment, with overrides.
 
-    Where an override changes what is judged, the published figure is left out; where it changes the
-    name alone, the title is the name.
+    If an override changes the test images, the config has no published figure. If it changes the
+    name but not the title, the title is the name. Names of earlier versions are accepted.
 
     Args:
         name_or_path: a name from `list_configs()`, or the path of a TOML file or of a run's
@@ -41,7 +41,7 @@ def load_config(
         The frozen configuration.
 
     Raises:
-        UserError: if there is no such experiment, or a field is unknown or out of range.
+        UserError: if the experiment does not exist, or a field is unknown or out of range.
 
     Example:
         >>> config = fercore.load_config("le2019-deep", {"optimizer.learning_rate": 0.01})
@@ -49,27 +49,27 @@ def load_config(
         ('fer2013', 0.01)
     """
     fields = upgrade_fields(_read(name_or_path))
-    given = dict(
+    changes = dict(
         upgrade_override(name.replace("-", "_"), value) for name, value in (overrides or {}).items()
     )
-    if "name" in given:
-        given.setdefault("title", given["name"])
-    published = given and fields.get("published")
-    stated = parse_config(fields, source=str(name_or_path)) if published else None
-    for dotted, value in given.items():
+    if "name" in changes:
+        changes.setdefault("title", changes["name"])
+    published = changes and fields.get("published")
+    original = parse_config(fields, source=str(name_or_path)) if published else None
+    for dotted, value in changes.items():
         _assign(fields, dotted.split("."), value)
     config = parse_config(fields, source=str(name_or_path))
-    if stated and _judged(config) != _judged(stated):
+    if original and _test_set(config) != _test_set(original):
         return config.model_copy(update={"published": None})
     return config
 
 
-def _judged(config: ExperimentConfig) -> tuple[object, ...]:
+def _test_set(config: ExperimentConfig) -> tuple[object, ...]:
     return config.dataset, config.drop_classes, config.protocol.split, config.protocol.test
 
 
 def parse_config(fields: Mapping[str, Any], source: str) -> ExperimentConfig:
-    """Check a plain mapping; `source` names it in the error message.
+    """Validate the fields of a config; error messages name their `source`.
 
     Raises:
         UserError: if a field is unknown, missing or out of range.
@@ -82,7 +82,7 @@ def parse_config(fields: Mapping[str, Any], source: str) -> ExperimentConfig:
 
 
 def field_names(model: type[BaseModel] = ExperimentConfig, prefix: str = "") -> tuple[str, ...]:
-    """Every field of a config by dotted name, in order of declaration."""
+    """Return the dotted names of all fields of a config, in order of declaration."""
     names: list[str] = []
     for name, field in model.model_fields.items():
         annotation = field.annotation
@@ -142,8 +142,7 @@ def _first_problem(error: ValidationError) -> str:
     where = ".".join(str(part) for part in problem["loc"] if part not in {"bool", "int", "float"})
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if problem["type"] == "extra_forbidden":
-        near = did_you_mean(where)
-        return f"unknown field {where!r}{near}{more}"
+        return f"unknown field {where!r}{did_you_mean(where)}{more}"
     if problem["type"] == "missing":
         return f"the field {where!r} is missing{more}"
     if problem["type"] == "value_error":
@@ -153,7 +152,7 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def did_you_mean(name: str) -> str:
-    """The end of an error message about an unknown field: the closest one, or all of them."""
+    """Return the end of an error message for an unknown field: the closest field, or all."""
     from difflib import get_close_matches
 
     close = [RENAMED_FIELDS[name]] if name in RENAMED_FIELDS else []

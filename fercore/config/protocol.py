@@ -1,4 +1,4 @@
-"""Image size, and the protocol: which samples are trained on, selected on and tested on."""
+"""Configuration of the image size and of the protocol (training, selection and test images)."""
 
 from typing import Literal
 
@@ -8,16 +8,15 @@ from fercore.config.base import FrozenModel
 
 
 class ImageConfig(FrozenModel):
-    """The images that the network sees, where they are not the dataset's own size.
+    """Image size of the network, if it differs from that of the dataset.
 
     Attributes:
-        size: pixels, height and width; none keeps the dataset's.
-        fit: `"resize"` scales the whole image (area averaging where it shrinks, linear where it
-            grows); `"crop_or_pad"` keeps the scale, cuts what juts out of the centre and fills
-            what is missing with black.
+        size: height and width in pixels; `None` keeps the size of the dataset.
+        fit: `"resize"` scales the image (area averaging to shrink, linear interpolation to
+            enlarge); `"crop_or_pad"` crops to the centre or pads with black, without scaling.
         margin: fraction of the face's square (`fercore.faces.detection`) that the dataset's images
-            show
-            beyond it on each side; what is cut from photos is framed so. Training does not use it.
+            show beyond the square on each side. Faces in photos are cropped with this margin.
+            Training does not use it.
     """
 
     size: int | None = Field(default=None, ge=8, le=512)
@@ -26,33 +25,34 @@ class ImageConfig(FrozenModel):
 
 
 class ProtocolConfig(FrozenModel):
-    """Which samples are trained on, choose the checkpoint, and are tested on.
+    """Which samples are for training, for selecting the checkpoint and for the test.
 
     Attributes:
-        split: `"official"` takes the dataset's own splits; `"random"` draws single images;
-            `"subjects"` deals whole subjects out to folds, stratified by class, and tests on one.
-        test_fraction: of all images, for `"random"`.
-        validation_fraction: of all images, for `"random"`.
-        folds: for `"subjects"`, where the fold after the tested one chooses the checkpoint, and for
-            `test = "train_fold"`.
-        fold: the tested fold, from 0.
-        split_seed: of the division alone, so that seeds of the training can share one.
-        test: `"own"`, `"merged"`: the official validation and test split together, or
-            `"validation"`: that split in its place, so that recipes are compared without a look at
-            the test split; nothing may be chosen on it then. `"train_fold"` trains on all but one
-            fold of the official training split and tests on that fold (cross-fitting), so that
-            every training image gets a prediction from a network that was not trained on it; the
-            validation split is evaluated, but nothing is chosen on it.
-        select_on: `"test"` lets the tested images choose the checkpoint and steer the schedule.
-        copies: where `augmentation.mode` makes copies: of training images, `"after_split"`, or
-            `"before_split"`, of all images, so that copies of one face land on both sides; an
-            official split has no place for these.
-        leave_out: training images that are left out: `"constant"` ones of one grey level,
-            `"conflicts"`, equal ones of different labels, and `"repeats"`, equal ones but the
-            first. What is judged stays whole.
-        exclude: a CSV file with a column `id`; the training images with these ids are left out of
-            training. A name without a slash is one of the files that the package ships beside its
-            configs, anything else a path. Validation and test images are never left out.
+        split: `"official"`: the dataset's own splits. `"random"`: splits of randomly drawn images.
+            `"subjects"`: folds of whole subjects, stratified by class, one of which is the test
+            split.
+        test_fraction: fraction of all images, for `"random"`.
+        validation_fraction: fraction of all images, for `"random"`.
+        folds: number of folds, for `"subjects"` and `test = "train_fold"`. With `"subjects"`, the
+            fold after the test fold is the validation split.
+        fold: index of the test fold, from 0.
+        split_seed: seed of the splits, independent of the seed of the training.
+        test: the test images. `"own"`: the test split. `"merged"`: the official validation and test
+            splits together. `"validation"`: the validation split, to compare recipes without using
+            the test split; nothing may be selected on it then. `"train_fold"`: one fold of the
+            official training split, with training on the other folds (cross-fitting), so that
+            every training image gets a prediction from a network that was not trained on it. The
+            validation split is evaluated then, but nothing is selected on it.
+        select_on: the images that select the checkpoint and control the schedule. `"test"` leaks.
+        copies: when `augmentation.mode` makes copies. `"after_split"`: of training images.
+            `"before_split"`: of all images, so that copies of one face are in several splits; not
+            possible with official splits.
+        leave_out: training images that are left out: `"constant"`, images of one grey level;
+            `"conflicts"`, equal images with different labels; `"repeats"`, equal images except the
+            first. Validation and test splits stay complete.
+        exclude: CSV file with a column `id`: the ids of training images that are left out. A name
+            without a slash is a file that the package ships beside its configs, anything else is a
+            path. Validation and test splits stay complete.
         leak_free: refuse a division in which an image, a sequence or a subject is in two splits, or
             test images steer the training. `false` for a published protocol that leaks.
     """
@@ -71,11 +71,14 @@ class ProtocolConfig(FrozenModel):
     leak_free: bool = True
 
     @model_validator(mode="after")
-    def _consistent(self) -> "ProtocolConfig":
+    def _require_consistent_fields(self) -> "ProtocolConfig":
         if self.fold >= self.folds:
             raise ValueError(f"received fold = {self.fold} of {self.folds}, counted from 0")
         if self.split == "random" and self.test_fraction + self.validation_fraction >= 1:
-            raise ValueError("test_fraction and validation_fraction leave nothing to train on")
+            raise ValueError(
+                f"received test_fraction = {self.test_fraction:g} and validation_fraction = "
+                f"{self.validation_fraction:g}, expected less than 1 together"
+            )
         if self.test == "validation" and (self.split != "official" or self.select_on == "test"):
             raise ValueError('test = "validation" needs split = "official", and no select_on')
         if self.test == "train_fold" and (
@@ -90,7 +93,7 @@ class ProtocolConfig(FrozenModel):
                 'test = "merged" needs split = "official" and select_on = "test": it takes the '
                 "validation split"
             )
-        faults = [
+        leaks = [
             text
             for text, present in (
                 ('select_on = "test"', self.select_on == "test"),
@@ -98,10 +101,10 @@ class ProtocolConfig(FrozenModel):
             )
             if present
         ]
-        if self.leak_free and faults:
+        if self.leak_free and leaks:
             raise ValueError(
-                f"{' and '.join(faults)} lets tested images into the training; a protocol that "
-                "is published so needs leak_free = false"
+                f"{' and '.join(leaks)} leaks test images into the training; a published protocol "
+                "that does so needs leak_free = false"
             )
         return self
 
@@ -112,9 +115,9 @@ class ProtocolConfig(FrozenModel):
 
     @property
     def division(self) -> tuple[int, int]:
-        """The seed of the division and the tested fold; 0 where it makes no difference."""
-        drawn = self.split != "official" or self.by_folds
-        return (self.split_seed if drawn else 0, self.fold if self.by_folds else 0)
+        """The seed of the splits and the test fold; 0 for one that has no effect."""
+        is_drawn = self.split != "official" or self.by_folds
+        return (self.split_seed if is_drawn else 0, self.fold if self.by_folds else 0)
 
     @property
     def selects_on_test_samples(self) -> bool:
@@ -122,20 +125,20 @@ class ProtocolConfig(FrozenModel):
         return self.test == "validation" or self.select_on == "test"
 
     def has_same_test_set(self, other: "ProtocolConfig") -> bool:
-        """Whether the same samples of a dataset are tested."""
-        return self._tested() == other._tested()
+        """Return whether both protocols test on the same samples of a dataset."""
+        return self._test_set() == other._test_set()
 
-    def _tested(self) -> tuple[str | int | float, ...]:
+    def _test_set(self) -> tuple[str | int | float, ...]:
         if self.test == "train_fold":
             return (self.split, self.test, self.split_seed, self.folds, self.fold)
         if self.split == "official":
             return (self.split, self.test)
-        drawn = (self.split, self.split_seed, self.copies)
+        random_split = (self.split, self.split_seed, self.copies)
         if self.split == "random":
-            return (*drawn, self.test_fraction)
-        return (*drawn, self.folds, self.fold)
+            return (*random_split, self.test_fraction)
+        return (*random_split, self.folds, self.fold)
 
     def has_same_splits(self, other: "ProtocolConfig") -> bool:
-        """Whether the same samples are judged; what is left out of the training may differ."""
+        """Return whether both have the same splits; images left out of training may differ."""
         same_training = {"leave_out": self.leave_out, "exclude": self.exclude}
         return self == other.model_copy(update=same_training)

@@ -1,4 +1,4 @@
-"""Configuration of runs that were not trained here, and what every run's configuration has."""
+"""Configuration shared by all runs, and that of imported runs and ensembles."""
 
 import re
 from collections.abc import Mapping
@@ -14,18 +14,18 @@ RUN_NAME_SUFFIX = re.compile(r"-s\d+(-f\d+)?-\d{8}T\d{6}")
 
 
 def is_run_name(name: str) -> bool:
-    """Whether a name is that of a run, which tells seed and time, and not of an experiment."""
+    """Return whether a name is a run name, which has a seed and a time, not an experiment."""
     return RUN_NAME_SUFFIX.search(name) is not None
 
 
 class PublishedFigure(FrozenModel):
-    """The figure that an experiment reproduces.
+    """The published figure that an experiment reproduces.
 
     Attributes:
-        system: the paper's key in this project, such as `"le2019"`.
-        row: what the paper calls the row, such as `"Table 3, Model 1, original"`.
+        system: key of the paper in `papers.toml`, such as `"le2019"`.
+        row: name of the row in the paper, such as `"Table 3, Model 1, original"`.
         test_accuracy: percent, as printed.
-        train_accuracy: percent, as printed, where the paper gives one.
+        train_accuracy: percent, as printed, if the paper states one.
     """
 
     system: str
@@ -35,21 +35,19 @@ class PublishedFigure(FrozenModel):
 
 
 class RunConfig(FrozenModel):
-    """What every run says of itself, trained here or imported.
+    """Configuration that every run has, whether trained, imported or an ensemble.
 
     Attributes:
-        name: file-name safe; the run directory begins with it.
+        name: safe as a file name; the name of the run directory begins with it.
         title: one line for people.
-        published: the figure that it reproduces, if any.
-        dataset: a module of `fercore.data.registry`, or a folder of images that was added under a
-            name of
-            its own.
-        protocol: how its samples are divided.
-        image: the size that the network sees.
+        published: the published figure that the run reproduces, if any.
+        dataset: name of a dataset of `fercore.data.registry`, or of the user's own.
+        protocol: splits of the dataset.
+        image: image size of the network.
         drop_classes: classes left out of training, selection and the headline figures. The
             network keeps one output for each class of the dataset.
-        model: a module of `fercore.models`, or what an imported network is called.
-        seed: of initialisation, order, dropout and augmentation.
+        model: a module of `fercore.models`, or the name of an imported network.
+        seed: seed of initialization, order of the images, dropout and augmentation.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)
@@ -69,22 +67,21 @@ class RunConfig(FrozenModel):
 
 
 class ImportSource(FrozenModel):
-    """What an imported run was made from.
+    """Source of an imported run.
 
     Attributes:
-        kind: a table of class probabilities, or a network.
-        file: its name.
-        sha256: of its content.
-        class_names: of its outputs, in its own order.
-        layout: of the network's input: channels last or first.
-        channels: grey, or the same grey level three times.
-        size: pixels, height and width, that the network takes.
-        mean: subtracted from the grey levels (0 to 255), one value a channel or one for all.
-        std: what is left is divided by it,
-            likewise.
-        output: how the scores were read, see `fercore.importers.scores.Scale`; `"labels"` are
-            predicted classes without probabilities.
-        output_name: of the network's output, where it has several.
+        kind: a table of predictions, or a network.
+        file: name of the file.
+        sha256: SHA-256 of its content.
+        class_names: names of its outputs, in the order of the file.
+        layout: layout of the network's input: channels last or first.
+        channels: channels of the input: 1, or 3 with equal grey levels.
+        size: height and width of the input, in pixels.
+        mean: subtracted from the grey levels (0 to 255); one value per channel, or one for all.
+        std: divisor after the subtraction; one value per channel, or one for all.
+        output: scale of the scores, see `fercore.importers.scores.Scale`; `"labels"` are predicted
+            classes without probabilities.
+        output_name: name of the network's output, if there are several.
     """
 
     kind: Literal["predictions", "onnx"]
@@ -103,9 +100,9 @@ class ImportSource(FrozenModel):
 
 
 class ImportedConfig(RunConfig):
-    """A network or predictions from elsewhere, evaluated here.
+    """An imported network or imported predictions, evaluated here.
 
-    What it was trained on is not known, so its figures never count as honest ones.
+    Its training data are unknown, so its figures never count as leak-free.
     """
 
     imported: ImportSource
@@ -116,18 +113,19 @@ Average = Literal["arithmetic", "geometric"]
 
 
 class Combination(FrozenModel):
-    """What a combined run was made from.
+    """Members of an ensemble, and how it averages them.
 
     Attributes:
         members: the runs whose probabilities are averaged.
         tta: test-time augmentation: the views of each image that every member predicts, see
             `fercore.inference.ensemble_graph.build_ensemble_onnx`.
-        imported: whether one of them, or of those that it was made from itself, was imported: then
-            these figures count as honest ones as little as its own.
+        imported: whether a member, or a member of a member, was imported. Then the figures never
+            count as leak-free.
         average: `"arithmetic"`, the mean of the probabilities, or `"geometric"`, the softmax of the
             mean log-probability, see `fercore.evaluation.ensemble_selection.average_probabilities`.
-        selected_on: the split whose accuracy chose the members; none where they were named.
-        candidates: number of runs that the members were chosen from; none where they were named.
+        selected_on: the split by whose accuracy the members were selected; `None` if the user
+            named them.
+        candidates: number of runs that the members were selected from; `None` likewise.
     """
 
     members: tuple[str, ...] = Field(min_length=1)
@@ -138,13 +136,16 @@ class Combination(FrozenModel):
     candidates: int | None = Field(default=None, ge=2)
 
     @model_validator(mode="after")
-    def _selected_from_candidates(self) -> "Combination":
+    def _require_selection_with_candidates(self) -> "Combination":
         if (self.selected_on is None) != (self.candidates is None):
-            raise ValueError("selected_on and candidates belong together")
+            raise ValueError(
+                f"received selected_on = {self.selected_on!r} and candidates = {self.candidates}, "
+                "expected both or neither"
+            )
         return self
 
 
 class CombinedConfig(RunConfig):
-    """The mean of several networks, or of one network over several views of an image."""
+    """Configuration of an ensemble: several networks, or one with test-time augmentation."""
 
     combined: Combination

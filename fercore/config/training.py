@@ -13,10 +13,10 @@ class OptimizerConfig(FrozenModel):
     Attributes:
         name: the Keras class; `"muon"` is `fercore.training.muon.Muon`.
         learning_rate: the highest rate of the schedule.
-        momentum: for `sgd` alone.
-        nesterov: for `sgd` alone.
-        weight_decay: decoupled decay a step of all kernels, 0 for none.
-        clip_norm: bound on each gradient's norm, 0 for none.
+        momentum: only for `sgd`.
+        nesterov: whether the momentum is Nesterov's; only for `sgd`.
+        weight_decay: decoupled decay of all kernels per step, 0 for none.
+        clip_norm: largest norm of each gradient, 0 for no limit.
         ema_momentum: momentum of an exponential moving average (EMA) of the weights, such as 0.998
             (Polyak & Juditsky, 1992). The averaged weights are evaluated and kept, with batch
             normalisation statistics estimated anew; 0 keeps the weights themselves.
@@ -34,23 +34,23 @@ class OptimizerConfig(FrozenModel):
     batch_norm_bias_rate: float = Field(default=1.0, gt=0, le=1000)
 
     @model_validator(mode="after")
-    def _momentum_needs_sgd(self) -> "OptimizerConfig":
+    def _require_sgd_for_momentum(self) -> "OptimizerConfig":
         if self.name != "sgd" and (self.momentum or self.nesterov):
             raise ValueError(f"momentum and nesterov belong to sgd, received name = {self.name!r}")
         return self
 
 
 class ScheduleConfig(FrozenModel):
-    """How the learning rate moves from epoch to epoch.
+    """Schedule of the learning rate over the epochs.
 
     Attributes:
-        kind: `"constant"`; `"cosine"` falls towards the zero that would follow the last epoch
-            (Loshchilov & Hutter, 2017); `"plateau"` multiplies by `factor` after `patience` epochs
-            in which the validation loss has not fallen.
-        warmup_epochs: epochs in which the rate rises linearly to its highest value.
-        factor: for `plateau`.
-        patience: epochs, for `plateau`.
-        minimum: the lowest rate of `plateau` and `cosine`.
+        kind: `"constant"`; `"cosine"`: falls to zero in the epoch after the last (Loshchilov &
+            Hutter, 2017); `"plateau"`: is multiplied by `factor` after `patience` epochs in which
+            the validation loss has not fallen.
+        warmup_epochs: number of epochs in which the rate rises linearly to its highest value.
+        factor: only for `plateau`.
+        patience: number of epochs, only for `plateau`.
+        minimum: the lowest rate, for `plateau` and `cosine`.
     """
 
     kind: Literal["constant", "cosine", "plateau"] = "constant"
@@ -64,8 +64,8 @@ class ProgressiveResizingConfig(FrozenModel):
     """Train on smaller images first, which makes those epochs cheaper.
 
     Attributes:
-        size: pixels, height and width of the small images; `None` trains at full size throughout.
-        fraction: of the epochs, from the first on, that see the small images.
+        size: height and width of the small images, in pixels; `None` trains at full size only.
+        fraction: fraction of the epochs, from the first on, with the small images.
     """
 
     size: int | None = Field(default=None, ge=8, le=512)
@@ -73,18 +73,18 @@ class ProgressiveResizingConfig(FrozenModel):
 
 
 class EarlyStoppingConfig(FrozenModel):
-    """Stop after `patience` epochs in a row that did not improve on the best; 0 never stops."""
+    """Stop after `patience` consecutive epochs without a new best value; 0 never stops."""
 
     monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
     patience: int = Field(default=0, ge=0)
 
 
 class DistillationConfig(FrozenModel):
-    """Trained networks whose answers are learnt beside the labels (Hinton et al., 2015).
+    """Knowledge distillation from trained networks (Hinton et al., 2015).
 
     Attributes:
-        teachers: runs, or experiments of which every finished seed teaches that has what it
-            teaches from.
+        teachers: names of runs, or of experiments: every finished seed of an experiment is a
+            teacher if the file that `mode` needs is present.
         mode: when the teachers predict. `"online"`: in every step, on the augmented and mixed
             images that the network sees; needs the teachers' checkpoints, which stay on the machine
             that trained them. The target is the mean of their probabilities at the temperature.
@@ -92,8 +92,8 @@ class DistillationConfig(FrozenModel):
             flips, its mirror image; needs their `model.onnx`, and a step costs no more than without
             teachers. The target is the mean of their probabilities, raised to one over the
             temperature and normalised.
-        weight: share of their answers in the loss; the labels have the rest.
-        temperature: divides the logits before the softmax, the network's and the teachers'.
+        weight: weight of the teachers' probabilities in the loss; the labels have the rest.
+        temperature: divisor of the logits before the softmax, for the network and its teachers.
     """
 
     teachers: tuple[str, ...] = ()

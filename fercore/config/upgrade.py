@@ -46,7 +46,7 @@ def upgrade_override(name: str, value: Any) -> tuple[str, Any]:
     """
     if name in RENAMED_FIELDS:
         return RENAMED_FIELDS[name], _upgrade_value(name, value)
-    # No other table is walked: a hostile file may nest them thousands deep.
+    # Other tables are not visited: a hostile file may nest them thousands deep.
     if name in _TABLES and isinstance(value, Mapping):
         return name, _upgrade_table(value, f"{name}.")
     return name, value

@@ -48,7 +48,7 @@ def load_dataset(name: str, root: Path) -> Splits:
     """
     if name in list_custom_datasets(root):
         # A derived dataset keeps the ids of its source, and the subjects are read from the ids.
-        derived = store.derivation(root, name)
+        derived = store.read_derivation(root, name)
         source = derived.dataset if derived else name
         module = _import_dataset(source, root) if source in list_datasets() else None
         return _unsplit.load(root, name, getattr(module, "groups", lambda ids: {}))
@@ -123,7 +123,7 @@ def undo_change(name: str, root: Path) -> DatasetStatus:
 
 def has_previous(name: str, root: Path) -> bool:
     """Return whether a dataset has a previous version that `undo_change` can restore."""
-    return store.previous(root, name) is not None
+    return store.read_previous_manifest(root, name) is not None
 
 
 def _require_addable(name: str, paths: Sequence[Path], root: Path) -> None:
@@ -143,7 +143,7 @@ def _add(
     skip_bad: bool,
 ) -> AddReport:
     if is_custom:
-        if derived := store.derivation(root, name):
+        if derived := store.read_derivation(root, name):
             raise UserError(
                 f"received images for {name}, which is derived from {derived.dataset}; expected "
                 f"them for {derived.dataset} (fercore data add), then: fercore data align "

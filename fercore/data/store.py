@@ -133,14 +133,14 @@ def lock_dataset(root: Path, name: str) -> Iterator[None]:
         lock.release()
 
 
-def previous(root: Path, name: str) -> Manifest | None:
+def read_previous_manifest(root: Path, name: str) -> Manifest | None:
     """Return the version that `undo` would restore; `None` if there is none that can be read."""
     try:
-        before = _read_manifest(root, name, PREVIOUS)
+        before = _read_manifest_file(root, name, PREVIOUS)
     except UserError:
         return None
     try:
-        current = manifest(root, name)
+        current = read_manifest(root, name)
     except UserError:  # damaged, which is a reason to restore the previous version
         return before
     return None if before is None or current is None or before.file == current.file else before
@@ -154,7 +154,7 @@ def undo(root: Path, name: str) -> Manifest:
     """
     folder = root / name
     with lock_dataset(root, name):
-        before = previous(root, name)
+        before = read_previous_manifest(root, name)
         if before is None:
             raise UserError(
                 f"{name} has no previous version to bring back; expected a dataset that was "
@@ -172,16 +172,16 @@ def undo(root: Path, name: str) -> Manifest:
     return before
 
 
-def manifest(root: Path, name: str) -> Manifest | None:
+def read_manifest(root: Path, name: str) -> Manifest | None:
     """Return the manifest of an installed dataset; `None` if it is not installed.
 
     Raises:
         UserError: if the manifest or its array file is damaged.
     """
-    return _read_manifest(root, name, MANIFEST)
+    return _read_manifest_file(root, name, MANIFEST)
 
 
-def _read_manifest(root: Path, name: str, file: str) -> Manifest | None:
+def _read_manifest_file(root: Path, name: str, file: str) -> Manifest | None:
     folder = root / name
     try:
         text = (folder / file).read_bytes()
@@ -199,7 +199,7 @@ def _read_manifest(root: Path, name: str, file: str) -> Manifest | None:
     return record
 
 
-def derivation(root: Path, name: str) -> Derivation | None:
+def read_derivation(root: Path, name: str) -> Derivation | None:
     """Return the source of a derived dataset, even if its array file is damaged.
 
     `None` if it was not derived, is not installed, or its manifest cannot be read.
@@ -218,14 +218,14 @@ def read(root: Path, name: str) -> tuple[Manifest, dict[str, Split]] | None:
         UserError: if it is damaged.
     """
     for _ in range(_MAX_TRIES):
-        record = manifest(root, name)
+        record = read_manifest(root, name)
         if record is None:
             return None
         try:
             return record, _read_arrays(root, name, record)
         except UserError:
             # The dataset was replaced twice since its manifest was read, so the file is gone.
-            if manifest(root, name) == record:
+            if read_manifest(root, name) == record:
                 raise
     raise UserError(f"{name} changes while it is read; try again")
 
@@ -285,7 +285,7 @@ def write(
             bytes=path.stat().st_size,
             fingerprint=digest,
             class_names=class_names,
-            counts={role: count(part, class_names) for role, part in parts.items()},
+            counts={role: count_classes(part, class_names) for role, part in parts.items()},
             sources=sources,
             validation_from_train=validation_from_train,
             audit=audit,
@@ -317,7 +317,7 @@ def _keep_previous(root: Path, name: str, new_file: str) -> str | None:
     """
     folder = root / name
     try:
-        current = manifest(root, name)
+        current = read_manifest(root, name)
     except UserError:  # damaged: the version before it is kept
         current = None
     if current is not None and current.file != new_file:
@@ -326,13 +326,13 @@ def _keep_previous(root: Path, name: str, new_file: str) -> str | None:
             stream.write(content)
         return current.file
     try:
-        before = _read_manifest(root, name, PREVIOUS)
+        before = _read_manifest_file(root, name, PREVIOUS)
     except UserError:
         before = None
     return before.file if before else None
 
 
-def count(part: Split, class_names: tuple[str, ...]) -> dict[str, int]:
+def count_classes(part: Split, class_names: tuple[str, ...]) -> dict[str, int]:
     """Return the number of samples of a split by class name."""
     counts = np.bincount(part.labels, minlength=len(class_names)).tolist()
     return dict(zip(class_names, counts, strict=True))
@@ -348,7 +348,7 @@ def _damaged(
     return UserError(f"{path} is damaged ({reason}); add the dataset again with: {command}")
 
 
-def intact_manifest(root: Path, name: str) -> Manifest | None:
+def read_intact_manifest(root: Path, name: str) -> Manifest | None:
     """Return the manifest of an installed dataset; `None` if it is absent or damaged."""
     try:
         installed = read(root, name)
@@ -357,7 +357,7 @@ def intact_manifest(root: Path, name: str) -> Manifest | None:
     return installed[0] if installed else None
 
 
-def report(
+def build_report(
     manifest: Manifest, titles: Mapping[str, str], changed: bool, notes: tuple[str, ...]
 ) -> AddReport:
     """Build the report of adding a dataset from its manifest."""

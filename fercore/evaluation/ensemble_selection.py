@@ -67,49 +67,50 @@ def stored_predictions(run: Run, role: str, split: Split) -> Predictions:
         split: the samples, in the order in which they must be stored.
 
     Raises:
-        UserError: if there are none that can be read, they are for other samples, or they are no
-            probabilities.
+        UserError: if they cannot be read, are for other samples, or are not probabilities.
     """
-    found = _on_samples_of(run, role, split)
+    stored = _require_samples_of(run, role, split)
     if not run.gives_probabilities:
         raise UserError(
             f"{run.id} holds predicted classes without probabilities, which cannot be averaged; "
             "expected a run with probabilities"
         )
-    sums = found.probabilities.sum(axis=1)
+    sums = stored.probabilities.sum(axis=1)
     # Written so that NaN fails as well.
-    if not (found.probabilities.min() >= 0 and np.abs(sums - 1).max() <= SUM_TOLERANCE):
+    if not (stored.probabilities.min() >= 0 and np.abs(sums - 1).max() <= SUM_TOLERANCE):
         raise UserError(
-            f"{run.id} has {role} predictions from {found.probabilities.min():.4g} with row sums "
+            f"{run.id} has {role} predictions from {stored.probabilities.min():.4g} with row sums "
             f"from {sums.min():.4g} to {sums.max():.4g}; expected probabilities that sum to 1"
         )
-    return found
+    return stored
 
 
-def _on_samples_of(run: Run, role: str, split: Split) -> Predictions:
-    found = run.predictions(role)
-    if found is None:
+def _require_samples_of(run: Run, role: str, split: Split) -> Predictions:
+    """Read a run's predictions, and refuse them if they are for other samples than the split."""
+    stored = run.predictions(role)
+    if stored is None:
         raise UserError(
             f"{run.id} has no readable {role} predictions; expected them in its predictions.npz"
         )
-    if not (np.array_equal(found.ids, split.ids) and np.array_equal(found.labels, split.labels)):
+    if not (np.array_equal(stored.ids, split.ids) and np.array_equal(stored.labels, split.labels)):
         raise UserError(
             f"{run.id} has {role} predictions for other samples than this dataset holds; expected "
             f"the same {len(split):,} samples, in the same order"
         )
-    return found
+    return stored
 
 
 def find_candidates(
     root: Path, runs: Sequence[Run], splits: Splits, *, skip_unsuitable: bool
 ) -> list[Run]:
-    """Find the runs among which ensemble members may be selected on the validation split.
+    """Find the runs that ensemble members may be selected from on the validation split.
 
-    These are finished runs that were trained here, or views of one such run, on all classes of the
-    dataset, under a protocol without leaks, and tested on the same samples.
+    These are finished runs that were trained here, or averages of views of one such run. They were
+    trained on all classes of the dataset, under a protocol without leaks, and tested on the same
+    samples.
 
     Args:
-        root: of the runs, where the run behind a combined one is looked up.
+        root: of the runs, where the member of a combined run is looked up.
         runs: to choose from.
         splits: the dataset.
         skip_unsuitable: leave out the other runs instead of refusing them.
@@ -131,7 +132,7 @@ def find_candidates(
         elif not skip_unsuitable:
             raise UserError(f"received the candidate {run.id}, {problem}")
     if candidates:
-        candidates = _on_the_same_samples(candidates, splits, skip_unsuitable)
+        candidates = _require_same_samples(candidates, splits, skip_unsuitable)
     if len(candidates) < 2:
         raise UserError(
             f"received {len(candidates)} candidates on {splits.name}, expected 2 or more: finished "
@@ -156,13 +157,13 @@ def select_members(candidates: Sequence[Run], size: int, average: Average) -> li
     Returns:
         The steps, in order; fewer than `size` where no further candidate raises the accuracy.
     """
-    stored = {run.id: _validation(run) for run in candidates}
+    stored = {run.id: _validation_predictions(run) for run in candidates}
     labels = stored[candidates[0].id].labels
     steps: list[Step] = []
     while len(steps) < size:
         members = [stored[step.run.id].probabilities for step in steps]
         used = {_network_id(step.run) for step in steps}
-        tried = []
+        trials = []
         for run in candidates:
             if _network_id(run) in used:
                 continue
@@ -170,30 +171,30 @@ def select_members(candidates: Sequence[Run], size: int, average: Average) -> li
             # Rounded as a run stores them, so that the new run states the same accuracy.
             mean = mean.astype(np.float16).astype(np.float32)
             accuracy = float((mean.argmax(axis=1) == labels).mean())
-            tried.append(Step(run, accuracy, negative_log_likelihood(mean, labels)))
-        if not tried:
+            trials.append(Step(run, accuracy, negative_log_likelihood(mean, labels)))
+        if not trials:
             break
-        best = min(tried, key=lambda step: (-step.accuracy, step.nll))
+        best = min(trials, key=lambda step: (-step.accuracy, step.nll))
         if steps and best.accuracy <= steps[-1].accuracy:
             break
         steps.append(best)
     return steps
 
 
-def _validation(run: Run) -> Predictions:
-    found = run.predictions("validation")
-    if found is None:
+def _validation_predictions(run: Run) -> Predictions:
+    stored = run.predictions("validation")
+    if stored is None:
         raise UserError(f"{run.id} has no readable validation predictions")
-    return found
+    return stored
 
 
 def _network_id(run: Run) -> str:
-    """The id of the trained run, also for a run of views of it."""
+    """Return the id of the trained run, also for a run that averages views of it."""
     return run.config.combined.members[0] if isinstance(run.config, CombinedConfig) else run.id
 
 
 def _problem(root: Path, run: Run, splits: Splits) -> str:
-    """Why a run cannot be a candidate; empty if it can."""
+    """Return why a run cannot be a candidate; empty if it can."""
     base = run
     if isinstance(run.config, CombinedConfig):
         if len(run.config.combined.members) > 1:
@@ -208,7 +209,7 @@ def _problem(root: Path, run: Run, splits: Splits) -> str:
 
 
 def _flaw(run: Run, splits: Splits) -> str:
-    """What makes one run's predictions unfit for selection; empty if nothing."""
+    """Return why one run's predictions are unfit for selection; empty if they are fit."""
     config, results, environment = run.config, run.results, run.environment
     if run.state != "finished" or config is None or results is None or environment is None:
         return f"which is {run.state}; expected a finished run"
@@ -234,31 +235,31 @@ def _flaw(run: Run, splits: Splits) -> str:
     return ""
 
 
-def _on_the_same_samples(
+def _require_same_samples(
     candidates: Sequence[Run], splits: Splits, skip_unsuitable: bool
 ) -> list[Run]:
-    """The candidates whose stored predictions are for the same validation and test samples."""
+    """Return the candidates with predictions for the same validation and test samples."""
     configs = [run.config for run in candidates if run.config]
-    # The division that most of them share.
-    first = max(
+    # The splits that most of them share.
+    common = max(
         configs,
-        key=lambda own: sum(own.protocol.has_same_splits(other.protocol) for other in configs),
+        key=lambda one: sum(one.protocol.has_same_splits(other.protocol) for other in configs),
     )
-    divided = split_dataset(first, splits)
-    kept = []
+    parts = split_dataset(common, splits)
+    suitable = []
     for run, config in zip(candidates, configs, strict=True):
         try:
-            if not config.protocol.has_same_splits(first.protocol):
+            if not config.protocol.has_same_splits(common.protocol):
                 raise UserError(
                     f"{run.id} divides {splits.name} differently from the other candidates; "
                     "expected candidates on the same samples: name the runs to select from"
                 )
-            stored_predictions(run, "validation", divided["validation"])
+            stored_predictions(run, "validation", parts["validation"])
             # Of the test split only ids and labels are compared.
-            _on_samples_of(run, "test", divided["test"])
+            _require_samples_of(run, "test", parts["test"])
         except UserError:
             if not skip_unsuitable:
                 raise
         else:
-            kept.append(run)
-    return kept
+            suitable.append(run)
+    return suitable

@@ -68,7 +68,7 @@ def runs_of(experiment: str, runs: Sequence[Run]) -> list[Run]:
 
     Args:
         experiment: the name of a shipped experiment, whose runs count if they were trained as it
-            is written, or any other name, whose newest run says how it is trained.
+            is written, or any other name: then its newest run defines the experiment.
         runs: any.
 
     Raises:
@@ -83,22 +83,20 @@ def runs_of(experiment: str, runs: Sequence[Run]) -> list[Run]:
             named, key=lambda run: run.results.finished if run.results else "", default=None
         )
         if newest is None or newest.experiment is None:
-            raise UserError(
-                f"received --experiment {experiment}, of which there is no finished run"
-            )
+            raise UserError(f"received --experiment {experiment}, which has no finished run")
         config = newest.experiment
     if config.protocol.test != "train_fold":
         raise UserError(
             f"received --experiment {experiment}, which is not tested on folds of the training "
             'split; expected protocol.test = "train_fold", as in vgg-crossfit'
         )
-    found = newest_of_each_seed([run for _, run in completed_runs(config, runs)])
-    if not found:
+    newest_runs = newest_of_each_seed([run for _, run in completed_runs(config, runs)])
+    if not newest_runs:
         raise UserError(
-            f"received --experiment {experiment}, of which there is no finished run as it stands; "
-            f"train it: {_command(config, experiment, config.seed, 0)}"
+            f"received --experiment {experiment}, which has no finished run with its present config"
+            f"; train it: {_train_command(config, experiment, config.seed, 0)}"
         )
-    return list(found.values())
+    return list(newest_runs.values())
 
 
 def collect(runs: Sequence[Run]) -> OutOfFold:
@@ -128,13 +126,13 @@ def collect(runs: Sequence[Run]) -> OutOfFold:
     missing = [(fold, seed) for fold in folds for seed in seeds if (fold, seed) not in by_place]
     if missing:
         fold, seed = missing[0]
-        command = _command(configs[0], str(runs[0].path / "config.json"), seed, fold)
+        command = _train_command(configs[0], str(runs[0].path / "config.json"), seed, fold)
         places = ", ".join(f"fold {fold} of seed {seed}" for fold, seed in missing)
         raise UserError(
             f"{len(missing)} of {len(folds) * len(seeds)} runs are missing ({places}, counted from "
             f"0); train them, such as the first: {command}"
         )
-    parts = [_mean([by_place[fold, seed] for seed in seeds]) for fold in folds]
+    parts = [_average_over_seeds([by_place[fold, seed] for seed in seeds]) for fold in folds]
     ids = np.concatenate([part.ids for part in parts])
     unique, counts = np.unique(ids, return_counts=True)
     if len(unique) < len(ids):
@@ -209,7 +207,7 @@ def _require_fold(run: Run) -> ExperimentConfig:
         )
     if not run.completed:
         raise UserError(
-            f"received {run.id}, which was not trained to its end ({run.state}); go on with it: "
+            f"received {run.id}, which was not trained to its end ({run.state}); resume it: "
             f"fercore train --resume {run.id}"
         )
     if config.drop_classes:
@@ -224,16 +222,16 @@ def _require_same_division(
     first: Run, config: ExperimentConfig, other: Run, other_config: ExperimentConfig
 ) -> None:
     names = ("dataset", "dataset fingerprint", "protocol.folds", "protocol.split_seed")
-    mine, theirs = (
+    values, other_values = (
         (
-            own.dataset,
+            run_config.dataset,
             run.environment.dataset_fingerprint if run.environment else "unknown",
-            own.protocol.folds,
-            own.protocol.split_seed,
+            run_config.protocol.folds,
+            run_config.protocol.split_seed,
         )
-        for run, own in ((first, config), (other, other_config))
+        for run, run_config in ((first, config), (other, other_config))
     )
-    for name, one, two in zip(names, mine, theirs, strict=True):
+    for name, one, two in zip(names, values, other_values, strict=True):
         if one != two:
             raise UserError(
                 f"{first.id} and {other.id} differ in {name} ({one} and {two}); expected the folds "
@@ -246,18 +244,20 @@ def _require_same_division(
         )
 
 
-def _mean(runs: Sequence[Run]) -> Predictions:
+def _average_over_seeds(runs: Sequence[Run]) -> Predictions:
     """Return the predictions for one fold, averaged over the seeds, sorted by id."""
     parts = []
     for run in runs:
-        found = run.predictions("test")
-        if found is None or not np.isfinite(found.probabilities).all():
+        stored = run.predictions("test")
+        if stored is None or not np.isfinite(stored.probabilities).all():
             raise UserError(
-                f"received {run.id}, whose predictions.npz is missing or cannot be read; expected "
-                "a complete run (fercore runs check)"
+                f"received {run.id}, and its predictions.npz is missing or cannot be read; "
+                "expected a complete run (fercore runs check)"
             )
-        order = np.argsort(found.ids)
-        parts.append(Predictions(found.ids[order], found.labels[order], found.probabilities[order]))
+        order = np.argsort(stored.ids)
+        parts.append(
+            Predictions(stored.ids[order], stored.labels[order], stored.probabilities[order])
+        )
     first = parts[0]
     for run, part in zip(runs[1:], parts[1:], strict=True):
         if not np.array_equal(part.ids, first.ids) or not np.array_equal(part.labels, first.labels):
@@ -269,13 +269,13 @@ def _mean(runs: Sequence[Run]) -> Predictions:
     return Predictions(first.ids, first.labels, probabilities)
 
 
-def _command(config: ExperimentConfig, source: str, seed: int, fold: int) -> str:
+def _train_command(config: ExperimentConfig, source: str, seed: int, fold: int) -> str:
     """Return the command that trains a fold; a shipped experiment is given by its name."""
     words = ["fercore", "train", source, "--seed", str(seed), "--protocol.fold", str(fold)]
     if config.name in list_configs():
-        written = load_config(config.name)
-        if written.is_same_experiment(config):
+        shipped = load_config(config.name)
+        if shipped.is_same_experiment(config):
             words[2] = config.name
-            if config.protocol.split_seed != written.protocol.split_seed:
+            if config.protocol.split_seed != shipped.protocol.split_seed:
                 words += ["--protocol.split-seed", str(config.protocol.split_seed)]
     return shlex.join(words)

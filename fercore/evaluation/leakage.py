@@ -1,7 +1,7 @@
 """Compare the images that a training tests on with those that other runs were trained on.
 
-Names do not tell: a user's dataset may hold a test set under another name. Images are compared by
-their pixels, see `fercore.data.quality.find_copies`.
+Names are not enough: a user's dataset may hold a test set under another name. Images are compared
+by their pixels, see `fercore.data.quality.find_copies`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,7 +39,7 @@ def check_ancestors(
         data_root: of the datasets.
 
     Returns:
-        What the run records of its ancestors.
+        The records of the ancestors, for `environment.json`.
 
     Raises:
         UserError: if one of them was trained on tested images, under whatever name, and the
@@ -48,16 +48,16 @@ def check_ancestors(
     names = [*config.distillation.teachers]
     if config.init_from is not None:
         names.append(config.init_from)
-    line = {
+    ancestors = {
         name: run
         for first in names
         for name, run in iter_ancestors(root, find_run(root, first))
         if run is None or not isinstance(run.config, CombinedConfig)
     }
-    if not line:
+    if not ancestors:
         return ()
-    found = _compare(line.items(), config, splits, data_root)
-    for ancestor, example in found:
+    compared = _compare(ancestors.items(), config, splits, data_root)
+    for ancestor, example in compared:
         if ancestor.tested_images_seen and config.protocol.leak_free:
             raise UserError(
                 f"received a start or teacher that goes back to {ancestor.run}, which was trained "
@@ -65,7 +65,7 @@ def check_ancestors(
                 f"{ancestor.dataset}, such as {example}; expected a run that has not seen them, or "
                 "protocol.leak_free = false"
             )
-    return tuple(ancestor for ancestor, _ in found)
+    return tuple(ancestor for ancestor, _ in compared)
 
 
 def count_seen(run: Run, images: Images, root: Path) -> int | None:
@@ -80,10 +80,10 @@ def _compare(
     splits: Splits,
     root: Path,
 ) -> list[tuple[Ancestor, str]]:
-    """Count the tested images that other runs have seen in their training.
+    """Count the tested images that other runs were trained on.
 
-    Images that also stand in this training, or resemble one there, do not count: they are known
-    anyway, and most of them are no part of the figure without repeats.
+    Images that also occur in this training, or resemble one there, do not count: this training uses
+    them anyway, and most of them are left out of the figure without repeats.
 
     Args:
         ancestors: names of the runs that a training begins with or learns from, directly or
@@ -93,67 +93,73 @@ def _compare(
         root: data root.
 
     Returns:
-        For each ancestor what is recorded, and the id of one image that it has seen, if any.
+        For each ancestor its record, and the id of one tested image that it was trained on; empty
+        if there is none.
     """
-    known: dict[object, tuple[int | None, str]] = {}
+    counted: dict[object, tuple[int | None, str]] = {}
     tested: tuple[Split, list[Images]] | None = None
-    found = []
+    compared = []
     for name, run in ancestors:
         dataset = run.config.dataset if run and run.config else ""
         key = _training_data(run) if run else None
-        own = run.experiment if run else None
+        experiment = run.experiment if run else None
         same_data = run is not None and run.original_dataset == splits.original
-        if own and same_data and own.protocol.has_same_splits(config.protocol):
+        if experiment and same_data and experiment.protocol.has_same_splits(config.protocol):
             # It was trained on this training's images, and on no others.
-            found.append((Ancestor(run=name, dataset=dataset, tested_images_seen=0), ""))
+            compared.append((Ancestor(run=name, dataset=dataset, tested_images_seen=0), ""))
             continue
-        if key not in known:
+        if key not in counted:
             seen = _trained_on(run, root) if run else None
             if seen is None:
-                known[key] = None, ""
+                counted[key] = None, ""
             else:
                 tested = tested or _tested_on(config, splits, root)
                 copies = _any_copies(tested[1], seen)
                 count = int(copies.sum())
-                known[key] = count, str(tested[0].ids[copies][0]) if count else ""
-        number, example = known[key]
-        found.append((Ancestor(run=name, dataset=dataset, tested_images_seen=number), example))
-    return found
+                counted[key] = count, str(tested[0].ids[copies][0]) if count else ""
+        number, example = counted[key]
+        compared.append((Ancestor(run=name, dataset=dataset, tested_images_seen=number), example))
+    return compared
 
 
 def _training_data(run: Run) -> object:
     if run.experiment is None or run.environment is None:
         return None
-    config, known = run.experiment, run.environment
-    division = config.protocol.model_dump_json(), config.drop_classes, known.excluded_sha256
-    return config.dataset, known.dataset_fingerprint, division
+    config, environment = run.experiment, run.environment
+    division = config.protocol.model_dump_json(), config.drop_classes, environment.excluded_sha256
+    return config.dataset, environment.dataset_fingerprint, division
 
 
 def _any_copies(images: Sequence[Images], seen: Sequence[Images]) -> NDArray[np.bool_]:
-    """Return which images are among those seen; several views of the same images, in one order."""
-    found = np.zeros(len(images[0]), bool)
+    """Return a mask of the images that occur among those seen.
+
+    Args:
+        images: one or more versions of the same images, in the same order.
+        seen: the images to look for.
+    """
+    copies = np.zeros(len(images[0]), bool)
     for view in images:
         for others in seen:
-            found |= find_copies(view, others)
-    return found
+            copies |= find_copies(view, others)
+    return copies
 
 
 def _trained_on(run: Run, root: Path) -> list[Images] | None:
     """Return the images that a run was trained on and its checkpoint chosen on.
 
-    `None` where the dataset is not here as the run saw it, or what it saw is not known.
+    `None` where this version of the dataset is not installed, or the run does not record it.
     """
-    config, known = run.experiment, run.environment
-    if config is None or known is None:
+    config, environment = run.experiment, run.environment
+    if config is None or environment is None:
         return None
     try:
         splits = registry.load_dataset(config.dataset, root)
-        if splits.fingerprint != known.dataset_fingerprint:
+        if splits.fingerprint != environment.dataset_fingerprint:
             return None
         protocol = build_protocol(_unscaled(config), splits)
     except UserError:
         return None
-    if protocol.excluded_sha256 != known.excluded_sha256:
+    if protocol.excluded_sha256 != environment.excluded_sha256:
         return None
     parts = [protocol.train]
     if config.protocol.test not in {"validation", "train_fold"}:

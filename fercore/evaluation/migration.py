@@ -1,4 +1,4 @@
-"""Bring runs of earlier versions to the present format, without training or predicting anything."""
+"""Bring runs of earlier versions to the present format, without training or predicting."""
 
 import json
 from dataclasses import replace
@@ -65,11 +65,11 @@ def is_outdated(run: Run) -> bool:
 
 
 def update(run: Run, splits: Splits) -> Results:
-    """Add to a run of an earlier version what follows from its dataset and its own protocol.
+    """Add groups and repeated images to a run of an earlier version.
 
-    `predictions.npz` gains the groups that its images come in and which test images do not stand in
-    training; with groups, the intervals in `results.json` change and the groups are counted.
-    Everything else stays as it is, to the last bit.
+    Both follow from its dataset and its protocol. `predictions.npz` gains the groups of dependent
+    images, and which test images do not occur in training. With groups, `results.json` gains their
+    number, and its intervals change. Everything else stays as it is, bit for bit.
 
     Args:
         run: finished, with predictions.
@@ -84,10 +84,10 @@ def update(run: Run, splits: Splits) -> Results:
     """
     if run.config is None or run.results is None or run.is_active:
         raise UserError(f"{run.id} is {run.state}; expected a finished run")
-    known = run.environment.dataset_fingerprint if run.environment else splits.fingerprint
-    if known != splits.fingerprint:
+    fingerprint = run.environment.dataset_fingerprint if run.environment else splits.fingerprint
+    if fingerprint != splits.fingerprint:
         raise UserError(
-            f"{run.id} was evaluated on another {splits.name} (fingerprint {known}, here "
+            f"{run.id} was evaluated on another {splits.name} (fingerprint {fingerprint}, here "
             f"{splits.fingerprint}); add the dataset again from the same files"
         )
     protocol = build_protocol(run.config, splits)
@@ -107,10 +107,10 @@ def update(run: Run, splits: Splits) -> Results:
         probabilities[role] = stored.probabilities
     predictions = predictions_of(protocol, probabilities)
     views = {name: view for name, view in protocol.views.items() if view.role in predictions}
-    judged = evaluate_predictions(replace(protocol, views=views), predictions)
+    evaluated = evaluate_predictions(replace(protocol, views=views), predictions)
     results = json.loads((run.path / "results.json").read_bytes())
     for name, fields in results["splits"].items():
-        _add_intervals(run, name, fields, judged.get(name))
+        _add_intervals(run, name, fields, evaluated.get(name))
     with np.load(run.path / "predictions.npz", allow_pickle=False) as file:
         arrays = dict(file)
     for role, part in predictions.items():
@@ -136,18 +136,18 @@ def _as_json(fields: dict[str, Any]) -> bytes:
     return (json.dumps(fields, indent=1, allow_nan=False) + "\n").encode()
 
 
-def _add_intervals(run: Run, name: str, fields: dict[str, Any], found: SplitResult | None) -> None:
-    """Take over the intervals and groups of an evaluation of the same samples, if it has groups."""
-    if found is None or found.confusion != fields["confusion"]:
+def _add_intervals(run: Run, name: str, fields: dict[str, Any], result: SplitResult | None) -> None:
+    """Copy the intervals and groups of an evaluation of the same samples, if it has groups."""
+    if result is None or result.confusion != fields["confusion"]:
         raise UserError(
             f"{run.id}: its predictions on {name} give another confusion matrix than results.json; "
             f"see: fercore runs check {run.id}"
         )
-    if found.groups is None:
+    if result.groups is None:
         return
-    again = found.model_dump(mode="json")
+    new_fields = result.model_dump(mode="json")
     for key in ("accuracy_low", "accuracy_high", "groups", "group_kind"):
-        fields[key] = again[key]
-    for own, other in zip(fields["classes"], again["classes"], strict=True):
+        fields[key] = new_fields[key]
+    for entry, new_entry in zip(fields["classes"], new_fields["classes"], strict=True):
         for key in ("recall_low", "recall_high", "groups"):
-            own[key] = other[key]
+            entry[key] = new_entry[key]

@@ -1,4 +1,4 @@
-"""Which samples a run got right and wrong: pure functions on stored predictions, no Streamlit."""
+"""Per-sample predictions of a run, and the paired comparison of two runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,20 +14,21 @@ from fercore.runs.schema import grouping
 
 Outcome = Literal["wrong", "right", "all"]
 
-# Below this, McNemar's test is taken to tell two runs apart.
+# Significance level of the paired test.
 ALPHA = 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class SamplePredictions:
-    """The samples of one split that a run's figure is of, and what it said of them.
+    """The samples of one split that a run's figures are computed on, and its predictions.
 
     Attributes:
         ids: `(n,)` unicode.
         labels: `(n,)` int64.
         probabilities: `(n, k)` float32.
         predicted: `(n,)` int64.
-        confidence: `(n,)` float32, of the predicted class; NaN where it is not known.
+        confidence: `(n,)` float32, probability of the predicted class; NaN where the run stores
+            no probabilities.
         groups: `(n,)` unicode, see `fercore.runs.predictions.Predictions`; `None` where there are
             none.
         group_kind: of them.
@@ -46,23 +47,23 @@ class SamplePredictions:
 
     def take(self, places: NDArray[np.intp]) -> "SamplePredictions":
         """Return the samples at these positions, in their order."""
-        values = {own.name: getattr(self, own.name) for own in fields(self)}
-        taken: dict[str, Any] = {
-            name: own[places] for name, own in values.items() if isinstance(own, np.ndarray)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays: dict[str, Any] = {
+            name: value[places] for name, value in values.items() if isinstance(value, np.ndarray)
         }
-        return replace(self, **taken)
+        return replace(self, **arrays)
 
 
 @dataclass(frozen=True, eq=False)
 class PairedPredictions:
-    """What two runs said of the samples that both have judged.
+    """The predictions of two runs for the samples that both were evaluated on.
 
     Attributes:
         places: `(n,)` positions in the first run's samples.
         others: `(n,)` positions of the same in the second's.
         labels: `(n,)` int64.
-        first: `(n,)` int64, what the first predicts.
-        second: `(n,)` int64, what the second does.
+        first: `(n,)` int64, classes that the first run predicts.
+        second: `(n,)` int64, classes that the second run predicts.
         groups: `(n,)` of dependent samples; `None` where neither run knows any.
         group_kind: of them.
         groups_differ: whether the two runs divide the samples into different groups.
@@ -78,19 +79,19 @@ class PairedPredictions:
     groups_differ: bool = False
 
     def test(self) -> McNemar:
-        """McNemar's test on the errors, or the test of its kind on the groups."""
+        """Return McNemar's test on the errors; with groups, the sign-flip test on them."""
         return metrics.mcnemar(self.labels, self.first, self.second, self.groups)
 
     @property
     def grouping(self) -> str:
-        """The groups in words: `by subject, 24 groups`; empty where there are none."""
+        """Describe the groups: `by subject, 24 groups`; empty where there are none."""
         if self.groups is None:
             return ""
         words = grouping(len(np.unique(self.groups)), self.group_kind)
         return f"{words}, merged from those of both runs" if self.groups_differ else words
 
     def difference(self, num_classes: int, metric: PairedMetric = "accuracy") -> PairedDifference:
-        """The second's figure less the first's, with its interval."""
+        """Return the metric of the second run less that of the first, with its 95% interval."""
         return metrics.paired_bootstrap(
             self.labels, self.first, self.second, num_classes, metric, groups=self.groups
         )
@@ -98,7 +99,7 @@ class PairedPredictions:
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """How another run differs from a baseline on the samples they share.
+    """The difference of a run from a baseline on the samples that they share.
 
     Attributes:
         n: samples.
@@ -115,7 +116,7 @@ class PairedComparison:
     grouping: str = ""
 
     def verdict(self, p: float) -> str:
-        """Return which of the two is better, if the test tells; `p` may be a corrected one."""
+        """Return "better", "worse" or "not told apart", for the other run; `p` may be corrected."""
         if p >= ALPHA:
             return "not told apart"
         return "better" if self.accuracy.difference > 0 else "worse"
@@ -124,12 +125,21 @@ class PairedComparison:
 def sample_predictions(
     predictions: Predictions, dropped: Sequence[int] = (), *, gives_probabilities: bool = True
 ) -> SamplePredictions | None:
-    """The samples of the classes that count; `None` if none is left or the file is not sound."""
+    """Return the samples of the classes that count.
+
+    Args:
+        predictions: of a run on one split.
+        dropped: positions of the classes that do not count.
+        gives_probabilities: false where a run stores predicted classes alone.
+
+    Returns:
+        `None` if no sample is left, a probability is not finite, or a label is out of range.
+    """
     keep = ~np.isin(predictions.labels, list(dropped))
     labels = predictions.labels[keep].astype(np.int64)
     probabilities = predictions.probabilities[keep]
-    sound = len(labels) > 0 and np.isfinite(probabilities).all()
-    if not sound or labels.max() >= probabilities.shape[1]:
+    valid = len(labels) > 0 and np.isfinite(probabilities).all()
+    if not valid or labels.max() >= probabilities.shape[1]:
         return None
     predicted = probabilities.argmax(axis=1)
     confidence = probabilities[np.arange(len(labels)), predicted]
@@ -171,41 +181,44 @@ def join_samples(parts: Sequence[SamplePredictions]) -> SamplePredictions | None
 
 
 def select_samples(
-    judged: SamplePredictions, true: int | None, said: int | None, outcome: Outcome = "wrong"
+    samples: SamplePredictions,
+    true: int | None,
+    predicted: int | None,
+    outcome: Outcome = "wrong",
 ) -> NDArray[np.intp]:
-    """Positions of the samples of a cell, the most confident first.
+    """Return the positions of the samples of a cell, the most confident first.
 
     Args:
-        judged: by one run.
+        samples: of one run.
         true: only samples of that class.
-        said: only samples that were predicted so.
-        outcome: only mistakes, only hits, or both; a cell that names both classes has but one.
+        predicted: only samples that were predicted as that class.
+        outcome: errors, correct predictions or both; without effect where both classes are given.
     """
-    keep = np.ones(len(judged), bool)
+    keep = np.ones(len(samples), bool)
     if true is not None:
-        keep &= judged.labels == true
-    if said is not None:
-        keep &= judged.predicted == said
-    if outcome != "all" and (true is None or said is None):
-        keep &= (judged.predicted == judged.labels) == (outcome == "right")
+        keep &= samples.labels == true
+    if predicted is not None:
+        keep &= samples.predicted == predicted
+    if outcome != "all" and (true is None or predicted is None):
+        keep &= (samples.predicted == samples.labels) == (outcome == "right")
     places = np.flatnonzero(keep)
-    return places[np.argsort(-judged.confidence[places], kind="stable")]
+    return places[np.argsort(-samples.confidence[places], kind="stable")]
 
 
 def pair_samples(first: SamplePredictions, second: SamplePredictions) -> PairedPredictions | None:
-    """Pair two runs by sample; `None` where they share none, or disagree on what is true."""
+    """Pair two runs by sample; `None` where they share none, or their labels differ."""
     _, places, others = np.intersect1d(first.ids, second.ids, return_indices=True)
     labels = first.labels[places]
     if not len(labels) or not np.array_equal(labels, second.labels[others]):
         return None
-    known = [
-        (None if one.groups is None else one.groups[at], one.group_kind)
-        for one, at in ((first, places), (second, others))
+    groups_of_runs = [
+        (None if run.groups is None else run.groups[at], run.group_kind)
+        for run, at in ((first, places), (second, others))
     ]
-    groups, kind = common_groups(known)
+    groups, kind = common_groups(groups_of_runs)
     differ = groups is not None and any(
-        own is not None and own_kind == kind and len(np.unique(own)) != len(np.unique(groups))
-        for own, own_kind in known
+        one is not None and one_kind == kind and len(np.unique(one)) != len(np.unique(groups))
+        for one, one_kind in groups_of_runs
     )
     return PairedPredictions(
         places,
@@ -220,7 +233,7 @@ def pair_samples(first: SamplePredictions, second: SamplePredictions) -> PairedP
 
 
 def compare_pair(baseline: SamplePredictions, other: SamplePredictions) -> PairedComparison | None:
-    """How another run differs from the baseline; `None` if they have nothing in common."""
+    """Compare a run with the baseline; `None` if they share no samples with equal labels."""
     shared = pair_samples(baseline, other)
     if shared is None:
         return None

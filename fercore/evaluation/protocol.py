@@ -1,4 +1,4 @@
-"""Which samples an experiment trains on, selects its checkpoint on, and is judged by."""
+"""Lay out the samples of an experiment: training, checkpoint selection, evaluation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,8 +35,8 @@ class EvaluationSubset:
 class Protocol:
     """The samples of an experiment.
 
-    Where the augmentation makes copies, these stand among the samples as their originals, marked in
-    `Split.copies`: the trainer changes their pixels.
+    Where the augmentation makes copies, the samples contain unchanged duplicates of the originals,
+    marked in `Split.copies`; the trainer changes their pixels.
 
     Attributes:
         class_names: the dataset's label set; the network has an output for each.
@@ -57,7 +57,7 @@ class Protocol:
     excluded_sha256: str | None = None
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Samples by split title and class name, as trained and judged."""
+        """Count the samples by split title and class name, as trained and evaluated."""
         parts = {"Training": self.train.labels} | {
             view.title: self.judged[view.role].labels[view.keep] for view in self.views.values()
         }
@@ -89,41 +89,43 @@ def build_protocol(config: RunConfig, splits: Splits) -> Protocol:
             f"received drop_classes = {list(config.drop_classes)}, which leaves fewer than two of "
             f"the classes of {splits.name}: {', '.join(splits.class_names)}"
         )
-    kept = {role: ~np.isin(splits[role].labels, dropped) for role in splits}
+    in_classes = {role: ~np.isin(splits[role].labels, dropped) for role in splits}
     train = splits["train"]
     test, title = splits["test"], splits.title("test")
     unique = ~is_duplicate_of(test.images, train.images)
     views = {
         "validation": EvaluationSubset(
-            "validation", splits.title("validation"), kept["validation"]
+            "validation", splits.title("validation"), in_classes["validation"]
         ),
-        "test": EvaluationSubset("test", title, kept["test"]),
-        "test_unique": EvaluationSubset("test", f"{title} without repeats", kept["test"] & unique),
+        "test": EvaluationSubset("test", title, in_classes["test"]),
+        "test_unique": EvaluationSubset(
+            "test", f"{title} without repeats", in_classes["test"] & unique
+        ),
     }
     if dropped:
         everything = np.ones(len(test), bool)
         views["test_all"] = EvaluationSubset("test", f"{title}, all classes", everything)
-    # Too few images of too many copies: then there is no such figure.
+    # Where every test image also occurs in training, there is no such figure.
     if not views["test_unique"].keep.any():
         del views["test_unique"]
-    wanted = kept["train"] & ~flaw_mask(train, config.protocol.leave_out)
+    selected = in_classes["train"] & ~flaw_mask(train, config.protocol.leave_out)
     excluded_images = None
     if excluded:
         named = excluded.mask(train)
-        wanted &= ~named
+        selected &= ~named
         originals = True if train.copies is None else ~train.copies
         excluded_images = int((named & originals).sum())
-    for role, keep in (kept | {"train": wanted}).items():
+    for role, keep in (in_classes | {"train": selected}).items():
         if not keep.any():
             raise UserError(
                 f"{splits.title(role)} of {splits.name} is left without an image by this protocol; "
-                "expected at least one to train on, to choose by and to test; add more images, or "
-                "divide them otherwise"
+                "expected at least one image to train on, to select the checkpoint on and to test; "
+                "add more images, or divide them otherwise"
             )
     return Protocol(
         class_names=splits.class_names,
-        train=train if wanted.all() else train.take(wanted),
-        validation=splits["validation"].take(kept["validation"]),
+        train=train if selected.all() else train.take(selected),
+        validation=splits["validation"].take(in_classes["validation"]),
         judged={role: splits[role] for role in ("validation", "test")},
         views=views,
         excluded_images=excluded_images,
@@ -141,26 +143,27 @@ def _require_growing_images(config: RunConfig, full_size: int) -> None:
 
 
 def require_same_splits(run: Run, splits: Splits) -> None:
-    """Refuse to judge a run's network again on samples that are divided otherwise than it saw.
+    """Refuse to evaluate a run's network on other splits than those of its training.
 
-    A division at random or by subject hangs on all images of the dataset, and so does a validation
-    part that was held out when the dataset was added: of another version of it, what the network
-    was trained on would be judged.
+    A random split, a split by subject and a validation split that was held out when the dataset was
+    added depend on all images of the dataset. On another version of it, the network would be
+    evaluated on images that it was trained on.
 
     Raises:
-        UserError: if the dataset was divided so, and is not the one that the run saw.
+        UserError: if the dataset was divided so, and is another version than that of the run.
     """
     original = splits.original
-    saw = run.original_dataset
-    known = saw.fingerprint if saw and run.environment else original.fingerprint
+    dataset = run.original_dataset
+    fingerprint = original.fingerprint
+    if dataset and run.environment:
+        fingerprint = dataset.fingerprint
     protocol = run.config.protocol if run.config else None
     divided = protocol is not None and (protocol.split != "official" or protocol.by_folds)
-    if (divided or splits.validation_from_train) and known != original.fingerprint:
+    if (divided or splits.validation_from_train) and fingerprint != original.fingerprint:
         raise UserError(
-            f"{run.id} saw another {original.name} (fingerprint {known}, here "
-            f"{original.fingerprint}), "
-            "which was divided otherwise: images of its training would be judged; add the dataset "
-            "again from the same files"
+            f"{run.id} was trained on another version of {original.name} (fingerprint "
+            f"{fingerprint}, here {original.fingerprint}), which was divided otherwise: it would "
+            "be evaluated on images of its training; add the dataset again from the same files"
         )
 
 
@@ -182,11 +185,14 @@ def require_same_exclusion(run: Run) -> None:
 
 
 def require_unchanged_copies(run: Run) -> None:
-    """Refuse a run whose test samples are changed copies, which nothing but its training makes.
+    """Refuse a run that was tested on augmented copies, which are not stored.
 
     Raises:
-        UserError: if they are.
+        UserError: if it was.
     """
-    own = run.experiment
-    if own and own.augmentation.mode != "online" and own.protocol.copies == "before_split":
-        raise UserError(f"{run.id} is judged on changed copies, which are not stored")
+    config = run.experiment
+    if config and config.augmentation.mode != "online" and config.protocol.copies == "before_split":
+        raise UserError(
+            f"{run.id} was tested on augmented copies, which are not stored; expected a run that "
+            "was tested on images of the dataset"
+        )

@@ -1,4 +1,4 @@
-"""Probabilities and labels to the results that a run stores."""
+"""Compute the results that a run stores from probabilities and labels."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ from fercore.runs.schema import ClassResult, SplitResult
 def evaluate_predictions(
     protocol: Protocol, predictions: Mapping[str, Predictions]
 ) -> dict[str, SplitResult]:
-    """Every figure of an experiment.
+    """Compute every figure of an experiment.
 
     Args:
         protocol: which samples count in which figure.
-        predictions: by role, for every sample of that split, as stored: what `results.json` says
-            is then exactly what `predictions.npz` gives again.
+        predictions: by role, for every sample of that split, as stored: `predictions.npz` then
+            gives exactly the figures of `results.json`.
 
     Returns:
         Results by the name of the view.
@@ -46,7 +46,16 @@ def split_result(
     groups: NDArray[np.str_] | None = None,
     group_kind: str = "",
 ) -> SplitResult:
-    """One evaluation: `(n, k)` probabilities against `(n,)` labels, of `(n,)` groups if any."""
+    """Compute the figures of one evaluation.
+
+    Args:
+        title: for people, such as `"PrivateTest"`.
+        probabilities: `(n, k)` in [0, 1].
+        truth: `(n,)` labels in [0, k).
+        class_names: `k` names.
+        groups: `(n,)` names of groups of dependent samples; `None` where each is independent.
+        group_kind: of the groups, such as `"subject"`.
+    """
     summary = metrics.summarise(probabilities, truth, groups)
     per_class, intervals, in_groups = summary.per_class, summary.recalls, summary.class_groups
     classes = [
@@ -81,40 +90,40 @@ def split_result(
 
 
 def without_calibration(result: SplitResult) -> SplitResult:
-    """Return the figures that predicted classes alone give, without probabilities."""
+    """Return the figures without those that need probabilities: NLL, ECE and top-2 accuracy."""
     return result.model_copy(update={"nll": None, "ece": None, "top2": None})
 
 
 def fit_validation_temperature(
     protocol: Protocol, predictions: Mapping[str, Predictions]
 ) -> float | None:
-    """The temperature that fits the validation split; `None` where that was not predicted."""
-    found, view = predictions.get("validation"), protocol.views.get("validation")
-    if found is None or view is None or not view.keep.any():
+    """Fit a temperature on the validation split; return `None` where it was not predicted."""
+    stored, view = predictions.get("validation"), protocol.views.get("validation")
+    if stored is None or view is None or not view.keep.any():
         return None
-    return metrics.fit_temperature(found.probabilities[view.keep], found.labels[view.keep])
+    return metrics.fit_temperature(stored.probabilities[view.keep], stored.labels[view.keep])
 
 
 def predictions_of(
     protocol: Protocol, probabilities: Mapping[str, NDArray[np.float32]]
 ) -> dict[str, Predictions]:
-    """What `predictions.npz` stores, in its half precision: every sample, dropped classes included.
+    """Return what `predictions.npz` stores, in half precision: also samples of dropped classes.
 
     Args:
-        protocol: whose splits were predicted.
+        protocol: with the splits that were predicted.
         probabilities: `(n, k)` by role.
     """
     test = protocol.judged["test"]
     view = protocol.views.get("test_unique")
     unique = np.zeros(len(test), bool) if view is None else view.keep
     predictions = {}
-    for role, found in probabilities.items():
+    for role, outputs in probabilities.items():
         split = protocol.judged[role]
         groups, kind = split.units() or (None, "")
         predictions[role] = Predictions(
             split.ids,
             split.labels,
-            as_stored(found),
+            as_stored(outputs),
             groups,
             kind,
             unique if role == "test" else None,
@@ -130,10 +139,10 @@ def keep_groups(
 
 
 def keep_highest(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities whose highest class stays the highest in the half precision of a run.
+    """Round probabilities to half precision so that the most probable class stays the same.
 
-    Scores of other programs, such as similarities, may differ between classes by less than half
-    precision tells apart. Rounding must not choose another class there.
+    Scores of other programs, such as similarities, may differ between classes by less than the
+    resolution of half precision. Plain rounding would then select another class.
 
     Args:
         probabilities: `(n, k)`.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fercore.data import registry, store
 from fercore.data.quality import audit
-from fercore.data.readers.archives import sha256
+from fercore.data.readers.archives import sha256_of_path
 from fercore.data.reports import AddReport, OnProgress
 from fercore.data.splits import ROLES, UNSPLIT, Split, Splits
 from fercore.errors import UserError
@@ -57,7 +57,7 @@ def load_detector(detector: str, root: Path) -> tuple[FaceDetector, str]:
             f"YuNet's file is missing; put {detection.YUNET_NAME} of OpenCV's model zoo into "
             f"{root}, or set FERCORE_YUNET to its path"
         )
-    return detection.YuNetDetector(file), sha256(file)
+    return detection.YuNetDetector(file), sha256_of_path(file)
 
 
 def align_faces(
@@ -156,7 +156,7 @@ def align_dataset(
 def _load_source(source: str, name: str, root: Path) -> Splits:
     """Load the dataset to align; raise if it or the name of the result cannot be used."""
     registry.check_custom_name(name)
-    existing = store.derivation(root, name)
+    existing = store.read_derivation(root, name)
     if name in registry.list_custom_datasets(root) and (
         existing is None or existing.dataset != source
     ):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fercore.errors import UserError
-from fercore.images.levels import scale_levels, strips
+from fercore.images.levels import iter_strips, scale_levels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -218,7 +218,7 @@ def _to_eight_bits(image: "Image.Image") -> NDArray[np.uint8]:
         return np.array(image.convert("L"), np.uint8)
     width, height = image.size
     colours = np.empty((height, width, 3), np.uint8)
-    for rows in strips(colours):
+    for rows in iter_strips(colours):
         strip = image.crop((0, rows.start, width, rows.stop))
         colours[rows] = np.asarray(_composite_on_white(strip).convert("RGB"))
     return colours
@@ -262,7 +262,7 @@ def _decode_by_opencv(content: bytes, image: "Image.Image | None") -> NDArray[np
     eight = scale_levels(colours)
     if levels.ndim == 3 and levels.shape[2] == 4:
         opaque = 1.0 if levels.dtype.kind == "f" else 2.0 ** (8 * levels.dtype.itemsize) - 1
-        for rows in strips(levels):
+        for rows in iter_strips(levels):
             alpha = np.clip(levels[rows, :, 3:].astype(np.float32) / opaque, 0, 1)
             eight[rows] = np.rint(255 + (eight[rows].astype(np.float32) - 255) * alpha)
     elif eight.ndim == 3:

@@ -29,7 +29,7 @@ def scale_levels(levels: NDArray[Any]) -> NDArray[np.uint8]:
     black, white = _black_and_white(low, high, levels.dtype.kind)
     eight = np.empty(levels.shape, np.uint8)
     kind = np.float32 if max(-low, high) < _MAX_FLOAT32 else np.float64
-    for rows in strips(levels):
+    for rows in iter_strips(levels):
         values: NDArray[Any] = levels[rows].astype(kind)
         np.nan_to_num(values, copy=False, nan=black, posinf=high, neginf=low)
         np.subtract(values, black, out=values)
@@ -58,7 +58,7 @@ def _black_and_white(low: float, high: float, kind: str) -> tuple[float, float]:
 
 def _finite_range(levels: NDArray[Any]) -> tuple[float, float]:
     low, high = np.inf, -np.inf
-    for rows in strips(levels):
+    for rows in iter_strips(levels):
         values = levels[rows]
         values = values[np.isfinite(values)]
         low = min(low, float(values.min(initial=np.inf if values.dtype.kind == "f" else 0)))
@@ -66,7 +66,7 @@ def _finite_range(levels: NDArray[Any]) -> tuple[float, float]:
     return (low, high) if low <= high else (0.0, 0.0)
 
 
-def strips(levels: NDArray[Any]) -> Iterator[slice]:
+def iter_strips(levels: NDArray[Any]) -> Iterator[slice]:
     """Iterate over the rows of an image in slices of about `_STRIP_PIXELS` pixels."""
     height, width = levels.shape[:2]
     step = max(1, _STRIP_PIXELS // max(1, width))

@@ -15,9 +15,9 @@ from fercore.importers.table_reader import TableReader
 from fercore.importers.table_rows import (
     TableSplit,
     join_names,
-    rows_of_ids,
-    rows_of_run,
-    rows_of_split,
+    select_rows_by_id,
+    select_run_rows,
+    select_split_rows,
 )
 from fercore.io.delimited_text import read_delimited
 from fercore.io.file_names import quoted
@@ -58,8 +58,8 @@ def read_table(path: Path, split: TableSplit, run: str | None = None) -> TablePr
     """
     table = read_delimited(path)
     roles = find_roles(table.header, split.class_names, path.name)
-    table = rows_of_run(rows_of_split(table, roles, split), roles, run)
-    table, row_notes = rows_of_ids(table, roles, split)
+    table = select_run_rows(select_split_rows(table, roles, split), roles, run)
+    table, row_notes = select_rows_by_id(table, roles, split)
     notes = [*table.notes, *row_notes]
     if not (roles.ids or roles.counters or roles.true or roles.true_or_predicted or roles.one_hot):
         raise UserError(

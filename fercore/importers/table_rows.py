@@ -40,7 +40,7 @@ def is_unknown_class(cell: str) -> bool:
     return not cell or match_class(cell, (*FER2013, "contempt", *NOT_EMOTIONS)) is not None
 
 
-def rows_of_split(table: Table, roles: Roles, split: TableSplit) -> Table:
+def select_split_rows(table: Table, roles: Roles, split: TableSplit) -> Table:
     """Return the rows of one split, if a column names the split of each row."""
     if roles.usage is None:
         return table
@@ -52,7 +52,7 @@ def rows_of_split(table: Table, roles: Roles, split: TableSplit) -> Table:
     return keep_rows(table, [cell in titles for cell in cells])
 
 
-def rows_of_ids(table: Table, roles: Roles, split: TableSplit) -> tuple[Table, list[str]]:
+def select_rows_by_id(table: Table, roles: Roles, split: TableSplit) -> tuple[Table, list[str]]:
     """Return the rows of one split, if the ids tell the split of each row, and a note.
 
     Raises:
@@ -74,7 +74,7 @@ def rows_of_ids(table: Table, roles: Roles, split: TableSplit) -> tuple[Table, l
     return table, []
 
 
-def rows_of_run(table: Table, roles: Roles, run: str | None) -> Table:
+def select_run_rows(table: Table, roles: Roles, run: str | None) -> Table:
     """Return the rows of one run.
 
     Raises:

@@ -1,8 +1,8 @@
-"""How good a classifier is, and how sure the figure is.
+"""Metrics of classifiers with confidence intervals, and paired tests.
 
 Everything here is numpy, so dashboard pages may import it. Rows of a confusion matrix are true
-classes, columns are predicted ones. A figure that the data cannot give, such as the recall of a
-class with no sample, is NaN in an array and null in JSON.
+classes, columns are predicted ones. An undefined figure, such as the recall of a class with no
+sample, is NaN in an array and null in JSON.
 """
 
 from fercore.metrics.all_metrics import Evaluation, summarise

@@ -1,4 +1,4 @@
-"""Every figure of a results file at once."""
+"""Compute every figure of a results file."""
 
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ class Evaluation:
 
     Attributes:
         n: samples.
-        accuracy: share of samples that are right, in [0, 1].
+        accuracy: fraction of samples that are predicted correctly, in [0, 1].
         accuracy_low: lower end of the 95% interval of `accuracy`: Wilson's, or `clustered_interval`
             where the samples come in groups.
         accuracy_high: upper end of it.
@@ -51,8 +51,8 @@ class Evaluation:
         per_class: precision, recall, F1 and support of each class.
         recalls: `(k, 2)` float64, ends of the 95% interval of each class's recall, likewise.
         confusion: `(k, k)` int64, rows true, columns predicted.
-        groups: that the samples come in; `None` where each stands for itself.
-        class_groups: `(k,)` int64, those of them that have samples of each class; likewise `None`.
+        groups: number of groups of dependent samples; `None` where each is independent.
+        class_groups: `(k,)` int64, number of groups with samples of each class; likewise `None`.
     """
 
     n: int
@@ -74,7 +74,7 @@ class Evaluation:
 def summarise(
     probabilities: Probabilities, labels: Labels, groups: Groups | None = None
 ) -> Evaluation:
-    """Every figure of a results file at once.
+    """Compute every figure of a results file.
 
     Args:
         probabilities: `(n, k)`, `k` at least 2, as in `negative_log_likelihood`.

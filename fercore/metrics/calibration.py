@@ -1,4 +1,4 @@
-"""Figures that need the whole predicted distribution."""
+"""Metrics of predicted probabilities: calibration, likelihood and top-k accuracy."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class Reliability:
         edges: `(bins + 1,)` float64 from 0 to 1; bin `b` is `(edges[b], edges[b + 1]]`.
         counts: `(bins,)` int64, samples in each bin.
         confidence: `(bins,)` float64, mean top-1 probability; NaN in an empty bin.
-        accuracy: `(bins,)` float64, share that is right; NaN in an empty bin.
+        accuracy: `(bins,)` float64, fraction predicted correctly; NaN in an empty bin.
         low: `(bins,)` float64, lower end of the 95% interval of `accuracy`; NaN in an empty bin.
         high: `(bins,)` float64, upper end.
     """
@@ -42,11 +42,11 @@ class Reliability:
 
 
 def negative_log_likelihood(probabilities: Probabilities, labels: Labels) -> float:
-    """Mean of `-ln p(true class)`, in nats.
+    """Return the mean of `-ln p(true class)`, in nats.
 
     Args:
         probabilities: `(n, k)` floats in [0, 1], rows summing to one within `SUM_TOLERANCE`; they
-            are taken as they stand, clipped from below at `SMALLEST_PROBABILITY`.
+            are not normalised, and clipped from below at `SMALLEST_PROBABILITY`.
         labels: `(n,)` integers in [0, k).
 
     Raises:
@@ -58,9 +58,10 @@ def negative_log_likelihood(probabilities: Probabilities, labels: Labels) -> flo
 
 
 def top_k_accuracy(probabilities: Probabilities, labels: Labels, k: int) -> float:
-    """Share of samples whose true class is among the `k` most probable, in [0, 1].
+    """Return the fraction of samples with the true class among the `k` most probable.
 
-    Of equal probabilities the lower class stands first, as in `argmax`, so `k=1` is `accuracy`.
+    The lower of two classes with equal probability ranks first, as in `argmax`, so that `k=1` gives
+    the accuracy.
 
     Args:
         probabilities: `(n, num_classes)`, as in `negative_log_likelihood`.
@@ -85,7 +86,7 @@ def reliability(
     bins: int = ECE_BINS,
     groups: Groups | None = None,
 ) -> Reliability:
-    """The points of a reliability diagram: accuracy against top-1 confidence.
+    """Compute the points of a reliability diagram: accuracy against top-1 confidence.
 
     Args:
         probabilities: `(n, k)`, as in `negative_log_likelihood`.
@@ -115,11 +116,11 @@ def reliability(
     correct = (p.argmax(axis=1) == true).astype(np.float64)
     ends = np.full((bins, 2), np.nan)
     for number in np.flatnonzero(counts):
-        own = place == number
+        in_bin = place == number
         ends[number] = (
-            accuracy_interval(int(correct[own].sum()), int(counts[number]))
+            accuracy_interval(int(correct[in_bin].sum()), int(counts[number]))
             if groups is None
-            else clustered_interval(correct[own], np.asarray(groups)[own])
+            else clustered_interval(correct[in_bin], np.asarray(groups)[in_bin])
         )
     return Reliability(edges, counts, mean_of(confidence), mean_of(correct), ends[:, 0], ends[:, 1])
 
@@ -127,7 +128,7 @@ def reliability(
 def expected_calibration_error(
     probabilities: Probabilities, labels: Labels, bins: int = ECE_BINS
 ) -> float:
-    """Mean gap between confidence and accuracy, each bin weighing its samples, in [0, 1].
+    """Return the mean gap between confidence and accuracy, weighted by bin size, in [0, 1].
 
     Arguments, errors and source are those of `reliability` (equation 3 of Guo et al.).
     """

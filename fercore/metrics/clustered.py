@@ -1,7 +1,7 @@
-"""Statistics of samples that are not independent: groups of frames of one person, or copies.
+"""Intervals for samples that are not independent: frames of one person, or copies of one image.
 
 The groups are independent of each other, the samples of one group are not. With one sample in each
-group, every function gives what its counterpart for independent samples gives.
+group, every function returns the same as its counterpart for independent samples.
 """
 
 import math
@@ -22,9 +22,9 @@ def clustered_interval(
     weights: NDArray[Any] | None = None,
     *,
     confidence: float = 0.95,
-    most: int | None = None,
+    max_size: int | None = None,
 ) -> tuple[float, float]:
-    """Interval of a share of samples that come in groups.
+    """Return the confidence interval of a proportion of samples that come in groups.
 
     It is Wilson's interval at the effective sample size: that many independent samples would give
     the share the same variance. The variance is the linearised (cluster-robust) one of a ratio,
@@ -33,16 +33,16 @@ def clustered_interval(
     all are wrong, there is no variance to estimate, and it is the number of groups.
 
     Args:
-        values: `(n,)` bool or floats in [0, 1], such as whether each sample is right.
+        values: `(n,)` bool or floats in [0, 1], such as whether each sample is predicted correctly.
         groups: `(n,)` names or numbers; equal ones are of one group.
         weights: `(n,)` positive, such as one over the number of samples of each fold; all equal if
             absent.
         confidence: coverage, strictly between 0 and 1.
-        most: upper limit of the effective size; the number of samples if absent.
+        max_size: upper limit of the effective size; the number of samples if absent.
 
     Returns:
-        The lower and the upper end, each in [0, 1]; 0 and 1 for a single group whose samples
-        differ, which tells nothing about other groups.
+        The lower and the upper end, each in [0, 1]; 0 and 1 for a single group with values
+        that differ, which says nothing about other groups.
 
     Raises:
         ValueError: for an empty array, lengths that differ, or values out of range.
@@ -61,7 +61,7 @@ def clustered_interval(
             f"received {len(x)} values, expected at least one, from 0 to 1, with positive weights"
         )
     z = normal_quantile(confidence)
-    n = len(x) if most is None else most
+    n = len(x) if max_size is None else max_size
     w = w / w.sum()
     share = min(1.0, float(w @ x))
     codes = group_codes(groups)
@@ -76,7 +76,7 @@ def clustered_interval(
 
     residuals = np.bincount(codes, weights=w * (x - share))
     variance = k / (k - 1) * float(residuals @ residuals)
-    # Groups that differ less than independent samples would gain nothing: the size has a limit.
+    # The effective size is limited even where groups differ less than independent samples would.
     size = min(n, share * (1 - share) / variance) if variance > 0 else n
     return wilson_interval(share, size, float(stdtrit(k - 1, 0.5 + confidence / 2)))
 
@@ -84,7 +84,7 @@ def clustered_interval(
 def clustered_recall_interval(
     labels: Labels, predictions: Labels, groups: Groups, num_classes: int, confidence: float = 0.95
 ) -> Vector:
-    """`clustered_interval` of the recall of each class, over the groups that have samples of it.
+    """Return the `clustered_interval` of the recall of each class.
 
     Args:
         labels: `(n,)` integers in [0, num_classes), the true classes.
@@ -105,9 +105,9 @@ def clustered_recall_interval(
     require_same_length(true, groups, "labels", "groups")
     ends = np.full((num_classes, 2), math.nan)
     for label in np.unique(true):
-        own = true == label
+        in_class = true == label
         ends[label] = clustered_interval(
-            predicted[own] == label, np.asarray(groups)[own], confidence=confidence
+            predicted[in_class] == label, np.asarray(groups)[in_class], confidence=confidence
         )
     return ends
 
@@ -119,7 +119,7 @@ def group_codes(groups: Groups) -> Counts:
 
 
 def merge_groups(first: Groups, second: Groups) -> Counts:
-    """Return the finest groups that hold together what either of two divisions holds together.
+    """Merge two groupings: samples that share a group in either one share a group in the result.
 
     Args:
         first: `(n,)` names or numbers.

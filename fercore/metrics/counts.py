@@ -1,4 +1,4 @@
-"""Figures that need only how often each class was taken for each."""
+"""Metrics that follow from a confusion matrix, and their intervals."""
 
 import math
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class PerClass:
 
 
 def confusion_matrix(labels: Labels, predictions: Labels, num_classes: int) -> Counts:
-    """Counts of every pair of true and predicted class.
+    """Count every pair of true and predicted class.
 
     Args:
         labels: `(n,)` integers in [0, num_classes).
@@ -58,7 +58,7 @@ def confusion_matrix(labels: Labels, predictions: Labels, num_classes: int) -> C
 
 
 def accuracy(labels: Labels, predictions: Labels) -> float:
-    """Share of `(n,)` integer predictions that equal their `(n,)` labels, in [0, 1].
+    """Return the fraction of `(n,)` predictions that equal their `(n,)` labels, in [0, 1].
 
     Raises:
         ValueError: for an empty array, a negative class or lengths that differ.
@@ -70,13 +70,13 @@ def accuracy(labels: Labels, predictions: Labels) -> float:
 
 
 def accuracy_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval for `correct` successes in `n` trials.
+    """Return Wilson's score interval for `correct` successes in `n` trials.
 
     Unlike the normal interval it stays within [0, 1] and keeps its coverage for small `n` and for
     shares near 0 and 1.
 
     Args:
-        correct: samples that are right, from 0 to `n`.
+        correct: number of correct predictions, from 0 to `n`.
         n: samples, at least 1.
         confidence: coverage, strictly between 0 and 1.
 
@@ -95,7 +95,7 @@ def accuracy_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[f
 
 
 def wilson_interval(share: float, n: float, z: float = _Z95) -> tuple[float, float]:
-    """Wilson's score interval for a share of `n` independent samples.
+    """Return Wilson's score interval for a proportion of `n` independent samples.
 
     Args:
         share: in [0, 1].
@@ -115,7 +115,7 @@ def wilson_interval(share: float, n: float, z: float = _Z95) -> tuple[float, flo
 
 
 def effective_size(share: float, low: float, high: float, confidence: float = 0.95) -> float:
-    """Return the number of independent samples whose Wilson's interval is as wide as this one.
+    """Return the number of independent samples that give a Wilson interval of this width.
 
     Args:
         share: in [0, 1].
@@ -124,12 +124,12 @@ def effective_size(share: float, low: float, high: float, confidence: float = 0.
         confidence: of the interval.
 
     Returns:
-        0 for an interval from 0 to 1, which says nothing.
+        0 for an interval from 0 to 1.
     """
     z, reach = normal_quantile(confidence), ((high - low) / 2) ** 2
     if reach >= 0.25:
         return 0.0
-    # Wilson's interval hangs on q = z^2 / n alone; its squared reach is a quadratic equation of q.
+    # Wilson's interval depends on q = z^2 / n alone: its squared half-width is quadratic in q.
     a, b = 0.25 - reach, share * (1 - share) - 2 * reach
     q = (-b + math.sqrt(b**2 + 4 * a * reach)) / (2 * a)
     return z**2 / q
@@ -138,7 +138,7 @@ def effective_size(share: float, low: float, high: float, confidence: float = 0.
 def difference_interval(
     first: tuple[float, float, float], second: tuple[float, float, float]
 ) -> tuple[float, float]:
-    """Newcombe's interval of the difference of two shares of independent samples.
+    """Return Newcombe's interval of the difference of two proportions of independent samples.
 
     Args:
         first: a share and the ends of its interval, each in [0, 1].
@@ -168,7 +168,7 @@ def difference_interval(
 
 
 def per_class(confusion: Counts) -> PerClass:
-    """Precision, recall, F1 and support of each class.
+    """Return precision, recall, F1 and support of each class.
 
     Args:
         confusion: `(k, k)` non-negative integers, rows true, columns predicted.
@@ -187,7 +187,7 @@ def per_class(confusion: Counts) -> PerClass:
 
 
 def recall_interval(confusion: Counts, confidence: float = 0.95) -> Vector:
-    """Wilson's interval for the recall of each class.
+    """Return Wilson's interval for the recall of each class.
 
     Args:
         confusion: `(k, k)` non-negative integers, rows true, columns predicted.
@@ -206,7 +206,7 @@ def recall_interval(confusion: Counts, confidence: float = 0.95) -> Vector:
 
 
 def macro_f1(confusion: Counts) -> float:
-    """Mean F1 over the classes with samples, in [0, 1].
+    """Return the mean F1 over the classes with samples, in [0, 1].
 
     A class with no sample is left out even where it is predicted; scikit-learn, unless told
     `labels`, counts it as zero.

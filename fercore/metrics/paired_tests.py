@@ -1,4 +1,4 @@
-"""Two classifiers on the same samples: their difference, its interval, and a test of it."""
+"""Paired comparison of two classifiers: difference, bootstrap interval and exact test."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ class McNemar:
     """McNemar's test on two classifiers' errors.
 
     Attributes:
-        only_a: samples that only the first gets right.
-        only_b: samples that only the second gets right.
-        p: two-sided, exact: the chance of counts at least as uneven if neither is better. Of
-            samples in groups, that of net differences of the groups at least as uneven.
-        groups: that the samples come in; `None` where each stands for itself.
+        only_a: samples that only the first classifies correctly.
+        only_b: samples that only the second classifies correctly.
+        p: two-sided, exact: the probability of counts at least as uneven if neither is better;
+            with groups, of net differences of the groups at least as uneven.
+        groups: number of groups of dependent samples; `None` where each is independent.
     """
 
     only_a: int
@@ -50,17 +50,17 @@ class PairedDifference:
 
 
 def mcnemar(labels: Labels, first: Labels, second: Labels, groups: Groups | None = None) -> McNemar:
-    """The exact form of McNemar's test.
+    """Compute McNemar's exact test.
 
     With groups it is the exact sign-flip test on them: if neither classifier is better, the net
-    difference of each group (samples that only the second gets right, less those that only the
-    first does) is as likely to be of the other sign. With groups of one sample that is McNemar's
-    exact test.
+    difference of each group (samples that only the second classifies correctly, less those that
+    only the first does) is as likely to have the other sign. With groups of one sample this equals
+    McNemar's exact test.
 
     Args:
         labels: `(n,)` integers, the true classes.
-        first: `(n,)` integers, what one classifier predicts.
-        second: `(n,)` integers, what the other predicts for the same samples.
+        first: `(n,)` integers, predictions of one classifier.
+        second: `(n,)` integers, predictions of the other for the same samples.
         groups: `(n,)` names or numbers; samples of one group are not independent.
 
     Raises:
@@ -71,7 +71,7 @@ def mcnemar(labels: Labels, first: Labels, second: Labels, groups: Groups | None
     for Rates and Proportions" (1981); the test on the signs of groups, Fisher, "The Design of
     Experiments" (1935), section 21.
     """
-    true, a, b = _checked(labels, first, second)
+    true, a, b = _validate(labels, first, second)
     gain = (b == true).astype(np.int64) - (a == true)
     only_a, only_b = int((gain < 0).sum()), int((gain > 0).sum())
     if groups is None:
@@ -83,7 +83,7 @@ def mcnemar(labels: Labels, first: Labels, second: Labels, groups: Groups | None
 
 
 def _sign_flip(nets: Counts) -> float:
-    """Return how likely a sum at least as far from 0 is if every sign is as likely as the other.
+    """Return the probability of a sum at least as far from 0 if both signs are equally likely.
 
     The sum is `total - 2 T`, with `T` the sum of the sizes whose sign is flipped.
     """
@@ -119,19 +119,19 @@ def paired_bootstrap(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> PairedDifference:
-    """Percentile interval of a difference, resampling the samples that both have judged.
+    """Compute the difference of two classifiers with its paired bootstrap interval.
 
-    A sample counts by its label and the two predictions alone, so that a resample of `n` samples is
-    one multinomial draw over the combinations that occur: the same distribution, without `n`
-    indices a draw. With groups, whole groups are resampled, and groups of the same combinations are
-    drawn together. A single group tells nothing about others: the interval is from -1 to 1.
+    The metrics depend on the label and the two predictions of a sample only, so a resample of `n`
+    samples is one multinomial draw over the combinations that occur: the same distribution, without
+    `n` indices a draw. With groups, whole groups are resampled, and groups of the same combinations
+    are drawn together. A single group says nothing about others: the interval is from -1 to 1.
 
     Args:
         labels: `(n,)` integers in [0, num_classes), the true classes.
-        first: `(n,)` integers in [0, num_classes), what one classifier predicts.
-        second: `(n,)` integers in [0, num_classes), what the other predicts for the same samples.
+        first: `(n,)` integers in [0, num_classes), predictions of one classifier.
+        second: `(n,)` integers in [0, num_classes), predictions of the other for the same samples.
         num_classes: at least 2.
-        metric: what is compared; macro-F1 and UAR over the classes that occur in a resample.
+        metric: to compare; macro-F1 and UAR are over the classes that occur in a resample.
         groups: `(n,)` names or numbers; samples of one group are not independent.
         draws: resamples.
         confidence: coverage, strictly between 0 and 1.
@@ -146,13 +146,13 @@ def paired_bootstrap(
         raise ValueError(
             f"received confidence={confidence}, draws={draws}, expected a share and at least 1"
         )
-    true, a, b = _checked(labels, first, second, num_classes)
+    true, a, b = _validate(labels, first, second, num_classes)
     if metric != "macro_f1":
-        # Which wrong class was predicted says nothing here: fewer combinations to draw.
+        # It does not matter which wrong class was predicted: fewer combinations to draw.
         true, a, b = _binarize_predictions(true, a, b, num_classes, merge=metric == "accuracy")
     keys = (true * num_classes + a) * num_classes + b
-    found, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    cells = np.stack(np.unravel_index(found, (num_classes,) * 3))
+    unique_keys, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    cells = np.stack(np.unravel_index(unique_keys, (num_classes,) * 3))
     rng = np.random.default_rng(seed)
     measure = _MEASURES[metric]
     if groups is None:
@@ -164,7 +164,7 @@ def paired_bootstrap(
         if not codes.any():
             observed = measure(counts[None], cells, num_classes)
             return PairedDifference(float(observed[0]), -1.0, 1.0)
-        table = np.zeros((codes.max() + 1, len(found)), np.int64)
+        table = np.zeros((codes.max() + 1, len(unique_keys)), np.int64)
         np.add.at(table, (codes, places), 1)
         chunks = _resampled_sums(table, draws, rng)
         differences = np.concatenate([measure(chunk, cells, num_classes) for chunk in chunks])
@@ -182,11 +182,11 @@ def bootstrap_mean(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> PairedDifference:
-    """Percentile interval of a mean, resampling the samples, or the groups that they come in.
+    """Compute the mean of per-sample values with its bootstrap interval, over samples or groups.
 
     Args:
-        gains: `(n,)` of each sample, from -1 to 1, such as the share of seeds by which it is got
-            right more often.
+        gains: `(n,)` values of the samples, from -1 to 1, such as a difference in the fraction of
+            seeds that classify the sample correctly.
         groups: `(n,)` names or numbers; samples of one group are not independent. A single group
             gives the interval from -1 to 1.
         draws: resamples.
@@ -246,9 +246,9 @@ def _macro_f1(counts: Counts, cells: Counts, num_classes: int) -> Vector:
 
     def mean(predicted: Counts) -> Vector:
         support = _by_class(counts, true, num_classes)
-        claimed = _by_class(counts, predicted, num_classes)
+        predictions = _by_class(counts, predicted, num_classes)
         hits = _by_class(counts * (predicted == true), true, num_classes)
-        f1 = 2 * hits / np.maximum(support + claimed, 1)
+        f1 = 2 * hits / np.maximum(support + predictions, 1)
         return _mean_over_present(f1, support)
 
     return mean(b) - mean(a)
@@ -275,7 +275,7 @@ _MEASURES: dict[PairedMetric, Callable[[Counts, Counts, int], Vector]] = {
 def _binarize_predictions(
     true: Counts, a: Counts, b: Counts, num_classes: int, merge: bool
 ) -> tuple[Counts, Counts, Counts]:
-    """The same samples with one wrong class for each right one, or one right class for all."""
+    """Replace every wrong prediction by one class; with `merge`, every label by class 0 as well."""
     a_right, b_right = a == true, b == true
     if merge:
         true = np.zeros_like(true)
@@ -295,7 +295,7 @@ def _mean_over_present(values: Vector, support: Vector) -> Vector:
     return mean
 
 
-def _checked(
+def _validate(
     labels: Labels, first: Labels, second: Labels, num_classes: int | None = None
 ) -> tuple[Counts, Counts, Counts]:
     true = class_indices(labels, num_classes, "labels")

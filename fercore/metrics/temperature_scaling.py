@@ -1,4 +1,4 @@
-"""Temperature scaling: one number that mends a network's confidence."""
+"""Temperature scaling of predicted probabilities."""
 
 import numpy as np
 
@@ -10,15 +10,15 @@ _HALVINGS = 40
 
 
 def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
-    """The temperature under which the labels are most likely.
+    """Fit the temperature that minimises the negative log-likelihood of the labels.
 
     Args:
-        probabilities: `(n, k)` floats in [0, 1], a softmax's; their logarithms are its logits but
-            for a constant, which no temperature feels.
+        probabilities: `(n, k)` floats in [0, 1], outputs of a softmax; their logarithms equal its
+            logits up to a constant, which has no effect at any temperature.
         labels: `(n,)` integers in [0, k), of samples that were not trained on.
 
     Returns:
-        Above 1 for a network that is too sure of itself; from 0.05 to 20.
+        The temperature, from 0.05 to 20; above 1 for an overconfident network.
 
     Raises:
         ValueError: for an empty array, shapes that disagree, or values out of range.
@@ -34,13 +34,13 @@ def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         expected = (_softmax(logits / np.exp(middle)) * logits).sum(axis=1).mean()
-        # More than the labels have: sharper than they are, so the temperature is too low.
+        # The predictions are too confident for the labels, so the temperature is too low.
         low, high = (middle, high) if expected > of_true else (low, middle)
     return float(np.exp((low + high) / 2))
 
 
 def apply_temperature(probabilities: Probabilities, temperature: float) -> Vector:
-    """Probabilities at another temperature: `(n, k)` float64, the order of the classes kept.
+    """Return probabilities at a temperature, `(n, k)` float64, with classes in the same order.
 
     Raises:
         ValueError: for a temperature that is not positive.

@@ -1,6 +1,6 @@
-"""Array types, and what every metric refuses.
+"""Array type aliases and input validation.
 
-Each check raises ValueError: what was received, what was expected.
+Each check raises `ValueError` with what was received and what was expected.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ SUM_TOLERANCE = 1e-2
 
 
 def class_indices(values: Labels, num_classes: int | None, name: str) -> Counts:
-    """`values` as int64, if they are `(n,)` integers in [0, num_classes), n at least 1."""
+    """Return `values` as int64; refuse anything but `(n,)` integers in [0, num_classes), n >= 1."""
     array = np.asarray(values)
     if array.ndim != 1 or not len(array) or not np.issubdtype(array.dtype, np.integer):
         raise ValueError(
@@ -38,7 +38,7 @@ def require_same_length(a: NDArray[Any], b: NDArray[Any], name_a: str, name_b: s
 
 
 def counts_of(confusion: Counts) -> Counts:
-    """A confusion matrix as int64, if it is `(k, k)` counts with at least one sample."""
+    """Return a confusion matrix as int64; refuse anything but `(k, k)` counts with a sample."""
     counts = np.asarray(confusion)
     square = counts.ndim == 2 and counts.shape[0] == counts.shape[1]
     if not square or not np.issubdtype(counts.dtype, np.integer):
@@ -52,7 +52,7 @@ def counts_of(confusion: Counts) -> Counts:
 
 
 def probabilities_and_labels(probabilities: Probabilities, labels: Labels) -> tuple[Vector, Counts]:
-    """`(n, k)` float64 rows and `(n,)` int64 labels, if they are distributions and classes."""
+    """Return `(n, k)` float64 rows and `(n,)` int64 labels; refuse rows that do not sum to 1."""
     p = np.asarray(probabilities)
     if p.ndim != 2 or p.shape[1] < 2 or not np.issubdtype(p.dtype, np.floating):
         raise ValueError(

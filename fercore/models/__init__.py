@@ -1,8 +1,9 @@
-"""Networks, one module a paper, found by file name.
+"""Network architectures: one module per paper or family, found by its file name.
 
 Every module defines `build(input_shape, num_classes, **options) -> keras.Model`. The network takes
 grey levels from 0 to 255, `(n, height, width, 1)` float32, scales them itself, and returns logits,
-`(n, num_classes)` float32: losses and calibration want logits, and the export adds the softmax.
+`(n, num_classes)` float32. Losses and calibration need logits; the export adds the softmax. May
+import `fercore.errors`. To add a network, add a module with a `build`; no list is to be changed.
 """
 
 import inspect
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
 
 
 def list_models() -> tuple[str, ...]:
-    """The names of all networks, sorted."""
+    """Return the names of all networks, sorted."""
     names = (module.name for module in pkgutil.iter_modules(__path__))
     return tuple(sorted(name for name in names if not name.startswith("_")))
 
 
 def require(name: str) -> None:
-    """Check a network's name, without the cost of importing Keras.
+    """Check the name of a network, without importing Keras.
 
     Raises:
-        UserError: if there is no such network.
+        UserError: if there is no network of this name.
     """
     if name not in list_models():
         raise UserError(f"received model = {name!r}, expected one of: {', '.join(list_models())}")
@@ -39,30 +40,30 @@ def build(
     num_classes: int,
     options: Mapping[str, Any] | None = None,
 ) -> "keras.Model":
-    """Build a network by name, with fresh weights.
+    """Build a network by name, with newly initialized weights.
 
     Args:
         name: one of `list_models()`.
         input_shape: `(height, width, 1)`.
-        num_classes: width of the logits.
-        options: keyword arguments of that module's `build`.
+        num_classes: number of logits.
+        options: keyword arguments of the network's `build`.
 
     Raises:
-        UserError: if there is no such network, it does not take an option or a value, or the images
-            are too small for it.
+        UserError: if there is no network of this name, it has no such option or does not accept the
+            value, or the images are too small for it.
     """
     require(name)
     builder = import_module(f"{__name__}.{name}").build
-    known = [
+    valid = [
         parameter.name
         for parameter in inspect.signature(builder).parameters.values()
         if parameter.kind is parameter.KEYWORD_ONLY
     ]
     for option in options or {}:
-        if option not in known:
+        if option not in valid:
             raise UserError(
                 f"received model_options.{option}, which {name} does not take; "
-                f"expected one of: {', '.join(known) or 'none'}"
+                f"expected one of: {', '.join(valid) or 'none'}"
             )
     try:
         network: keras.Model = builder(input_shape, num_classes, **(options or {}))

@@ -1,4 +1,4 @@
-"""Layers that Keras has, made faster, or has not."""
+"""Faster replacements for Keras layers, and layers and initializers that Keras lacks."""
 
 import math
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-_WHITENED_AT_ONCE = 100  # images, whose patches are nine or more times as large
-_LANES = 4  # bytes in a random word
+_WHITENING_CHUNK = 100  # images; their patches take nine or more times as much memory
+_BYTES_PER_WORD = 4
 _LEVELS = 256
 
 
@@ -20,8 +20,8 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
 
     Keras draws a 32-bit word per element, which on a CPU takes a fifth of the time of a training
     step of a small network. Here four elements share a word. Every rate is therefore rounded to a
-    multiple of 1/256: 0.25 and 0.5 are exact, 0.3 is trained at 0.3008; elements that stay are
-    scaled by the rounded rate.
+    multiple of 1/256: 0.25 and 0.5 are exact, 0.3 becomes 0.3008. The remaining elements are scaled
+    by the rounded rate.
 
     Args:
         rate: fraction of the elements to drop, 0 to 1.
@@ -31,7 +31,7 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Drop elements in training; the identity otherwise."""
+        """Drop elements in training; return the inputs otherwise."""
         dropped = round(self.rate * _LEVELS)
         if not training or dropped == 0:
             return inputs
@@ -40,28 +40,28 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
         shape = inputs.shape[1:]
         elements = math.prod(shape)
         words = keras.random.randint(
-            (ops.shape(inputs)[0], -(-elements // _LANES)),
+            (ops.shape(inputs)[0], -(-elements // _BYTES_PER_WORD)),
             -(2**31),
             2**31 - 1,
             dtype="int32",
             seed=self.seed_generator,
         )
-        lanes = ops.view(words, "uint8")[:, :elements]
-        stays = ops.reshape(lanes >= dropped, (-1, *shape))
-        return inputs * (ops.cast(stays, inputs.dtype) * (_LEVELS / (_LEVELS - dropped)))
+        random_bytes = ops.view(words, "uint8")[:, :elements]
+        is_kept = ops.reshape(random_bytes >= dropped, (-1, *shape))
+        return inputs * (ops.cast(is_kept, inputs.dtype) * (_LEVELS / (_LEVELS - dropped)))
 
 
 @keras.saving.register_keras_serializable(package="fercore")
 class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
-    """Batch normalisation (Ioffe & Szegedy, 2015) of images, by TensorFlow's fused kernel.
+    """Batch normalisation (Ioffe & Szegedy, 2015) of images with TensorFlow's fused kernel.
 
-    Keras composes it of a dozen passes over the whole tensor in single precision; on a CPU that is
-    a quarter of a step of Le's Deep CNN, and seven times slower than the kernel, which computes
-    its statistics in single precision as well. Other backends fuse the passes themselves.
+    Keras needs a dozen passes over the tensor in single precision. On a CPU these take a quarter of
+    a training step of Le's Deep CNN and seven times as long as the kernel, which computes its
+    statistics in single precision as well. Other backends fuse the passes themselves.
     """
 
     def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
-        """Normalise by the batch and note its statistics in training, by those noted otherwise."""
+        """Normalise by the batch statistics in training, and by the moving statistics otherwise."""
         fused = keras.backend.backend() == "tensorflow" and len(inputs.shape) == 4
         if not (fused and training and self.trainable) or mask is not None:
             return super().call(inputs, training=training, mask=mask)
@@ -76,11 +76,11 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
             epsilon=self.epsilon,
             is_training=True,
         )
-        # The kernel estimates the variance of the population, Keras keeps that of the batch.
+        # The kernel returns the unbiased variance; Keras accumulates that of the batch.
         n = ops.cast(ops.prod(ops.shape(inputs)[:3]), variance.dtype)
         variance = variance * (n - 1) / n
-        for kept, seen in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            kept.assign(kept * self.momentum + seen * (1 - self.momentum))
+        for moving, of_batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + of_batch * (1 - self.momentum))
         return outputs
 
 
@@ -88,13 +88,13 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
 class FractionalMaxPooling2D(keras.layers.Layer):  # type: ignore[misc]
     """Max-pooling by a factor between one and two (Graham, "Fractional Max-Pooling", 2014).
 
-    Regions of one or two rows and columns, disjoint and covering the image, follow each other in
-    the pseudo-random order `ceil(a (i + u))`, `a` being the ratio of input to output length, with
-    `u` drawn anew from (0, 1) for every batch and axis in training and 1/2 otherwise.
+    Disjoint regions of one or two rows and columns cover the image. Their edges follow the
+    pseudo-random sequence `ceil(a (i + u))`, where `a` is the ratio of input to output length. `u`
+    is drawn from (0, 1) for every batch and axis in training, and is 1/2 otherwise.
 
     Args:
-        ratio: of the input's height and width to the output's, which is rounded down.
-        seed: of the layer's own generator; the trainer sets its state anew for every epoch.
+        ratio: height and width of the input divided by those of the output, which are rounded down.
+        seed: seed of the layer's generator; the trainer resets the generator in every epoch.
 
     Raises:
         ValueError: if the ratio is not between 1 and 2.
@@ -109,7 +109,7 @@ class FractionalMaxPooling2D(keras.layers.Layer):  # type: ignore[misc]
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Pool: `(n, height, width, c)` in, `(n, height / ratio, width / ratio, c)` out."""
+        """Pool `(n, height, width, c)` to `(n, height / ratio, width / ratio, c)`."""
         for axis in (1, 2):
             first, last = self._regions(inputs.shape[axis], training)
             inputs = ops.maximum(
@@ -118,30 +118,30 @@ class FractionalMaxPooling2D(keras.layers.Layer):  # type: ignore[misc]
         return inputs
 
     def _regions(self, length: int, training: bool) -> tuple[Any, Any]:
-        """First and last position of each region along an axis."""
-        regions = self._pooled(length)
-        # In integers, for rounding could lose a row. The edges change only where u is a multiple of
-        # 1 / length, so that its odd multiples of half of that stand for all.
+        """Return the first and the last position of each region along an axis."""
+        regions = self._pooled_length(length)
+        # In integers, since rounding could lose a row. The edges change only where u is a multiple
+        # of 1 / length, so that the odd multiples of 1 / (2 length) represent all values of u.
         start: Any = length
         if training:
             seed = self.seed_generator
             start = 2 * keras.random.randint((), 0, length, dtype="int32", seed=seed) + 1
-        places = 2 * length * np.arange(regions, dtype=np.int32)
-        edges = (places + start + 2 * regions - 1) // (2 * regions)
+        offsets = 2 * length * np.arange(regions, dtype=np.int32)
+        edges = (offsets + start + 2 * regions - 1) // (2 * regions)
         first = ops.convert_to_tensor(edges - edges[0], dtype="int32")
         return first, ops.concatenate([first[1:] - 1, ops.full((1,), length - 1, dtype="int32")])
 
     def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Of a batch of any size."""
+        """Return the shape of the output for a batch of any size."""
         n, height, width, channels = input_shape
-        return n, self._pooled(height), self._pooled(width), channels
+        return n, self._pooled_length(height), self._pooled_length(width), channels
 
-    def _pooled(self, length: int) -> int:
-        # Short axes round down to more than half: no region is longer than two.
+    def _pooled_length(self, length: int) -> int:
+        # On short axes, rounding down could give regions longer than two.
         return max(int(length / self.ratio), -(-length // 2))
 
     def get_config(self) -> dict[str, Any]:
-        """What a saved network needs to build the layer again."""
+        """Return what a saved network needs to build the layer again."""
         return {**super().get_config(), "ratio": self.ratio, "seed": self.seed}
 
 
@@ -149,11 +149,11 @@ class FractionalMaxPooling2D(keras.layers.Layer):  # type: ignore[misc]
 class DiracInitializer(keras.initializers.Initializer):  # type: ignore[misc]
     """Initialize a convolution so that its first output channels copy its input channels.
 
-    The other output channels, if there are more, begin as `HeNormal` (Zagoruyko & Komodakis,
-    "DiracNets", 2017; Jordan, "94% on CIFAR-10 in 3.29 Seconds", 2024, section 3.3).
+    The other output channels, if there are more, are initialized by `HeNormal` (Zagoruyko &
+    Komodakis, "DiracNets", 2017; Jordan, "94% on CIFAR-10 in 3.29 Seconds", 2024, section 3.3).
 
     Args:
-        seed: of the channels that do not copy.
+        seed: seed of the channels that do not copy.
     """
 
     def __init__(self, seed: int | None = None):
@@ -179,7 +179,7 @@ class WhiteningConv2D(keras.layers.Conv2D):  # type: ignore[misc]
     """Fixed convolution whose outputs on the training images are uncorrelated, of variance one.
 
     Each filter is an eigenvector of the covariance of the images' patches, divided by the root of
-    its eigenvalue; every filter stands twice, with both signs, for the ReLU that follows (Jordan,
+    its eigenvalue; every filter occurs twice, with both signs, for the ReLU that follows (Jordan,
     "94% on CIFAR-10 in 3.29 Seconds", 2024, section 3.2). `adapt` computes the filters; training
     does not change them.
 
@@ -197,7 +197,7 @@ class WhiteningConv2D(keras.layers.Conv2D):  # type: ignore[misc]
     EPSILON = 5e-4
 
     def __init__(self, kernel_size: int | tuple[int, int], **kwargs: Any):
-        # Keras passes back what get_config tells of these when it loads a network.
+        # Keras passes these values of get_config back when it loads a network.
         for fixed in ("filters", "padding", "use_bias", "trainable"):
             kwargs.pop(fixed, None)
         super().__init__(1, kernel_size, padding="same", use_bias=False, trainable=False, **kwargs)
@@ -222,8 +222,8 @@ class WhiteningConv2D(keras.layers.Conv2D):  # type: ignore[misc]
         height, width = self.kernel_size
         elements = height * width * images.shape[-1]
         products, count = np.zeros((elements, elements)), 0
-        for start in range(0, len(images), _WHITENED_AT_ONCE):
-            chunk = images[start : start + _WHITENED_AT_ONCE]
+        for start in range(0, len(images), _WHITENING_CHUNK):
+            chunk = images[start : start + _WHITENING_CHUNK]
             windows = np.lib.stride_tricks.sliding_window_view(chunk, (height, width), axis=(1, 2))
             # (n, rows, columns, channels, height, width), as one patch a row in the kernel's order.
             patches = np.moveaxis(windows, 3, -1).reshape(-1, elements).astype(np.float64)

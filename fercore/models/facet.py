@@ -1,9 +1,9 @@
-"""Facet, our own family: small residual networks for faces of 48x48.
+"""Facet, a family of small residual networks for 48x48 faces, designed in this project.
 
-Basic residual blocks (He et al., "Deep Residual Learning", CVPR 2016) with batch normalisation
-after every convolution but depthwise ones, whose shortcuts pool before they project (ResNet-D: He
-et al., "Bag of Tricks", CVPR 2019), squeeze-and-excitation (Hu et al., CVPR 2018), stochastic depth
-(Huang et al., ECCV 2016), and pooling of the last feature map by its mean or by learned attention.
+The parts are basic residual blocks (He et al., "Deep Residual Learning", CVPR 2016) with batch
+normalisation after every convolution except depthwise ones, shortcuts that pool before they project
+(ResNet-D: He et al., "Bag of Tricks", CVPR 2019), squeeze-and-excitation (Hu et al., CVPR 2018),
+stochastic depth (Huang et al., ECCV 2016), and mean or attention pooling of the last feature map.
 At 48x48 with seven outputs and the defaults: `"tiny"` 269,285 parameters, `"small"` 1,252,803,
 `"base"` 4,986,885.
 """
@@ -14,7 +14,7 @@ from keras import KerasTensor, layers
 from fercore.errors import UserError
 from fercore.models._layers import BatchNormalization, Dropout
 
-# Channels of each stage, and blocks in it; the first stage stands at full resolution.
+# Channels and number of blocks of each stage; the first stage has the full resolution.
 _VARIANTS: dict[str, tuple[tuple[int, int], ...]] = {
     "tiny": ((16, 1), (32, 1), (64, 1), (112, 1)),
     "small": ((32, 1), (64, 1), (128, 1), (256, 1)),
@@ -34,20 +34,24 @@ def build(
     convolution: str = "full",
     width: float = 1.0,
 ) -> keras.Model:
-    """Stages of residual blocks, each at half the resolution of the one before.
+    """Build stages of residual blocks, each at half the resolution of the stage before.
 
     Args:
         input_shape: `(height, width, 1)`, at least 16x16.
-        num_classes: width of the logits.
+        num_classes: number of logits.
         variant: `"tiny"`, `"small"` or `"base"`.
-        squeeze: channels to one of the squeeze of squeeze-and-excitation; 0 leaves it out.
-        drop_path: probability that the last block is skipped in training; that of the others
-            rises to it in equal steps.
-        dropout: rate before the logits.
-        pooling: `"mean"`, or `"attention"`: a mean weighted by a softmax over the places.
-        convolution: of the blocks: `"full"`, or `"separable"`: over each channel by itself, then
-            across the channels (Howard et al., "MobileNets", 2017).
-        width: factor of all channels, which are rounded to multiples of eight.
+        squeeze: reduction ratio of squeeze-and-excitation; 0 switches it off.
+        drop_path: probability that training skips the last block; the probabilities of the blocks
+            before it rise to this value in equal steps.
+        dropout: dropout rate before the logits.
+        pooling: `"mean"`, or `"attention"`: a mean weighted by a softmax over the positions.
+        convolution: kind of the convolutions in the blocks: `"full"`, or `"separable"`: depthwise,
+            then across the channels (Howard et al., "MobileNets", 2017).
+        width: factor for all numbers of channels, which are rounded to multiples of eight.
+
+    Returns:
+        A network from `(n, height, width, 1)` float32 grey levels, 0 to 255, to `(n, num_classes)`
+        float32 logits.
 
     Raises:
         UserError: for an unknown variant, pooling or convolution, or a width that is not positive.
@@ -67,17 +71,17 @@ def build(
     x = layers.Rescaling(1 / 64, offset=-2.0, name="scale")(pixels)
     x = _convolve(x, stages[0][0], 3, "stem")
     x = layers.ReLU(name="stem_relu")(x)
-    blocks = sum(count for _, count in stages)
-    number = 0
+    num_blocks = sum(count for _, count in stages)
+    block = 0
     for stage, (filters, count) in enumerate(stages, start=1):
         for part in range(count):
-            number += 1
+            block += 1
             x = _block(
                 x,
                 filters,
                 halve=stage > 1 and part == 0,
                 squeeze=squeeze,
-                drop_path=drop_path * number / blocks,
+                drop_path=drop_path * block / num_blocks,
                 separable=convolution == "separable",
                 name=f"stage{stage}_{'abcdefgh'[part]}",
             )
@@ -151,8 +155,8 @@ def _pool(x: KerasTensor, pooling: str) -> KerasTensor:
     if pooling == "mean":
         return layers.GlobalAveragePooling2D(name="mean")(x)
     _, height, width, channels = x.shape
-    places = layers.Reshape((height * width, channels), name="places")(x)
-    scores = layers.Dense(1, dtype="float32", name="scores")(places)
+    positions = layers.Reshape((height * width, channels), name="places")(x)
+    scores = layers.Dense(1, dtype="float32", name="scores")(positions)
     weights = layers.Softmax(axis=1, name="attention")(scores)
-    pooled = layers.Dot(axes=1, name="pooled")([weights, places])
+    pooled = layers.Dot(axes=1, name="pooled")([weights, positions])
     return layers.Flatten(name="features")(pooled)

@@ -18,17 +18,21 @@ def build(
     variant: str = "model1",
     dropout: float = 0.25,
 ) -> keras.Model:
-    """Three unpadded convolutions and a hidden layer of 64 units.
+    """Build three unpadded convolutions and a hidden layer of 64 units.
 
     Args:
         input_shape: `(height, width, 1)`, at least 18x18.
-        num_classes: width of the logits.
+        num_classes: number of logits.
         variant: `"model1"` or `"model2"`.
-        dropout: rate of Model 2. The paper does not print it; 0.25 is the rate of the Keras
+        dropout: dropout rate of Model 2. The paper does not state it; 0.25 is the rate of the Keras
             examples that its code follows.
 
+    Returns:
+        A network from `(n, height, width, 1)` float32 grey levels, 0 to 255, to `(n, num_classes)`
+        float32 logits.
+
     Raises:
-        UserError: if the variant is neither.
+        UserError: if the variant is unknown.
     """
     if variant not in {"model1", "model2"}:
         raise UserError(f"received variant = {variant!r}, expected 'model1' or 'model2'")

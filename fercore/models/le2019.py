@@ -1,7 +1,7 @@
 """Shallow and Deep CNN (Le, Pham & Hoang, "CNNs for Facial Emotion Recognition", 2019).
 
-Section 4 of the paper describes both; the layer table of the Deep one, 4,478,727 parameters at
-48x48 with seven outputs, is Figure 8 of Khopkar & Saxena (2021), who train the same network.
+Section 4 of the paper describes both. The layer table of the Deep CNN is Figure 8 of Khopkar &
+Saxena (2021), who train the same network: 4,478,727 parameters at 48x48 with seven outputs.
 """
 
 import keras
@@ -11,12 +11,12 @@ from fercore.errors import UserError
 from fercore.models._layers import BatchNormalization, Dropout, FractionalMaxPooling2D
 
 # (filters, kernel size) of each block, and units of each hidden layer.
-BLOCKS = {
+_BLOCKS = {
     "shallow": [(64, 3), (128, 5)],
     "deep": [(64, 3), (128, 5), (512, 3), (512, 3)],
 }
-FRACTIONAL_RATIO = 1.5
-HIDDEN = {"shallow": [256], "deep": [256, 512]}
+_FRACTIONAL_RATIO = 1.5
+_HIDDEN = {"shallow": [256], "deep": [256, 512]}
 
 
 def build(
@@ -27,36 +27,41 @@ def build(
     dropout: float = 0.25,
     pooling: str = "max",
 ) -> keras.Model:
-    """Two or four blocks of convolution, normalisation, ReLU, pooling and dropout.
+    """Build two or four blocks of convolution, batch normalisation, ReLU, pooling and dropout.
 
     Args:
         input_shape: `(height, width, 1)`, at least 4x4 for `"shallow"` and 16x16 for `"deep"`.
-        num_classes: width of the logits.
-        variant: `"shallow"` or `"deep"`. The hidden layers of the Deep network are normalised and
-            dropped out; for the Shallow one the paper speaks of a plain hidden layer.
-        dropout: rate after every pooling, and after every hidden layer of the Deep network.
-        pooling: `"max"` halves; `"fractional"` divides by 1.5 at pseudo-random places. The paper
-            tried fractional max-pooling; the ratio is ours, for it prints none.
+        num_classes: number of logits.
+        variant: `"shallow"` or `"deep"`. The hidden layers of the Deep CNN have batch normalisation
+            and dropout; that of the Shallow CNN is a plain hidden layer, as the paper describes it.
+        dropout: dropout rate after every pooling, and after every hidden layer of the Deep CNN.
+        pooling: `"max"` halves the resolution; `"fractional"` divides it by 1.5 in pseudo-random
+            regions. The paper tried fractional max-pooling without stating the ratio; 1.5 is our
+            choice.
+
+    Returns:
+        A network from `(n, height, width, 1)` float32 grey levels, 0 to 255, to `(n, num_classes)`
+        float32 logits.
 
     Raises:
         UserError: if variant or pooling is unknown.
     """
     if pooling not in {"max", "fractional"}:
         raise UserError(f"received pooling = {pooling!r}, expected 'max' or 'fractional'")
-    if variant not in BLOCKS:
-        raise UserError(f"received variant = {variant!r}, expected one of: {', '.join(BLOCKS)}")
+    if variant not in _BLOCKS:
+        raise UserError(f"received variant = {variant!r}, expected one of: {', '.join(_BLOCKS)}")
     pixels = keras.Input(input_shape, name="pixels")
     x = layers.Rescaling(1 / 255, name="scale")(pixels)
-    for number, (filters, kernel_size) in enumerate(BLOCKS[variant], start=1):
+    for number, (filters, kernel_size) in enumerate(_BLOCKS[variant], start=1):
         x = layers.Conv2D(filters, kernel_size, padding="same", name=f"conv{number}")(x)
         x = _normalise_and_activate(x, f"conv{number}")
         if pooling == "max":
             x = layers.MaxPooling2D(name=f"pool{number}")(x)
         else:
-            x = FractionalMaxPooling2D(FRACTIONAL_RATIO, name=f"pool{number}")(x)
+            x = FractionalMaxPooling2D(_FRACTIONAL_RATIO, name=f"pool{number}")(x)
         x = Dropout(dropout, name=f"dropout{number}")(x)
     x = layers.Flatten(name="flatten")(x)
-    for number, units in enumerate(HIDDEN[variant], start=1):
+    for number, units in enumerate(_HIDDEN[variant], start=1):
         x = layers.Dense(units, name=f"hidden{number}")(x)
         if variant == "deep":
             x = _normalise_and_activate(x, f"hidden{number}")

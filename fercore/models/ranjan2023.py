@@ -1,8 +1,9 @@
 """Model 1 and Model 2 (Ranjan, "Facial Expression Recognition", 2023), for FER2013 and CK+.
 
 Tables 4.1 and 4.2 list the layers. Model 2 has 3,841,543 parameters at 48x48 with seven outputs.
-The 71,655 that Table 4.1 prints for the last layer of Model 1 fit no layer of seven outputs; with
-the second hidden layer that the text speaks of, of 64 units, it has 883,559: Table 4.5's 0.88M.
+Table 4.1 prints 71,655 parameters for the last layer of Model 1, which fits no layer of seven
+outputs. With the second hidden layer of 64 units that the text describes, Model 1 has 883,559
+parameters, which agrees with the 0.88M of Table 4.5.
 """
 
 import keras
@@ -19,25 +20,29 @@ def build(
     variant: str = "model2",
     dropout: float = 0.25,
 ) -> keras.Model:
-    """Three blocks of two convolutions, or one convolution and four blocks of one.
+    """Build three blocks of two convolutions, or one convolution and four blocks of one.
 
     Initial weights are Gaussian with standard deviation `sqrt(2 / n_in)` (He et al., 2015; the
-    paper prints `sqrt(2 / 2 n_in)`), biases zero.
+    paper prints `sqrt(2 / 2 n_in)`); initial biases are zero.
 
     Args:
         input_shape: `(height, width, 1)`, at least 36x36 for `"model1"` and 18x18 for `"model2"`.
-        num_classes: width of the logits.
+        num_classes: number of logits.
         variant: `"model1"` or `"model2"`.
-        dropout: rate after every pooling and every hidden layer.
+        dropout: dropout rate after every pooling and every hidden layer.
+
+    Returns:
+        A network from `(n, height, width, 1)` float32 grey levels, 0 to 255, to `(n, num_classes)`
+        float32 logits.
 
     Raises:
-        UserError: if the variant is neither.
+        UserError: if the variant is unknown.
     """
     if variant not in {"model1", "model2"}:
         raise UserError(f"received variant = {variant!r}, expected 'model1' or 'model2'")
     pixels = keras.Input(input_shape, name="pixels")
     x = layers.Rescaling(1 / 255, name="scale")(pixels)
-    x = (_features1 if variant == "model1" else _features2)(x, dropout)
+    x = (_features_model1 if variant == "model1" else _features_model2)(x, dropout)
     x = layers.Flatten(name="flatten")(x)
     for number, units in enumerate((1024, 64) if variant == "model1" else (256, 512), start=1):
         x = layers.Dense(
@@ -50,7 +55,7 @@ def build(
     return keras.Model(pixels, last(x), name=f"ranjan2023_{variant}")
 
 
-def _features1(x: KerasTensor, dropout: float) -> KerasTensor:
+def _features_model1(x: KerasTensor, dropout: float) -> KerasTensor:
     for block, filters in enumerate((32, 64, 128), start=1):
         for part in ("a", "b"):
             x = _convolve(x, filters, 3, "valid", f"conv{block}{part}")
@@ -62,7 +67,7 @@ def _features1(x: KerasTensor, dropout: float) -> KerasTensor:
     return x
 
 
-def _features2(x: KerasTensor, dropout: float) -> KerasTensor:
+def _features_model2(x: KerasTensor, dropout: float) -> KerasTensor:
     x = _convolve(x, 32, 3, "valid", "conv0")
     for block, (filters, size) in enumerate([(64, 3), (128, 5), (512, 3), (512, 3)], start=1):
         x = _convolve(x, filters, size, "same", f"conv{block}")

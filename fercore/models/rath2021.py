@@ -1,8 +1,8 @@
-"""Two small networks for eight emotions of LFW faces (Rath, 2021).
+"""Networks with one and with two convolutions for eight emotions of LFW faces (Rath, 2021).
 
 The text is "Convolutional Neural Network Model For Emotion (Facial Expression) Identification".
-Section "Model Building" lists the two-convolution network, Figure 5 the layer table of the single
-convolution: 2,168,776 parameters at 50x50 with eight outputs.
+Section "Model Building" lists the network with two convolutions. Figure 5 is the layer table of the
+network with one convolution: 2,168,776 parameters at 50x50 with eight outputs.
 """
 
 import keras
@@ -19,16 +19,20 @@ def build(
     variant: str = "two",
     dropout: float = 0.25,
 ) -> keras.Model:
-    """One or two unpadded convolutions and one or two hidden layers.
+    """Build one or two unpadded convolutions and one or two hidden layers.
 
     Args:
         input_shape: `(height, width, 1)`, at least 6x6 for `"one"` and 12x12 for `"two"`.
-        num_classes: width of the logits.
-        variant: `"one"` or `"two"` convolutions.
-        dropout: rate after the first pooling and after the first hidden layer.
+        num_classes: number of logits.
+        variant: number of convolutions, `"one"` or `"two"`.
+        dropout: dropout rate after the first pooling and after the first hidden layer.
+
+    Returns:
+        A network from `(n, height, width, 1)` float32 grey levels, 0 to 255, to `(n, num_classes)`
+        float32 logits.
 
     Raises:
-        UserError: if the variant is neither.
+        UserError: if the variant is unknown.
     """
     if variant not in {"one", "two"}:
         raise UserError(f"received variant = {variant!r}, expected 'one' or 'two'")

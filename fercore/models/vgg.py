@@ -37,17 +37,17 @@ def build(
     initializer: str = "he_normal",
     whitening: bool = False,
 ) -> keras.Model:
-    """Build four stages of two 3x3 convolutions, a mean over the places, and logits.
+    """Build four stages of two 3x3 convolutions, global average pooling, and logits.
 
     Args:
         input_shape: `(height, width, 1)`, at least 16x16.
-        num_classes: width of the logits.
+        num_classes: number of logits.
         variant: `"tiny"`, `"small"` or `"base"`.
         stage_dropout: dropout rate after the pooling of each stage.
         dropout: dropout rate before the logits.
         batch_norm_momentum: share of the moving statistics that each batch keeps.
         initializer: `"he_normal"` (He et al., 2015), or `"dirac"`: the first output channels copy
-            the input channels, the others begin as `"he_normal"`.
+            the input channels, the others are initialized as with `"he_normal"`.
         whitening: put a fixed convolution before the network whose filters decorrelate 3x3 patches
             of the training images, see `fercore.models._layers.WhiteningConv2D`.
 

@@ -283,7 +283,7 @@ def _over_groups(
         return None
     names = np.concatenate(groups)
     low, high = metrics.clustered_interval(
-        np.concatenate(right), names, np.concatenate(weights), most=n
+        np.concatenate(right), names, np.concatenate(weights), max_size=n
     )
     return 100 * low, 100 * high, grouping(len(np.unique(names)), kinds[0])
 

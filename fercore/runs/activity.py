@@ -11,22 +11,22 @@ from fercore.runs.schema import Status
 SILENT_SECONDS = 120.0
 # A file that was written so long after the heartbeat in it is a copy.
 _COPY_SECONDS = 3600.0
-# The states of a run whose process says that it is at work, and those of one that can go on.
+# The states of a run that is being trained, and those of a stopped run that can be resumed.
 ACTIVE_STATES = ("starting", "running")
 HALTED_STATES = ("interrupted", "stalled", "failed")
 
 
 def claims_activity(status: Status) -> bool:
-    """Return whether a run says that it is starting or running, be it true or not."""
+    """Return whether `status.json` states that a run is starting or running; it may be outdated."""
     return status.state in ACTIVE_STATES
 
 
 def is_alive(path: Path, status: Status) -> bool:
-    """Return whether a run that says it is starting or running is so.
+    """Return whether the process of a run that is starting or running is alive.
 
     Args:
         path: the run directory.
-        status: what its `status.json` holds.
+        status: content of its `status.json`.
     """
     if not claims_activity(status):
         return False
@@ -40,9 +40,11 @@ def is_alive(path: Path, status: Status) -> bool:
 
 
 def gives_signs_of_life(path: Path, status: Status) -> bool:
-    """Return whether a run's `status.json` was written lately, where its lock tells nothing.
+    """Return whether a run's `status.json` was written within the last two minutes.
 
-    The clock of the machine that trains may be wrong, so only the file system's counts.
+    This counts where the lock of the run cannot be checked.
+
+    The clock of the machine that trains may be wrong, so only the clock of the file system is used.
     """
     file = path / "status.json"
     try:
@@ -53,9 +55,10 @@ def gives_signs_of_life(path: Path, status: Status) -> bool:
 
 
 def lock_decides(status: Status) -> bool:
-    """Whether a lock that nobody holds means that the process is gone.
+    """Return whether a free lock means that the process has ended.
 
-    Of a process on another machine it does not: some network file systems keep locks to a machine.
+    It does not for a process on another machine: some network file systems do not share locks
+    between machines.
     """
     return status.locked and status.host == locks.HOST
 
@@ -67,9 +70,9 @@ def active_state(status: Status) -> Literal["starting", "running"]:
 
 
 def lacks_environment(path: Path, status: Status) -> bool:
-    """Whether a run has no `environment.json` because it has not got, or never got, that far."""
+    """Return whether a run has no `environment.json` because it has not written one yet."""
     names = ("environment.json", "results.json")
     if any(os.path.isfile(path / name) for name in names):
         return False
-    begun = status.state in {"running", "finished"} and status.phase != "starting"
-    return not begun
+    has_begun = status.state in {"running", "finished"} and status.phase != "starting"
+    return not has_begun

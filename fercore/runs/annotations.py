@@ -1,8 +1,8 @@
 """Notes, tags, pins, the archive, and deletion that can be undone.
 
-A deleted run lies in `.deleted/` under the runs root, where no list looks, until that is emptied.
-Several tabs and commands may do all of this at once: each change is made under a lock, and on what
-stands on the disk then.
+A deleted run is moved to `.deleted/` under the runs root, which no list reads, until it is purged.
+Several tabs and commands may change runs at once: each change is made under a lock, to the content
+of the files at that time.
 """
 
 import itertools
@@ -31,7 +31,7 @@ class NoteConflictError(UserError):
     """A note was changed by someone else since it was shown.
 
     Attributes:
-        newer: the notes that stand on the disk.
+        newer: the notes on the disk.
     """
 
     def __init__(self, message: str, newer: Notes):
@@ -40,7 +40,7 @@ class NoteConflictError(UserError):
 
 
 def annotate(run: Run, base: Notes | None = None, add_text: str = "", **changes: Any) -> Notes:
-    """Change some of what people say of a run. All other fields stay as they are on the disk.
+    """Change some notes of a run. All other fields stay as they are on the disk.
 
     Args:
         run: any that can be read.
@@ -61,24 +61,24 @@ def annotate(run: Run, base: Notes | None = None, add_text: str = "", **changes:
     """
     _require_run(run)
     with _locked(run.path.parent):
-        known = _read_notes(run)
+        stored = _read_notes(run)
         if base is not None:
-            wanted = changes.get("text", base.text)
-            if known.text != base.text and wanted not in {known.text, base.text}:
+            text = changes.get("text", base.text)
+            if stored.text != base.text and text not in {stored.text, base.text}:
                 raise NoteConflictError(
-                    f"the note of {run.id} was changed meanwhile; nothing was saved", known
+                    f"the note of {run.id} was changed meanwhile; nothing was saved", stored
                 )
-            if wanted == base.text:  # not changed by the caller
+            if text == base.text:  # not changed by the caller
                 changes.pop("text", None)
             if "tags" in changes:
-                changes["tags"] = _merge_tags(known.tags, base.tags, changes["tags"])
+                changes["tags"] = _merge_tags(stored.tags, base.tags, changes["tags"])
         if add_text.strip():
-            changes["text"] = f"{known.text}\n\n{add_text}" if known.text else add_text
+            changes["text"] = f"{stored.text}\n\n{add_text}" if stored.text else add_text
         try:
-            notes = Notes.model_validate(known.model_dump() | changes)
+            notes = Notes.model_validate(stored.model_dump() | changes)
         except ValidationError as error:
             raise UserError(f"{run.id}: {damage.describe(error)}") from None
-        if notes != known:
+        if notes != stored:
             try:
                 RunWriter(run.path).write_record(notes)
             except OSError as error:
@@ -87,7 +87,7 @@ def annotate(run: Run, base: Notes | None = None, add_text: str = "", **changes:
 
 
 def parse_tags(text: str) -> tuple[str, ...]:
-    """Tags from words parted by commas or spaces, each once, in order."""
+    """Split text at commas and spaces into tags, each once, in order."""
     return tuple(dict.fromkeys(text.replace(",", " ").split()))
 
 
@@ -114,7 +114,7 @@ def delete(run: Run) -> None:
 
 
 def deleted(root: Path) -> list[Run]:
-    """The deleted runs that can be restored, newest first."""
+    """List the deleted runs that can be restored, newest first."""
     return list_runs(root / DELETED)
 
 
@@ -125,23 +125,23 @@ def restore(root: Path, run_id: str) -> Run:
         UserError: if there is none of that name, or another run has taken it.
     """
     with _locked(root):
-        there = {run.id: run.path for run in deleted(root)}
-        if run_id not in there:
-            known = ", ".join(there) or "none"
-            raise UserError(f"received {run_id!r}, expected a deleted run: {known}")
-        path = root / there[run_id].name
+        paths = {run.id: run.path for run in deleted(root)}
+        if run_id not in paths:
+            names = ", ".join(paths) or "none"
+            raise UserError(f"received {run_id!r}, expected a deleted run: {names}")
+        path = root / paths[run_id].name
         with hold_lock(path):
             if path.exists():
                 raise UserError(f"there is another run called {run_id}; rename that folder first")
             try:
-                there[run_id].rename(path)
+                paths[run_id].rename(path)
             except OSError as error:
                 raise UserError(f"cannot restore {run_id}: {error.strerror}") from None
     return read_run(path)
 
 
 def purge(root: Path, run_ids: Sequence[str] | None = None) -> int:
-    """Remove deleted runs for good: those named, or all; how many.
+    """Remove deleted runs for good: those named, or all. Return their number.
 
     Raises:
         UserError: if the disk refuses.
@@ -149,8 +149,8 @@ def purge(root: Path, run_ids: Sequence[str] | None = None) -> int:
     if not (root / DELETED).is_dir():
         return 0
     with _locked(root):
-        gone = [run for run in deleted(root) if run_ids is None or run.id in run_ids]
-        for run in gone:
+        removed = [run for run in deleted(root) if run_ids is None or run.id in run_ids]
+        for run in removed:
             try:
                 with hold_lock(run.path):
                     if run.path.is_symlink():
@@ -159,15 +159,15 @@ def purge(root: Path, run_ids: Sequence[str] | None = None) -> int:
                         shutil.rmtree(run.path)
             except OSError as error:
                 raise UserError(f"cannot remove {run.path}: {error.strerror}") from None
-    return len(gone)
+    return len(removed)
 
 
 @contextmanager
 def _locked(root: Path) -> Iterator[None]:
-    """Let no other process or thread change notes or delete runs under a root.
+    """Hold the lock that every change of notes and every deletion under a root takes.
 
     Raises:
-        UserError: if the lock cannot be had.
+        UserError: if the lock cannot be taken.
     """
     if not root.is_dir():
         raise UserError(f"received {root}, expected a folder of runs")
@@ -187,14 +187,12 @@ def _locked(root: Path) -> Iterator[None]:
         lock.release()
 
 
-def _merge_tags(
-    known: Sequence[str], base: Sequence[str], wanted: Sequence[str]
-) -> tuple[str, ...]:
-    """The tags on the disk, with what was added to and removed from those that were shown."""
-    removed = set(base) - set(wanted)
-    kept = [tag for tag in known if tag not in removed]
-    added = [tag for tag in wanted if tag not in base]
-    return tuple(dict.fromkeys([*kept, *added]))
+def _merge_tags(stored: Sequence[str], base: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
+    """Apply the changes from `base`, the tags that were shown, to `new` to the stored tags."""
+    removed = set(base) - set(new)
+    remaining = [tag for tag in stored if tag not in removed]
+    added = [tag for tag in new if tag not in base]
+    return tuple(dict.fromkeys([*remaining, *added]))
 
 
 def _read_notes(run: Run) -> Notes:

@@ -18,7 +18,7 @@ from fercore.runs.schema import (
 
 
 def check_run(path: Path) -> list[str]:
-    """Everything that is wrong with a finished run directory, one line each; empty if nothing."""
+    """Return every problem of a finished run directory, one line each; empty if there is none."""
     problems: list[str] = []
     run = read_run(path)
     if run.problem:
@@ -51,27 +51,27 @@ def check_run(path: Path) -> list[str]:
     for split in ("validation", "test"):
         if split not in results.splits and split != "test":
             continue
-        said = run.predictions(split)
-        if said is None and "predictions.npz" in run.damaged:
+        stored = run.predictions(split)
+        if stored is None and "predictions.npz" in run.damaged:
             continue  # named above
-        if said is None:
+        if stored is None:
             problems.append(f"predictions.npz: {split} is missing, unreadable or of another shape")
-        elif split in results.splits and not _matches_confusion(said, results.splits[split]):
+        elif split in results.splits and not _matches_confusion(stored, results.splits[split]):
             problems.append(f"predictions.npz: {split} gives another matrix than results.json")
-        elif split in results.splits and not _same_groups(said, results.splits[split]):
+        elif split in results.splits and not _has_same_groups(stored, results.splits[split]):
             problems.append(f"predictions.npz: {split} has other groups than results.json")
     if results.onnx and run.onnx_path and "model.onnx" not in run.damaged:
         problems += filter(None, [damage.check_network(run.onnx_path, results.onnx)])
-    said, unique = run.predictions("test"), results.splits.get("test_unique")
-    if said is not None and said.unique is not None:
-        kept = said.take(said.unique)
-        if unique is not None and not _matches_confusion(kept, unique):
+    stored, unique = run.predictions("test"), results.splits.get("test_unique")
+    if stored is not None and stored.unique is not None:
+        selected = stored.take(stored.unique)
+        if unique is not None and not _matches_confusion(selected, unique):
             problems.append("predictions.npz: test_unique gives another matrix than results.json")
     return problems
 
 
 def check_notes(path: Path) -> list[str]:
-    """What `check_run` could not compare, one line each; empty if nothing."""
+    """Return what `check_run` could not compare, one line each; empty if it compared everything."""
     run = read_run(path)
     onnx = run.results.onnx if run.results else None
     if onnx is None or onnx.sha256 is not None or run.onnx_path is None:
@@ -83,7 +83,7 @@ def check_notes(path: Path) -> list[str]:
 
 
 def _contradictions(split: str, result: SplitResult) -> Iterator[str]:
-    """What an evaluation says that its matrix does not."""
+    """Yield the contradictions between the figures of an evaluation and its confusion matrix."""
     matrix = np.asarray(result.confusion)
     if matrix.sum() != result.n:
         yield f"results.json: {split} has n = {result.n}, its matrix {matrix.sum()}"
@@ -91,27 +91,27 @@ def _contradictions(split: str, result: SplitResult) -> Iterator[str]:
         yield f"results.json: {split} has accuracy {result.accuracy}, its matrix {right}"
 
 
-def _matches_confusion(said: Predictions, result: SplitResult) -> bool:
-    """Whether predictions give an evaluation's matrix, over the classes that it judges."""
+def _matches_confusion(predictions: Predictions, result: SplitResult) -> bool:
+    """Return whether predictions give an evaluation's matrix, over the classes that it counts."""
     matrix = np.asarray(result.confusion)
     if (
-        said.probabilities.shape[1] != len(matrix)
-        or not np.isin(said.labels, range(len(matrix))).all()
+        predictions.probabilities.shape[1] != len(matrix)
+        or not np.isin(predictions.labels, range(len(matrix))).all()
     ):
         return False
-    found = np.zeros_like(matrix)
-    np.add.at(found, (said.labels, said.probabilities.argmax(axis=1)), 1)
-    judged = matrix.any(axis=1)
-    return bool((found[judged] == matrix[judged]).all())
+    counts = np.zeros_like(matrix)
+    np.add.at(counts, (predictions.labels, predictions.probabilities.argmax(axis=1)), 1)
+    rows = matrix.any(axis=1)
+    return bool((counts[rows] == matrix[rows]).all())
 
 
-def _same_groups(said: Predictions, result: SplitResult) -> bool:
-    """Whether predictions come in as many groups as an evaluation says, of the same kind."""
-    if said.groups is None or result.groups is None:
-        return said.groups is None and result.groups is None
+def _has_same_groups(predictions: Predictions, result: SplitResult) -> bool:
+    """Return whether predictions have as many groups as an evaluation, of the same kind."""
+    if predictions.groups is None or result.groups is None:
+        return predictions.groups is None and result.groups is None
     classes = np.flatnonzero(np.asarray(result.confusion).any(axis=1))
-    judged = np.isin(said.labels, classes)
+    counted = np.isin(predictions.labels, classes)
     return (
-        len(np.unique(said.groups[judged])) == result.groups
-        and said.group_kind == result.group_kind
+        len(np.unique(predictions.groups[counted])) == result.groups
+        and predictions.group_kind == result.group_kind
     )

@@ -44,7 +44,7 @@ def find(path: Path, results: Results | None, *, trained: bool) -> dict[str, str
         trained: whether the run was trained here, so that it has a log and a layer table.
 
     Returns:
-        What is wrong with each damaged file, on one line, by file name.
+        The problem of each damaged file, on one line, by file name.
     """
     finished = results is not None
     checks: dict[str, tuple[Callable[[Path], None], bool]] = {
@@ -55,27 +55,29 @@ def find(path: Path, results: Results | None, *, trained: bool) -> dict[str, str
     if results is not None and (onnx := results.onnx) is not None:
         # Absent is not damaged: git does not carry the networks.
         checks["model.onnx"] = (lambda file: _require_size(file, onnx), False)
-    found = {}
+    problems = {}
     for name, (check, required) in checks.items():
         try:
             check(path / name)
         except FileNotFoundError:
             if required:
-                found[name] = f"{name} is missing"
+                problems[name] = f"{name} is missing"
         except OSError as error:
-            found[name] = f"{name} cannot be read ({error.strerror})"
+            problems[name] = f"{name} cannot be read ({error.strerror})"
         except ValidationError as error:
-            found[name] = f"{name} is damaged: {describe(error)}"
+            problems[name] = f"{name} is damaged: {describe(error)}"
         except ValueError as error:
-            found[name] = f"{name} is damaged: {error}"
-    return found
+            problems[name] = f"{name} is damaged: {error}"
+    return problems
 
 
 def check_network(file: Path, onnx: OnnxExport) -> str:
-    """Compare a whole `model.onnx` with what `results.json` says of it; empty if they agree.
+    """Compare the content of `model.onnx` with `results.json`.
 
-    Runs of earlier versions hold no digest. Of their networks the size and the structure are
-    compared.
+    Runs of earlier versions store no digest; then size and structure are compared.
+
+    Returns:
+        The difference, on one line; empty if they agree.
     """
     import onnx as onnx_format
 
@@ -127,7 +129,7 @@ def read_list(file: Path, kind: type[_RecordT]) -> list[_RecordT]:
 
 
 def describe(error: ValidationError) -> str:
-    """The first thing that is wrong with a record, on one line."""
+    """Return the first problem of a record, on one line."""
     if (count := error.error_count()) > MAX_LISTED:  # to list them would take seconds
         return f"{count:,} of its values are not of this format"
     problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -141,7 +143,7 @@ def _require_regular(file: Path) -> None:
 
 
 def _require_log(file: Path) -> None:
-    """Check the first and the last line: to read all would take too long for a list of runs."""
+    """Check the first and the last line only: a list of many runs has to be fast."""
     with open_regular(file) as opened:
         start, size = opened.read(_LINE_BYTES), opened.seek(0, os.SEEK_END)
         if not size:

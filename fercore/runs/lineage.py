@@ -11,26 +11,29 @@ from fercore.runs.reader import Run
 
 
 def iter_ancestors(root: Path, run: Run) -> Iterator[tuple[str, Run | None]]:
-    """A run, and all that it learnt from or began with, each once: name, and the run if it is here.
+    """Yield a run and its ancestors, each once: its name, and the run if it exists here.
+
+    Ancestors are the members of an ensemble, teachers, and the run that a training starts from,
+    directly or through others.
 
     Args:
         root: of the runs.
         run: any.
     """
-    waiting: list[tuple[str, Run | None]] = [(run.id, run)]
+    queue: list[tuple[str, Run | None]] = [(run.id, run)]
     seen = set[str]()
-    while waiting:
-        name, found = waiting.pop()
+    while queue:
+        name, ancestor = queue.pop()
         if name in seen:
             continue
         seen.add(name)
-        if found is None:
+        if ancestor is None:
             with suppress(UserError):
-                found = find_run(root, name)
-        yield name, found
-        if found and isinstance(found.config, CombinedConfig):
-            waiting += [(own, None) for own in found.config.combined.members]
-        if found and found.experiment:
-            waiting += [(own, None) for own in found.experiment.distillation.teachers]
-            if found.experiment.init_from:
-                waiting.append((found.experiment.init_from, None))
+                ancestor = find_run(root, name)
+        yield name, ancestor
+        if ancestor and isinstance(ancestor.config, CombinedConfig):
+            queue += [(member, None) for member in ancestor.config.combined.members]
+        if ancestor and ancestor.experiment:
+            queue += [(teacher, None) for teacher in ancestor.experiment.distillation.teachers]
+            if ancestor.experiment.init_from:
+                queue.append((ancestor.experiment.init_from, None))

@@ -15,9 +15,9 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def list_runs(root: Path) -> list[Run]:
-    """Every folder under the runs root, newest first, broken and foreign ones included.
+    """List every folder under the runs root, newest first, also those that are no readable run.
 
-    Hidden folders and plain files are passed over. An absent root holds no runs.
+    Hidden folders and plain files are skipped. An absent root holds no runs.
     """
     try:
         folders = [entry for entry in root.iterdir() if not entry.name.startswith(".")]
@@ -30,37 +30,37 @@ def list_runs(root: Path) -> list[Run]:
 def completed_runs(
     config: ExperimentConfig, runs: Sequence[Run]
 ) -> list[tuple[ExperimentConfig, Run]]:
-    """The runs of an experiment that were trained to their end, as they stand, the newest last.
+    """Return the runs of an experiment that were trained to their end, the newest last.
 
     Args:
-        config: the experiment, of whatever seed and fold.
+        config: the experiment; seed and fold are ignored.
         runs: any.
 
     Returns:
-        Each with its own config, all on the version of the dataset that the newest is on: figures
-        on others have no mean in common.
+        Each with its own config, all on the dataset version of the newest: figures on different
+        versions must not be averaged.
     """
-    found = [
+    completed = [
         (run.experiment, run)
         for run in sorted(runs, key=_finished)
         if run.completed and run.experiment and run.experiment.is_same_experiment(config)
     ]
     if config.protocol.exclude is not None:
-        # The file may have changed since: only runs without the images that it names now count.
+        # The file may have changed since. Only runs that excluded its present images count.
         with suppress(UserError):
-            now = exclusion.read(config.protocol.exclude).sha256
-            found = [pair for pair in found if _images_of(pair[1])[1] == now]
-    return [(own, run) for own, run in found if _images_of(run) == _images_of(found[-1][1])]
+            sha256 = exclusion.read(config.protocol.exclude).sha256
+            completed = [pair for pair in completed if _images_of(pair[1])[1] == sha256]
+    return [pair for pair in completed if _images_of(pair[1]) == _images_of(completed[-1][1])]
 
 
 def newest_of_each_seed(runs: Sequence[Run]) -> dict[tuple[int, int, int], Run]:
-    """Return the newest run of each seed and fold: a seed that is trained again counts once.
+    """Return the newest run of each seed and fold.
 
     Args:
         runs: of one experiment; those that were not trained here are left out.
 
     Returns:
-        By seed of the training, seed of the division and fold, in that order.
+        By seed of the training, seed of the split and fold, in that order.
     """
     newest: dict[tuple[int, int, int], Run] = {}
     for run in sorted(runs, key=_finished):
@@ -74,23 +74,25 @@ def _finished(run: Run) -> tuple[str, float, str]:
 
 
 def _images_of(run: Run) -> tuple[str, str | None]:
-    """The version of the dataset that a run saw, and of the list of images that it excluded."""
-    known = run.environment
-    return (known.dataset_fingerprint, known.excluded_sha256) if known else ("", None)
+    """Return the version of the dataset of a run, and of its list of excluded images."""
+    environment = run.environment
+    if environment is None:
+        return "", None
+    return environment.dataset_fingerprint, environment.excluded_sha256
 
 
 def find_run(root: Path, run_id: str) -> Run:
-    """The run of that name under the runs root, or at that path.
+    """Return the run of that name under the runs root, or at that path.
 
     Raises:
         UserError: if there is none, or the name would leave the root.
     """
-    given = Path(run_id)
-    if os.path.isfile(given / "config.json"):
-        return read_run(given.absolute())
+    path = Path(run_id)
+    if os.path.isfile(path / "config.json"):
+        return read_run(path.absolute())
     if _RUN_ID.fullmatch(run_id) and os.path.isdir(root / run_id):
         return read_run(root / run_id)
     raise UserError(
         f"received the run {run_id!r}, expected a folder under {root}; "
-        "`fercore runs list` says what is there"
+        "`fercore runs list` lists them"
     )

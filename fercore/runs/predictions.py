@@ -14,7 +14,7 @@ from fercore.data.splits import GROUP_KINDS
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a run said about every sample of one split.
+    """The predictions of a run for every sample of one split.
 
     Attributes:
         ids: `(n,)` unicode.
@@ -35,7 +35,7 @@ class Predictions:
     unique: NDArray[np.bool_] | None = None
 
     def take(self, keep: NDArray[np.bool_]) -> "Predictions":
-        """Return the samples that a mask of `(n,)` bool keeps."""
+        """Return the samples for which `keep`, `(n,)` bool, is true."""
         return Predictions(
             self.ids[keep],
             self.labels[keep],
@@ -47,33 +47,33 @@ class Predictions:
 
 
 def common_groups(
-    known: Iterable[tuple[NDArray[Any] | None, str]],
+    groups_of_runs: Iterable[tuple[NDArray[Any] | None, str]],
 ) -> tuple[NDArray[Any] | None, str]:
     """Return the groups of samples that several runs have evaluated, and their kind.
 
-    Runs that know no groups, such as those of earlier versions, take those of the others. Where
-    the groups differ, samples that any of the runs holds together stay together.
+    Runs that store no groups, such as those of earlier versions, take the groups of the others.
+    Where the groups differ, samples that share a group in any run share one in the result.
 
     Args:
-        known: groups and kind in each run, of the same samples in the same order.
+        groups_of_runs: groups and kind in each run, of the same samples in the same order.
 
     Returns:
-        `(n,)` names or numbers and the coarsest of the kinds; `None` and no kind if no run knows
+        `(n,)` names or numbers and the coarsest of the kinds; `None` and no kind if no run stores
         groups.
     """
-    found = [(groups, kind) for groups, kind in known if groups is not None]
-    if not found:
+    stored = [(groups, kind) for groups, kind in groups_of_runs if groups is not None]
+    if not stored:
         return None, ""
-    merged: NDArray[Any] = found[0][0]
-    for groups, _ in found[1:]:
+    merged: NDArray[Any] = stored[0][0]
+    for groups, _ in stored[1:]:
         if groups is not merged and not np.array_equal(groups, merged):
             merged = metrics.merge_groups(merged, groups)
     rank = {kind: place for place, kind in enumerate(GROUP_KINDS)}
-    return merged, min((kind for _, kind in found), key=lambda kind: rank.get(kind, len(rank)))
+    return merged, min((kind for _, kind in stored), key=lambda kind: rank.get(kind, len(rank)))
 
 
 def are_predictions(ids: NDArray[Any], labels: NDArray[Any], probabilities: NDArray[Any]) -> bool:
-    """Whether arrays of an unknown file have the types and shapes of predictions."""
+    """Return whether arrays of an unchecked file have the types and shapes of predictions."""
     if (ids.dtype.kind, probabilities.dtype.kind) != ("U", "f") or labels.dtype.kind not in "iu":
         return False
     if ids.ndim != 1 or probabilities.ndim != 2 or not ids.size or not probabilities.size:

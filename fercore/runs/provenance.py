@@ -1,4 +1,4 @@
-"""Where a run's numbers come from: versions, device, commit, data."""
+"""Describe the environment of a run: versions, device, commit, dataset, sessions."""
 
 import os
 import platform
@@ -30,7 +30,17 @@ def describe_environment(
     precision: str,
     ancestors: Sequence[Ancestor] = (),
 ) -> Environment:
-    """Everything that tells one run's surroundings from another's."""
+    """Describe the machine, software and data of this process.
+
+    Args:
+        command: the command that starts the run again.
+        splits: the dataset.
+        protocol: how it is divided.
+        backend: Keras backend.
+        device: processor or accelerator in words.
+        precision: the dtype policy in use.
+        ancestors: runs that the training begins with or learns from.
+    """
     return Environment(
         command=command,
         started=now(),
@@ -53,40 +63,42 @@ def describe_environment(
     )
 
 
-def add_session(known: Environment | None, here: Environment, first_epoch: int) -> Environment:
-    """Return the environment of a run with the process that trains it now among its sessions.
+def add_session(
+    recorded: Environment | None, current: Environment, first_epoch: int
+) -> Environment:
+    """Return the environment of a run with this process added to its sessions.
 
     Args:
-        known: of the run so far, if there is one.
-        here: of this process, as `describe` returns it.
-        first_epoch: that this process trains, from 1.
+        recorded: the environment that the run stores, if it does.
+        current: that of this process, from `describe_environment`.
+        first_epoch: the first epoch that this process trains, from 1.
     """
-    before = known.sessions if known else ()
-    if known and not before:  # a run of an earlier version
-        before = (_session(known, 1, host=""),)
-    # Of a process that was killed before its first epoch was saved, nothing is left.
-    kept = tuple(own for own in before if own.first_epoch < first_epoch)
-    sessions = (*kept, _session(here, first_epoch, host=locks.HOST))
-    if known and kept:
+    earlier = recorded.sessions if recorded else ()
+    if recorded and not earlier:  # a run of an earlier version
+        earlier = (_session(recorded, 1, host=""),)
+    # A process that was killed before it saved an epoch contributed nothing to the run.
+    earlier = tuple(session for session in earlier if session.first_epoch < first_epoch)
+    sessions = (*earlier, _session(current, first_epoch, host=locks.HOST))
+    if recorded and earlier:
         changes = {"sessions": sessions, "format_version": FORMAT_VERSION}
-        return known.model_copy(update=changes)
-    command = known.command if known else here.command
-    return here.model_copy(update={"sessions": sessions, "command": command})
+        return recorded.model_copy(update=changes)
+    command = recorded.command if recorded else current.command
+    return current.model_copy(update={"sessions": sessions, "command": command})
 
 
 def _session(environment: Environment, first_epoch: int, *, host: str) -> Session:
-    own = set(Session.model_fields) - {"first_epoch", "host"}
-    fields = environment.model_dump(include=own)
+    names = set(Session.model_fields) - {"first_epoch", "host"}
+    fields = environment.model_dump(include=names)
     return Session(first_epoch=first_epoch, host=host, **fields)
 
 
 def session_summary(environment: Environment) -> str:
-    """Say in how many sessions a run was trained, and what changed; empty if in one."""
+    """Describe the sessions that trained a run and their differences; empty for a single one."""
     sessions = environment.sessions
     if len(sessions) < 2:
         return ""
-    known = all(own.host for own in sessions)
-    machines = {(own.host if known else "", own.device) for own in sessions}
+    hosts_known = all(session.host for session in sessions)
+    machines = {(session.host if hosts_known else "", session.device) for session in sessions}
     count = "1 machine" if len(machines) == 1 else f"{len(machines)} machines"
     parts = [f"trained in {len(sessions)} sessions on {count}"]
     for before, after in pairwise(sessions):
@@ -96,28 +108,28 @@ def session_summary(environment: Environment) -> str:
 
 
 def last_change(environment: Environment) -> str:
-    """Say what the last session has otherwise than the one before it; empty if nothing."""
+    """Describe how the last session differs from the one before it; empty if it does not."""
     sessions = environment.sessions
     return _differences(*sessions[-2:]) if len(sessions) > 1 else ""
 
 
 def _differences(before: Session, after: Session) -> str:
-    """What of two sessions differs that may change the figures."""
-    was, is_now = (
-        {name: getattr(own, name) for name in ("device", "backend", "precision", "commit")}
-        | {"Python": own.python}
-        | own.packages
-        for own in (before, after)
+    """Describe the differences of two sessions that may change the figures."""
+    old, new = (
+        {name: getattr(session, name) for name in ("device", "backend", "precision", "commit")}
+        | {"Python": session.python}
+        | session.packages
+        for session in (before, after)
     )
     return ", ".join(
-        f"{name} ({was.get(name) or 'unknown'} → {is_now.get(name) or 'unknown'})"
-        for name in {**was, **is_now}
-        if was.get(name) != is_now.get(name)
+        f"{name} ({old.get(name) or 'unknown'} → {new.get(name) or 'unknown'})"
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
     )
 
 
 def now() -> str:
-    """The time in ISO 8601, UTC, to the second."""
+    """Return the current time in ISO 8601, UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -134,13 +146,13 @@ def _versions() -> dict[str, str]:
 def commit() -> str:
     """Return the commit of the source tree that this package runs from; empty if it is not known.
 
-    Of a package that is installed inside another project's repository, git knows nothing. A copy
-    that `fercore bundle` made names its commit in `FERCORE_COMMIT`.
+    It is not known where the package is installed inside another project's repository. A copy that
+    `fercore bundle` made states its commit in `FERCORE_COMMIT`.
     """
     if not _git("ls-files", "--error-unmatch", "fercore/runs/provenance.py"):
         return os.environ.get("FERCORE_COMMIT", "")
     head = _git("rev-parse", "HEAD")
-    # A network or dataset that is not added yet changes what runs, too.
+    # Files that are not added yet, such as a new network, change the code as well.
     if head and _git("status", "--porcelain", "--untracked-files=all", "--", "fercore"):
         return f"{head}+changes"
     return head
@@ -149,7 +161,7 @@ def commit() -> str:
 def _git(*arguments: str) -> str:
     folder = __file__.rpartition("fercore")[0]
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             ["git", "-C", folder, *arguments],
             capture_output=True,
             text=True,
@@ -158,4 +170,4 @@ def _git(*arguments: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return completed.stdout.strip() if completed.returncode == 0 else ""

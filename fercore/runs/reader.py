@@ -1,7 +1,7 @@
 """Read run directories.
 
-A run is a folder of open formats, described in the README; `fercore.runs.writer` writes it. The
-reader meets a broken, foreign or half-written folder with a `problem`, never with an exception.
+A run is a folder of open formats, described in the README; `fercore.runs.writer` writes it. For a
+damaged, foreign or incomplete folder the reader sets `Run.problem`; it never raises.
 """
 
 import io
@@ -57,21 +57,21 @@ ShownState = Literal[
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run directory, read. Parts that are absent or unreadable are `None`.
+    """The content of one run directory. Parts that are absent or unreadable are `None`.
 
-    A run equals none but itself: what follows from it can be kept by it, until it is read anew.
+    Runs are compared by identity, so that they can be the keys of a cache of derived values.
 
     Attributes:
         path: the folder.
-        state: of a run that says it is starting or running, that state while its process holds its
-            lock, else `"interrupted"`. Where the lock tells nothing, as of a process on another
-            machine, `"stalled"` if `status.json` has not been written for two minutes. `"broken"`
-            is a folder that is no run, or one whose files cannot be read.
-        problem: one line that says what is wrong, empty if nothing is.
-        notes: what people say of it.
+        state: `"starting"` or `"running"` only while the process holds the lock of the run, else
+            `"interrupted"`. Where the lock cannot be checked, as for a process on another machine,
+            `"stalled"` if `status.json` has not been written for two minutes. `"broken"` if the
+            folder is no run, or its files cannot be read.
+        problem: why the run cannot be read, on one line; empty if it can.
+        notes: of users.
         latency: of its network, one entry for each machine that it was measured on.
-        damaged: what is wrong with each damaged file, on one line, by file name. The rest of the
-            run can be read and used.
+        damaged: the problem of each damaged file, on one line, by file name. The rest of the run
+            can be read and used.
     """
 
     path: Path
@@ -87,24 +87,24 @@ class Run:
 
     @cached_property
     def id(self) -> str:
-        """The folder's name, as text that can be shown."""
+        """The folder's name as printable text."""
         # With the backslash escaped too, different names stay different.
         return storable_name(self.path.name.replace("\\", r"\\"))
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is wrong with the damaged files, one line each."""
+        """The problems of the damaged files, one line each."""
         return tuple(self.damaged.values())
 
     @cached_property
     def _started(self) -> float:
-        known = self.environment
-        began = 0.0
-        if known is None and self.status and self.state != "broken":
-            began = self.status.heartbeat  # it has not got as far as to describe where it runs
-        with suppress(ValueError, OverflowError, OSError):
-            began = datetime.fromisoformat(known.started).timestamp() if known else began
-        return began if 0 <= began < _YEAR_2200 else 0.0
+        seconds = 0.0
+        if self.environment is None and self.status and self.state != "broken":
+            seconds = self.status.heartbeat  # it has not written its environment yet
+        if self.environment is not None:
+            with suppress(ValueError, OverflowError, OSError):
+                seconds = datetime.fromisoformat(self.environment.started).timestamp()
+        return seconds if 0 <= seconds < _YEAR_2200 else 0.0
 
     @property
     def experiment(self) -> ExperimentConfig | None:
@@ -119,26 +119,28 @@ class Run:
         """
         if self.config is None:
             return None
-        known = self.environment
-        if known and known.source_dataset:
-            return DatasetVersion(known.source_dataset, known.source_fingerprint)
-        return DatasetVersion(self.config.dataset, known.dataset_fingerprint if known else "")
+        environment = self.environment
+        if environment is None:
+            return DatasetVersion(self.config.dataset, "")
+        if environment.source_dataset:
+            return DatasetVersion(environment.source_dataset, environment.source_fingerprint)
+        return DatasetVersion(self.config.dataset, environment.dataset_fingerprint)
 
     @property
     def completed(self) -> bool:
-        """Whether it was trained to its end: to the last epoch, or to where the config stops it."""
+        """Whether it was trained to the last epoch, or until early stopping ended it."""
         results = self.results
         if results is None or results.stopped_by not in {"epochs", "early stopping"}:
             return False
-        # Its config may ask for more epochs than these results are of: it was resumed.
-        asked = self.experiment.epochs if self.experiment else 0
-        return results.stopped_by == "early stopping" or results.epochs_run >= asked
+        # A run that was resumed for more epochs keeps its old results until it has new ones.
+        epochs = self.experiment.epochs if self.experiment else 0
+        return results.stopped_by == "early stopping" or results.epochs_run >= epochs
 
     @property
     def gives_probabilities(self) -> bool:
         """Whether its predictions are probabilities, not predicted classes alone."""
-        own = self.config
-        return not (isinstance(own, ImportedConfig) and own.imported.output == "labels")
+        config = self.config
+        return not (isinstance(config, ImportedConfig) and config.imported.output == "labels")
 
     @property
     def is_active(self) -> bool:
@@ -147,10 +149,10 @@ class Run:
 
     @property
     def can_resume(self) -> bool:
-        """Whether it stopped before its end and `fercore train --resume` can go on with it here."""
+        """Whether it stopped before its end and `fercore train --resume` can continue it here."""
         if self.experiment is None or self.completed:
             return False
-        # One with results was evaluated after Ctrl-C, or its config asks for more epochs now.
+        # One with results was evaluated after Ctrl-C, or its config has more epochs now.
         halted = self.state in HALTED_STATES or (
             self.results is not None and self.state == "finished"
         )
@@ -158,9 +160,9 @@ class Run:
 
     @property
     def has_no_progress(self) -> bool:
-        """Whether it stopped before its first checkpoint, so that a resumption begins anew.
+        """Whether it stopped before its first checkpoint, so that resuming it starts from scratch.
 
-        A run that lacks its checkpoints because it was copied without them has a longer log.
+        A run that was copied without its checkpoints has a longer log.
         """
         if self.results is not None or self.last_path.is_file():
             return False
@@ -169,39 +171,43 @@ class Run:
 
     @property
     def origin(self) -> Literal["trained", "imported", "combined"]:
-        """Where it comes from; a run that cannot be read counts as trained."""
+        """Whether it was trained, imported or combined; an unreadable run counts as trained."""
         if isinstance(self.config, ImportedConfig):
             return "imported"
         return "combined" if isinstance(self.config, CombinedConfig) else "trained"
 
     @property
     def groups_unknown(self) -> bool:
-        """Whether its images come in groups that are not stored with its predictions.
+        """Whether its images come in groups that its predictions do not store.
 
-        Its intervals then take images as independent; `fercore runs migrate` adds the groups.
+        Its intervals then treat images as independent; `fercore runs migrate` adds the groups.
         """
         if self.config is None or self.results is None or self.original_dataset is None:
             return False
         if any(result.groups for result in self.results.splits.values()):
             return False
-        own = self.experiment
-        copied = own and own.augmentation.mode != "online" and own.protocol.copies == "before_split"
+        config = self.experiment
+        copied = (
+            config
+            and config.augmentation.mode != "online"
+            and config.protocol.copies == "before_split"
+        )
         by_subject = self.config.protocol.split == "subjects"
         return by_subject or bool(copied) or has_groups(self.original_dataset.name)
 
     def grouping(self, result: SplitResult) -> str:
-        """Return what its images share, for an interval: `by subject, 24 groups`.
+        """Return the groups of dependent images, for an interval: `by subject, 24 groups`.
 
-        Empty where each image stands for itself; a caution where the groups are not known.
+        Empty where each image is independent; a caution where the groups are not known.
         """
         return result.grouping or (UNGROUPED if self.groups_unknown else "")
 
     def log(self) -> list[EpochLog]:
-        """The per-epoch log, without a torn last line. Empty if there is none."""
+        """Read the per-epoch log, without an incomplete last line. Empty if there is none."""
         return read_log(self.path)
 
     def layers(self) -> list[LayerSummary]:
-        """The layer table. Empty if there is none, or it cannot be read."""
+        """Read the layer table. Empty if there is none, or it cannot be read."""
         return _read_many(self.path / "layers.json", LayerSummary)[0]
 
     def predictions(self, split: str) -> Predictions | None:
@@ -222,17 +228,17 @@ class Run:
                     unique = stored[f"{split}_unique"].astype(bool)
         except (OSError, ValueError, KeyError):
             return None
-        whole = are_predictions(ids, labels, probabilities)
-        whole = whole and all(own is None or own.shape == ids.shape for own in (groups, unique))
-        if whole and self.results:
-            whole = probabilities.shape[1] == len(self.results.class_names)
-        if not whole:
+        valid = are_predictions(ids, labels, probabilities)
+        valid = valid and all(one is None or one.shape == ids.shape for one in (groups, unique))
+        if valid and self.results:
+            valid = probabilities.shape[1] == len(self.results.class_names)
+        if not valid:
             return None
         return Predictions(ids, labels, probabilities.astype(np.float32), groups, kind, unique)
 
     @property
     def last_path(self) -> Path:
-        """What a resumption needs; it stays on the machine that trained, like the best weights."""
+        """The state to resume from; it stays on the machine that trained, like the best weights."""
         return self.path / "checkpoints" / "last.npz"
 
     @property
@@ -242,12 +248,12 @@ class Run:
 
     @property
     def keras_path(self) -> Path:
-        """What `fercore export` reads; it stays on the machine that trained."""
+        """The Keras model that `fercore export` reads; it stays on the machine that trained."""
         return self.path / "checkpoints" / "model.keras"
 
     @property
     def onnx_path(self) -> Path | None:
-        """The exported network, if there is one: that of these results, not of some before them."""
+        """The exported network, if there is one that belongs to these results."""
         path = self.path / "model.onnx"
         exported = self.results is None or self.results.onnx is not None
         return path if exported and path.is_file() else None
@@ -260,13 +266,13 @@ def full_size_epochs(log: Sequence[EpochLog]) -> list[EpochLog]:
 
 
 def started(run: Run) -> float:
-    """When a run began, in seconds since 1970; 0 if it does not say, or names a year after 2200."""
+    """Return the start of a run in seconds since 1970; 0 if unknown or after the year 2200."""
     return run._started
 
 
 def read_run(path: Path) -> Run:
-    """Read one run directory. Never raises: what is wrong with it stands in `problem`."""
-    if problem := _no_run(path):
+    """Read one run directory. Never raises: `Run.problem` says why it cannot be read."""
+    if problem := _find_obstacle(path):
         return Run(path, "broken", problem=problem)
     problems: list[str] = []
     config = _read_config(path, problems)
@@ -297,14 +303,14 @@ def read_run(path: Path) -> Run:
                 state = "interrupted" if lock_decides(status) else "stalled"
         elif state == "finished":
             state, problems = "broken", ["results.json is missing"]
-    # What is damaged of these takes nothing from the rest of the run.
+    # Damage in these files does not affect the rest of the run.
     damaged: dict[str, str] = {}
     notes, unreadable = None, list[str]()
     if os.path.lexists(path / "notes.json"):
         notes = _read_record(path, "notes.json", Notes, unreadable)
     damaged |= {"notes.json": unreadable[0]} if unreadable else {}
-    latency, wrong = _read_many(path / "latency.json", Latency)
-    damaged |= {"latency.json": wrong} if wrong else {}
+    latency, latency_problem = _read_many(path / "latency.json", Latency)
+    damaged |= {"latency.json": latency_problem} if latency_problem else {}
     damaged |= damage.find(path, results, trained=isinstance(config, ExperimentConfig))
     problem = "; ".join(problems)
     return Run(
@@ -315,10 +321,10 @@ def read_run(path: Path) -> Run:
 
 
 def read_log(path: Path) -> list[EpochLog]:
-    """The per-epoch log of a run directory.
+    """Read the per-epoch log of a run directory.
 
-    A torn line (the last one of a run that was killed while it wrote) ends the reading. Where an
-    epoch stands twice, because a run was resumed, the later line counts.
+    Reading ends at an incomplete line, which a killed process leaves. Where an epoch occurs twice,
+    because a run was resumed, the later line counts.
     """
     rows: dict[int, EpochLog] = {}
     try:
@@ -333,8 +339,8 @@ def read_log(path: Path) -> list[EpochLog]:
     return [rows[epoch] for epoch in sorted(rows)]
 
 
-def _no_run(path: Path) -> str:
-    """What keeps a folder from being read as a run at all, on one line; empty if nothing does."""
+def _find_obstacle(path: Path) -> str:
+    """Return why a folder cannot be read as a run at all, on one line; empty if it can."""
     try:
         str(path.name).encode()
     except UnicodeEncodeError:
@@ -359,14 +365,14 @@ def _read_config(
         elif "combined" in fields:
             kind = CombinedConfig
     except (OSError, ValueError, TypeError):
-        pass  # said below
+        pass  # reported below
     return _read_record(path, "config.json", kind, problems)
 
 
 def _read_many(file: Path, kind: type[_RecordT]) -> tuple[list[_RecordT], str]:
-    """The records of a file that holds a list of them, and what is wrong with it on one line.
+    """Read a file that holds a list of records; return them and its problem, on one line.
 
-    A file that is absent holds none, and nothing is wrong with it.
+    An absent file holds none, and has no problem.
     """
     try:
         return damage.read_list(file, kind), ""

@@ -1,4 +1,4 @@
-"""The command that makes the network of a run whose `model.onnx` is not here."""
+"""Find the command that makes the network of a run that has no `model.onnx` here."""
 
 import shlex
 from contextlib import suppress
@@ -12,9 +12,9 @@ from fercore.runs.reader import Run
 
 
 def has_network(run: Run) -> bool:
-    """Whether a run is finished, and its `model.onnx` is here and of the right size."""
-    there = run.config and run.results and run.onnx_path
-    return bool(there) and "model.onnx" not in run.damaged
+    """Return whether a run is finished, and its `model.onnx` is here and of the right size."""
+    exists = run.config and run.results and run.onnx_path
+    return bool(exists) and "model.onnx" not in run.damaged
 
 
 def require_network(run: Run) -> Path:
@@ -51,14 +51,14 @@ def require_checkpoint(run: Run) -> Path:
 
 
 def missing_network(run: Run) -> str:
-    """Return one line that says that a run has no whole network here, and how to make it."""
+    """Return one line: the run has no complete network here, and how to make it."""
     if "model.onnx" in run.damaged:
         return f"{run.id}: {run.damaged['model.onnx']}; {how_to_recreate(run)}"
     return f"{run.id} has no network (model.onnx) here; {how_to_recreate(run)}"
 
 
 def how_to_recreate(run: Run) -> str:
-    """Return what makes the network of a run that has none, with the command if there is one."""
+    """Describe how to make the network of a run that has none, with the command if there is one."""
     if run.config is None or run.problem:
         return f"the run cannot be read: {run.problem}"
     if run.is_active:
@@ -110,12 +110,12 @@ def train_command(run: Run) -> str:
                 texts = ((f"--{name}", str(value)) for name, value in options.items())
                 words = [word for pair in texts for word in pair]
                 return shlex.join(["fercore", "train", config.name, *words])
-    file, here = run.path.absolute() / "config.json", Path.cwd()
-    shown = file.relative_to(here) if file.is_relative_to(here) else file
-    return shlex.join(["fercore", "train", str(shown)])
+    file, folder = run.path.absolute() / "config.json", Path.cwd()
+    path = file.relative_to(folder) if file.is_relative_to(folder) else file
+    return shlex.join(["fercore", "train", str(path)])
 
 
 def _name(run: Run) -> str:
-    # A run elsewhere is found by its path alone.
+    # A run outside the default root has to be named by its path.
     path = run.path.absolute()
     return run.id if path.parent == runs_root() else shlex.quote(str(path))

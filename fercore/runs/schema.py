@@ -26,17 +26,16 @@ class _Record(BaseModel):
 
 
 class Status(_Record):
-    """`status.json`: what the run was doing when it last said so.
+    """`status.json`: the last reported state of the run.
 
     Attributes:
-        state: as the run left it; a reader trusts `"starting"` and `"running"` only while the lock
-            of the run is held or, where there is no lock, `status.json` is written every few
-            seconds.
+        state: as last written; `"starting"` and `"running"` are valid only while the lock of the
+            run is held or, where there is no lock, `status.json` is written every few seconds.
         phase: such as `"training"` or `"evaluating"`.
-        message: one line for people; why a run failed or stopped.
-        epoch: whole epochs done.
+        message: why a run failed or stopped, on one line.
+        epoch: completed epochs.
         epochs: at most.
-        step: steps done in the epoch under way.
+        step: completed steps of the current epoch.
         steps: steps in an epoch.
         heartbeat: seconds since 1970, UTC.
         pid: of the process that trains.
@@ -98,10 +97,10 @@ class Session(_Record):
 
 
 class Environment(_Record):
-    """`environment.json`: where the numbers come from.
+    """`environment.json`: software, machine and data of the run.
 
     Attributes:
-        command: what starts this run again.
+        command: the command that starts this run again.
         started: ISO 8601 with offset, UTC.
         commit: of the working tree, with `+changes` if it held uncommitted ones; empty outside git.
         python: version.
@@ -152,15 +151,15 @@ class Environment(_Record):
 
 
 class EpochLog(_Record):
-    """One line of `log.jsonl`: one whole epoch, counted from 1.
+    """One line of `log.jsonl`: one complete epoch, counted from 1.
 
     Attributes:
         epoch: from 1.
         loss: mean over the training samples as trained on: weighted, smoothed, augmented, with
             dropout.
         accuracy: fraction, on the same.
-        val_loss: on the validation split, unweighted: mean cross-entropy in nats, or the loss
-            that was trained with where that is none.
+        val_loss: on the validation split, unweighted: mean cross-entropy in nats, or the training
+            loss where that is another one.
         val_accuracy: fraction.
         learning_rate: of this epoch.
         seconds: of training, without validation.
@@ -208,13 +207,13 @@ UNGROUPED = "interval takes images as independent"
 
 
 def grouping(groups: int, kind: str) -> str:
-    """Groups of dependent samples in words: `by subject, 24 groups`."""
+    """Describe groups of dependent samples: `by subject, 24 groups`."""
     name = "original image" if kind == "image" else kind
     return f"by {name}, {groups:,} group{'' if groups == 1 else 's'}"
 
 
 class ClassResult(_Record):
-    """How one class fared. `None` where there is nothing to divide by: no sample of the class.
+    """The figures of one class. `None` where they are undefined: there is no sample of the class.
 
     Attributes:
         name: of the class.
@@ -224,7 +223,7 @@ class ClassResult(_Record):
         recall_low: lower end of the 95% interval, of the kind of `SplitResult.accuracy_low`.
         recall_high: upper end.
         f1: harmonic mean of precision and recall.
-        groups: that have samples of it; null where samples do not come in groups.
+        groups: number of groups with samples of it; null where samples do not come in groups.
     """
 
     name: str
@@ -256,8 +255,8 @@ class SplitResult(_Record):
         classes: in the order of `Results.class_names`.
         confusion: counts, rows true, columns predicted.
         groups: independent groups that the samples come in, such as the subjects of the images;
-            null where each sample stands for itself, or the groups are not known.
-        group_kind: `"subject"`, `"sequence"`, or `"image"`: the one that copies were made of.
+            null where each sample is independent, or the groups are not known.
+        group_kind: `"subject"`, `"sequence"`, or `"image"` for copies of one image.
     """
 
     title: str
@@ -282,12 +281,12 @@ class SplitResult(_Record):
 
 
 class Selection(_Record):
-    """Which epoch's weights were kept, and why.
+    """The epoch with the selected weights.
 
     Attributes:
         epoch: from 1.
-        split: the split that chose it, by title.
-        metric: the highest of which won: `"accuracy"`, or `"epoch"` where the last is kept.
+        split: title of the split that it was selected on.
+        metric: that was maximised: `"accuracy"`, or `"epoch"` where the last one is kept.
         value: accuracy on that split at that epoch, during training.
     """
 
@@ -308,8 +307,8 @@ class OnnxExport(_Record):
         n: samples compared.
         sha256: of `model.onnx`, in hexadecimal; null in runs of earlier versions.
 
-    Of an imported or combined network, which was compared with nothing, `weights`,
-    `max_difference` and `n` are null.
+    `weights`, `max_difference` and `n` are null for an imported or combined network, which is not
+    compared with Keras.
     """
 
     bytes: int = Field(ge=1)
@@ -321,28 +320,28 @@ class OnnxExport(_Record):
 
 
 class Results(_Record):
-    """`results.json`: written last; where it stands, the run is complete.
+    """`results.json`: written last; where it exists, the run is complete.
 
     Attributes:
         class_names: the label set, in the order of every confusion matrix and probability.
-        splits: `"validation"`, `"test"`, `"test_unique"` (without the images that stand in
+        splits: `"validation"`, `"test"`, `"test_unique"` (without the images that also occur in
             training); with dropped classes also `"test_all"` (with the samples of those classes,
             each an error).
         finished: ISO 8601 with offset, UTC.
-        selection: which checkpoint these are the results of.
+        selection: the checkpoint that these results are of.
         stopped_by: `"epochs"`, `"early stopping"` or `"interrupt"`. Earlier versions wrote `"not a
-            number"` for a training that diverged, which has no results now.
-        epochs_run: whole epochs; 0 if imported.
+            number"` for a training that diverged; such a run has no results now.
+        epochs_run: completed epochs; 0 if imported.
         parameters: of the network, trained or not.
         trainable_parameters: of them.
         train_seconds: training and validation, over all resumptions.
         images_per_second: median over the epochs.
         peak_memory_bytes: of the training process.
-        temperature: by which the logits are divided so that the validation split is likeliest;
-            null where that split was not predicted.
+        temperature: divisor of the logits that minimises the NLL on the validation split; null
+            where that split was not predicted.
         onnx: absent until the network is exported.
 
-    What an imported run cannot know is null.
+    Fields that are unknown for an imported run are null.
     """
 
     format_version: int = FORMAT_VERSION
@@ -375,7 +374,7 @@ class Results(_Record):
 
     @model_validator(mode="after")
     def _matrices_are_square(self) -> Self:
-        # What a JSON Schema cannot say, and every page relies on.
+        # A JSON Schema cannot express this, and every page relies on it.
         k = len(self.class_names)
         if len(set(self.class_names)) < k:
             raise ValueError("class_names holds a name twice")
@@ -389,13 +388,13 @@ class Results(_Record):
 
 
 class Notes(_Record):
-    """`notes.json`: what people say of a run. Nothing in it changes a figure.
+    """`notes.json`: notes and tags of users. They change no figure.
 
     Attributes:
-        text: free.
+        text: free text.
         tags: short words to search by.
-        pinned: stands first in every list.
-        archived: left out of every list, unless asked for.
+        pinned: listed first.
+        archived: left out of lists by default.
     """
 
     text: str = Field(default="", max_length=10_000)
@@ -405,7 +404,7 @@ class Notes(_Record):
 
 
 class Latency(_Record):
-    """One entry of `latency.json`: how long the exported network takes on one machine.
+    """One entry of `latency.json`: latency of the exported network on one machine.
 
     Attributes:
         device: the processor in words.

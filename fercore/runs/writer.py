@@ -1,7 +1,7 @@
-"""The writing side of a run directory.
+"""Write run directories.
 
-Small files are replaced atomically: written beside, flushed to the disk, renamed. The per-epoch log
-is only ever appended to. `results.json` comes last, so that where it stands the run is complete.
+Small files are replaced atomically: written to a temporary file, flushed to the disk, renamed. The
+per-epoch log is appended to. `results.json` is written last: where it exists, the run is complete.
 """
 
 import itertools
@@ -37,10 +37,11 @@ HEARTBEAT_SECONDS = 5.0
 
 
 class RunWriter:
-    """The writing side of one run directory.
+    """Writes one run directory.
 
-    `create` and `claim` give one that holds the lock of the run. In a `with` statement it writes
-    the heartbeat every few seconds, and gives the lock back at the end; statements may be nested.
+    `create` and `claim` return a writer that holds the lock of the run. In a `with` statement it
+    writes the heartbeat every few seconds, and releases the lock at the end; statements may be
+    nested.
     """
 
     def __init__(self, path: Path):
@@ -49,7 +50,7 @@ class RunWriter:
         self._changing = threading.Lock()
         self._writing = threading.Lock()
         self._run_lock: BaseFileLock | None = None
-        self._before: bytes | None = None
+        self._status_before: bytes | None = None
         self._beat: tuple[threading.Event, threading.Thread] | None = None
         self._depth = 0
 
@@ -66,7 +67,7 @@ class RunWriter:
         hidden = None
         try:
             root.mkdir(parents=True, exist_ok=True)
-            # Under a hidden name until it holds a config: a reader never meets half a run.
+            # Hidden until it holds a config, so that no reader finds an incomplete run.
             hidden = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=root))
             writer = cls(hidden)
             writer.write_json("config.json", config.model_dump(mode="json"))
@@ -87,10 +88,10 @@ class RunWriter:
 
     @classmethod
     def claim(cls, path: Path) -> "RunWriter":
-        """Take the lock of an existing run, to go on with it or to change what it consists of.
+        """Take the lock of an existing run, to resume or change it.
 
         Raises:
-            UserError: if another process is at work on it; the message names the process.
+            UserError: if another process uses it; the message names the process.
         """
         writer = cls(path)
         try:
@@ -100,8 +101,8 @@ class RunWriter:
         status = read_run(path).status
         if status is None:
             return writer
-        decided = writer._run_lock is not None and lock_decides(status)
-        if claims_activity(status) and not decided and gives_signs_of_life(path, status):
+        has_ended = writer._run_lock is not None and lock_decides(status)
+        if claims_activity(status) and not has_ended and gives_signs_of_life(path, status):
             writer.release()
             raise UserError(
                 f"{path.name} is in use by process {status.pid} on "
@@ -111,7 +112,7 @@ class RunWriter:
         return writer
 
     def _reserve_name(self, root: Path, name: str) -> Path:
-        """Return a free path under the root, whose lock this writer then holds."""
+        """Return a free path under the root, and take its lock."""
         for count in itertools.count(1):
             path = root / (name if count == 1 else f"{name}-{count}")
             with suppress(locks.LockHeldError):
@@ -122,24 +123,24 @@ class RunWriter:
         raise AssertionError  # count() has no end
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self._run_lock is not None:
             self._run_lock.release()
             self._run_lock = None
 
     def announce(self, epochs: int) -> None:
-        """Write that the run is starting again; `withdraw` takes that back."""
+        """Write that the run is starting again; `withdraw` undoes it."""
         with suppress(OSError):
-            self._before = (self.path / "status.json").read_bytes()
+            self._status_before = (self.path / "status.json").read_bytes()
         self.set_status(state="starting", phase="starting", epochs=epochs, step=0, message="")
 
     def withdraw(self) -> None:
-        """Restore the status of before `announce`: the run cannot go on now."""
-        if self._before is None:
+        """Restore the status from before `announce`: the run cannot be resumed now."""
+        if self._status_before is None:
             return
         self._stop_heartbeat()
         with suppress(OSError), self.replacing("status.json") as file:
-            file.write(self._before)
+            file.write(self._status_before)
 
     def __enter__(self) -> Self:
         self._depth += 1
@@ -161,8 +162,8 @@ class RunWriter:
         return folder
 
     def discard(self) -> None:
-        """Remove the run directory: what was to be in it cannot be written."""
-        self._stop_heartbeat()  # which would write into it meanwhile
+        """Remove the run directory."""
+        self._stop_heartbeat()  # which would write into the folder meanwhile
         shutil.rmtree(self.path, ignore_errors=True)
 
     def write_record(self, record: BaseModel) -> None:
@@ -175,7 +176,11 @@ class RunWriter:
         self.write_json("layers.json", [layer.model_dump(mode="json") for layer in layers])
 
     def write_json(self, name: str, content: Any) -> None:
-        """Replace a JSON file atomically. Numbers that are not finite are refused."""
+        """Replace a JSON file atomically.
+
+        Raises:
+            ValueError: if a number is not finite.
+        """
         text = json.dumps(content, indent=1, allow_nan=False) + "\n"
         with self.replacing(name) as file:
             file.write(text.encode())
@@ -208,14 +213,14 @@ class RunWriter:
             os.fsync(file.fileno())
 
     def rewrite_log(self, rows: Sequence[EpochLog]) -> None:
-        """Replace the log, as a resumption does to drop a torn line or an unfinished tail."""
+        """Replace the log, to drop an incomplete line or epochs after the checkpoint."""
         with self.replacing("log.jsonl") as file:
             file.writelines(row.model_dump_json().encode() + b"\n" for row in rows)
 
     def set_status(self, **changes: Any) -> None:
         """Change fields of the status and write it, with a new heartbeat."""
         with self._writing:
-            # A training step changes the status too, and never waits for the disk.
+            # `record_step` changes the status too, and must never wait for the disk.
             with self._changing:
                 self._status = self._status.model_copy(
                     update={
@@ -230,44 +235,44 @@ class RunWriter:
             self.write_json("status.json", status.model_dump(mode="json"))
 
     def set_status_best_effort(self, **changes: Any) -> None:
-        """Like `set_status`, where a full disk must not hide a graver error."""
+        """Like `set_status`, but ignore a full disk, which must not hide an earlier error."""
         with suppress(OSError):
             self.set_status(**changes)
 
     def record_step(self, step: int, steps: int) -> None:
-        """Note how far the epoch is; the next heartbeat writes it."""
+        """Record the steps done in this epoch; the next heartbeat writes them."""
         with self._changing:
             self._status = self._status.model_copy(update={"step": step, "steps": steps})
 
     def _start_heartbeat(self) -> None:
-        done = threading.Event()
+        stop = threading.Event()
 
         def beat() -> None:
-            while not done.wait(HEARTBEAT_SECONDS):
-                # A full disk must not kill the thread: the next beat may find room again.
+            while not stop.wait(HEARTBEAT_SECONDS):
+                # A full disk must not end the thread: there may be space at the next beat.
                 self.set_status_best_effort()
 
         thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
         thread.start()
-        self._beat = done, thread
+        self._beat = stop, thread
 
     def _stop_heartbeat(self) -> None:
         if self._beat is not None:
-            done, thread = self._beat
-            done.set()
+            stop, thread = self._beat
+            stop.set()
             thread.join()
             self._beat = None
 
     @contextmanager
     def replacing(self, name: str) -> Iterator[IO[bytes]]:
-        """A file to write in whole; it takes its name only once it is complete and on the disk."""
+        """Open a file to write; it gets its name once it is complete and flushed to the disk."""
         with atomic_write(self.path / name) as file:
             yield file
 
 
 @contextmanager
 def hold_lock(path: Path) -> Iterator[None]:
-    """Hold the lock of a run directory, so that nobody goes on with it while the body runs.
+    """Hold the lock of a run directory, so that no other process resumes it meanwhile.
 
     Raises:
         UserError: as `RunWriter.claim`.
@@ -288,22 +293,22 @@ def write_finished_run(
     network: bytes | None = None,
     layers: Sequence[LayerSummary] = (),
 ) -> Path:
-    """Write a run that was not trained, all of it or nothing.
+    """Write a run that was not trained; on failure nothing is left.
 
     Args:
         root: of the runs.
         config: of an imported or combined run.
-        environment: in which it was judged.
+        environment: in which it was evaluated.
         predictions: by split.
-        results: of them.
+        results: figures of these predictions.
         network: content of its `model.onnx`.
-        layers: its table, where there is one.
+        layers: its layer table, where there is one.
 
     Returns:
         The new run directory.
 
     Raises:
-        UserError: if the disk refuses.
+        UserError: if the files cannot be written.
     """
     with RunWriter.create(root, config) as run:
         return _write_all(run, environment, predictions, results, network, layers)
@@ -330,8 +335,9 @@ def _write_all(
     except BaseException as error:
         run.discard()
         if isinstance(error, OSError):
-            said = f"cannot write {run.path} ({error.strerror}); no run was made"
-            raise UserError(said) from None
+            raise UserError(
+                f"cannot write {run.path} ({error.strerror}); no run was made"
+            ) from None
         raise
     return run.path
 

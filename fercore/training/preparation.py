@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fercore import metrics, models
-from fercore.augmentation.layer import change_copies
+from fercore.augmentation.layer import augment_copies
 from fercore.config.experiment import ExperimentConfig
 from fercore.config.protocol import ImageConfig
 from fercore.data.splits import Splits
@@ -68,13 +68,13 @@ def prepare_data(config: ExperimentConfig, protocol: Protocol) -> TrainingData:
     if config.class_weights:
         weights = metrics.balanced_class_weights(labels, num_classes).astype(np.float32)
     return TrainingData(
-        images=change_copies(protocol.train, config.augmentation, config.seed),
+        images=augment_copies(protocol.train, config.augmentation, config.seed),
         labels=labels,
         class_weights=weights,
-        validation=change_copies(protocol.validation, config.augmentation, config.seed + 1),
+        validation=augment_copies(protocol.validation, config.augmentation, config.seed + 1),
         validation_labels=protocol.validation.labels,
         evaluated={
-            role: change_copies(split, config.augmentation, config.seed + 1)
+            role: augment_copies(split, config.augmentation, config.seed + 1)
             for role, split in protocol.judged.items()
         },
     )

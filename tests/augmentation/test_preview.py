@@ -68,10 +68,10 @@ def test_nothing_switched_on_shows_nothing_changed(faces):
 
 
 def test_the_sheet_holds_every_image_three_times(faces):
-    from fercore.augmentation.preview import grid, preview
+    from fercore.augmentation.preview import draw_grid, preview
 
     found = preview(faces[:5], AugmentationConfig(horizontal_flip=True), seed=0)
-    sheet = grid(found, columns=4, scale=1, gap=2)
+    sheet = draw_grid(found, columns=4, scale=1, gap=2)
     assert sheet.shape == (2 * (3 * 50 + 4), 4 * 50 + 2)
     assert np.array_equal(sheet[2:50, 2:50], faces[0])
     assert np.array_equal(sheet[52:100, 2:50], found.shown[0])

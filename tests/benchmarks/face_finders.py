@@ -1,4 +1,4 @@
-"""What the finders see and miss, and what that costs a network.
+"""Recall and false detections of the face detectors, and their effect on a network's accuracy.
 
     python tests/benchmarks/face_finders.py --run RUN [--images 500]
 

@@ -37,7 +37,7 @@ from fercore.runs.listing import list_runs
 from tests.dashboard import browser, make_runs
 
 ROOT = Path(__file__).parents[2]
-PAGES = {"runs": "Runs", "compare": "Compare", "confusion": "Confusion"}
+PAGES = {"runs": "Runs", "compare": "Compare", "confusion": "Confusion matrix"}
 # What each page was opened for.
 DRAWN = {
     "runs": '[data-testid="stDataFrame"] canvas',

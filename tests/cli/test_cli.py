@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -207,31 +208,78 @@ def test_the_first_minute(fercore, tmp_path):
     assert list_runs(tmp_path / "runs") == []
 
 
-@pytest.mark.keras
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_training_cleanly(tmp_path, number):
+# One small convolution without augmentation, which begins to train in half the time.
+SMALL_FIELDS = {
+    "model": "rath2021",
+    "model_options.variant": "one",
+    "image.size": 16,
+    "augmentation.rotation": 0,
+    "augmentation.horizontal_flip": False,
+}
+SMALL = [
+    word
+    for field, value in SMALL_FIELDS.items()
+    for word in (f"--{field.replace('_', '-')}", str(value).lower())
+]
+
+
+def wait_for_epochs(root, number, seconds=120):
+    """Wait until the one run under this root has logged so many epochs."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        runs = list_runs(root)
+        if runs and len(runs[0].log()) >= number:
+            return
+        time.sleep(0.2)
+    raise TimeoutError(f"no run of {number} epochs in {root}")
+
+
+def interrupt_a_process(number, root, fercore):
     process = subprocess.Popen(
-        [sys.executable, "-c", CALL, "train", "synthetic-quick", "--epochs", "500"],
-        env=os.environ | {"FERCORE_RUNS": str(tmp_path)},
+        [sys.executable, "-c", CALL, "train", "synthetic-quick", "--epochs", "500", *SMALL],
+        env=os.environ | {"FERCORE_RUNS": str(root)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and process.poll() is None:
-            runs = list_runs(tmp_path)
-            if runs and len(runs[0].log()) >= 2:
-                break
-            time.sleep(0.2)
+        wait_for_epochs(root, 2)
         process.send_signal(number)
         out, err = process.communicate(timeout=120)
     finally:
         process.kill()
-    assert process.returncode == 0, err
+    return process.returncode, out, err
+
+
+def interrupt_this_process(number, root, fercore):
+    """Spare a second process, which has to import Keras and to draw the faces."""
+
+    def interrupt():
+        wait_for_epochs(root, 2)
+        os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    sender = threading.Thread(target=interrupt)
+    sender.start()
+    try:
+        return fercore("train", "synthetic-quick", "--epochs", "500", *SMALL)
+    finally:
+        sender.join()
+        signal.signal(number, before)
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize(
+    ("number", "interrupt"),
+    [(signal.SIGINT, interrupt_a_process), (signal.SIGTERM, interrupt_this_process)],
+    ids=["SIGINT", "SIGTERM"],
+)
+def test_a_signal_ends_a_training_cleanly(fercore, tmp_path, number, interrupt):
+    code, out, err = interrupt(number, tmp_path / "runs", fercore)
+    assert code == 0, err
     assert "stopped by interrupt" in out
     assert "Traceback" not in out + err
-    (run,) = list_runs(tmp_path)
+    (run,) = list_runs(tmp_path / "runs")
     assert run.state == "finished"
     assert check_run(run.path) == []
     assert 2 <= run.results.epochs_run < 500
@@ -254,7 +302,7 @@ def test_a_run_without_its_checkpoint_stays_as_it_is(fercore, tmp_path):
 @pytest.mark.keras
 def test_only_one_of_two_simultaneous_resumptions_trains(tmp_path):
     """The run was killed before its first epoch, so it is trained from the start."""
-    config = load_config("synthetic-quick", {"epochs": 2})
+    config = load_config("synthetic-quick", SMALL_FIELDS | {"epochs": 2})
     RunWriter.create(tmp_path, config).release()
     (run,) = list_runs(tmp_path)
     assert (run.state, run.problem) == ("interrupted", "")

@@ -142,7 +142,7 @@ def test_nothing_is_chosen_on_a_validation_split_that_is_judged(changes):
     [{"keep": "best"}, {"schedule": {"kind": "plateau"}}, {"early_stopping": {"patience": 3}}],
 )
 def test_nothing_is_chosen_where_training_folds_are_tested(changes):
-    with pytest.raises(ValidationError, match='test = "train_fold" chooses nothing'):
+    with pytest.raises(ValidationError, match='test = "train_fold" selects nothing'):
         tiny_config(**{"protocol": {"test": "train_fold"}, "keep": "last"} | changes)
 
 

@@ -38,7 +38,7 @@ def window(tmp_path_factory, address):
 def page(window):
     context = window.new_context(viewport={"width": 1280, "height": 900}, permissions=["camera"])
     page = context.new_page()
-    # Nobody else is asked for anything.
+    # The page sends no request to another host.
     elsewhere: list[str] = []
     page.on(
         "request",
@@ -67,15 +67,15 @@ def faces(page: Page) -> list[str]:
     return [card.inner_text() for card in page.locator("section.face").all()]
 
 
-def test_a_photo_is_judged_by_two_networks_and_explained(page, address):
+def test_a_photo_is_classified_by_two_networks_and_explained(page, address):
     page.goto(f"{address}/photo?networks={KATKAR}&networks={RANJAN}&heat=occlusion")
     browser.settle(page)
     hand_in(page, **{"portrait.jpg": encoded(astronaut())})
     page.wait_for_selector("section.face", timeout=30_000)
     browser.settle(page)
-    (said,) = faces(page)
-    assert said.count("happy") == 4  # the answer and the first bar of each
-    assert "disagree" not in said
+    (card,) = faces(page)
+    assert card.count("happy") == 4  # the label and the first bar of each network
+    assert "disagree" not in card
     assert page.locator("section.face img").count() == 2
     occluded = page.locator("section.face img").last.get_attribute("src")
     page.get_by_text("Grad-CAM", exact=True).click()
@@ -92,7 +92,7 @@ def test_a_photo_is_judged_by_two_networks_and_explained(page, address):
     expect(page.get_by_text("The networks agree on 1 of 1 faces")).to_be_visible()
 
 
-def test_what_is_no_photo_takes_nothing_from_the_others(page, address):
+def test_files_that_are_not_photos_do_not_stop_the_others(page, address):
     page.goto(f"{address}/photo?networks={KATKAR}")
     browser.settle(page)
     archive = io.BytesIO()
@@ -132,12 +132,12 @@ def test_two_hundred_faces_are_paged(page, address):
     page.get_by_role("button", name="Page 17").click()
     # The run that the click begins has to draw them: a page at rest may not have heard of it yet.
     expect(page.locator("section.face")).to_have_count(8, timeout=30_000)
-    assert [re.search(r"Face (\d+)", said)[1] for said in faces(page)] == [
+    assert [re.search(r"Face (\d+)", card)[1] for card in faces(page)] == [
         str(number) for number in range(193, 201)
     ]
 
 
-def test_the_camera_s_face_is_followed_and_a_network_is_swapped(page, address):
+def test_a_face_is_tracked_while_the_network_changes(page, address):
     page.goto(f"{address}/live?networks={KATKAR}")
     browser.settle(page)
     page.frame_locator("iframe").first.get_by_role("button", name="START").click(timeout=30_000)
@@ -150,7 +150,7 @@ def test_the_camera_s_face_is_followed_and_a_network_is_swapped(page, address):
         lags.append(number(page, "Latency (ms)"))
         assert "happy" in page.locator("section.live-face").first.inner_text()
     assert all(later > earlier for earlier, later in itertools.pairwise(counts))
-    # What lags more and more would end far above.
+    # A lag that grows would end far above.
     assert max(lags) < 2000
     shown = page.frame_locator("iframe").first.locator("video")
     before = shown.evaluate("v => v.getVideoPlaybackQuality().totalVideoFrames")
@@ -186,7 +186,7 @@ def start(page: Page, address: str) -> None:
     page.wait_for_selector("section.live-face", timeout=60_000)
 
 
-def test_viewers_come_and_go_without_troubling_one_another(page, window, address):
+def test_viewers_do_not_disturb_each_other(page, window, address):
     start(page, address)
     other = window.new_context(permissions=["camera"])
     start(other.new_page(), address)
@@ -220,23 +220,23 @@ if (ask) navigator.mediaDevices.getUserMedia = async wanted => (window.camera = 
 """
 
 
-def test_a_camera_that_vanishes_is_said_and_another_can_be_started(page, address):
+def test_a_lost_camera_is_reported_and_can_be_started_again(page, address):
     page.add_init_script(KEEP_THE_CAMERA)
     start(page, address)
     inside = page.frame_locator("iframe").first.locator("body")
-    # As when it is unplugged: the picture ends, and so the browser says.
+    # As when it is unplugged: the track ends, and the browser reports it.
     inside.evaluate(
         "() => window.camera.getTracks().forEach("
         "track => { track.stop(); track.dispatchEvent(new Event('ended')); })"
     )
-    said = page.get_by_text("the camera or the connection was lost")
-    expect(said).to_be_visible(timeout=20_000)
+    warning = page.get_by_text("the camera or the connection was lost")
+    expect(warning).to_be_visible(timeout=20_000)
     assert page.locator("[data-testid=stException]").count() == 0
-    # What was seen before is kept.
+    # The statistics are kept.
     assert number(page, "Frames") > 0
     page.frame_locator("iframe").first.get_by_role("button", name="STOP").click()
     page.frame_locator("iframe").first.get_by_role("button", name="START").click(timeout=30_000)
-    expect(said).to_be_hidden(timeout=20_000)
+    expect(warning).to_be_hidden(timeout=20_000)
     before = number(page, "Frames")
     page.wait_for_timeout(3000)
     assert number(page, "Frames") > before

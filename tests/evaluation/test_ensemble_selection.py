@@ -348,7 +348,7 @@ def test_combined_runs_from_before_the_selection_are_read(root):
         del fields["combined"][new]
     combined = CombinedConfig.model_validate(fields).combined
     assert (combined.average, combined.selected_on) == ("arithmetic", None)
-    with pytest.raises(ValueError, match="belong together"):
+    with pytest.raises(ValueError, match="expected both or neither"):
         Combination(members=("a",), candidates=3)
 
 

@@ -196,7 +196,7 @@ def test_a_missing_or_repeated_fold_is_named_with_the_command_that_trains_it(fer
         ([], "expected the runs of all folds, or --experiment NAME"),
         (["x", "--experiment", "y"], "and not both"),
         (["nope"], "received the run 'nope'"),
-        (["--experiment", "nope"], "of which there is no finished run"),
+        (["--experiment", "nope"], "which has no finished run"),
         (["--experiment", "facet-tiny"], "is not tested on folds of the training split"),
         (["--experiment", "vgg-crossfit"], "fercore train vgg-crossfit --seed 0 --protocol.fold 0"),
     ],
@@ -284,6 +284,7 @@ def test_a_fold_of_an_experiment_counts_in_no_table():
 
 
 @pytest.mark.keras
+@pytest.mark.usefixtures("no_export")
 def test_the_whole_chain(fercore, tmp_path):
     """Train every fold, find the wrong labels, train without them."""
     from fercore.runs.writer import RunWriter

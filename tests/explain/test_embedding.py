@@ -28,7 +28,7 @@ def test_features_enter_the_last_layer_of_our_own_networks(tmp_path):
     assert OnnxNetwork(path)(images).shape == (20, 7)
 
 
-def test_a_network_without_dense_layer_or_of_another_size_is_one_line(tmp_path):
+def test_a_damaged_network_or_another_image_size_is_refused(tmp_path):
     (tmp_path / "torn.onnx").write_bytes(b"torn")
     with pytest.raises(UserError, match="cannot be read"):
         penultimate_features(tmp_path / "torn.onnx", np.zeros((1, 48, 48), np.uint8))
@@ -42,16 +42,16 @@ def test_far_clusters_stay_apart_and_a_seed_repeats_it(method):
     rng = np.random.default_rng(0)
     features = rng.normal(size=(60, 20)).astype(np.float32)
     features[:30] += 50
-    placed = project(features, method)
-    assert placed.shape == (60, 2)
-    near = np.linalg.norm(placed[:30] - placed[:30].mean(axis=0), axis=1).max()
-    gap = np.linalg.norm(placed[:30].mean(axis=0) - placed[30:].mean(axis=0))
+    projected = project(features, method)
+    assert projected.shape == (60, 2)
+    near = np.linalg.norm(projected[:30] - projected[:30].mean(axis=0), axis=1).max()
+    gap = np.linalg.norm(projected[:30].mean(axis=0) - projected[30:].mean(axis=0))
     assert gap > near
-    assert np.array_equal(placed, project(features, method))
+    assert np.array_equal(projected, project(features, method))
 
 
 @pytest.mark.keras
-def test_of_several_views_the_features_are_those_of_the_image_as_it_is(tmp_path):
+def test_features_of_a_network_with_views_are_those_of_the_unchanged_image(tmp_path):
     from fercore import models
     from fercore.inference.ensemble_graph import build_ensemble_onnx
     from fercore.training.onnx_export import export_onnx
@@ -62,5 +62,5 @@ def test_of_several_views_the_features_are_those_of_the_image_as_it_is(tmp_path)
     images = make_splits()["test"].images[:5]
     for tta in ("flip", "ten_view"):
         (tmp_path / "views.onnx").write_bytes(build_ensemble_onnx([path], names, tta))
-        found = penultimate_features(tmp_path / "views.onnx", images)
-        assert np.abs(found - penultimate_features(path, images)).max() < 1e-4
+        features = penultimate_features(tmp_path / "views.onnx", images)
+        assert np.abs(features - penultimate_features(path, images)).max() < 1e-4

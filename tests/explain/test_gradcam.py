@@ -45,12 +45,12 @@ def by_gradients(pixels, features, logits, image, class_index):
         maps, scores = both(image[None, :, :, None].astype(np.float32))
         score = scores[0, class_index]
     weights = tape.gradient(score, maps).numpy()[0].mean(axis=(0, 1))
-    found = np.maximum(maps.numpy()[0] @ weights, 0)
-    return cv2.resize(found, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    saliency = np.maximum(maps.numpy()[0] @ weights, 0)
+    return cv2.resize(saliency, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 @pytest.mark.parametrize("make", [plain, residual])
-def test_it_equals_that_of_gradients(make):
+def test_it_equals_grad_cam_by_gradients(make):
     from fercore.training.onnx_export import export_onnx
 
     keras.utils.set_random_seed(3)
@@ -63,16 +63,16 @@ def test_it_equals_that_of_gradients(make):
     for image in images:
         for class_index in range(len(CLASSES)):
             expected = by_gradients(pixels, features, logits, image, class_index)
-            found = explain(image, class_index)
-            assert found.shape == image.shape
-            assert found.dtype == np.float32
-            assert found == pytest.approx(expected, abs=0.01 * float(expected.max()) + 1e-6)
-            seen += float(found.max())
+            saliency = explain(image, class_index)
+            assert saliency.shape == image.shape
+            assert saliency.dtype == np.float32
+            assert saliency == pytest.approx(expected, abs=0.01 * float(expected.max()) + 1e-6)
+            seen += float(saliency.max())
     assert seen > 0
 
 
-def test_of_several_views_the_image_itself_is_shown(tmp_path):
-    """Two equal views, for the image is its own mirror image: gradients of one tell of both."""
+def test_for_a_network_with_views_the_unchanged_image_is_explained(tmp_path):
+    """The image is symmetric, so that both views are equal and have the same gradients."""
     from fercore.inference.ensemble_graph import build_ensemble_onnx
     from fercore.training.onnx_export import export_onnx
 
@@ -88,15 +88,15 @@ def test_of_several_views_the_image_itself_is_shown(tmp_path):
         scores = keras.ops.log_softmax(logits)
         expected = by_gradients(pixels, features, scores, image, class_index)
         # The mean is over the places of both views.
-        found = 2 * explain(image, class_index)
-        assert found == pytest.approx(expected, abs=0.01 * float(expected.max()) + 1e-6)
-        seen += float(found.max())
+        saliency = 2 * explain(image, class_index)
+        assert saliency == pytest.approx(expected, abs=0.01 * float(expected.max()) + 1e-6)
+        seen += float(saliency.max())
     assert seen > 0
     ten = GradCam(build_ensemble_onnx([tmp_path / "model.onnx"], CLASSES, "ten_view"))
     assert ten(image, 0).shape == image.shape
 
 
-def test_a_network_for_single_images_is_asked_one_by_one():
+def test_a_network_with_batch_size_1_gets_one_image_per_call():
     import onnx
 
     from fercore.training.onnx_export import export_onnx
@@ -117,7 +117,7 @@ def test_a_network_for_single_images_is_asked_one_by_one():
         GradCam(taking(4))
 
 
-def test_of_several_networks_there_is_no_one_feature_map(tmp_path):
+def test_an_ensemble_has_no_common_feature_map(tmp_path):
     from fercore.inference.ensemble_graph import build_ensemble_onnx
     from fercore.training.onnx_export import export_onnx
 
@@ -138,7 +138,7 @@ def test_a_network_without_a_feature_map_is_refused():
         GradCam(content)
 
 
-def test_a_damaged_file_is_said_so(tmp_path):
+def test_a_damaged_file_is_refused(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"\x12nothing of the kind")
     with pytest.raises(UserError, match="cannot be read as an ONNX network"):
         GradCam(tmp_path / "model.onnx")

@@ -129,7 +129,7 @@ def test_the_dataset_keeps_splits_labels_ids_and_titles(root: Path):
 
 
 def test_the_record_says_what_it_was_derived_from(aligned: Path):
-    derived = store.manifest(aligned, "fer2013-aligned").derived_from
+    derived = store.read_manifest(aligned, "fer2013-aligned").derived_from
     assert derived.dataset == "fer2013"
     assert derived.fingerprint == registry.load_dataset("fer2013", aligned).fingerprint
     assert (derived.detector, derived.detector_sha256) == ("yunet", "f" * 64)
@@ -302,7 +302,7 @@ def test_a_run_is_evaluated_on_the_aligned_faces_by_its_own_division(both, tmp_p
     run = run_on(tmp_path / "runs", config, both["fer2013"])
     protocol.require_same_splits(run, both["fer2013-aligned"])
     changed = DatasetVersion("fer2013", "0" * 16)
-    with pytest.raises(UserError, match="saw another fer2013"):
+    with pytest.raises(UserError, match="was trained on another version of fer2013"):
         protocol.require_same_splits(run, replace(both["fer2013-aligned"], source=changed))
 
 

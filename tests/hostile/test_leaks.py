@@ -190,4 +190,6 @@ def test_what_an_ancestor_has_seen_is_shown_with_the_run(data: Path):
     assert table["Learned from (tested images seen)"] == f"{seen.id} on mine ({count})"
     unknown = recorded[0].model_copy(update={"tested_images_seen": None})
     environment = run.environment.model_copy(update={"ancestors": (unknown,)})
-    assert "is not known" in run_properties.cautions(replace(run, environment=environment))[0]
+    assert (
+        "It is unknown whether" in run_properties.cautions(replace(run, environment=environment))[0]
+    )

@@ -1,4 +1,4 @@
-"""Several networks, and several views of an image, as one network."""
+"""Ensembles of networks and of views of an image, and evaluation on other datasets."""
 
 from dataclasses import replace
 
@@ -19,7 +19,6 @@ from fercore.inference.predictor import RunClassifier
 from fercore.runs.checks import check_run
 from fercore.runs.reader import read_run
 from fercore.runs.schema import Results
-from fercore.runs.writer import RunWriter
 from tests.tiny import make_splits, tiny_config
 
 pytestmark = pytest.mark.keras
@@ -31,16 +30,9 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def members(tmp_path_factory, data):
+def members(trained):
     """Two seeds, trained once for all tests."""
-    from fercore.training.trainer import train
-
-    root = tmp_path_factory.mktemp("runs")
-    writers = [RunWriter.create(root, tiny_config(seed=seed, epochs=2)) for seed in (0, 1)]
-    for seed, writer in enumerate(writers):
-        config = tiny_config(seed=seed, epochs=2)
-        train(config, data, writer, command="fercore train tiny")
-    return [read_run(writer.path) for writer in writers]
+    return [trained(tiny_config(name="teacher", seed=seed, epochs=4)) for seed in (0, 1)]
 
 
 def combined(members, data, root, tta="none", **changes):
@@ -64,10 +56,10 @@ def test_the_mean_of_two_networks_is_a_run_like_any_other(members, data, tmp_pat
     assert stored.probabilities == pytest.approx((one + other) / 2, abs=1e-3)
     assert list(stored.ids) == list(data["test"].ids)
     again = evaluate_onnx(run, data, "test")
-    # To the last digit: judged as stored, in half precision.
+    # Exactly: it is evaluated as stored, in half precision.
     assert again == run.results.splits["test"].model_copy(update={"title": again.title})
     assert {"validation", "test", "test_unique"} == set(run.results.splits)
-    # It answers like one network, with the temperature that was stored.
+    # It is used like one network, with the stored temperature.
     assert RunClassifier(run).temperature == run.results.temperature
 
 
@@ -78,10 +70,10 @@ def test_the_geometric_mean_in_onnx_is_that_of_numpy(members, data, tmp_path, tt
     images = data["test"].images
     seen = [images, images[:, :, ::-1]] if tta == "flip" else [images]
     networks = [OnnxNetwork(member.onnx_path) for member in members]
-    said = [network(view) for network in networks for view in seen]
-    found = OnnxNetwork(run.onnx_path)(images)
-    assert found == pytest.approx(average_probabilities(said, "geometric"), abs=1e-5)
-    assert np.abs(found - average_probabilities(said, "arithmetic")).max() > 1e-3
+    members_rows = [network(view) for network in networks for view in seen]
+    result = OnnxNetwork(run.onnx_path)(images)
+    assert result == pytest.approx(average_probabilities(members_rows, "geometric"), abs=1e-5)
+    assert np.abs(result - average_probabilities(members_rows, "arithmetic")).max() > 1e-3
 
 
 def test_a_certain_network_leaves_the_geometric_mean_finite(tmp_path):
@@ -89,10 +81,10 @@ def test_a_certain_network_leaves_the_geometric_mean_finite(tmp_path):
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    said = np.array([[1, 0, 0], [0.2, 0.3, 0.5]], np.float32)
+    rows = np.array([[1, 0, 0], [0.2, 0.3, 0.5]], np.float32)
     shape, out = ["batch", 8, 8, 1], ["batch", 3]
     files = []
-    for number, row in enumerate(said):
+    for number, row in enumerate(rows):
         constants = [
             numpy_helper.from_array(np.zeros((64, 3), np.float32), "kernel"),
             numpy_helper.from_array(row, "row"),
@@ -112,10 +104,10 @@ def test_a_certain_network_leaves_the_geometric_mean_finite(tmp_path):
         files.append(tmp_path / f"{number}.onnx")
         onnx.save(model, files[-1])
     content = build_ensemble_onnx(files, ("a", "b", "c"), average="geometric")
-    found = OnnxNetwork(content)(np.zeros((2, 8, 8), np.uint8))
-    expected = average_probabilities([said[:1], said[1:]], "geometric")
-    assert np.isfinite(found).all()
-    assert found == pytest.approx(np.repeat(expected, 2, axis=0), abs=1e-5)
+    result = OnnxNetwork(content)(np.zeros((2, 8, 8), np.uint8))
+    expected = average_probabilities([rows[:1], rows[1:]], "geometric")
+    assert np.isfinite(result).all()
+    assert result == pytest.approx(np.repeat(expected, 2, axis=0), abs=1e-5)
 
 
 def test_stored_probabilities_give_what_the_networks_give(members, data, tmp_path):
@@ -130,7 +122,7 @@ def test_stored_probabilities_give_what_the_networks_give(members, data, tmp_pat
             assert stored.predictions(role).probabilities == pytest.approx(expected, abs=1e-3)
 
 
-def test_networks_are_joined_where_all_are_here_and_take_the_same_images(members):
+def test_networks_are_joined_if_all_exist_and_take_the_same_images(members):
     first, second = members
     assert why_no_network(members) == ""
     gone = replace(second, results=second.results.model_copy(update={"onnx": None}))
@@ -140,14 +132,14 @@ def test_networks_are_joined_where_all_are_here_and_take_the_same_images(members
     assert "different sizes" in why_no_network([first, other])
 
 
-def test_a_mean_with_an_imported_network_says_so(members, data, tmp_path):
+def test_a_combination_with_an_imported_network_is_marked(members, data, tmp_path):
     shared = members[0].config.model_dump(include=set(RunConfig.model_fields))
     names = data.class_names
     source = ImportSource(kind="onnx", file="theirs.onnx", sha256="0", class_names=names)
     theirs = ImportedConfig.model_validate(shared | {"imported": source})
     mean = combined([replace(members[0], config=theirs), members[1]], data, tmp_path)
     assert mean.config.combined.imported
-    # And so does what is made from it.
+    # And so is a combination of it.
     views = combine([mean], data, tmp_path, name="views", title="Views", tta="flip", command="it")
     assert read_run(views).config.combined.imported
     assert not combined(members, data, tmp_path / "own").config.combined.imported
@@ -175,7 +167,7 @@ def test_views_are_the_image_moved_and_mirrored(members, data, tta):
     )
 
 
-def test_runs_that_do_not_fit_together_leave_nothing(members, data, tmp_path):
+def test_runs_that_cannot_be_combined_write_nothing(members, data, tmp_path):
     first, second = members
     other = replace(second, config=second.config.model_copy(update={"drop_classes": ("fear",)}))
     copied = tiny_config(
@@ -188,9 +180,12 @@ def test_runs_that_do_not_fit_together_leave_nothing(members, data, tmp_path):
         ([first, other], "differ in drop_classes"),
         ([first, first], "a run twice"),
         ([first, replace(second, results=None)], "has no network"),
-        ([replace(first, config=copied)], "judged on changed copies"),
+        ([replace(first, config=copied)], "was tested on augmented copies"),
         # Of more images the same seed divides otherwise.
-        ([replace(first, config=divided, environment=elsewhere)], "saw another tiny"),
+        (
+            [replace(first, config=divided, environment=elsewhere)],
+            "was trained on another version of tiny",
+        ),
     ):
         with pytest.raises(UserError, match=message):
             combined(runs, data, tmp_path)
@@ -204,8 +199,8 @@ def test_training_sets_may_differ_in_what_they_leave_out(members, data, tmp_path
     assert combined([first, cleaned], data, tmp_path).state == "finished"
 
 
-def test_a_dataset_with_other_classes_is_judged_on_those_in_common(members, data):
-    """Happy and sad alone, in another order and twice the size, beside a class nobody knows."""
+def test_a_dataset_with_other_classes_is_evaluated_on_the_common_ones(members, data):
+    """Happy and sad, in another order and twice the size, and a class that the run lacks."""
     run = members[0]
     test = data["test"]
     happy, sad, fear = (run.results.class_names.index(n) for n in ("happy", "sad", "fear"))
@@ -221,19 +216,19 @@ def test_a_dataset_with_other_classes_is_judged_on_those_in_common(members, data
         parts={UNSPLIT: part},
         titles={},
     )
-    found = evaluate_onnx(run, other, UNSPLIT)
+    result = evaluate_onnx(run, other, UNSPLIT)
     both = np.isin(test.labels, [happy, sad])
     probabilities = OnnxNetwork(run.onnx_path)(test.images[both])[:, [happy, sad]]
     right = probabilities.argmax(axis=1) == (test.labels[both] == sad)
-    assert found.n == both.sum()
-    assert found.accuracy == pytest.approx(right.mean())
-    assert [row.name for row in found.classes] == ["happy", "sad"]
+    assert result.n == both.sum()
+    assert result.accuracy == pytest.approx(right.mean())
+    assert [row.name for row in result.classes] == ["happy", "sad"]
     with pytest.raises(UserError, match="too few in common"):
         evaluate_onnx(run, replace(other, class_names=("a", "b", "c")), UNSPLIT)
 
 
 class Sure:
-    """A network of which the dataset's images are as good as all neutral, which it lacks."""
+    """A network that is nearly certain of neutral, which the dataset lacks."""
 
     image_shape = (48, 48)
 
@@ -244,24 +239,24 @@ class Sure:
         return likely
 
 
-def test_what_a_network_is_sure_of_leaves_the_classes_in_common_comparable(members, data):
+def test_tiny_probabilities_of_the_common_classes_are_comparable(members, data):
     run, test = members[0], data["test"]
     keep = np.isin(test.labels, [3, 4])  # happy and sad
     part = replace(test.take(keep), labels=(test.labels[keep] - 3).astype(np.uint8))
     names = ("happy", "sad")
     other = replace(data, name="other", class_names=names, parts={UNSPLIT: part}, titles={})
-    found = evaluate_onnx(run, other, UNSPLIT, Sure())
-    # In half precision all of its answers among these two would be nothing.
-    assert found.accuracy == pytest.approx((part.labels == 1).mean())
-    assert found.title == f"other, {UNSPLIT}, 2 common classes"
-    # A class that the run dropped is none that they have in common.
+    result = evaluate_onnx(run, other, UNSPLIT, Sure())
+    # In half precision both probabilities would be 0.
+    assert result.accuracy == pytest.approx((part.labels == 1).mean())
+    assert result.title == f"other, {UNSPLIT}, 2 common classes"
+    # A class that the run dropped does not count as common.
     dropped = run.config.model_copy(update={"drop_classes": ("fear",)})
     three = replace(other, class_names=(*names, "fear"))
-    found = evaluate_onnx(replace(run, config=dropped), three, UNSPLIT, Sure())
-    assert (found.title, found.n) == (f"other, {UNSPLIT}, 2 common classes", len(part))
+    result = evaluate_onnx(replace(run, config=dropped), three, UNSPLIT, Sure())
+    assert (result.title, result.n) == (f"other, {UNSPLIT}, 2 common classes", len(part))
 
 
-def test_a_validation_part_that_was_held_out_here_is_nobody_elses(members, data):
+def test_a_held_out_validation_split_is_for_runs_on_the_same_dataset(members, data):
     run = members[0]
     changed = replace(data, validation_from_train=True)
     require_same_splits(run, changed)  # its own

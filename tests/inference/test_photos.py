@@ -23,10 +23,10 @@ def zipped(**files: bytes) -> bytes:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF"])
 def test_photos_come_in_the_usual_formats(kind):
-    found = decode_photo(saved(RGB, kind), "photo")
-    assert found.shape == (64, 96, 3)
-    assert found.dtype == np.uint8
-    assert np.abs(found.astype(int) - np.asarray(RGB)[..., ::-1]).mean() < 6
+    decoded = decode_photo(saved(RGB, kind), "photo")
+    assert decoded.shape == (64, 96, 3)
+    assert decoded.dtype == np.uint8
+    assert np.abs(decoded.astype(int) - np.asarray(RGB)[..., ::-1]).mean() < 6
 
 
 def test_colours_are_blue_green_red():
@@ -35,10 +35,10 @@ def test_colours_are_blue_green_red():
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_photos_are_turned_as_their_exif_data_say(orientation):
+def test_photos_are_rotated_as_their_exif_data_say(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    # Bright top left corner, as a viewer is to see it, in a wide photo.
+    # A wide photo with a bright top left corner, after rotation.
     seen = np.zeros((40, 80), np.uint8)
     seen[:20, :20] = 255
     stored = {
@@ -51,11 +51,11 @@ def test_photos_are_turned_as_their_exif_data_say(orientation):
         7: seen[::-1, ::-1].T,
         8: np.rot90(seen, -1),
     }[orientation]
-    found = decode_photo(saved(Image.fromarray(stored), "PNG", exif=exif), "photo")
-    assert np.array_equal(found[..., 0], seen)
+    decoded = decode_photo(saved(Image.fromarray(stored), "PNG", exif=exif), "photo")
+    assert np.array_equal(decoded[..., 0], seen)
 
 
-def test_odd_kinds_of_pixels_become_eight_bits():
+def test_unusual_pixel_formats_become_eight_bits():
     grey = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16
     sixteen = decode_photo(encoded(grey, ".png"), "photo")
     assert np.abs(sixteen[..., 0].astype(float) - grey / 257).max() <= 0.5
@@ -71,8 +71,8 @@ def test_odd_kinds_of_pixels_become_eight_bits():
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
 def test_of_an_animation_the_first_frame_is_taken(kind):
     frames = [Image.new("RGB", (16, 16), color) for color in ("red", "blue", "green")]
-    found = decode_photo(saved(frames[0], kind, save_all=True, append_images=frames[1:]), "photo")
-    assert found[0, 0, 2] > 200
+    decoded = decode_photo(saved(frames[0], kind, save_all=True, append_images=frames[1:]), "photo")
+    assert decoded[0, 0, 2] > 200
 
 
 HOSTILE = {
@@ -91,7 +91,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_is_no_photo_is_one_line(name):
+def test_a_file_that_is_not_a_photo_gives_a_one_line_error(name):
     with pytest.raises(UserError) as raised:
         decode_photo(HOSTILE[name], "upload.jpg")
     assert "upload.jpg" in str(raised.value)
@@ -99,7 +99,7 @@ def test_what_is_no_photo_is_one_line(name):
     assert "\n" not in str(raised.value)
 
 
-def test_a_zip_lists_its_photos_by_name_alone():
+def test_a_zip_lists_its_photos_by_file_name():
     content = zipped(
         **{
             "../../etc/evil.png": saved(RGB, "PNG"),
@@ -119,7 +119,7 @@ def test_a_zip_lists_its_photos_by_name_alone():
 @pytest.mark.parametrize(
     "content", [b"", b"PK\x03\x04 no archive", zipped(**{"a.png": b"x"})[:-10]]
 )
-def test_what_is_no_zip_is_one_line(content):
+def test_a_file_that_is_not_a_zip_gives_a_one_line_error(content):
     with pytest.raises(UserError, match=r"cannot read holiday\.zip"):
         PhotoArchive(io.BytesIO(content), "holiday.zip")
 
@@ -137,8 +137,8 @@ def test_folders_give_their_photos_sorted(tmp_path):
     (tmp_path / "sub").mkdir()
     for name in ("b.png", "a.JPG", "sub/c.webp", "notes.txt", ".d.png"):
         (tmp_path / name).write_bytes(b"x")
-    found = [path.relative_to(tmp_path).as_posix() for path in list_photos(tmp_path)]
-    assert found == ["a.JPG", "b.png", "sub/c.webp"]
+    names = [path.relative_to(tmp_path).as_posix() for path in list_photos(tmp_path)]
+    assert names == ["a.JPG", "b.png", "sub/c.webp"]
     with pytest.raises(UserError, match="expected an image"):
         list_photos(tmp_path / "absent")
     # The folder itself may lie below a hidden one.

@@ -35,24 +35,20 @@ def predictor(haar):
 
 
 @pytest.mark.keras
-def test_an_image_of_the_dataset_gives_the_probabilities_that_evaluation_stored(tmp_path, haar):
-    from fercore.runs.writer import RunWriter
-    from fercore.training.trainer import train
-
-    splits, config = make_splits(), tiny_config(epochs=1)
-    writer = RunWriter.create(tmp_path, config)
-    train(config, splits, writer, command="test")
-    run = read_run(writer.path)
+def test_a_dataset_image_gives_the_probabilities_that_evaluation_stored(trained, haar):
+    splits, run = make_splits(), trained(tiny_config(epochs=1))
     stored = run.predictions("test")
     raw = Predictor([run], haar, calibrate=False)
     # What is stored has half precision.
     for place, image in enumerate(splits["test"].images):
-        (said,) = raw.predict(image, [geometry.full_image_face(image)])
-        assert said.probabilities[run.id] == pytest.approx(stored.probabilities[place], abs=5e-4)
-        assert np.array_equal(said.crops[run.id], image)
+        (prediction,) = raw.predict(image, [geometry.full_image_face(image)])
+        assert prediction.probabilities[run.id] == pytest.approx(
+            stored.probabilities[place], abs=5e-4
+        )
+        assert np.array_equal(prediction.crops[run.id], image)
 
 
-def test_an_imported_network_predicts_like_our_own(tmp_path, haar):
+def test_an_imported_network_gives_the_probabilities_that_evaluation_stored(tmp_path, haar):
     splits = make_splits()
     foreign_network(tmp_path / "theirs.onnx")
     options = OnnxOptions(class_names=(*splits.class_names, "contempt"), grey_range="-1-1")
@@ -62,21 +58,21 @@ def test_an_imported_network_predicts_like_our_own(tmp_path, haar):
     run = read_run(made)
     raw = Predictor([run], haar, calibrate=False)
     image = splits["test"].images[0]
-    (said,) = raw.predict(image, [geometry.full_image_face(image)])
+    (prediction,) = raw.predict(image, [geometry.full_image_face(image)])
     stored = run.predictions("test").probabilities[0]
-    assert said.probabilities[run.id] == pytest.approx(stored, abs=5e-4)
+    assert prediction.probabilities[run.id] == pytest.approx(stored, abs=5e-4)
 
 
-def test_a_photo_gives_a_face_with_what_every_network_says(predictor):
-    (said,) = predictor.predict(astronaut())
+def test_a_photo_gives_a_face_with_a_prediction_of_every_network(predictor):
+    (prediction,) = predictor.predict(astronaut())
     assert predictor.ids == [RUN, OTHER]
-    assert said.top(RUN)[0] == said.top(OTHER)[0] == "happy"
-    assert said.is_unanimous
+    assert prediction.top(RUN)[0] == prediction.top(OTHER)[0] == "happy"
+    assert prediction.is_unanimous
     for run in predictor.ids:
-        assert said.crops[run].shape == (48, 48)
-        assert said.probabilities[run].sum() == pytest.approx(1, abs=1e-5)
-        assert said.label(run, 0.5) == "happy"
-        assert said.label(run, 1.0) is None
+        assert prediction.crops[run].shape == (48, 48)
+        assert prediction.probabilities[run].sum() == pytest.approx(1, abs=1e-5)
+        assert prediction.label(run, 0.5) == "happy"
+        assert prediction.label(run, 1.0) is None
 
 
 def test_confidence_is_scaled_by_the_runs_own_temperature(predictor, haar):
@@ -90,16 +86,15 @@ def test_confidence_is_scaled_by_the_runs_own_temperature(predictor, haar):
 
 def test_two_faces_are_two_predictions(predictor):
     both = np.hstack([scene(160, 240, size=(480, 320)), scene(160, 240, size=(480, 320))])
-    said = predictor.predict(both)
-    assert len(said) == 2
-    assert abs(said[0].face.left - said[1].face.left) == pytest.approx(320, abs=8)
+    first, second = predictor.predict(both)
+    assert abs(first.face.left - second.face.left) == pytest.approx(320, abs=8)
 
 
-def test_without_a_face_there_is_nothing_to_say(predictor):
+def test_without_a_face_there_is_no_prediction(predictor):
     assert predictor.predict(np.full((100, 100, 3), 90, np.uint8)) == []
 
 
-def test_arrays_that_are_no_image_are_refused(predictor):
+def test_arrays_that_are_not_images_are_refused(predictor):
     shapes = ((0, 4), (9,), (99, 99, 1), (99, 99, 4), (1, 99, 99, 3))
     for wrong in (np.zeros((5, 5)), *(np.zeros(shape, np.uint8) for shape in shapes)):
         with pytest.raises(ValueError, match=r"expected \(height, width\)"):
@@ -127,9 +122,11 @@ def test_the_margin_of_a_config_widens_the_crop(tmp_path, haar):
             (tmp_path / "wide" / file.name).write_bytes(file.read_bytes())
     (tmp_path / "wide" / "config.json").write_text(json.dumps(config))
     wide = Predictor(["wide"], haar, root=tmp_path)
-    (said,) = wide.predict(astronaut())
+    (prediction,) = wide.predict(astronaut())
     grey = cropping.to_grey(astronaut())
-    assert np.array_equal(said.crops["wide"], cropping.crop_face(grey, said.face, 48, margin=0.4))
+    assert np.array_equal(
+        prediction.crops["wide"], cropping.crop_face(grey, prediction.face, 48, margin=0.4)
+    )
 
 
 @pytest.fixture
@@ -147,7 +144,7 @@ def fercore(monkeypatch, tmp_path, capsys):
     return call
 
 
-def test_the_command_names_faces_in_photos_and_folders(fercore, tmp_path):
+def test_the_command_classifies_faces_in_photos_and_folders(fercore, tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "a.jpg").write_bytes(encoded(astronaut()))
@@ -171,7 +168,7 @@ def test_the_command_names_faces_in_photos_and_folders(fercore, tmp_path):
     assert sorted(path.name for path in copies.iterdir()) == ["a.png", "b.png"]
 
 
-def test_copies_never_take_the_place_of_originals_or_of_one_another(fercore, tmp_path):
+def test_annotated_copies_never_overwrite_originals_or_each_other(fercore, tmp_path):
     photos = tmp_path / "photos"
     for name in ("a/face.jpg", "b/face.jpg", "b/Face.png"):
         (photos / name).parent.mkdir(parents=True, exist_ok=True)
@@ -199,7 +196,7 @@ def test_copies_never_take_the_place_of_originals_or_of_one_another(fercore, tmp
     assert "a file; expected a folder" in err
 
 
-def test_the_command_goes_through_a_film(fercore, tmp_path):
+def test_the_command_classifies_faces_in_a_video(fercore, tmp_path):
     path = film(tmp_path / "film.mp4", frames=10)
     copies = tmp_path / "copies"
     status, out, _ = fercore(
@@ -212,8 +209,8 @@ def test_the_command_goes_through_a_film(fercore, tmp_path):
     assert [path.name for path in copies.iterdir()] == ["film.mp4"]
 
 
-def test_a_film_is_turned_as_it_says(tmp_path):
-    """A telephone held upright: the track's matrix turns the picture clockwise by a quarter."""
+def test_a_video_is_rotated_as_its_metadata_say(tmp_path):
+    """As of a phone held upright: the track's matrix rotates the frames clockwise by 90 degrees."""
     path = film(tmp_path / "film.mp4", frames=3)
     lying = [image for _, image in read_frames(path)]
     content = bytearray(path.read_bytes())
@@ -227,7 +224,7 @@ def test_a_film_is_turned_as_it_says(tmp_path):
         np.testing.assert_array_equal(one, np.rot90(other, -1))
 
 
-def test_what_was_judged_is_kept_if_a_film_breaks_off(fercore, tmp_path, monkeypatch):
+def test_rows_are_kept_if_a_video_is_interrupted(fercore, tmp_path, monkeypatch):
     def broken(path):
         yield 0, scene(320, 230, 1.3)
         raise KeyboardInterrupt
@@ -240,17 +237,17 @@ def test_what_was_judged_is_kept_if_a_film_breaks_off(fercore, tmp_path, monkeyp
     assert row["expression"] == "happy"
 
 
-def test_a_strip_that_is_no_photo_of_anyone_has_no_face(fercore, tmp_path):
+def test_a_strip_of_one_pixel_width_has_no_face(fercore, tmp_path):
     (tmp_path / "strip.png").write_bytes(encoded(np.full((3000, 1, 3), 80, np.uint8), ".png"))
     status, out, _ = fercore(tmp_path / "strip.png", "--run", RUN)
     assert status == 0
     assert "0 faces in 1 files, none in 1 of them" in out
 
 
-def test_a_photo_that_cannot_be_read_takes_nothing_from_the_others(fercore, tmp_path):
+def test_files_that_cannot_be_read_do_not_stop_the_others(fercore, tmp_path):
     (tmp_path / "a.jpg").write_bytes(encoded(astronaut()))
     (tmp_path / "b.jpg").write_bytes(b"no photo")
-    (tmp_path / "c.mp4").write_bytes(b"no film")
+    (tmp_path / "c.mp4").write_bytes(b"no video")
     status, out, err = fercore(
         tmp_path / "a.jpg", tmp_path / "b.jpg", tmp_path / "c.mp4", "--run", RUN
     )
@@ -270,7 +267,7 @@ def test_a_photo_that_cannot_be_read_takes_nothing_from_the_others(fercore, tmp_
         ([".", "--run", "nope", "--csv", "/no/such/folder/x.csv"], "there is no folder"),
     ],
 )
-def test_mistakes_are_answered_in_one_line(fercore, arguments, message, tmp_path, monkeypatch):
+def test_user_errors_are_one_line(fercore, arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     status, _, err = fercore(*arguments)
     assert status == 2

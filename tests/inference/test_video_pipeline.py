@@ -36,21 +36,21 @@ def haar():
 
 
 class Fickle:
-    """A network that says what a test wants, one answer a call, and takes its time."""
+    """A network that returns the given probabilities, one row per call, after some seconds."""
 
     class_names = ("angry", "happy", "sad")
 
-    def __init__(self, answers, seconds=0.0, name="fickle"):
-        self.answers, self.seconds, self.id, self.calls = list(answers), seconds, name, 0
+    def __init__(self, rows, seconds=0.0, name="fickle"):
+        self.rows, self.seconds, self.id, self.calls = list(rows), seconds, name, 0
 
     def crop_faces(self, image, faces):
         return np.zeros((len(faces), 48, 48), np.uint8)
 
     def __call__(self, crops):
         time.sleep(self.seconds)
-        answer = self.answers[min(self.calls, len(self.answers) - 1)]
+        row = self.rows[min(self.calls, len(self.rows) - 1)]
         self.calls += 1
-        return np.tile(np.array(answer, np.float32), (len(crops), 1))
+        return np.tile(np.array(row, np.float32), (len(crops), 1))
 
     def calibrate(self, probabilities):
         return probabilities
@@ -60,7 +60,7 @@ def through(pipeline, frames, start=0):
     return [pipeline.process(scene(320, 240), (start + number) / 30) for number in range(frames)]
 
 
-def test_a_face_is_named_by_every_network(katkar, ranjan, haar):
+def test_a_face_is_classified_by_every_network(katkar, ranjan, haar):
     (face,) = through(LivePipeline([katkar, ranjan], haar), 10)[-1]
     assert face.number == 1
     assert face.labels == {RUN: "happy", OTHER: "happy"}
@@ -68,11 +68,11 @@ def test_a_face_is_named_by_every_network(katkar, ranjan, haar):
         assert shares.sum() == pytest.approx(1, abs=1e-4)
 
 
-def test_the_answer_does_not_flicker_with_the_network(haar):
-    """Angry and sad in turn, as likely as each other: whatever is shown first stays."""
+def test_the_shown_class_does_not_flicker(haar):
+    """Angry and sad alternate with equal probability: the class that is shown first stays."""
     fickle = Fickle([(0.5, 0.1, 0.4), (0.4, 0.1, 0.5)] * 100)
     seen = through(LivePipeline([fickle], haar, LiveSettings(smoothing=0.4, min_confidence=0)), 60)
-    assert {face.labels["fickle"] for found in seen for face in found} == {"angry"}
+    assert {face.labels["fickle"] for faces in seen for face in faces} == {"angry"}
     raw = Fickle([(0.5, 0.1, 0.4), (0.4, 0.1, 0.5)] * 100)
     seen = through(
         LivePipeline(
@@ -80,33 +80,33 @@ def test_the_answer_does_not_flicker_with_the_network(haar):
         ),
         60,
     )
-    assert {face.labels["fickle"] for found in seen for face in found} == {"angry", "sad"}
+    assert {face.labels["fickle"] for faces in seen for face in faces} == {"angry", "sad"}
 
 
 def test_a_real_change_is_shown_within_a_second(haar):
     fickle = Fickle([(0.9, 0.05, 0.05)] * 30 + [(0.05, 0.9, 0.05)] * 100)
     seen = through(LivePipeline([fickle], haar, LiveSettings(smoothing=0.4)), 62)
-    said = [found[0].labels["fickle"] for found in seen if found]
-    assert said[20] == "angry"
-    assert said[-1] == "happy"
+    labels = [faces[0].labels["fickle"] for faces in seen if faces]
+    assert labels[20] == "angry"
+    assert labels[-1] == "happy"
 
 
-def test_an_unsure_network_says_nothing(haar):
+def test_an_unsure_prediction_has_no_label(haar):
     seen = through(
         LivePipeline([Fickle([(0.4, 0.3, 0.3)])], haar, LiveSettings(min_confidence=0.5)), 6
     )
     assert seen[-1][0].labels == {"fickle": None}
 
 
-def test_a_slow_network_is_asked_less_often(haar):
+def test_a_slow_network_skips_frames(haar):
     slow, quick = Fickle([(1, 0, 0)], 0.1, "slow"), Fickle([(1, 0, 0)], 0.0, "quick")
     seen = through(LivePipeline([slow, quick], haar), 40)
-    assert all(set(found[0].labels) == {"slow", "quick"} for found in seen[3:])
+    assert all(set(faces[0].labels) == {"slow", "quick"} for faces in seen[3:])
     assert quick.calls > 30
     assert slow.calls < 8
 
 
-def test_networks_are_swapped_and_the_face_stays_known(katkar, ranjan, haar):
+def test_a_face_keeps_its_number_with_other_networks(katkar, ranjan, haar):
     pipeline = LivePipeline([katkar], haar)
     (before,) = through(pipeline, 6)[-1]
     pipeline.set_networks([ranjan])
@@ -115,8 +115,8 @@ def test_networks_are_swapped_and_the_face_stays_known(katkar, ranjan, haar):
     assert list(after.labels) == [OTHER]
 
 
-def test_a_face_keeps_its_number_under_another_finder(katkar, haar, monkeypatch):
-    """The first goes, a second comes, and the finder is changed: it is not called the first."""
+def test_numbers_are_not_reused_with_another_detector(katkar, haar, monkeypatch):
+    """The first face leaves, a second one comes, then the detector is replaced."""
     clock = iter(np.arange(0, 100, 1 / 60))
     monkeypatch.setattr(
         "dashboard.app_pages.live.frame_processor.time.monotonic", lambda: float(next(clock))
@@ -136,20 +136,20 @@ def test_a_face_keeps_its_number_under_another_finder(katkar, haar, monkeypatch)
 
 def test_boxes_are_drawn_where_the_face_is(katkar, haar):
     pipeline = LivePipeline([katkar], haar)
-    found = through(pipeline, 6)[-1]
+    faces = through(pipeline, 6)[-1]
     drawn = scene(320, 240)
-    pipeline.draw(drawn, found)
+    pipeline.draw(drawn, faces)
     rows, columns, _ = np.nonzero(drawn != scene(320, 240))
-    left, top, _, bottom = found[0].face.box
+    left, top, _, bottom = faces[0].face.box
     assert left - 4 <= columns.min() <= left + 4
     assert abs(rows.min() - top) <= 4
     assert rows.max() > bottom
-    # At the very edge of the picture it is drawn as far as it goes.
+    # At the edge of the image, a box is drawn in part.
     for x, y in ((5, 5), (630, 470)):
-        pipeline.draw(drawn, [type(found[0])(1, geometry.Face(x, y, 80), {}, {})])
+        pipeline.draw(drawn, [type(faces[0])(1, geometry.Face(x, y, 80), {}, {})])
 
 
-def test_a_stream_counts_remembers_and_takes_a_picture(katkar, haar):
+def test_a_stream_has_statistics_records_and_the_last_image(katkar, haar):
     stream = FrameProcessor([katkar], haar, LiveSettings())
     assert stream.stats().frames == 0
     assert stream.last_image() is None
@@ -163,7 +163,7 @@ def test_a_stream_counts_remembers_and_takes_a_picture(katkar, haar):
     assert {record.face for record in records} == {1}
     assert records[-1].label == "happy"
     assert sum(records[-1].probabilities) == pytest.approx(1, abs=1e-2)
-    # Stopped and started anew: nothing has come yet, and what was said is kept.
+    # After a restart, no frame has arrived yet, and the records are kept.
     stream.restart()
     stats = stream.stats()
     assert (stats.frames, stats.seconds_since_frame, stats.fps) == (20, None, 0)
@@ -171,7 +171,7 @@ def test_a_stream_counts_remembers_and_takes_a_picture(katkar, haar):
     assert stream.records() == records
 
 
-def test_a_stream_says_how_far_it_is_behind(katkar, haar, monkeypatch):
+def test_a_stream_measures_its_lag(katkar, haar, monkeypatch):
     clock = iter(np.arange(0, 100, 0.5))
     monkeypatch.setattr(
         "dashboard.app_pages.live.frame_processor.time.monotonic", lambda: float(next(clock))
@@ -183,7 +183,7 @@ def test_a_stream_says_how_far_it_is_behind(katkar, haar, monkeypatch):
     assert stream.stats().lag_ms > 3000
 
 
-def test_a_camera_that_is_started_again_is_not_behind(katkar, haar, monkeypatch):
+def test_a_restarted_camera_has_no_lag(katkar, haar, monkeypatch):
     clock = iter([*np.arange(0, 4, 0.02), *np.arange(60, 64, 0.02)])
     monkeypatch.setattr(
         "dashboard.app_pages.live.frame_processor.time.monotonic", lambda: float(next(clock))
@@ -199,7 +199,7 @@ def test_a_camera_that_is_started_again_is_not_behind(katkar, haar, monkeypatch)
     assert stats.fps == pytest.approx(25, rel=0.05)
 
 
-def test_the_drawn_figure_is_that_of_the_drawn_word(haar, monkeypatch):
+def test_the_drawn_probability_is_that_of_the_drawn_class(haar, monkeypatch):
     written = []
     monkeypatch.setattr(
         "fercore.inference.video_pipeline.draw_face",
@@ -207,11 +207,11 @@ def test_the_drawn_figure_is_that_of_the_drawn_word(haar, monkeypatch):
     )
     fickle = Fickle([(0.5, 0.1, 0.4)] * 3 + [(0.4, 0.1, 0.5)] * 100)
     pipeline = LivePipeline([fickle], haar, LiveSettings(smoothing=0.01, min_confidence=0))
-    found = through(pipeline, 30)[-1]
-    pipeline.draw(scene(320, 240), found)
-    sad = found[0].probabilities["fickle"][2]
+    faces = through(pipeline, 30)[-1]
+    pipeline.draw(scene(320, 240), faces)
+    sad = faces[0].probabilities["fickle"][2]
     assert written == [f"sad {sad:.0%}"]
-    # Barely likelier is not shown: the word stays, with its own figure.
+    # A small lead does not change the class; it is drawn with its own probability.
     slightly = Fickle([(0.47, 0.1, 0.43)] * 3 + [(0.43, 0.1, 0.47)] * 100)
     pipeline = LivePipeline(
         [slightly], detection.HaarDetector(1.2), LiveSettings(smoothing=0.01, min_confidence=0)
@@ -221,14 +221,14 @@ def test_the_drawn_figure_is_that_of_the_drawn_word(haar, monkeypatch):
     assert written == ["angry 43%"]
 
 
-def test_frames_that_gave_way_are_counted(katkar, haar):
+def test_skipped_frames_are_counted(katkar, haar):
     stream = FrameProcessor([katkar], haar, LiveSettings())
     for number in [*range(10), 13, 14, 15, 19]:
         stream.process_frame(np.zeros((48, 64, 3), np.uint8), number / 25)
     assert stream.stats().skipped == 6
 
 
-def test_a_frame_that_cannot_be_judged_is_shown_all_the_same(haar):
+def test_a_frame_is_returned_if_a_network_fails(haar):
     class Broken(Fickle):
         def __call__(self, crops):
             raise RuntimeError("out of luck")
@@ -241,7 +241,7 @@ def test_a_frame_that_cannot_be_judged_is_shown_all_the_same(haar):
     assert stream.stats().frames == 8
 
 
-def test_a_stream_is_changed_from_another_thread(katkar, ranjan, haar):
+def test_a_stream_is_configured_from_another_thread(katkar, ranjan, haar):
     stream = FrameProcessor([katkar], haar, LiveSettings())
     ended = threading.Event()
 
@@ -274,7 +274,7 @@ def test_a_stream_is_changed_from_another_thread(katkar, ranjan, haar):
     assert stream.stats().error == ""
 
 
-def test_the_bench_times_a_film(tmp_path, monkeypatch, capsys):
+def test_the_benchmark_times_a_video(tmp_path, monkeypatch, capsys):
     path = film(tmp_path / "film.mp4", frames=60)
     arguments = ["bench", "live", RUN, "--film", str(path), "--frames", "50", "--json"]
     monkeypatch.setattr(sys, "argv", ["fercore", *arguments, "--runs-root", str(COMMITTED)])
@@ -282,14 +282,14 @@ def test_the_bench_times_a_film(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0
-    found = json.loads(capsys.readouterr().out)
-    (row,) = [row for row in found["results"] if row["finder"] == "Haar cascade"]
+    output = json.loads(capsys.readouterr().out)
+    (row,) = [row for row in output["results"] if row["finder"] == "Haar cascade"]
     assert row["shown"] > 0.9
     assert row["extra"] == 0
     assert 0 < row["p50"] <= row["p95"] <= row["most"]
 
 
-def test_the_bench_makes_frames_of_a_dataset_or_says_what_is_missing(tmp_path):
+def test_the_benchmark_without_a_dataset_asks_for_a_video(tmp_path):
     from fercore.benchmarks.video_latency import make_frames
     from fercore.errors import UserError
 

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from fercore import metrics
+from fercore.cli import main
 from fercore.cli._scheduler import command_for
 from fercore.cli.papers import list_missing_runs, make_job
 from fercore.config.loading import list_configs, load_config
@@ -281,12 +283,24 @@ def test_folds_and_random_splits_are_named_on_the_command_line():
     assert random[2:] == ("--seed", "2", "--protocol.split-seed", "2")
 
 
-def fercore(*words: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "fercore", *words, "--runs-root", str(RUNS)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+Call = Callable[..., subprocess.CompletedProcess]
 
 
-def test_the_command_prints_every_form():
+@pytest.fixture
+def fercore(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Run the command line on the committed runs, in this process."""
+
+    def call(*words: str) -> subprocess.CompletedProcess:
+        arguments = ["fercore", *words, "--runs-root", str(RUNS)]
+        monkeypatch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return subprocess.CompletedProcess(arguments, ended.value.code, *capsys.readouterr())
+
+    return call
+
+
+def test_the_command_prints_every_form(fercore: Call):
     table = fercore("papers")
     assert table.returncode == 0, table.stderr
     assert "Table 3, Model 1, original" in table.stdout
@@ -316,7 +330,7 @@ def test_the_readme_has_every_table():
 
 
 @pytest.mark.parametrize(("command", "table"), README_TABLES)
-def test_the_readme_prints_what_the_runs_give(command: str, table: str):
+def test_the_readme_prints_what_the_runs_give(fercore: Call, command: str, table: str):
     assert table == fercore(*command.split(), "--markdown").stdout
 
 
@@ -324,7 +338,7 @@ def test_the_readme_prints_what_the_runs_give(command: str, table: str):
     ("words", "message"),
     [(("nobody2020",), "expected a system"), (("--json", "--latex"), "expected one")],
 )
-def test_a_wrong_request_is_one_line(words: tuple[str, ...], message: str):
+def test_a_wrong_request_is_one_line(fercore: Call, words: tuple[str, ...], message: str):
     answer = fercore("papers", *words)
     assert answer.returncode == 2
     assert message in answer.stderr

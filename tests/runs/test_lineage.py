@@ -29,22 +29,22 @@ def train(config, splits, root):
 
 
 @pytest.fixture(scope="module")
-def taught(tmp_path_factory) -> tuple[Path, Splits, Path]:
+def taught(tmp_path_factory, trained) -> tuple[Path, Splits, Path]:
     """A runs root with two seeds of a teacher, the data, and the run of who learnt from them."""
     root, data = tmp_path_factory.mktemp("runs"), make_splits()
     for seed in (1, 0):
-        train(tiny_config(name="teacher", seed=seed, epochs=4), data, root)
-    path, _ = train(
-        tiny_config(
-            name="student",
-            distillation={"teachers": ["teacher"], "weight": 1.0, "temperature": 1.5},
-            augmentation={"brightness": 0.1, "mixup": 0.3},
-            optimizer={"ema_momentum": 0.9},
-            epochs=4,
-        ),
-        data,
-        root,
+        teacher = trained(tiny_config(name="teacher", seed=seed, epochs=4))
+        shutil.copytree(teacher.path, root / teacher.id)
+    student = tiny_config(
+        name="student",
+        distillation={"teachers": ["teacher"], "weight": 1.0, "temperature": 1.5},
+        augmentation={"brightness": 0.1, "mixup": 0.3},
+        optimizer={"ema_momentum": 0.9},
+        epochs=4,
     )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fercore.training.onnx_export.is_available", lambda: False)
+        path, _ = train(student, data, root)
     return root, data, path
 
 
@@ -160,6 +160,7 @@ def test_answers_that_were_asked_for_once_are_learnt_beside_the_labels(taught):
     assert found == pytest.approx((0.7 * entropy + 0.3 * divergence).mean(), rel=1e-5)
 
 
+@pytest.mark.usefixtures("no_export")
 def test_a_clone_learns_from_networks_without_their_checkpoints(taught, tmp_path):
     root, data, _ = taught
     kept = shutil.ignore_patterns("checkpoints")
@@ -186,6 +187,7 @@ def test_a_clone_learns_from_networks_without_their_checkpoints(taught, tmp_path
     assert read_run(path).experiment.distillation.mode == "precomputed"
 
 
+@pytest.mark.usefixtures("no_export")
 def test_a_training_learns_what_was_said_of_each_image(monkeypatch, taught, tmp_path):
     """Of each as it stands on the device, copies included: here, always the class after its own."""
 
@@ -382,5 +384,5 @@ def test_who_learnt_from_one_that_knows_knows_too(taught, tmp_path, tie: str):
     rewrite(known, protocol=stated)
     assert resolve_initial_run(tmp_path, wanted, data).id == between.name
     shutil.rmtree(known)
-    with pytest.raises(UserError, match="a run that is not here"):
+    with pytest.raises(UserError, match="a run that is absent"):
         resolve_initial_run(tmp_path, wanted, data)

@@ -33,6 +33,7 @@ def test_the_commit_is_that_of_the_code_that_runs(
 
     package = tmp_path / "fercore"
     (package / "runs").mkdir(parents=True)
+    (package / "models").mkdir()
     (package / "runs" / "provenance.py").write_text("")
     monkeypatch.setattr(provenance, "__file__", str(package / "runs" / "provenance.py"))
     assert commit() == ""

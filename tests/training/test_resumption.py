@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,9 +14,9 @@ from fercore.runs.reader import read_run
 from fercore.runs.schema import FORMAT_VERSION
 from fercore.runs.writer import RunWriter
 from tests.format_1 import downgrade_run
-from tests.tiny import tiny_config
+from tests.tiny import make_splits, small_config
 
-pytestmark = pytest.mark.keras
+pytestmark = [pytest.mark.keras, pytest.mark.usefixtures("no_export")]
 
 AUGMENTED = {"rotation": 10, "horizontal_flip": True}
 
@@ -28,7 +29,7 @@ def train(config, splits, writer, **options):
 
 def test_a_resumed_run_equals_an_uninterrupted_one(splits, tmp_path):
     optimizer = {"name": "sgd", "learning_rate": 0.02, "momentum": 0.9, "nesterov": True}
-    config = tiny_config(
+    config = small_config(
         augmentation=AUGMENTED,
         schedule={"kind": "cosine"},
         optimizer=optimizer | {"ema_momentum": 0.9},
@@ -62,7 +63,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(splits, tmp_path):
 
 def test_epochs_that_were_not_saved_are_trained_again(splits, tmp_path, monkeypatch):
     """As on a GPU, where saving every epoch would take as long as training it."""
-    config = tiny_config(keep="last", epochs=4)
+    config = small_config(keep="last", epochs=4)
     writer = RunWriter.create(tmp_path, config)
     monkeypatch.setattr("fercore.training.trainer.SAVE_SECONDS", 1000)
 
@@ -86,7 +87,7 @@ def test_epochs_that_were_not_saved_are_trained_again(splits, tmp_path, monkeypa
 
 def test_an_epoch_in_the_log_without_a_checkpoint_is_trained_again(splits, tmp_path):
     """A process that is killed between the two writes leaves such a log."""
-    config = tiny_config()
+    config = small_config()
     writer = RunWriter.create(tmp_path, config)
     train(config.model_copy(update={"epochs": 2}), splits, writer)
     log = writer.path / "log.jsonl"
@@ -101,7 +102,7 @@ def test_an_epoch_in_the_log_without_a_checkpoint_is_trained_again(splits, tmp_p
 
 
 def test_an_interrupt_after_the_last_epoch_does_not_shorten_the_run(splits, tmp_path):
-    config = tiny_config(epochs=2)
+    config = small_config(epochs=2)
     writer = RunWriter.create(tmp_path, config)
 
     def interrupt(progress):
@@ -114,7 +115,7 @@ def test_an_interrupt_after_the_last_epoch_does_not_shorten_the_run(splits, tmp_
 
 
 def test_a_run_interrupted_in_its_first_epoch_can_be_resumed(splits, tmp_path):
-    config = tiny_config()
+    config = small_config()
     writer = RunWriter.create(tmp_path, config)
 
     def interrupt(progress):
@@ -126,25 +127,34 @@ def test_a_run_interrupted_in_its_first_epoch_can_be_resumed(splits, tmp_path):
     run = read_run(writer.path)
     assert (run.state, run.can_resume, run.has_no_progress) == ("interrupted", True, True)
     (writer.path / "log.jsonl").write_text('{"epoch": 1, "lo')
-    longer = tiny_config(epochs=4)
+    longer = small_config(epochs=4)
     train(longer, splits, RunWriter.claim(writer.path), resume=True)
     assert check_run(writer.path) == []
     run = read_run(writer.path)
     assert (run.config, [row.epoch for row in run.log()]) == (longer, [1, 2, 3, 4])
 
 
-@pytest.fixture
-def interrupted(splits, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def interrupted_once(tmp_path_factory):
     """Return the folder of a run of three epochs that was interrupted in the third."""
-    monkeypatch.setattr("fercore.training.trainer.SAVE_SECONDS", 0)
 
     def interrupt(progress):
         if progress.epoch == 3 and progress.step > 3:
             raise KeyboardInterrupt
 
-    writer = RunWriter.create(tmp_path, tiny_config())
-    train(tiny_config(), splits, writer, on_progress=interrupt)
+    writer = RunWriter.create(tmp_path_factory.mktemp("interrupted"), small_config())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fercore.training.trainer.SAVE_SECONDS", 0)
+        patch.setattr("fercore.training.onnx_export.is_available", lambda: False)
+        train(small_config(), make_splits(), writer, on_progress=interrupt)
     return writer.path
+
+
+@pytest.fixture
+def interrupted(interrupted_once, tmp_path, monkeypatch):
+    """Return the folder of a copy of that run, which the test may resume."""
+    monkeypatch.setattr("fercore.training.trainer.SAVE_SECONDS", 0)
+    return shutil.copytree(interrupted_once, tmp_path / interrupted_once.name)
 
 
 def test_a_run_of_format_1_is_resumed_and_written_in_the_present_format(splits, interrupted):
@@ -153,7 +163,7 @@ def test_a_run_of_format_1_is_resumed_and_written_in_the_present_format(splits, 
     downgrade_run(path)
     assert '"honest": true' in (path / "config.json").read_text()
     run = read_run(path)
-    assert run.experiment.is_same_experiment(tiny_config())
+    assert run.experiment.is_same_experiment(small_config())
     train(run.experiment, splits, RunWriter.claim(path), resume=True)
     again = read_run(path)
     assert [row.epoch for row in again.log()] == [1, 2, 3]
@@ -176,7 +186,7 @@ def test_a_damaged_log_is_restored_from_the_checkpoint(splits, interrupted):
     (path / "checkpoints" / "best.npz").unlink()
     notes = []
     results = train(
-        tiny_config(),
+        small_config(),
         splits,
         RunWriter.claim(path),
         resume=True,
@@ -203,20 +213,20 @@ def test_a_checkpoint_of_an_earlier_version_needs_its_log_and_best_weights(split
     content = (path / "log.jsonl").read_bytes()
     damage(path / "log.jsonl", 0)
     with pytest.raises(UserError, match=r"received 0 epochs in order, expected the epochs 1 to 2"):
-        train(tiny_config(), splits, RunWriter.claim(path), resume=True)
+        train(small_config(), splits, RunWriter.claim(path), resume=True)
     (path / "log.jsonl").write_bytes(content)
     with np.load(best) as stored:
         np.savez(best, **dict(stored) | {"epoch": np.int64(3)})
     with pytest.raises(UserError, match=r"is of epoch 3, but last\.npz is of epoch 2"):
-        train(tiny_config(), splits, RunWriter.claim(path), resume=True)
+        train(small_config(), splits, RunWriter.claim(path), resume=True)
     with np.load(best) as stored:
         np.savez(best, **dict(stored) | {"epoch": np.int64(1)})
-    train(tiny_config(), splits, RunWriter.claim(path), resume=True)
+    train(small_config(), splits, RunWriter.claim(path), resume=True)
     assert check_run(path) == []
 
 
 def test_a_run_can_be_resumed_after_a_full_disk(splits, tmp_path, monkeypatch):
-    config = tiny_config()
+    config = small_config()
     writer = RunWriter.create(tmp_path, config)
     append = writer.append_log
 

@@ -12,7 +12,7 @@ from fercore.inference.dataset_evaluation import evaluate_onnx
 from fercore.runs.checks import check_run
 from fercore.runs.reader import read_run
 from fercore.runs.writer import RunWriter
-from tests.tiny import make_splits, tiny_config
+from tests.tiny import make_splits, small_config, tiny_config
 
 pytestmark = pytest.mark.keras
 
@@ -69,10 +69,11 @@ def test_the_checkpoint_is_that_of_the_best_validation_accuracy(finished):
     assert results.splits["validation"].accuracy == pytest.approx(best, abs=0.03)
 
 
+@pytest.mark.usefixtures("no_export")
 def test_training_with_mixed_images_learns_and_is_reproducible(tmp_path):
 
     policy = {"mixup": 0.2, "cutmix": 1.0, "erasing": 0.2, "noise": 0.02, "crop": 0.05}
-    config = tiny_config(augmentation=policy, class_weights=True, epochs=4)
+    config = small_config(augmentation=policy, class_weights=True, epochs=4)
     logs = []
     for _ in range(2):
         writer = RunWriter.create(tmp_path, config)
@@ -83,7 +84,7 @@ def test_training_with_mixed_images_learns_and_is_reproducible(tmp_path):
 
 
 def test_several_devices_require_jax(tmp_path):
-    config = tiny_config(devices=2)
+    config = small_config(devices=2)
     writer = RunWriter.create(tmp_path, config)
 
     with pytest.raises(UserError, match=r"devices = 2 on tensorflow; .* set KERAS_BACKEND=jax"):
@@ -97,13 +98,14 @@ def test_an_exception_without_a_message_is_recorded_by_its_type(tmp_path, monkey
         raise MemoryError
 
     monkeypatch.setattr("fercore.models.build", fail)
-    writer = RunWriter.create(tmp_path, tiny_config())
+    writer = RunWriter.create(tmp_path, small_config())
     with pytest.raises(MemoryError):
-        train(tiny_config(), make_splits(), writer)
+        train(small_config(), make_splits(), writer)
     run = read_run(writer.path)
     assert (run.state, run.status.message) == ("failed", "MemoryError")
 
 
+@pytest.mark.usefixtures("no_export")
 def test_the_last_epoch_is_selected_if_the_config_requires_it(tmp_path):
 
     # At this rate the validation accuracy falls in the last epoch.
@@ -117,6 +119,7 @@ def test_the_last_epoch_is_selected_if_the_config_requires_it(tmp_path):
     assert results.splits["validation"].accuracy == close
 
 
+@pytest.mark.usefixtures("no_export")
 def test_averaged_weights_are_evaluated_and_do_not_change_the_training(tmp_path):
     """Compare no average, a short one, and one over more steps than the training has."""
     import keras
@@ -188,11 +191,12 @@ def test_the_layer_table_sums_up_to_the_parameters(finished):
     assert layers[1].output_shape == [46, 46, 32]
 
 
+@pytest.mark.usefixtures("no_export")
 def test_a_training_is_reproducible_by_its_seed(splits, tmp_path):
     logs = []
     for seed in (1, 1, 2):
-        writer = RunWriter.create(tmp_path, tiny_config(seed=seed, epochs=2))
-        train(tiny_config(seed=seed, epochs=2), splits, writer)
+        writer = RunWriter.create(tmp_path, small_config(seed=seed, epochs=2))
+        train(small_config(seed=seed, epochs=2), splits, writer)
         logs.append([(row.loss, row.val_loss) for row in read_run(writer.path).log()])
     assert logs[0] == logs[1]
     assert logs[0] != logs[2]
@@ -208,6 +212,7 @@ SHORT_TRAINING = {
 }
 
 
+@pytest.mark.usefixtures("no_export")
 def test_progressive_resizing_grows_the_images_and_can_be_resumed(splits, tmp_path):
     config = tiny_config(**SHORT_TRAINING)
     uninterrupted, interrupted = (
@@ -234,6 +239,7 @@ def test_progressive_resizing_grows_the_images_and_can_be_resumed(splits, tmp_pa
         assert right.val_loss == pytest.approx(left.val_loss, rel=1e-6)
 
 
+@pytest.mark.usefixtures("no_export")
 def test_whitening_uses_only_training_images(splits, tmp_path, monkeypatch):
     import fercore.training.preparation
 
@@ -241,7 +247,7 @@ def test_whitening_uses_only_training_images(splits, tmp_path, monkeypatch):
     monkeypatch.setattr(
         fercore.training.preparation, "adapt_whitening", lambda network, images: seen.append(images)
     )
-    config = tiny_config(epochs=1)
+    config = small_config(epochs=1)
     train(config, splits, RunWriter.create(tmp_path, config))
     assert [len(images) for images in seen] == [len(splits["train"])]
 
@@ -268,7 +274,7 @@ def diverged(writer):
 
 
 def test_a_loss_that_is_not_finite_in_the_first_epoch_ends_the_run(splits, tmp_path):
-    config = tiny_config(optimizer={"name": "sgd", "learning_rate": 1e12})
+    config = small_config(optimizer={"name": "sgd", "learning_rate": 1e12})
     writer = RunWriter.create(tmp_path, config)
     with pytest.raises(UserError, match=r"diverged: the .* loss of epoch 1 is .* rate 1e\+12"):
         train(config, splits, writer)
@@ -280,9 +286,9 @@ def test_a_loss_that_is_not_finite_later_keeps_the_log(splits, tmp_path, monkeyp
     monkeypatch.setattr(
         "fercore.training.trainer.schedules.learning_rate", lambda config, log: rates[len(log)]
     )
-    writer = RunWriter.create(tmp_path, tiny_config())
+    writer = RunWriter.create(tmp_path, small_config())
     with pytest.raises(UserError, match=r"loss of epoch 2 is .*; its log is kept"):
-        train(tiny_config(), splits, writer)
+        train(small_config(), splits, writer)
     assert [row.epoch for row in diverged(writer).log()] == [1]
 
 
@@ -291,9 +297,9 @@ def test_a_validation_loss_that_is_not_finite_ends_the_run(splits, tmp_path, mon
     monkeypatch.setattr(
         "fercore.training.trainer.TrainingModel.evaluate", lambda self, **options: scores
     )
-    writer = RunWriter.create(tmp_path, tiny_config())
+    writer = RunWriter.create(tmp_path, small_config())
     with pytest.raises(UserError, match="the validation loss of epoch 1 is nan"):
-        train(tiny_config(), splits, writer)
+        train(small_config(), splits, writer)
     diverged(writer)
 
 
@@ -304,7 +310,7 @@ def test_outputs_that_are_not_finite_are_not_evaluated(splits, tmp_path, monkeyp
     for name, shape in nan.items():
         outputs = np.full(shape, np.nan, np.float32)
         monkeypatch.setattr(f"fercore.training.trainer.{name}", lambda *_, outputs=outputs: outputs)
-    config = tiny_config(head=head, epochs=1)
+    config = small_config(head=head, epochs=1)
     writer = RunWriter.create(tmp_path, config)
     with pytest.raises(UserError, match=r"outputs for .* images are not finite numbers"):
         train(config, splits, writer)
@@ -329,8 +335,9 @@ def test_a_teacher_whose_outputs_are_not_finite_is_refused(
         train(config, splits, RunWriter.create(tmp_path, config))
 
 
+@pytest.mark.usefixtures("no_export")
 def test_early_stopping_ends_a_run(splits, tmp_path):
-    config = tiny_config(
+    config = small_config(
         epochs=30,
         optimizer={"name": "sgd", "learning_rate": 1e-30},
         early_stopping={"monitor": "val_loss", "patience": 2},
@@ -341,18 +348,20 @@ def test_early_stopping_ends_a_run(splits, tmp_path):
     assert results.epochs_run == 3
 
 
+@pytest.mark.usefixtures("no_export")
 def test_doubled_augmentation_trains_on_originals_and_one_copy_of_each(splits, tmp_path):
     steps = set()
-    config = tiny_config(augmentation=AUGMENTED | {"mode": "doubled"}, epochs=1)
+    config = small_config(augmentation=AUGMENTED | {"mode": "doubled"}, epochs=1)
     writer = RunWriter.create(tmp_path, config)
     train(config, splits, writer, on_progress=lambda progress: steps.add(progress.steps))
     assert max(steps) == -(-2 * 600 // 32)
 
 
+@pytest.mark.usefixtures("no_export")
 def test_a_training_with_the_svm_loss_logs_that_loss(tmp_path: Path):
     from fercore.training.trainer import train
 
-    config = tiny_config(loss="l2_svm", epochs=2)
+    config = small_config(loss="l2_svm", epochs=2)
     writer = RunWriter.create(tmp_path, config)
     train(config, make_splits(), writer, command="test")
     first = read_run(writer.path).log()[0]

@@ -1,5 +1,6 @@
 """Training that starts from the weights of a run."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -43,12 +44,12 @@ def write_moods(folder: Path, per_class: int = 24) -> Path:
     return folder / "moods"
 
 
-def test_training_on_other_classes_starts_from_the_weights_of_a_run(tmp_path: Path):
+def test_training_on_other_classes_starts_from_the_weights_of_a_run(trained, tmp_path: Path):
     from fercore import models
     from fercore.training.trainer import train
 
-    source = RunWriter.create(tmp_path / "runs", tiny_config(epochs=1))
-    train(tiny_config(epochs=1), make_splits(), source, command="test")
+    source = trained(tiny_config(epochs=1))
+    shutil.copytree(source.path, tmp_path / "runs" / source.id)
 
     root = tmp_path / "data"
     registry.add_dataset("navras", [write_moods(tmp_path)], root, new_size=48)
@@ -85,11 +86,11 @@ def test_training_on_other_classes_starts_from_the_weights_of_a_run(tmp_path: Pa
     assert weights(source.path)[-1][0].shape == (64, 7)
 
 
-def test_initial_weights_of_another_network_are_refused(tmp_path: Path):
+def test_initial_weights_of_another_network_are_refused(trained, tmp_path: Path):
     from fercore.training.trainer import train
 
-    source = RunWriter.create(tmp_path, tiny_config(epochs=1))
-    train(tiny_config(epochs=1), make_splits(), source, command="test")
+    source = trained(tiny_config(epochs=1))
+    shutil.copytree(source.path, tmp_path / source.id)
     other = tiny_config(model_options={"variant": "model1"}, init_from=source.path.name)
     with pytest.raises(UserError, match=r"a katkar2021 with \{'variant': 'model2'\}"):
         train(other, make_splits(), RunWriter.create(tmp_path, other), command="test")

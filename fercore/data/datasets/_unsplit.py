@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fercore.data import store
 from fercore.data.quality import audit
-from fercore.data.readers.archives import sha256
+from fercore.data.readers.archives import sha256_of_path
 from fercore.data.readers.skipped_files import IntakeLog
 from fercore.data.reports import AddReport, DatasetStatus
 from fercore.data.splits import ROLES, UNSPLIT, DatasetVersion, Split, Splits
@@ -71,11 +71,11 @@ def add(
         UserError: if a file cannot be used, an id occurs twice, nothing was read, there are too few
             or too many classes, or the dataset cannot be stored.
     """
-    digests = {path: sha256(path) for path in paths}
-    installed = store.intact_manifest(root, name)
+    digests = {path: sha256_of_path(path) for path in paths}
+    installed = store.read_intact_manifest(root, name)
     installed_digests = {source.sha256 for source in installed.sources} if installed else set()
     if installed and not reread and installed_digests == set(digests.values()):
-        return store.report(installed, TITLES, False, ("already installed, unchanged",))
+        return store.build_report(installed, TITLES, False, ("already installed, unchanged",))
     samples = sorted(
         (
             Sample(image, storable_name(label), _shorten_id(storable_name(name)), role)
@@ -122,7 +122,7 @@ def add(
         were = "image was" if count == 1 else "images were"
         notes += (f"{count:,} {were} taken out of training to choose checkpoints on",)
     notes += _missing_classes(manifest)
-    return store.report(manifest, TITLES, True, (*remarks(manifest), *notes))
+    return store.build_report(manifest, TITLES, True, (*remarks(manifest), *notes))
 
 
 def _check_num_classes(class_names: tuple[str, ...], notes: tuple[str, ...]) -> None:
@@ -216,7 +216,7 @@ def load(root: Path, name: str, groups: Groups = lambda ids: {}) -> Splits:
 def status(root: Path, name: str) -> DatasetStatus:
     """Return the status of a dataset."""
     try:
-        manifest = store.manifest(root, name)
+        manifest = store.read_manifest(root, name)
     except UserError as error:
         return DatasetStatus(name, installed=False, remark=str(error))
     if manifest is None:

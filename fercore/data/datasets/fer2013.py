@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from fercore.data import labels, store
 from fercore.data.folder_layout import role_of
 from fercore.data.quality import audit
-from fercore.data.readers.archives import TABLES, Member, readable, sha256, walk
-from fercore.data.readers.csv import Row, is_votes, open_table, read_rows
+from fercore.data.readers.archives import TABLES, Member, archive_errors, sha256_of_path, walk
+from fercore.data.readers.csv import Row, has_votes, open_table, read_rows
 from fercore.data.readers.images import MAX_BYTES, decode_grey
 from fercore.data.readers.skipped_files import IntakeLog
 from fercore.data.reports import AddReport, DatasetStatus, OnProgress
@@ -101,7 +101,7 @@ def load(root: Path) -> Splits:
 def status(root: Path) -> DatasetStatus:
     """Return the status of the dataset."""
     try:
-        manifest = store.manifest(root, NAME)
+        manifest = store.read_manifest(root, NAME)
     except UserError as error:
         return DatasetStatus(NAME, installed=False, remark=str(error))
     if manifest is None:
@@ -131,13 +131,13 @@ def add(
     Raises:
         UserError: if a file is missing, damaged, has no image of FER2013, or cannot be stored.
     """
-    digests = {path: sha256(path) for path in paths}
+    digests = {path: sha256_of_path(path) for path in paths}
     old, parts = _read_installed(root)
     complete_digests = (
         {source.sha256 for source in old.sources if source.gave == source.holds} if old else set()
     )
     if old and set(digests.values()) <= complete_digests:
-        return store.report(old, TITLES, False, ("already installed, unchanged",))
+        return store.build_report(old, TITLES, False, ("already installed, unchanged",))
 
     samples: dict[str, _Samples] = defaultdict(_Samples)
     gave: dict[Path, set[str]] = {}
@@ -194,7 +194,7 @@ def add(
         validation_from_train=validation_from_train,
         audit=audit(merged),
     )
-    return store.report(manifest, TITLES, True, (*notes, *_remarks(manifest)))
+    return store.build_report(manifest, TITLES, True, (*notes, *_remarks(manifest)))
 
 
 def _read(path: Path, samples: Mapping[str, _Samples], log: IntakeLog) -> bool:
@@ -224,11 +224,11 @@ def _read(path: Path, samples: Mapping[str, _Samples], log: IntakeLog) -> bool:
 
 def _read_table(member: Member, samples: Mapping[str, _Samples], log: IntakeLog) -> bool:
     """Read the images of a table; return whether it is a table of FER2013."""
-    with readable(member.where), member.open() as stream:
+    with archive_errors(member.where), member.open() as stream:
         table = open_table(stream, member.where)
         if table is None:
             return False
-        if is_votes(table):
+        if has_votes(table):
             raise UserError(
                 f"{member.where} has the votes of FER+ and no pixels; expected fer2013.csv. Add "
                 "the votes with: fercore data add ferplus PATH"

@@ -16,8 +16,8 @@ import numpy as np
 from fercore.data import store
 from fercore.data.datasets import _unsplit, fer2013
 from fercore.data.quality import audit
-from fercore.data.readers.archives import TABLES, Member, readable, sha256, walk
-from fercore.data.readers.csv import VOTES, Table, filled_rows, is_votes, open_table
+from fercore.data.readers.archives import TABLES, Member, archive_errors, sha256_of_path, walk
+from fercore.data.readers.csv import VOTES, Table, has_votes, iter_filled_rows, open_table
 from fercore.data.readers.skipped_files import IntakeLog
 from fercore.data.reports import AddReport, DatasetStatus, OnProgress
 from fercore.data.splits import ROLES, Split, Splits
@@ -65,15 +65,15 @@ def add(
             cannot be matched with the rows of the table.
     """
     source = fer2013.load(root)
-    digests = {path: sha256(path) for path in paths}
-    installed = store.intact_manifest(root, NAME)
+    digests = {path: sha256_of_path(path) for path in paths}
+    installed = store.read_intact_manifest(root, NAME)
     if (
         installed
         and installed.derived_from
         and installed.derived_from.fingerprint == source.fingerprint
         and {file.sha256 for file in installed.sources} == set(digests.values())
     ):
-        return store.report(installed, TITLES, False, ("already installed, unchanged",))
+        return store.build_report(installed, TITLES, False, ("already installed, unchanged",))
     log = IntakeLog(skip_bad, on_progress)
     label_by_row: _LabelByRow = {}
     for path in paths:
@@ -110,7 +110,7 @@ def add(
         note = f"{left_out.total():,} images were left out: {reasons}"
     else:
         note = "no image was left out"
-    return store.report(manifest, TITLES, True, (*notes, note))
+    return store.build_report(manifest, TITLES, True, (*notes, note))
 
 
 def majority_label(votes: Sequence[int]) -> str:
@@ -128,11 +128,11 @@ def majority_label(votes: Sequence[int]) -> str:
 
 def _read_votes(member: Member, label_by_row: _LabelByRow, log: IntakeLog) -> bool:
     """Read the label of each row; return whether the table has votes."""
-    with readable(member.where), member.open() as stream:
+    with archive_errors(member.where), member.open() as stream:
         table = open_table(stream, member.where)
-        if table is None or not is_votes(table) or "usage" not in table.header:
+        if table is None or not has_votes(table) or "usage" not in table.header:
             return False
-        for number, cells in enumerate(filled_rows(table)):
+        for number, cells in enumerate(iter_filled_rows(table)):
             with log.count_image():
                 key, label = _parse_row(table, number, cells)
                 label_by_row[key] = label

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fercore.data import labels
 from fercore.data.datasets import _unsplit
 from fercore.data.readers.archives import TABLES, Member, walk
-from fercore.data.readers.csv import encoding_of
+from fercore.data.readers.csv import detect_encoding
 from fercore.data.readers.images import MAX_BYTES, decode_scaled
 from fercore.data.readers.skipped_files import IntakeLog
 from fercore.data.reports import AddReport, DatasetStatus, OnProgress
@@ -142,7 +142,7 @@ def read_legend(member: Member) -> dict[str, str]:
             two emotions.
     """
     content = member.read(_MAX_TABLE)
-    text = content.decode(encoding_of(content[:4]), "replace")
+    text = content.decode(detect_encoding(content[:4]), "replace")
     try:
         return _read_emotions(csv.DictReader(io.StringIO(text, newline="")), member.where)
     except csv.Error as error:

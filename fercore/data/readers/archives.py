@@ -78,7 +78,7 @@ class Member:
         Raises:
             UserError: if it cannot be read or is longer.
         """
-        with readable(self.where), self.open() as stream:
+        with archive_errors(self.where), self.open() as stream:
             content = stream.read(limit + 1)
         if len(content) > limit:
             raise UserError(f"{self.where} has more than {limit} bytes, expected a small file")
@@ -86,7 +86,7 @@ class Member:
 
 
 @contextmanager
-def readable(where: str) -> Iterator[None]:
+def archive_errors(where: str) -> Iterator[None]:
     """Turn the exceptions of the archive readers on a damaged file into a one-line `UserError`."""
     try:
         yield
@@ -137,7 +137,7 @@ def walk(path: Path, left_out: Counter[str] | None = None) -> Iterator[Member]:
         raise UserError(f"received {storable_name(path.name)}, expected {EXPECTED}")
 
 
-def sha256(path: Path) -> str:
+def sha256_of_path(path: Path) -> str:
     """Return the SHA-256 of a file, or of the names and contents of all visible files in a folder.
 
     Raises:
@@ -145,7 +145,7 @@ def sha256(path: Path) -> str:
     """
     if not os.path.exists(path):
         raise _missing_path_error(path)
-    with readable(storable_name(path.name)):
+    with archive_errors(storable_name(path.name)):
         if not path.is_dir():
             return sha256_of_file(path)
         digest = hashlib.sha256()
@@ -167,7 +167,7 @@ def _walk_folder(folder: Path, left_out: Counter[str]) -> Iterator[Member]:
 def _visible_files(folder: Path, left_out: Counter[str]) -> Iterator[tuple[Path, str]]:
     """Iterate over files and their paths, which begin with the folder's name, in a fixed order."""
     base = folder.resolve()
-    with readable(storable_name(folder.name)):
+    with archive_errors(storable_name(folder.name)):
         for parent, subfolders, files in os.walk(base):
             subfolders[:] = sorted(name for name in subfolders if _is_visible(name))
             left_out[LINKS] += sum(os.path.islink(os.path.join(parent, n)) for n in subfolders)
@@ -180,7 +180,7 @@ def _visible_files(folder: Path, left_out: Counter[str]) -> Iterator[tuple[Path,
 
 def _walk_zip(path: Path, left_out: Counter[str]) -> Iterator[Member]:
     name = storable_name(path.name)
-    with readable(name):
+    with archive_errors(name):
         with path.open("rb") as stream:
             check_zip_directory(stream, name, _MAX_DIRECTORY)
         with zipfile.ZipFile(path) as archive:
@@ -204,9 +204,9 @@ def _walk_zip(path: Path, left_out: Counter[str]) -> Iterator[Member]:
 def _walk_tar(path: Path, left_out: Counter[str]) -> Iterator[Member]:
     name = storable_name(path.name)
     with (
-        readable(name),
+        archive_errors(name),
         path.open("rb") as raw,
-        _BoundedReader(_decompressed(raw), name) as content,
+        _BoundedReader(_decompress(raw), name) as content,
         tarfile.open(fileobj=content, mode="r:") as archive,
     ):
         limits = _Limits(name)
@@ -286,7 +286,7 @@ def _too_large_error(name: str) -> UserError:
     )
 
 
-def _decompressed(raw: IO[bytes]) -> Any:
+def _decompress(raw: IO[bytes]) -> Any:
     head = raw.read(6)
     raw.seek(0)
     return next((opener(raw) for magic, opener in _OPENERS.items() if head.startswith(magic)), raw)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import IO, cast
 
 from fercore.data import labels
-from fercore.data.readers.archives import readable
+from fercore.data.readers.archives import archive_errors
 from fercore.errors import UserError
 
 COLUMNS = ("emotion", "pixels", "usage")
@@ -69,7 +69,7 @@ def open_table(stream: IO[bytes], where: str) -> Table | None:
         The table; `None` if it has no header.
     """
     buffered = _make_peekable(stream)
-    text = io.TextIOWrapper(buffered, encoding_of(buffered.peek(4)[:4]), "replace", newline="")
+    text = io.TextIOWrapper(buffered, detect_encoding(buffered.peek(4)[:4]), "replace", newline="")
     lines = _read_lines(text, where)
     first = next(lines, "")
     delimiter = max(_DELIMITERS, key=first.count)
@@ -81,12 +81,12 @@ def open_table(stream: IO[bytes], where: str) -> Table | None:
     return Table(header, reader, where)
 
 
-def is_votes(table: Table) -> bool:
+def has_votes(table: Table) -> bool:
     """Return whether a table has the votes of FER+ (`fer2013new.csv`)."""
     return set(VOTES) <= set(table.header)
 
 
-def encoding_of(head: bytes) -> str:
+def detect_encoding(head: bytes) -> str:
     """Return the encoding of a text by its first four bytes; UTF-8 by default."""
     for bom, encoding in _BOMS:
         if head.startswith(bom):
@@ -142,7 +142,7 @@ def _make_peekable(stream: IO[bytes]) -> io.BufferedReader:
 
 def _read_lines(text: io.TextIOWrapper, where: str) -> Iterator[str]:
     try:
-        with readable(where):
+        with archive_errors(where):
             while line := text.readline(_MAX_LINE):
                 if len(line) == _MAX_LINE:
                     raise UserError(f"{where} has a line longer than {_MAX_LINE}, expected a table")
@@ -160,7 +160,7 @@ def _parse_rows(
     num_pixels: int,
     reject: Callable[[str], None],
 ) -> Iterator[Row]:
-    for number, cells in enumerate(filled_rows(table)):
+    for number, cells in enumerate(iter_filled_rows(table)):
         try:
             emotion, usage = (cells[column] for column in columns)
             label = _parse_label(emotion, class_names)
@@ -178,7 +178,7 @@ def _parse_rows(
             yield Row(number, label, usage.strip(), levels)
 
 
-def filled_rows(table: Table) -> Iterator[list[str]]:
+def iter_filled_rows(table: Table) -> Iterator[list[str]]:
     """Iterate over the rows of a table that are not blank.
 
     Raises:

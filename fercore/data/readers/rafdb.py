@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 from fercore.data.readers.archives import Member
-from fercore.data.readers.csv import encoding_of
+from fercore.data.readers.csv import detect_encoding
 from fercore.errors import UserError
 
 # 1 is surprise, 7 is neutral.
@@ -43,7 +43,8 @@ def read_label_list(member: Member) -> dict[str, str]:
     """
     content = member.read(_MAX_LIST)
     classes: dict[str, str] = {}
-    for number, line in enumerate(content.decode(encoding_of(content[:4]), "replace").splitlines()):
+    text = content.decode(detect_encoding(content[:4]), "replace")
+    for number, line in enumerate(text.splitlines()):
         words = line.split()
         if not words:
             continue

@@ -9,7 +9,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from fercore.data.readers.archives import check_zip_directory, readable
+from fercore.data.readers.archives import archive_errors, check_zip_directory
 from fercore.errors import UserError
 from fercore.images.decoding import IMAGE_SUFFIXES, MAX_BYTES, MAX_PIXELS, decode_image
 
@@ -77,7 +77,7 @@ class PhotoArchive:
 
     def __init__(self, stream: IO[bytes], where: str):
         self._where = where
-        with readable(where):
+        with archive_errors(where):
             check_zip_directory(stream, where, _MAX_ZIP_DIRECTORY)
             self._archive = zipfile.ZipFile(stream)
             self._entries = self._archive.infolist()
@@ -103,7 +103,7 @@ class PhotoArchive:
                 f"{photo.name} has {photo.size:,} bytes, expected {MAX_BYTES:,} at most"
             )
         where = f"{photo.name} in {self._where}"
-        with readable(where), self._archive.open(self._entries[photo.entry]) as stream:
+        with archive_errors(where), self._archive.open(self._entries[photo.entry]) as stream:
             return stream.read(photo.size + 1)
 
 

@@ -106,7 +106,7 @@ def test_calibration_before_and_after_temperature_scaling(runs: dict[str, Run]):
     said = words(open_page("run", run=run.id))
     chosen, tested = run.predictions("validation"), run.predictions("test")
     before = metrics.expected_calibration_error(tested.probabilities, tested.labels)
-    assert f"ECE {formats.percent(before)}, " in said
+    assert f"ECE {formats.percent(before)}; " in said
     temperature = metrics.fit_temperature(chosen.probabilities, chosen.labels)
     after = metrics.apply_temperature(tested.probabilities, temperature)
     ece = metrics.expected_calibration_error(after, tested.labels)

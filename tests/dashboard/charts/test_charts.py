@@ -101,7 +101,7 @@ def test_a_report_leaves_the_figures_of_the_page_as_they_are():
 
 
 def test_kept_figures_are_bounded(monkeypatch):
-    monkeypatch.setattr(figure_module, "_MOST_KEPT", 3)
+    monkeypatch.setattr(figure_module, "_MAX_CACHED", 3)
     drawn = []
 
     @figure_module.cached_figure

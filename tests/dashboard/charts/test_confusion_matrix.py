@@ -39,11 +39,11 @@ def test_confusion_leaves_out_classes_without_samples(runs: dict[str, Run]):
 
 def test_the_chosen_cell_is_framed(runs: dict[str, Run]):
     result = runs["le2019-deep"].results.splits["test"]
-    figure = confusion_matrix.confusion(result, FER2013, "light", chosen=("fear", "sad"))
+    figure = confusion_matrix.confusion(result, FER2013, "light", selected=("fear", "sad"))
     (frame,) = figure.layout.shapes
     assert (frame.x0, frame.x1, frame.y0, frame.y1) == (3.5, 4.5, 1.5, 2.5)
     assert not confusion_matrix.confusion(
-        result, FER2013, "light", chosen=("fear", "bored")
+        result, FER2013, "light", selected=("fear", "bored")
     ).layout.shapes
 
 
