@@ -504,7 +504,7 @@ def test_the_validation_split_is_tested_on_in_place_of_the_test_split():
     assert divided["test"] is splits["validation"]
     assert divided.title("test") == "PublicTest"
     protocol = build_protocol(config, splits)
-    assert not {*protocol.judged["test"].ids} & {*splits["test"].ids}
+    assert not {*protocol.eval_splits["test"].ids} & {*splits["test"].ids}
 
 
 def test_a_change_whose_dataset_is_not_installed_is_left_out_in_one_line(
