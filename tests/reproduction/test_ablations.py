@@ -224,7 +224,11 @@ set = { "model_options.width" = 0.25 }
         ('key = "wide"', 'key = "muon"', "two changes 'muon'"),
         ('key = "steps"', 'key = "parts"', "expected each key once"),
         ('base = "synthetic-quick"', 'base = "facet-screening"\nnot = 1', "not permitted"),
-        ('title = "As it is"', 'title = "As it is"\nset = { epochs = 3 }', "the base without changes"),
+        (
+            'title = "As it is"',
+            'title = "As it is"\nset = { epochs = 3 }',
+            "the base without changes",
+        ),
         ("target = 60", "target = 101", "less than or equal to 100"),
     ],
 )
