@@ -64,7 +64,7 @@ class Told(Run):
         """It gets `right` of the 140 test images right, and `chosen` of the validation's."""
         protocol = build_protocol(tiny_config(name=config.name), make_splits())
         said = {
-            role: answers(protocol.judged[role].labels, many)
+            role: answers(protocol.eval_splits[role].labels, many)
             for role, many in (("validation", right if chosen is None else chosen), ("test", right))
         }
         results = Results.model_validate(
@@ -80,7 +80,7 @@ class Told(Run):
             }
         )
         super().__init__(Path(f"{config.name}-{config.seed}"), "finished", config, results=results)
-        split = protocol.judged["test"]
+        split = protocol.eval_splits["test"]
         object.__setattr__(self, "_said", Predictions(split.ids, split.labels, said["test"]))
 
     def predictions(self, split: str) -> Predictions | None:

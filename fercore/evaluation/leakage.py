@@ -171,7 +171,7 @@ def _tested_on(config: ExperimentConfig, splits: Splits, root: Path) -> tuple[Sp
     """Return the tested images that do not resemble one of the same training."""
     protocol = build_protocol(_unscaled(config), splits)
     view = protocol.views.get("test_unique")
-    tested = protocol.judged["test"]
+    tested = protocol.eval_splits["test"]
     tested = tested.take(np.zeros(len(tested), bool) if view is None else view.keep)
     tested = tested.take(~find_copies(tested.images, protocol.train.images))
     return tested, _views(tested, splits, root)

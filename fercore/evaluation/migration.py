@@ -92,7 +92,7 @@ def update(run: Run, splits: Splits) -> Results:
         )
     protocol = build_protocol(run.config, splits)
     probabilities = {}
-    for role, split in protocol.judged.items():
+    for role, split in protocol.eval_splits.items():
         stored = run.predictions(role)
         if stored is None and role == "validation" and role not in run.results.splits:
             continue

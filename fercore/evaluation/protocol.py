@@ -42,7 +42,7 @@ class Protocol:
         class_names: the dataset's label set; the network has an output for each.
         train: samples to train on, without dropped classes.
         validation: samples that choose the checkpoint, without dropped classes.
-        judged: the whole validation and test splits by role: every sample gets a prediction.
+        eval_splits: the whole validation and test splits by role: every sample gets a prediction.
         views: by name, see `fercore.runs.schema.Results.splits`.
         excluded_images: see `fercore.runs.schema.Environment`.
         excluded_sha256: likewise.
@@ -51,7 +51,7 @@ class Protocol:
     class_names: tuple[str, ...]
     train: Split
     validation: Split
-    judged: Mapping[str, Split]
+    eval_splits: Mapping[str, Split]
     views: Mapping[str, EvaluationSubset]
     excluded_images: int | None = None
     excluded_sha256: str | None = None
@@ -59,7 +59,8 @@ class Protocol:
     def counts(self) -> dict[str, dict[str, int]]:
         """Count the samples by split title and class name, as trained and evaluated."""
         parts = {"Training": self.train.labels} | {
-            view.title: self.judged[view.role].labels[view.keep] for view in self.views.values()
+            view.title: self.eval_splits[view.role].labels[view.keep]
+            for view in self.views.values()
         }
         size = len(self.class_names)
         return {
@@ -126,7 +127,7 @@ def build_protocol(config: RunConfig, splits: Splits) -> Protocol:
         class_names=splits.class_names,
         train=train if selected.all() else train.take(selected),
         validation=splits["validation"].take(in_classes["validation"]),
-        judged={role: splits[role] for role in ("validation", "test")},
+        eval_splits={role: splits[role] for role in ("validation", "test")},
         views=views,
         excluded_images=excluded_images,
         excluded_sha256=excluded.sha256 if excluded else None,

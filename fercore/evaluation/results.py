@@ -113,12 +113,12 @@ def predictions_of(
         protocol: with the splits that were predicted.
         probabilities: `(n, k)` by role.
     """
-    test = protocol.judged["test"]
+    test = protocol.eval_splits["test"]
     view = protocol.views.get("test_unique")
     unique = np.zeros(len(test), bool) if view is None else view.keep
     predictions = {}
     for role, outputs in probabilities.items():
-        split = protocol.judged[role]
+        split = protocol.eval_splits[role]
         groups, kind = split.units() or (None, "")
         predictions[role] = Predictions(
             split.ids,

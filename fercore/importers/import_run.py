@@ -131,7 +131,7 @@ def _table_split(role: str, config: RunConfig, splits: Splits, protocol: Protoco
     """Return the split of a role with the names and ids by which a table may refer to it."""
     divided = split_dataset(config, splits)
     names = {other: {other, divided.title(other)} for other in divided}
-    split = protocol.judged[role]
+    split = protocol.eval_splits[role]
     ids = set(split.ids.tolist())
     other_ids = {
         divided.title(other): [str(i) for i in divided[other].ids.tolist() if i not in ids]
@@ -200,7 +200,7 @@ def import_onnx(
         scale=options.output,
         images=protocol.validation.images[sample],
         truth=protocol.validation.labels[sample],
-        evaluated={role: split.images for role, split in protocol.judged.items()},
+        evaluated={role: split.images for role, split in protocol.eval_splits.items()},
         validation_title=protocol.views["validation"].title,
     )
     outcome = _evaluate_isolated(task, options)

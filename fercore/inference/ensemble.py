@@ -197,13 +197,15 @@ def _predict(
     """
     if content is not None:
         network = OnnxNetwork(content, threads=0)
-        probabilities = {role: network(split.images) for role, split in protocol.judged.items()}
+        probabilities = {
+            role: network(split.images) for role, split in protocol.eval_splits.items()
+        }
     else:
         probabilities = {
             role: average_probabilities(
                 [stored_predictions(run, role, split).probabilities for run in runs], average
             )
-            for role, split in protocol.judged.items()
+            for role, split in protocol.eval_splits.items()
         }
     return predictions_of(protocol, probabilities)
 

@@ -1,8 +1,8 @@
-"""Ablation studies: trainings that differ from a base experiment in one thing each.
+"""Ablation studies: experiments that each differ from a base experiment in one change.
 
-`ablations.toml` lists the studies and their changes. Every change is an experiment like any other,
-evaluated on the validation split, so that the test split stays unread. The tables are computed from
-finished runs of exactly those experiments.
+`ablations.toml` lists the studies and their changes. Every change is an experiment that is
+evaluated on the validation split, so that the test split stays unused. The tables are computed from
+completed runs of exactly these experiments.
 """
 
 import statistics
@@ -10,7 +10,6 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from fercore import metrics
 from fercore.config.base import FrozenModel
 from fercore.config.experiment import ExperimentConfig
 from fercore.config.loading import load_config
-from fercore.runs.listing import completed_runs
+from fercore.reproduction._shared import completed_runs_of_fold, newest_by_seed, read_toml
 from fercore.runs.predictions import common_groups
 from fercore.runs.reader import Run, full_size_epochs
 
@@ -30,12 +29,12 @@ class Change(FrozenModel):
     """One change of a study.
 
     Attributes:
-        key: file-name safe, unique in its study.
+        key: safe as a file name, unique in its study.
         title: one line for people.
-        fields: values by dotted field of the config, or whole tables by their name; none for the
-            base as it is.
-        on: key of an earlier change of the study whose fields are applied first, and which this
-            change is compared with; the first change of the study if absent.
+        fields: values by dotted field of the config, or whole tables by their name; empty for the
+            base.
+        on: key of an earlier change of the study. The fields of that change are applied first, and
+            this change is compared with it. By default, the first change of the study.
     """
 
     key: str
@@ -45,16 +44,16 @@ class Change(FrozenModel):
 
 
 class Study(FrozenModel):
-    """Changes of one experiment that are compared with each other.
+    """Changes of one base experiment that are compared with each other.
 
     Attributes:
         key: unique among the studies.
         title: one line for people.
-        base: the experiment that is changed.
+        base: name of the base experiment.
         note: one or two sentences for people.
-        target: validation accuracy in percent; the epochs until it is reached are reported.
-        seeds: runs of each change that are trained by default.
-        changes: the first is the base as it is.
+        target: validation accuracy in percent; the table states the epochs until it is reached.
+        seeds: number of runs of each change that are trained by default.
+        changes: the first is the base without changes.
     """
 
     key: str
@@ -67,33 +66,34 @@ class Study(FrozenModel):
 
     @property
     def cumulative(self) -> bool:
-        """Whether a change builds on another one than the base."""
+        """Whether a change builds on another change than the base."""
         return any(change.on for change in self.changes)
 
     def reference(self, change: Change) -> Change | None:
         """Return the change that this one is compared with; `None` for the first of the study."""
         if change.key == self.changes[0].key:
             return None
-        return {own.key: own for own in self.changes}[change.on or self.changes[0].key]
+        by_key = {other.key: other for other in self.changes}
+        return by_key[change.on or self.changes[0].key]
 
     @model_validator(mode="after")
-    def _changes_are_consistent(self) -> "Study":
+    def _require_consistent_changes(self) -> "Study":
         first, *others = self.changes
         if first.fields or first.on:
             raise ValueError(
-                f"study {self.key!r}: received set or on in {first.key!r}, expected the base as it "
-                "is as the first change"
+                f"study {self.key!r}: received set or on in {first.key!r}, expected the base "
+                "without changes as the first change"
             )
-        known = [first.key]
+        earlier = [first.key]
         for change in others:
-            if change.key in known:
+            if change.key in earlier:
                 raise ValueError(f"study {self.key!r}: received two changes {change.key!r}")
-            if change.on and change.on not in known:
+            if change.on and change.on not in earlier:
                 raise ValueError(
                     f"study {self.key!r}: received on = {change.on!r} in {change.key!r}, expected "
-                    f"a change that is listed before it: {', '.join(known)}"
+                    f"a change that is listed before it: {', '.join(earlier)}"
                 )
-            known.append(change.key)
+            earlier.append(change.key)
         return self
 
 
@@ -101,16 +101,16 @@ class _Studies(FrozenModel):
     study: tuple[Study, ...]
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> "_Studies":
+    def _require_unique_names(self) -> "_Studies":
         keys = [study.key for study in self.study]
         if len({*keys}) < len(keys):
             raise ValueError(f"received studies {', '.join(keys)}, expected each key once")
-        # Two studies may share a training, but not a name for two different ones.
-        named: dict[str, dict[str, Any]] = {}
+        # Two studies may share an experiment, but no name may stand for two experiments.
+        by_name: dict[str, dict[str, Any]] = {}
         for study in self.study:
             for change in study.changes:
-                name, fields = _name(study, change), _fields(study, change)
-                if named.setdefault(name, fields) != fields:
+                name, fields = _experiment_name(study, change), _merged_fields(study, change)
+                if by_name.setdefault(name, fields) != fields:
                     raise ValueError(
                         f"received two different changes named {name!r}, expected another key"
                     )
@@ -124,17 +124,17 @@ class AblationResult:
     Attributes:
         change: what was changed.
         reference: the change that it is compared with; `None` for the first of the study.
-        name: of its experiment.
-        runs: ids of the finished runs, one per seed.
-        mean: accuracy over the runs, in percent; `None` if there are none.
-        spread: standard deviation over the seeds, in points; `None` for fewer than two.
-        difference: from the reference, over the seeds that both have, as a fraction. The 95%
-            interval is for other samples, not for other seeds.
-        epochs_to_target: the first epoch whose validation accuracy reaches the study's target,
-            mean over the seeds; `None` if a seed never reaches it or the study has no target.
-        n: samples evaluated.
-        seconds: per epoch, the median.
-        parameters: of the network.
+        name: name of its experiment.
+        runs: ids of the completed runs, one per seed.
+        mean: mean accuracy over the runs, in percent; `None` without runs.
+        spread: standard deviation over the seeds, in points; `None` for fewer than two seeds.
+        difference: accuracy minus that of the reference, over the seeds that both have, as a
+            fraction. The 95% interval is for other samples, not for other seeds.
+        epochs_to_target: the first epoch in which the validation accuracy reaches the target of
+            the study, mean over the seeds; `None` if a seed never reaches it or there is no target.
+        n: number of evaluated samples.
+        seconds: median time of an epoch.
+        parameters: number of parameters of the network.
     """
 
     change: Change
@@ -153,24 +153,26 @@ class AblationResult:
 @cache
 def studies() -> tuple[Study, ...]:
     """Return the studies of `ablations.toml`."""
-    return parse(
-        (resources.files("fercore.reproduction") / "ablations.toml").read_text(encoding="utf-8")
-    )
+    return _Studies.model_validate(read_toml("ablations.toml")).study
 
 
 def parse(text: str) -> tuple[Study, ...]:
     """Read studies from the text of a TOML file.
 
     Raises:
-        ValueError: if the text is no TOML, a field is unknown, or the changes are inconsistent.
+        ValueError: if the text is not TOML, a field is unknown, or the changes are inconsistent.
     """
     return _Studies.model_validate(tomllib.loads(text)).study
 
 
 def overrides(study: Study, change: Change) -> dict[str, Any]:
-    """Return what a change's experiment overrides in the base, by dotted field, name included."""
+    """Return the overrides of a change, by dotted field, including name and title."""
     title = f"{load_config(study.base).title}: {change.title}"
-    return {"name": _name(study, change), "title": title, **_fields(study, change)}
+    return {
+        "name": _experiment_name(study, change),
+        "title": title,
+        **_merged_fields(study, change),
+    }
 
 
 def config_of(study: Study, change: Change) -> ExperimentConfig:
@@ -179,82 +181,80 @@ def config_of(study: Study, change: Change) -> ExperimentConfig:
 
 
 def with_teachers(study: Study, wanted: Sequence[Change]) -> list[Change]:
-    """Return these changes in their order, each once and after the changes that are its teachers.
+    """Return the wanted changes in their order, each once and after its teachers.
 
-    Teachers from outside the study are left to `fercore train`, which checks that they exist.
+    Only changes of the study are added; `fercore train` checks that other teachers exist.
     """
-    named = {_name(study, change): change for change in study.changes}
+    by_name = {_experiment_name(study, change): change for change in study.changes}
     ordered: dict[str, Change] = {}
     for change in wanted:
         names = config_of(study, change).distillation.teachers
-        teachers = with_teachers(study, [named[name] for name in names if name in named])
-        ordered |= {own.key: own for own in (*teachers, change)}
+        teachers = with_teachers(study, [by_name[name] for name in names if name in by_name])
+        ordered |= {needed.key: needed for needed in (*teachers, change)}
     return list(ordered.values())
 
 
 def runs_of(study: Study, change: Change, runs: Sequence[Run]) -> dict[int, Run]:
-    """Return the finished runs of a change's experiment by seed, the newest of each.
+    """Return the newest completed run of each seed of a change's experiment, by seed.
 
-    Where the experiment has folds, these are runs of the fold that the config names.
+    If the experiment has folds, only runs of the fold that its config names count.
     """
-    config = config_of(study, change)
-    found = {
-        own.seed: run
-        for own, run in completed_runs(config, runs)
-        if own.protocol.division == config.protocol.division
-    }
-    return dict(sorted(found.items()))
+    return newest_by_seed(completed_runs_of_fold(config_of(study, change), runs))
 
 
 def compare(study: Study, runs: Sequence[Run]) -> tuple[AblationResult, ...]:
     """Return the results of every change of a study."""
-    found = {change.key: runs_of(study, change, runs) for change in study.changes}
-    return tuple(_result(study, change, found) for change in study.changes)
+    by_change = {change.key: runs_of(study, change, runs) for change in study.changes}
+    return tuple(_result(study, change, by_change) for change in study.changes)
 
 
-def _name(study: Study, change: Change) -> str:
+def _experiment_name(study: Study, change: Change) -> str:
     return f"{study.base}-{change.key}"
 
 
-def _fields(study: Study, change: Change) -> dict[str, Any]:
-    """Return the fields of a change after those that it builds on."""
+def _merged_fields(study: Study, change: Change) -> dict[str, Any]:
+    """Return the fields of a change, on top of those of the change that it builds on."""
     reference = study.reference(change)
-    fields = _fields(study, reference) if reference else {}
+    fields = _merged_fields(study, reference) if reference else {}
     for name, value in change.fields.items():
         # A whole table replaces what earlier changes set in it; the order of assignment counts.
         fields = {
-            own: kept
-            for own, kept in fields.items()
-            if own != name and not own.startswith(f"{name}.")
+            earlier: earlier_value
+            for earlier, earlier_value in fields.items()
+            if earlier != name and not earlier.startswith(f"{name}.")
         }
         fields[name] = value
     return fields
 
 
-def _result(study: Study, change: Change, found: Mapping[str, Mapping[int, Run]]) -> AblationResult:
-    reference, runs = study.reference(change), found[change.key]
+def _result(
+    study: Study, change: Change, by_change: Mapping[str, Mapping[int, Run]]
+) -> AblationResult:
+    reference, runs = study.reference(change), by_change[change.key]
     results = [run.results for run in runs.values() if run.results]
     if not results:
-        return AblationResult(change, reference, _name(study, change))
-    # A log may be lost where the results are not.
+        return AblationResult(change, reference, _experiment_name(study, change))
+    # The log of a run may be missing although its results are there.
     seconds = [row.seconds for run in runs.values() for row in run.log()]
-    shares = [100 * result.splits["test"].accuracy for result in results]
+    accuracies = [100 * result.splits["test"].accuracy for result in results]
     return AblationResult(
         change,
         reference,
-        _name(study, change),
+        _experiment_name(study, change),
         runs=tuple(run.id for run in runs.values()),
-        mean=statistics.fmean(shares),
-        spread=statistics.stdev(shares) if len(shares) > 1 else None,
-        difference=_difference(found[reference.key], runs) if reference else None,
-        epochs_to_target=_epochs_to(study.target, list(runs.values())) if study.target else None,
+        mean=statistics.fmean(accuracies),
+        spread=statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        difference=_paired_difference(by_change[reference.key], runs) if reference else None,
+        epochs_to_target=_mean_epochs_to_target(study.target, list(runs.values()))
+        if study.target
+        else None,
         n=results[0].splits["test"].n,
         seconds=statistics.median(seconds) if seconds else None,
         parameters=results[0].parameters,
     )
 
 
-def _epochs_to(target: float, runs: Sequence[Run]) -> float | None:
+def _mean_epochs_to_target(target: float, runs: Sequence[Run]) -> float | None:
     epochs = [
         next(
             (row.epoch for row in full_size_epochs(run.log()) if 100 * row.val_accuracy >= target),
@@ -266,38 +266,39 @@ def _epochs_to(target: float, runs: Sequence[Run]) -> float | None:
     return statistics.fmean(reached) if len(reached) == len(runs) else None
 
 
-def _difference(
-    reference: Mapping[int, Run], found: Mapping[int, Run]
+def _paired_difference(
+    reference: Mapping[int, Run], changed: Mapping[int, Run]
 ) -> metrics.PairedDifference | None:
+    """Return the mean difference in accuracy over the seeds that both have, on equal samples."""
     gains, samples, groups = [], [], []
-    for seed in sorted(reference.keys() & found.keys()):
-        if reference[seed].original_dataset != found[seed].original_dataset:
+    for seed in sorted(reference.keys() & changed.keys()):
+        if reference[seed].original_dataset != changed[seed].original_dataset:
             return None  # ids of two versions of a dataset may name different images
-        before, after = _right(reference[seed]), _right(found[seed])
+        before, after = _correctness(reference[seed]), _correctness(changed[seed])
         if before is None or after is None:
             return None
         samples += [before[0], after[0]]
         groups += [before[2], after[2]]
         if before[0] == after[0]:
             gains.append(after[1] - before[1])
-    # Another edition of the dataset names its samples otherwise, and orders them so.
+    # Another edition of the dataset has other ids, in another order.
     if not gains or any(ids != samples[0] for ids in samples):
         return None
     return metrics.bootstrap_mean(np.mean(gains, axis=0), groups=common_groups(groups)[0])
 
 
-def _right(
+def _correctness(
     run: Run,
 ) -> tuple[list[str], NDArray[np.float64], tuple[NDArray[np.str_] | None, str]] | None:
-    """The samples' ids, sorted, 1 for each that the run gets right, and their groups and kind."""
-    said = run.predictions("test")
-    if said is None:
+    """Return the test ids, sorted, 1 for each correct prediction, and the groups and their kind."""
+    predictions = run.predictions("test")
+    if predictions is None:
         return None
-    right = (said.probabilities.argmax(axis=1) == said.labels).astype(np.float64)
-    order = np.argsort(said.ids)
-    groups = None if said.groups is None else said.groups[order]
+    is_correct = predictions.probabilities.argmax(axis=1) == predictions.labels
+    order = np.argsort(predictions.ids)
+    groups = None if predictions.groups is None else predictions.groups[order]
     return (
-        said.ids[order].tolist(),
-        np.asarray(right[order], np.float64),
-        (groups, said.group_kind),
+        predictions.ids[order].tolist(),
+        np.asarray(is_correct[order], np.float64),
+        (groups, predictions.group_kind),
     )

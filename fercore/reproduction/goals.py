@@ -1,15 +1,13 @@
-"""What our own networks are to reach, beside what they do.
+"""Accuracy goals for our own networks, compared with the runs that exist.
 
-`goals.toml` lists the goals and the experiments that are to reach them. What a goal is compared
-with is always computed from finished runs of exactly those experiments.
+`goals.toml` lists the goals and the experiments that are meant to reach them. The results are
+computed from completed runs of exactly these experiments.
 """
 
 import statistics
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +17,7 @@ from fercore import metrics
 from fercore.config.base import FrozenModel
 from fercore.config.loading import load_config
 from fercore.config.run import CombinedConfig, TestTimeAugmentation, is_run_name
-from fercore.runs.listing import completed_runs
+from fercore.reproduction._shared import completed_runs_of_fold, newest_by_seed, read_toml
 from fercore.runs.reader import Run, full_size_epochs, read_run
 from fercore.runs.schema import SplitResult
 
@@ -35,18 +33,19 @@ STATUS_WORDS: dict[Status, str] = {
 
 
 class Goal(FrozenModel):
-    """One thing to reach.
+    """One accuracy goal.
 
     Attributes:
-        key: file-name safe.
+        key: safe as a file name.
         title: one line for people.
-        experiments: that are to reach it; the best of them on PublicTest counts.
-        accuracy: on PrivateTest, in percent, the mean over seeds.
-        accuracy_cpu: the same, where no GPU is available; `None` if it makes no sense there.
+        experiments: names of the experiments that are meant to reach the goal; the one that is best
+            on PublicTest counts.
+        accuracy: target on PrivateTest, in percent, for the mean over the seeds.
+        accuracy_cpu: target without a GPU; `None` if the goal needs a GPU.
         tta: test-time augmentation: the views of each image that a network predicts.
-        select: how many runs an ensemble may have, which is chosen on PublicTest among all seeds of
-            all experiments (`fercore ensemble --select`); 0 for single networks.
-        seconds: that a training may take; 0 for any.
+        select: largest number of members of an ensemble that is selected on PublicTest among all
+            seeds of all experiments (`fercore ensemble --select`); 0 for single networks.
+        seconds: longest time of a training; 0 for no limit.
     """
 
     key: str
@@ -60,7 +59,7 @@ class Goal(FrozenModel):
 
     @property
     def combines(self) -> bool:
-        """Whether its figure is that of combined runs."""
+        """Whether the goal is for ensembles or test-time augmentation."""
         return self.select > 0 or self.tta != "none"
 
 
@@ -71,23 +70,23 @@ class _Goals(FrozenModel):
 
 @dataclass(frozen=True)
 class GoalResult:
-    """What our networks give. Accuracies in percent, of PrivateTest.
+    """Result of our networks for a goal. Accuracies are on PrivateTest, in percent.
 
     Attributes:
-        experiment: the best on PublicTest, of those with three seeds if there is one; empty for an
-            ensemble.
-        runs: the figure is the mean over.
-        mean: over them.
-        spread: standard deviation over them; `None` for a single one.
-        low: lower end of Wilson's 95% interval of the mean, for other samples, not other seeds.
-        high: its upper end.
-        unrepeated: the mean without the images that stand in the training as well.
-        n: samples tested.
-        parameters: of the network, or of all of an ensemble.
-        seconds: of training, the mean; `None` for a combined run.
-        device: trained on; empty for a combined run.
-        passed: seconds after which PublicTest first stood at the goal's accuracy, the mean;
-            `None` if a run never did.
+        experiment: the best experiment on PublicTest, among those with three seeds if there are
+            any; empty for an ensemble.
+        runs: ids of the runs that the mean is over.
+        mean: mean accuracy over the runs.
+        spread: standard deviation over the runs; `None` for a single run.
+        low: lower end of the 95% CI (Wilson) of the mean, for other samples, not for other seeds.
+        high: upper end of the 95% CI.
+        unrepeated: mean accuracy without the test images that also occur in training.
+        n: number of test images.
+        parameters: number of parameters of the network, or of all members of an ensemble.
+        seconds: mean training time; `None` for ensembles.
+        device: device of the training; empty for ensembles.
+        passed: mean seconds of training until the accuracy on PublicTest first reached that of the
+            goal; `None` if a run never reached it.
     """
 
     experiment: str
@@ -106,11 +105,11 @@ class GoalResult:
 
 @dataclass(frozen=True)
 class GoalStatus:
-    """A goal, and how far we are.
+    """A goal and its result.
 
     Attributes:
-        goal: what is to be reached.
-        reached: what is; `None` until something is trained.
+        goal: the goal.
+        reached: the result; `None` until a network is trained.
     """
 
     goal: Goal
@@ -118,98 +117,101 @@ class GoalStatus:
 
     @property
     def status(self) -> Status:
-        """Whether the mean over three seeds reaches the target, in time where there is a limit."""
-        found = self.reached
-        if found is None:
+        """Whether the mean over three seeds reaches the target, within the time limit if any."""
+        result = self.reached
+        if result is None:
             return "missing"
-        in_time = not self.goal.seconds or (
-            found.seconds is not None and found.seconds <= self.goal.seconds
+        is_in_time = not self.goal.seconds or (
+            result.seconds is not None and result.seconds <= self.goal.seconds
         )
-        enough_seeds = self.goal.select > 0 or len(found.runs) >= SEEDS
-        if not (enough_seeds and in_time):
+        has_enough_seeds = self.goal.select > 0 or len(result.runs) >= SEEDS
+        if not (has_enough_seeds and is_in_time):
             return "short"
-        if found.mean >= self.goal.accuracy:
+        if result.mean >= self.goal.accuracy:
             return "reached"
-        on_cpu = self.goal.accuracy_cpu
-        return "reached_cpu" if on_cpu is not None and found.mean >= on_cpu else "short"
+        cpu_target = self.goal.accuracy_cpu
+        return "reached_cpu" if cpu_target is not None and result.mean >= cpu_target else "short"
 
 
 def goals() -> tuple[Goal, ...]:
-    """All of them, in the order in which they can be trained for."""
-    text = (resources.files("fercore.reproduction") / "goals.toml").read_text(encoding="utf-8")
-    return _parsed(text).goal
+    """Return all goals, in the order of `goals.toml`."""
+    return _catalogue().goal
 
 
 def needs_gpu(experiment: str) -> bool:
-    """Return whether an experiment would take days on a CPU, so that only a GPU trains it."""
-    text = (resources.files("fercore.reproduction") / "goals.toml").read_text(encoding="utf-8")
-    return experiment in _parsed(text).gpu
+    """Return whether an experiment is trained on a GPU only, since a CPU would take days."""
+    return experiment in _catalogue().gpu
 
 
 def experiments(wanted: Sequence[Goal]) -> tuple[str, ...]:
-    """What has to be trained for them, teachers before those that they teach."""
+    """Return the experiments of the goals, each after its teachers."""
     return with_teachers([name for goal in wanted for name in goal.experiments])
 
 
 def with_teachers(names: Sequence[str]) -> tuple[str, ...]:
-    """Experiments, and before each of them those that teach it; runs that teach are there."""
-    found: list[str] = []
+    """Return experiments, each once and after its teachers; teachers that are runs are left out."""
+    ordered: list[str] = []
     for name in names:
         teachers = load_config(name).distillation.teachers
-        found += [*with_teachers([own for own in teachers if not is_run_name(own)]), name]
-    return tuple(dict.fromkeys(found))
+        experiments = [teacher for teacher in teachers if not is_run_name(teacher)]
+        ordered += [*with_teachers(experiments), name]
+    return tuple(dict.fromkeys(ordered))
 
 
 def absent_teachers(name: str, root: Path) -> list[str]:
-    """The runs that an experiment names as teachers and that lack what they teach from here."""
+    """Return the runs that an experiment names as teachers and that lack the file it needs.
+
+    This is `model.onnx` with `distillation.mode = "precomputed"`, and the checkpoint otherwise.
+    """
     distillation = load_config(name).distillation
+    is_precomputed = distillation.mode == "precomputed"
     absent = []
-    for own in filter(is_run_name, distillation.teachers):
-        run = read_run(root / own)
-        once = distillation.mode == "precomputed"
-        if not (run.onnx_path if once else run.best_path.is_file()):
-            absent.append(own)
+    for teacher in filter(is_run_name, distillation.teachers):
+        run = read_run(root / teacher)
+        if not (run.onnx_path if is_precomputed else run.best_path.is_file()):
+            absent.append(teacher)
     return absent
 
 
 def compare(runs: Sequence[Run]) -> tuple[GoalStatus, ...]:
-    """Every goal beside what the finished runs give."""
-    found = {name: runs_of(name, runs) for name in experiments(goals())}
-    return tuple(GoalStatus(goal, _best_result(goal, found, runs)) for goal in goals())
+    """Return the result of the completed runs for every goal."""
+    by_experiment = {name: runs_of(name, runs) for name in experiments(goals())}
+    return tuple(GoalStatus(goal, _best_result(goal, by_experiment, runs)) for goal in goals())
 
 
-def missing_points(standings: Sequence[GoalStatus]) -> dict[str, float]:
-    """How far the goals are, by experiment: percentage points, summed over the goals it serves.
+def missing_points(statuses: Sequence[GoalStatus]) -> dict[str, float]:
+    """Return the percentage points that the goals of each experiment lack, summed over the goals.
 
-    To a goal of which nothing is trained, all of its accuracy is missing. A teacher serves the
-    goals of the networks that it teaches.
+    A goal without a trained network lacks its whole accuracy. The goals of a network are also goals
+    of its teachers.
     """
     points: dict[str, float] = {}
-    for standing in standings:
-        mean = standing.reached.mean if standing.reached else 0.0
-        for name in experiments([standing.goal]):
-            points[name] = points.get(name, 0.0) + max(standing.goal.accuracy - mean, 0.0)
+    for status in statuses:
+        mean = status.reached.mean if status.reached else 0.0
+        for name in experiments([status.goal]):
+            points[name] = points.get(name, 0.0) + max(status.goal.accuracy - mean, 0.0)
     return points
 
 
 def runs_of(experiment: str, runs: Sequence[Run]) -> dict[int, Run]:
-    """The finished runs of a committed experiment as it stands, by seed, the newest of each.
+    """Return the newest completed run of each seed of a committed experiment, by seed.
 
-    Of taught networks those that the teachers of the newest have taught: others are another
-    experiment, whose figures no mean is taken with. Where the experiment has folds, only runs of
-    the fold that its file names count: a mean over seeds is one over the same images.
+    If the experiment has teachers, only runs with the same teachers as the newest run count: a mean
+    over students of other teachers would be one over different experiments. If the experiment has
+    folds, only runs of the fold that its file names count: a mean over seeds is over the same
+    images.
     """
-    config = load_config(experiment)
-    found = [
-        (own, run)
-        for own, run in completed_runs(config, runs)
-        if own.protocol.division == config.protocol.division
-    ]
-    if not found:
+    completed = completed_runs_of_fold(load_config(experiment), runs)
+    if not completed:
         return {}
-    teachers = set(found[-1][0].distillation.teachers)
-    alike = {own.seed: run for own, run in found if set(own.distillation.teachers) == teachers}
-    return dict(sorted(alike.items()))
+    teachers = set(completed[-1][0].distillation.teachers)
+    return newest_by_seed(
+        [
+            (config, run)
+            for config, run in completed
+            if set(config.distillation.teachers) == teachers
+        ]
+    )
 
 
 def combination_of(
@@ -231,7 +233,7 @@ def combination_of(
 
 
 def selection_of(goal: Goal, candidates: Sequence[Run], runs: Sequence[Run]) -> Run | None:
-    """Return the newest finished ensemble that was chosen among exactly these candidates."""
+    """Return the newest finished ensemble that was selected among exactly these candidates."""
     names = {run.id for run in candidates}
     for run in _newest_first(runs):
         config = run.config
@@ -251,22 +253,22 @@ def _newest_first(runs: Sequence[Run]) -> list[Run]:
 
 
 def selection_name(goal: Goal) -> str:
-    """Return the name of the ensemble that is chosen for a goal."""
+    """Return the name of the ensemble that is selected for a goal."""
     return f"goal-{goal.key}"
 
 
 def candidates_of(
     goal: Goal, by_experiment: Mapping[str, Mapping[int, Run]], runs: Sequence[Run]
 ) -> list[Run]:
-    """Return the runs that a goal is computed from, or that its ensemble is chosen among.
+    """Return the runs of a goal, or the candidates for its ensemble.
 
-    Where the goal asks for several views of each image, these are the combined runs over the views.
+    If the goal has test-time augmentation, these are the runs with augmentation.
     """
     every = [run for name in goal.experiments for run in by_experiment[name].values()]
     if goal.tta == "none":
         return every
-    viewed = [combination_of([run], goal.tta, runs) for run in every]
-    return [run for run in viewed if run]
+    augmented = [combination_of([run], goal.tta, runs) for run in every]
+    return [run for run in augmented if run]
 
 
 def _best_result(
@@ -275,38 +277,38 @@ def _best_result(
     if goal.select:
         selected = selection_of(goal, candidates_of(goal, by_experiment, runs), runs)
         return _result_of(goal, "", [selected]) if selected else None
-    candidates: list[tuple[tuple[bool, float], GoalResult]] = []
+    ranked: list[tuple[tuple[bool, float], GoalResult]] = []
     for name in goal.experiments:
-        alone = goal.model_copy(update={"experiments": (name,)})
-        found = candidates_of(alone, by_experiment, runs)
-        if found:
-            chosen_by = statistics.fmean(_split(run, "validation").accuracy for run in found)
-            # What one lucky seed says stands behind what three do.
-            rank = (len(found) >= SEEDS, chosen_by)
-            candidates.append((rank, _result_of(goal, name, found)))
-    return max(candidates, key=lambda candidate: candidate[0])[1] if candidates else None
+        single = goal.model_copy(update={"experiments": (name,)})
+        candidates = candidates_of(single, by_experiment, runs)
+        if candidates:
+            accuracy = statistics.fmean(_split(run, "validation").accuracy for run in candidates)
+            # An experiment with all seeds goes before one with a single lucky seed.
+            rank = (len(candidates) >= SEEDS, accuracy)
+            ranked.append((rank, _result_of(goal, name, candidates)))
+    return max(ranked, key=lambda entry: entry[0])[1] if ranked else None
 
 
 def _result_of(goal: Goal, experiment: str, runs: Sequence[Run]) -> GoalResult:
     tested = [_split(run, "test") for run in runs]
-    shares = [100 * split.accuracy for split in tested]
+    accuracies = [100 * split.accuracy for split in tested]
     unrepeated = [
         100 * run.results.splits["test_unique"].accuracy
         for run in runs
         if run.results and "test_unique" in run.results.splits
     ]
-    mean, n = statistics.fmean(shares), tested[0].n
+    mean, n = statistics.fmean(accuracies), tested[0].n
     low, high = metrics.accuracy_interval(round(mean * n / 100), n)
     results = [run.results for run in runs if run.results]
     seconds = [result.train_seconds for result in results if result.train_seconds]
-    passes = [_passed(run, goal.accuracy) for run in runs]
-    known = [run.environment for run in runs if run.environment and run.experiment]
-    devices = {device for environment in known for device in environment.devices}
+    times_to_target = [_seconds_to_target(run, goal.accuracy) for run in runs]
+    environments = [run.environment for run in runs if run.environment and run.experiment]
+    devices = {device for environment in environments for device in environment.devices}
     return GoalResult(
         experiment=experiment,
         runs=tuple(run.id for run in runs),
         mean=mean,
-        spread=statistics.stdev(shares) if len(shares) > 1 else None,
+        spread=statistics.stdev(accuracies) if len(accuracies) > 1 else None,
         low=100 * low,
         high=100 * high,
         unrepeated=statistics.fmean(unrepeated) if unrepeated else None,
@@ -314,11 +316,11 @@ def _result_of(goal: Goal, experiment: str, runs: Sequence[Run]) -> GoalResult:
         parameters=results[0].parameters or 0,
         seconds=statistics.fmean(seconds) if len(seconds) == len(runs) else None,
         device=", ".join(sorted(devices)),
-        passed=statistics.fmean(s for s in passes if s) if all(passes) else None,
+        passed=statistics.fmean(s for s in times_to_target if s) if all(times_to_target) else None,
     )
 
 
-def _passed(run: Run, accuracy: float) -> float | None:
+def _seconds_to_target(run: Run, accuracy: float) -> float | None:
     rows = full_size_epochs(run.log())
     return next((row.elapsed for row in rows if 100 * row.val_accuracy >= accuracy), None)
 
@@ -329,5 +331,5 @@ def _split(run: Run, name: str) -> SplitResult:
 
 
 @cache
-def _parsed(text: str) -> _Goals:
-    return _Goals.model_validate(tomllib.loads(text))
+def _catalogue() -> _Goals:
+    return _Goals.model_validate(read_toml("goals.toml"))

@@ -1,8 +1,8 @@
-"""Compare published figures with the runs that reproduce them.
+"""Comparison of published figures with the runs that reproduce them.
 
-`papers.toml` lists the figures, the experiment that stands for each under the paper's protocol, the
-one under an honest protocol, and what was found about each system. What a figure is compared with
-is always computed from finished runs of exactly those experiments.
+`papers.toml` lists the figures, and for each the experiment under the paper's protocol and the one
+under a leak-free protocol. Our figures are computed from completed runs of exactly these
+experiments.
 """
 
 import math
@@ -34,24 +34,24 @@ STATUS_WORDS: dict[Status, str] = {
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A figure of our own, over the runs of one experiment. All values in percent.
+    """Our figure for a row, over the runs of one experiment. Accuracies are in percent.
 
     Attributes:
-        runs: the runs it is computed from.
-        mean: over the runs.
-        first: over the runs of the first seed alone, as a paper that trained once has it.
-        spread: standard deviation over the runs; `None` for a single one.
-        low: lower end of the 95% interval of the mean, for other samples, not for other seeds:
-            Wilson's; where the samples come in groups, that of `metrics.clustered_interval` over
-            the groups of all runs. Where the groups of folds are not stored, Student's over them.
-        high: upper end. Both are `None` where the figure is no share of samples, and for copies
-            whose groups are not stored.
-        n: samples tested, all folds together, repeated seeds not counted again.
-        grouping: the groups in words; a caution where they are not stored; empty where there are
-            none.
-        seeds: how many.
-        folds: tested of each seed; 1 where the protocol has none.
-        parameters: of the network.
+        runs: ids of the runs.
+        mean: mean over the runs.
+        first: mean over the runs of the first seed, to compare with a paper that trained once.
+        spread: standard deviation over the runs; `None` for a single run.
+        low: lower end of the 95% CI of the mean, for other samples, not for other seeds. The CI is
+            Wilson's. If the samples come in groups, it is that of `metrics.clustered_interval` over
+            the groups of all runs. If the groups of folds are not stored, it is Student's over the
+            folds.
+        high: upper end of the 95% CI. Both ends are `None` if the figure is no fraction of samples,
+            and for copies without stored groups.
+        n: number of test samples of all folds of one seed.
+        grouping: description of the groups; a caution if they are not stored; empty without groups.
+        seeds: number of seeds.
+        folds: number of folds of each seed; 1 without folds.
+        parameters: number of parameters of the network.
     """
 
     runs: tuple[str, ...]
@@ -69,12 +69,13 @@ class Reproduction:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row, and what our runs give.
+    """A published figure and our reproductions of it.
 
     Attributes:
         row: the published figure.
         paper: ours under the paper's protocol; `None` until it is trained.
-        leak_free: ours under the leak-free one; `None` until it is trained, or where there is none.
+        leak_free: ours under a leak-free protocol; `None` until it is trained, or if the row has no
+            such experiment.
     """
 
     row: Row
@@ -83,16 +84,17 @@ class Comparison:
 
     @property
     def difference(self) -> float | None:
-        """Ours less the paper's, in points, under the paper's protocol."""
+        """Our figure minus the paper's, in points, under the paper's protocol."""
         if self.paper is None or self.row.figure is None:
             return None
         return self.paper.mean - self.row.figure
 
     @property
     def difference_interval(self) -> tuple[float, float] | None:
-        """The 95% interval of the difference, in points, with the sampling errors of both figures.
+        """The 95% CI of the difference, in points, with the sampling errors of both figures.
 
-        `None` where the paper's test set is ours, or of unknown size: then only ours has one.
+        `None` if the paper's test set is ours or its size is unknown: then only our figure has a
+        sampling error.
         """
         ours, printed, n = self.paper, self.row.figure, self.row.paper_n
         if ours is None or printed is None or n is None or ours.low is None or ours.high is None:
@@ -104,12 +106,11 @@ class Comparison:
 
     @property
     def status(self) -> Status:
-        """How ours compares, under the paper's protocol.
+        """How our figure compares with the paper's, under the paper's protocol.
 
-        `"within"` falls short of the paper by less than the reach of the interval, that of the
-        difference where there is one, else that of ours. A training accuracy,
-        of which more is not better, a zero, which nobody can miss, and what has no published figure
-        are `"noted"`.
+        `"within"`: below the paper's figure, but within the CI of the difference, or without one
+        within the CI of our figure. `"noted"`: a training accuracy, which need not be high; a
+        published zero, which any figure reaches; or no published figure.
         """
         if self.paper is None:
             return "missing"
@@ -117,15 +118,15 @@ class Comparison:
             return "noted"
         if self._reaches(self.paper.mean):
             return "reached"
-        both = self.difference_interval
-        if both is not None:
-            return "within" if both[1] >= 0 else "short"
+        interval = self.difference_interval
+        if interval is not None:
+            return "within" if interval[1] >= 0 else "short"
         high = self.paper.high
         return "within" if high is not None and high >= self.row.figure else "short"
 
     @property
     def first_reaches(self) -> bool:
-        """Whether the first seed alone reaches the figure, under the paper's protocol."""
+        """Whether the mean of the first seed reaches the figure, under the paper's protocol."""
         return self.paper is not None and self._reaches(self.paper.first)
 
     def _reaches(self, value: float) -> bool:
@@ -136,16 +137,16 @@ class Comparison:
 def difference_to_paper(
     ours: tuple[float, float, float], n: int, printed: float, paper_n: int
 ) -> tuple[float, float]:
-    """Newcombe's interval of our share less the printed one, of two different test sets.
+    """Return Newcombe's 95% CI of our figure minus the paper's, on two different test sets.
 
-    Where our samples come in groups, those of the paper are taken to be as dependent: as many of
-    them as of ours count as one independent sample.
+    If our samples come in groups, those of the paper are assumed to be equally dependent: the same
+    number of samples counts as one independent sample.
 
     Args:
-        ours: our share and the ends of its interval.
-        n: samples that it is a share of.
-        printed: the paper's share.
-        paper_n: samples that it is a share of.
+        ours: our figure and the ends of its CI, as fractions.
+        n: number of our test samples.
+        printed: the paper's figure, as a fraction.
+        paper_n: number of the paper's test samples.
     """
     size = paper_n * min(1.0, metrics.effective_size(*ours) / n)
     theirs = metrics.wilson_interval(printed, size) if size else (0.0, 1.0)
@@ -153,7 +154,7 @@ def difference_to_paper(
 
 
 def compare(runs: Sequence[Run]) -> tuple[Comparison, ...]:
-    """Set every published figure beside those of the finished runs."""
+    """Return the comparison of every published figure with the completed runs."""
     by_experiment = {name: runs_of(name, runs) for name in experiments()}
     return tuple(
         Comparison(
@@ -168,7 +169,7 @@ def compare(runs: Sequence[Run]) -> tuple[Comparison, ...]:
 
 
 def untrained(comparisons: Sequence[Comparison]) -> dict[str, float]:
-    """The experiments that some of the rows still lack, with the minutes that all folds take."""
+    """Return the experiments without completed runs, with the minutes that all folds take."""
     lacking = {
         name
         for comparison in comparisons
@@ -181,45 +182,54 @@ def untrained(comparisons: Sequence[Comparison]) -> dict[str, float]:
 
 
 def runs_of(experiment: str, runs: Sequence[Run]) -> tuple[Run, ...]:
-    """The finished runs of a committed experiment as it stands, the newest of each seed and fold.
+    """Return the newest completed run of each seed and fold of a committed experiment.
 
-    A run whose recipe was changed on the command line is not one of them.
+    Runs with another recipe, changed on the command line, are left out.
     """
-    found = completed_runs(load_config(experiment), runs)
-    return tuple(newest_of_each_seed([run for _, run in found]).values())
+    completed = completed_runs(load_config(experiment), runs)
+    return tuple(newest_of_each_seed([run for _, run in completed]).values())
 
 
 def reproduce_row(row: Row, view: str, runs: Sequence[Run]) -> Reproduction | None:
-    """The figure of a row over the runs of one experiment; `None` without all folds of a seed."""
+    """Return our figure for a row from the runs of one experiment.
+
+    Args:
+        row: the published figure.
+        view: evaluation of the runs that is used, such as `"test"`.
+        runs: completed runs of the experiment, one per seed and fold.
+
+    Returns:
+        The figure; `None` unless all folds of a seed have runs.
+    """
     if not runs or runs[0].config is None:
         return None
-    needed = len(folds(runs[0].config.name))
+    num_folds = len(folds(runs[0].config.name))
     by_seed: dict[tuple[int, int], list[Run]] = {}
     for run in runs:
         assert run.config is not None
         key = (run.config.seed, run.config.protocol.split_seed)
         by_seed.setdefault(key, []).append(run)
-    whole = [seeds for seeds in by_seed.values() if len(seeds) == needed]
-    used = [run for seeds in whole for run in seeds]
+    complete = [of_seed for of_seed in by_seed.values() if len(of_seed) == num_folds]
+    used = [run for of_seed in complete for run in of_seed]
     values = [value for run in used if (value := _value(row, view, run)) is not None]
-    # A fold may hold no sample of a class; the others speak for it.
+    # A fold without samples of the class has no value; the mean is over the other folds.
     if not values:
         return None
     mean = statistics.fmean(value for value, _ in values)
-    of_first = [found[0] for run in whole[0] if (found := _value(row, view, run))]
-    n = sum(n for _, n in values) // len(whole)
+    of_first = [value[0] for run in complete[0] if (value := _value(row, view, run))]
+    n = sum(n for _, n in values) // len(complete)
     low, high, groups = None, None, ""
     # Copies of one face are not independent.
     protocol = used[0].config.protocol if used[0].config else None
-    copied = protocol is not None and protocol.copies == "before_split"
+    has_copies = protocol is not None and protocol.copies == "before_split"
     if row.metric in {"accuracy", "recall", "validation accuracy"} and n:
-        by_group = _over_groups(row, view, tuple(used), n)
+        by_group = _interval_over_groups(row, view, tuple(used), n)
         if by_group:
             low, high, groups = by_group
-        elif needed > 1:
-            if len(values) >= 2 * len(whole):
-                low, high = _between_folds([value for value, _ in values], len(whole))
-        elif not copied:
+        elif num_folds > 1:
+            if len(values) >= 2 * len(complete):
+                low, high = _interval_over_folds([value for value, _ in values], len(complete))
+        elif not has_copies:
             interval = metrics.accuracy_interval(round(mean * n / 100), n)
             low, high = 100 * interval[0], 100 * interval[1]
             groups = UNGROUPED if any(run.groups_unknown for run in used) else ""
@@ -233,64 +243,67 @@ def reproduce_row(row: Row, view: str, runs: Sequence[Run]) -> Reproduction | No
         high=high,
         n=n,
         grouping=groups,
-        seeds=len(whole),
-        folds=needed,
+        seeds=len(complete),
+        folds=num_folds,
         parameters=(results.parameters or 0) if results else 0,
     )
 
 
-def _between_folds(values: Sequence[float], seeds: int) -> tuple[float, float]:
-    """Student's 95% interval of a mean of folds; repeated seeds do not make it narrower."""
+def _interval_over_folds(values: Sequence[float], seeds: int) -> tuple[float, float]:
+    """Return Student's 95% CI of a mean over folds; repeated seeds do not make it narrower."""
     from scipy.special import stdtrit
 
     independent = len(values) // seeds
     error = statistics.stdev(values) / math.sqrt(independent)
-    reach = float(stdtrit(independent - 1, 0.975)) * error
+    half_width = float(stdtrit(independent - 1, 0.975)) * error
     mean = statistics.fmean(values)
-    return max(mean - reach, 0.0), min(mean + reach, 100.0)
+    return max(mean - half_width, 0.0), min(mean + half_width, 100.0)
 
 
 @lru_cache(maxsize=1024)
-def _over_groups(
+def _interval_over_groups(
     row: Row, view: str, runs: tuple[Run, ...], n: int
 ) -> tuple[float, float, str] | None:
-    """Ends of the interval over the groups of all runs, in percent, and the groups in words.
+    """Return the ends of the 95% CI over the groups of all runs, and a description of the groups.
 
-    `None` where a run does not store which samples the figure is a share of, or their groups.
+    The ends are in percent. `None` if a run does not store the samples of the figure or their
+    groups.
     """
-    right, groups, weights, kinds = [], [], [], []
+    correct, groups, weights, kinds = [], [], [], []
     for run in runs:
         value = _value(row, view, run)
         if value is None:
-            continue  # a fold without a sample of the class
-        found = _predicted(run, "validation" if row.metric == "validation accuracy" else "test")
+            continue  # a fold without samples of the class
+        stored = _predicted_classes(
+            run, "validation" if row.metric == "validation accuracy" else "test"
+        )
         split = _split(row, view, run)
-        if found is None or split is None or found.groups is None:
+        if stored is None or split is None or stored.groups is None:
             return None
-        keep = np.isin(found.labels, np.flatnonzero(np.asarray(split.confusion).any(axis=1)))
-        if view == "test_unique" and found.unique is not None:
-            keep &= found.unique
+        keep = np.isin(stored.labels, np.flatnonzero(np.asarray(split.confusion).any(axis=1)))
+        if view == "test_unique" and stored.unique is not None:
+            keep &= stored.unique
         if keep.sum() != split.n:
-            return None  # which samples repeat is not stored
+            return None  # the run does not store which test images also occur in training
         if row.metric == "recall":
-            keep &= found.labels == [entry.name for entry in split.classes].index(row.class_name)
-        right.append((found.predicted == found.labels)[keep])
-        groups.append(found.groups[keep])
-        # The mean is over the runs, whatever their size.
+            keep &= stored.labels == [entry.name for entry in split.classes].index(row.class_name)
+        correct.append((stored.predicted == stored.labels)[keep])
+        groups.append(stored.groups[keep])
+        # Every run has the same weight in the mean, whatever its number of samples.
         weights.append(np.full(keep.sum(), 1 / keep.sum()))
-        kinds.append(found.group_kind)
-    if not right or len({*kinds}) > 1:
+        kinds.append(stored.group_kind)
+    if not correct or len({*kinds}) > 1:
         return None
     names = np.concatenate(groups)
     low, high = metrics.clustered_interval(
-        np.concatenate(right), names, np.concatenate(weights), max_size=n
+        np.concatenate(correct), names, np.concatenate(weights), max_size=n
     )
     return 100 * low, 100 * high, grouping(len(np.unique(names)), kinds[0])
 
 
 @dataclass(frozen=True, eq=False)
-class _Predicted:
-    """True and predicted classes of one split, and the groups of its samples."""
+class _PredictedClasses:
+    """Labels and predicted classes of the samples of a split, and their groups."""
 
     labels: NDArray[np.uint8]
     predicted: NDArray[np.intp]
@@ -300,12 +313,17 @@ class _Predicted:
 
 
 @lru_cache(maxsize=128)
-def _predicted(run: Run, role: str) -> _Predicted | None:
-    found = run.predictions(role)
-    if found is None:
+def _predicted_classes(run: Run, role: str) -> _PredictedClasses | None:
+    stored = run.predictions(role)
+    if stored is None:
         return None
-    predicted = found.probabilities.argmax(axis=1)
-    return _Predicted(found.labels, predicted, found.groups, found.group_kind, found.unique)
+    return _PredictedClasses(
+        stored.labels,
+        stored.probabilities.argmax(axis=1),
+        stored.groups,
+        stored.group_kind,
+        stored.unique,
+    )
 
 
 def _split(row: Row, view: str, run: Run) -> SplitResult | None:
@@ -318,14 +336,14 @@ def _split(row: Row, view: str, run: Run) -> SplitResult | None:
 
 
 def _value(row: Row, view: str, run: Run) -> tuple[float, int] | None:
-    """Percent, and the samples it is a share of."""
+    """Return the figure of a run, in percent, and the number of samples; `None` without a value."""
     results = run.results
     if results is None:
         return None
     if row.metric == "train accuracy":
         log = {entry.epoch: entry for entry in run.log()}
-        chosen = log.get(results.selection.epoch) if results.selection else None
-        return (100 * chosen.accuracy, 0) if chosen else None
+        selected = log.get(results.selection.epoch) if results.selection else None
+        return (100 * selected.accuracy, 0) if selected else None
     split = _split(row, view, run)
     if split is None:
         return None

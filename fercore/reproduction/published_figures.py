@@ -1,9 +1,7 @@
-"""The published figures of each system, read from `papers.toml`."""
+"""The published figures of each paper, read from `papers.toml`."""
 
 import math
-import tomllib
 from functools import cache
-from importlib import resources
 from typing import Literal
 
 from pydantic import Field
@@ -11,28 +9,29 @@ from pydantic import Field
 from fercore.config.base import FrozenModel
 from fercore.config.loading import load_config
 from fercore.config.run import PublishedFigure
+from fercore.reproduction._shared import read_toml
 
 Metric = Literal["accuracy", "precision", "recall", "f1", "validation accuracy", "train accuracy"]
 
 
 class Row(FrozenModel):
-    """One published figure, or an experiment that a paper tells of without one.
+    """One published figure, or an experiment that a paper describes without a figure.
 
     Attributes:
         system: the paper's key.
-        label: what the paper calls the row.
-        figure: percent, as printed, where one is.
-        metric: what is printed; precision, recall and F1 are those of `class_name`.
-        class_name: of a per-class figure.
-        experiment: the committed experiment under the paper's protocol.
-        view: the evaluation of its runs that is compared.
+        label: name of the row in the paper.
+        figure: percent, as printed; `None` if the paper prints no figure.
+        metric: metric of the figure; precision, recall and F1 are those of `class_name`.
+        class_name: class of a per-class figure.
+        experiment: name of the committed experiment under the paper's protocol.
+        view: evaluation of its runs that the figure is compared with.
         leak_free: the experiment under a leak-free protocol; the paper's own if it is one.
-            `None` for a figure of images that were trained on or chose the checkpoint.
-        leak_free_view: the evaluation of its runs that is stated.
-        parameters: of the network, as printed, where the paper does.
-        digits: of the printed figure, after the point.
-        remark: one line on the figure, where there is something to say.
-        paper_n: samples of the paper's test set, where it is known to be another one than ours; the
+            `None` for a figure on images of the training or that select the checkpoint.
+        leak_free_view: evaluation of its runs that is stated.
+        parameters: number of parameters, as printed; empty if the paper does not state it.
+        digits: decimals of the printed figure.
+        remark: one line on the figure; may be empty.
+        paper_n: number of samples of the paper's test set, if it is known to differ from ours. The
             printed figure then has a sampling error of its own.
     """
 
@@ -52,12 +51,12 @@ class Row(FrozenModel):
 
     @property
     def overall(self) -> bool:
-        """Whether this is the published figure of a whole test set."""
+        """Whether this is the published accuracy on a complete test set."""
         return self.metric == "accuracy" and self.figure is not None
 
     @property
     def experiments(self) -> tuple[str, ...]:
-        """Those that it needs runs of."""
+        """Names of the experiments that the row needs runs of."""
         return (self.experiment, self.leak_free) if self.leak_free else (self.experiment,)
 
 
@@ -66,8 +65,8 @@ class System(FrozenModel):
 
     Attributes:
         key: such as `"le2019"`.
-        citation: authors, title, year.
-        found: what was found of it, in paragraphs.
+        citation: authors, title and year.
+        found: our findings on the paper, in paragraphs.
     """
 
     key: str
@@ -101,47 +100,46 @@ class _Catalogue(FrozenModel):
 
 
 def row_of(published: PublishedFigure) -> Row | None:
-    """Return the row of the table that an experiment's published figure is."""
+    """Return the row with the published figure of an experiment; `None` if there is none."""
     wanted = (published.system, published.row, published.test_accuracy)
-    found = (row for row in rows() if row.metric == "accuracy")
-    return next((row for row in found if (row.system, row.label, row.figure) == wanted), None)
+    accuracies = (row for row in rows() if row.metric == "accuracy")
+    return next((row for row in accuracies if (row.system, row.label, row.figure) == wanted), None)
 
 
 def systems() -> tuple[System, ...]:
-    """The papers, in order."""
+    """Return the papers, in the order of `papers.toml`."""
     return _catalogue().system
 
 
 def rows() -> tuple[Row, ...]:
-    """Every published figure: those of whole test sets by system, then the per-class tables."""
+    """Return all published figures: accuracies by paper, then the per-class tables."""
     catalogue = _catalogue()
     return (*catalogue.row, *(row for table in catalogue.table for row in table.rows()))
 
 
 def minutes(experiment: str) -> float:
-    """About how long one run of an experiment takes on two CPU cores."""
+    """Return the estimated minutes of one run of an experiment on two CPU cores."""
     return _catalogue().minutes.get(experiment, math.inf)
 
 
 def experiments() -> tuple[str, ...]:
-    """Every experiment that some row needs, the cheapest first, all folds of it counted."""
+    """Return all experiments that the rows need, sorted by the minutes that all folds take."""
     named = {name for row in rows() for name in row.experiments}
     return tuple(sorted(named, key=lambda name: (minutes(name) * len(folds(name)), name)))
 
 
 @cache
 def folds(experiment: str) -> tuple[int, ...]:
-    """The folds that an experiment needs a run of; a single 0 where it has none."""
+    """Return the folds that an experiment needs runs of; `(0,)` without folds."""
     protocol = load_config(experiment).protocol
     return tuple(range(protocol.folds)) if protocol.split == "subjects" else (0,)
 
 
 @cache
 def _catalogue() -> _Catalogue:
-    text = (resources.files("fercore.reproduction") / "papers.toml").read_text(encoding="utf-8")
-    fields = tomllib.loads(text)
+    fields = read_toml("papers.toml")
     for row in fields["row"]:
-        # What an experiment reproduces stands in its own file.
+        # The figure that an experiment reproduces is in its own file.
         published = load_config(row["experiment"]).published
         if published:
             row.setdefault("label", published.row)

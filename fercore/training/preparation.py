@@ -75,7 +75,7 @@ def prepare_data(config: ExperimentConfig, protocol: Protocol) -> TrainingData:
         validation_labels=protocol.validation.labels,
         evaluated={
             role: augment_copies(split, config.augmentation, config.seed + 1)
-            for role, split in protocol.judged.items()
+            for role, split in protocol.eval_splits.items()
         },
     )
 

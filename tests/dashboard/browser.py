@@ -82,7 +82,9 @@ def chromium(film: Path | None = None) -> Iterator[Browser]:
 def settle(page: Page) -> None:
     """Wait until the page has run to its end and its charts are drawn."""
     page.wait_for_selector("h1", timeout=30_000)
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+    # The first visit to a page that needs Keras imports it, which takes long on a busy machine.
+    ended = '[data-testid="stApp"][data-test-script-state="notRunning"]'
+    page.wait_for_selector(ended, timeout=120_000)
     page.wait_for_function(
         "() => [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
         ".every(chart => chart.querySelector('.main-svg'))"

@@ -122,7 +122,7 @@ def test_a_comparison_names_the_groups_or_that_they_are_unknown(
         )
         monkeypatch.setattr(
             baseline_comparison.comparison_cache,
-            "paired",
+            "compare_pair",
             lambda runs, split, one, other: paired_runs.compare_pair(*evaluations.pair(one, other)),
         )
         names = {one.id: one.id for one in runs}

@@ -248,7 +248,7 @@ def test_an_ensemble_without_a_network_is_shown_but_not_offered_for_photos(
         assert "They have judged no samples in common" not in words(app)
     said = words(open_page("run", run=path.name, details="network"))
     assert f"The geometric mean probability of `{first.id}`, `{second.id}`" in said
-    assert "chosen on PublicTest among 5 runs" in said
+    assert "selected on PublicTest among 5 runs" in said
     assert "has no network of its own" in said
     offered = model_picker.networks(list_runs(root))
     assert path.name not in offered

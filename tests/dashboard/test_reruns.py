@@ -108,7 +108,7 @@ def test_closed_sections_and_menus_compute_nothing(
             (run_tables, "layer_table"),
             (builder, "of_comparison"),
             (builder, "of_run"),
-            (export_menu, "_made"),
+            (export_menu, "_writer"),
         )
     ]
     both = {"runs": [TINY, DEEP]}

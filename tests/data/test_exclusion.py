@@ -29,7 +29,7 @@ def test_named_images_are_left_out_of_training_alone(tmp_path):
         build_protocol(tiny_config(protocol={"exclude": name}), data),
     )
     assert set(data["train"].ids.tolist()) - set(found.train.ids.tolist()) == {*names}
-    assert found.judged == whole.judged
+    assert found.eval_splits == whole.eval_splits
     assert len(found.validation) == len(whole.validation)
     # What stands in training is counted before anything is left out of it.
     np.testing.assert_array_equal(found.views["test_unique"].keep, whole.views["test_unique"].keep)
@@ -60,7 +60,7 @@ def test_the_tested_fold_stays_whole(tmp_path):
     name = table(tmp_path / "x.csv", ids[:60])
     protocol = {"test": "train_fold", "folds": 3, "exclude": name}
     found = build_protocol(tiny_config(protocol=protocol, keep="last"), data)
-    tested = set(found.judged["test"].ids.tolist())
+    tested = set(found.eval_splits["test"].ids.tolist())
     assert len(tested) == 200
     assert found.excluded_images == len(set(ids[:60]) - tested)
     assert not set(ids[:60]) & set(found.train.ids.tolist())
@@ -75,7 +75,7 @@ def test_a_dataset_that_the_protocol_divides_may_name_any_image(tmp_path):
         for change in ({}, {"exclude": None})
     )
     assert len(found.train) == len(whole.train) // 2
-    assert len(found.judged["test"]) == len(whole.judged["test"])
+    assert len(found.eval_splits["test"]) == len(whole.eval_splits["test"])
 
 
 def test_ids_that_are_not_training_images_are_refused(tmp_path):

@@ -114,10 +114,12 @@ def test_copies_and_equal_images_are_one_unit():
 
 def test_figures_of_dependent_images_have_intervals_by_group():
     layout = build_protocol(config(protocol={"split": "subjects"}), make_pool())
-    said = {role: make_probabilities(part.labels, 3) for role, part in layout.judged.items()}
+    said = {role: make_probabilities(part.labels, 3) for role, part in layout.eval_splits.items()}
     stored = predictions_of(layout, said)
     assert stored["test"].group_kind == "subject"
-    np.testing.assert_array_equal(stored["test"].groups, layout.judged["test"].groups["subject"])
+    np.testing.assert_array_equal(
+        stored["test"].groups, layout.eval_splits["test"].groups["subject"]
+    )
     result = evaluate_predictions(layout, stored)["test"]
     assert (result.groups, result.group_kind) == (4, "subject")
     assert result.grouping == "by subject, 4 groups"
@@ -128,7 +130,8 @@ def test_figures_of_dependent_images_have_intervals_by_group():
     assert sum(entry.groups for entry in result.classes) == 4
     plain = build_protocol(tiny_config(), make_splits())
     free = predictions_of(
-        plain, {role: make_probabilities(part.labels, 7) for role, part in plain.judged.items()}
+        plain,
+        {role: make_probabilities(part.labels, 7) for role, part in plain.eval_splits.items()},
     )
     assert free["test"].groups is None
     alone = evaluate_predictions(plain, free)["test"]
@@ -207,7 +210,7 @@ def test_copies_before_the_split_land_on_both_sides_and_are_known_as_repeats():
     protocol_of = build_protocol(leaky, make_pool())
     unique = protocol_of.views["test_unique"].keep
     trained = {name.partition("#")[0] for name in protocol_of.train.ids.tolist()}
-    tested = [name.partition("#")[0] for name in protocol_of.judged["test"].ids.tolist()]
+    tested = [name.partition("#")[0] for name in protocol_of.eval_splits["test"].ids.tolist()]
     np.testing.assert_array_equal(unique, [name not in trained for name in tested])
 
 
@@ -391,4 +394,4 @@ def test_the_network_sees_the_size_that_the_config_asks_for():
     sized = config(protocol={"split": "subjects", "folds": 4}, image={"size": 16})
     layout = build_protocol(sized, make_pool())
     assert layout.train.images.shape[1:] == (16, 16)
-    assert layout.judged["test"].images.shape[1:] == (16, 16)
+    assert layout.eval_splits["test"].images.shape[1:] == (16, 16)

@@ -210,7 +210,7 @@ def test_unsuitable_runs_are_no_candidates(root):
     (run, other, *_) = list_runs(root)
     suited = {found.id for found in list_runs(root)}
     dishonest = {"test": "merged", "select_on": "test", "leak_free": False}
-    protocol = build_protocol(config("any", protocol=dishonest), DATA).judged
+    protocol = build_protocol(config("any", protocol=dishonest), DATA).eval_splits
     source = ImportSource(kind="onnx", file="a", sha256="0", class_names=DATA.class_names)
     shared = run.config.model_dump(include=set(RunConfig.model_fields))
     imported = ImportedConfig.model_validate(shared | {"name": "imported", "imported": source})
@@ -261,13 +261,14 @@ def test_unsuitable_runs_are_no_candidates(root):
         find_candidates(root, [run], DATA, skip_unsuitable=False)
     drawn = config("drawn", protocol={"split": "random"})
     said = {
-        role: answers(split.labels, 9) for role, split in build_protocol(drawn, DATA).judged.items()
+        role: answers(split.labels, 9)
+        for role, split in build_protocol(drawn, DATA).eval_splits.items()
     }
     with pytest.raises(UserError, match="divides tiny differently"):
         find_candidates(root, [run, write_run(root, drawn, said)], DATA, skip_unsuitable=False)
     # Among all runs, those that divide the dataset otherwise are left out.
     fold = config("fold", protocol={"test": "train_fold", "folds": 3}, keep="last")
-    judged = build_protocol(fold, DATA).judged
+    judged = build_protocol(fold, DATA).eval_splits
     write_run(root, fold, {role: answers(split.labels, 9) for role, split in judged.items()})
     candidates = find_candidates(root, list_runs(root), DATA, skip_unsuitable=True)
     assert {found.id for found in candidates} == suited

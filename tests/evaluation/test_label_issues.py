@@ -59,7 +59,7 @@ def write_run(
         rest = (1 - confidence) / 6
         return (rest + (confidence - rest) * np.eye(7)[truth]).astype(np.float32)
 
-    said = {role: answers(split) for role, split in layout.judged.items()}
+    said = {role: answers(split) for role, split in layout.eval_splits.items()}
     predictions = predictions_of(layout, said)
     results = Results.model_validate(
         {

@@ -20,7 +20,7 @@ def test_dropped_classes_leave_training_and_selection_but_not_the_predictions(sp
     protocol = build_protocol(tiny_config(drop_classes=["disgust"]), splits)
     assert 1 not in protocol.train.labels
     assert 1 not in protocol.validation.labels
-    assert len(protocol.judged["test"]) == 140
+    assert len(protocol.eval_splits["test"]) == 140
     assert protocol.views["test_all"].keep.all()
     kept = protocol.views["test"].keep
     assert np.array_equal(kept, splits["test"].labels != 1)
@@ -54,7 +54,7 @@ def test_flawed_training_images_are_left_out_and_what_is_judged_stays_whole():
     ):
         found = build_protocol(tiny_config(protocol={"leave_out": flaws}), data)
         assert set(train.ids) - set(found.train.ids) == {train.ids[place] for place in gone}
-        assert found.judged == whole.judged
+        assert found.eval_splits == whole.eval_splits
         # What stands in training is counted before anything is left out of it.
         np.testing.assert_array_equal(
             found.views["test_unique"].keep, whole.views["test_unique"].keep

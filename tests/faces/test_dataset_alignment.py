@@ -329,7 +329,7 @@ def test_evaluate_divides_the_aligned_faces_as_the_run_was_trained(
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code, capsys.readouterr().err
-    expected = protocol.build_protocol(config, both[seen]).judged["test"].ids.tolist()
+    expected = protocol.build_protocol(config, both[seen]).eval_splits["test"].ids.tolist()
     assert judged["ids"] == expected
 
 

@@ -307,7 +307,7 @@ def test_forms_of_other_exporters(tmp_path, form, options, mean):
     [
         ("uint8", PLAIN, "whole numbers from 0 to 255, which cannot represent grey levels as 0-1"),
         ("int8", OnnxOptions(class_names=FER2013, grey_range="0-255"), "--range -128-127"),
-        ("text", PLAIN, "no tensor of numbers"),
+        ("text", PLAIN, "not a tensor of numbers"),
         ("random", PLAIN, "predictions change when the same images come in another order"),
         ("constant", PLAIN, "the same scores for all of"),
         ("distance", PLAIN, "the lowest output is that of the image"),

@@ -57,7 +57,7 @@ def words(app: AppTest) -> str:
 
 def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     monkeypatch.setattr("sys.argv", ["fercore", *words])
-    return cli._run()
+    return cli._run_command()
 
 
 def test_no_damaged_file_takes_a_page_down(whole: Path, root: Path):

@@ -224,7 +224,11 @@ set = { "model_options.width" = 0.25 }
         ('key = "wide"', 'key = "muon"', "two changes 'muon'"),
         ('key = "steps"', 'key = "parts"', "expected each key once"),
         ('base = "synthetic-quick"', 'base = "facet-screening"\nnot = 1', "not permitted"),
-        ('title = "As it is"', 'title = "As it is"\nset = { epochs = 3 }', "the base as it is"),
+        (
+            'title = "As it is"',
+            'title = "As it is"\nset = { epochs = 3 }',
+            "the base without changes",
+        ),
         ("target = 60", "target = 101", "less than or equal to 100"),
     ],
 )
@@ -504,7 +508,7 @@ def test_the_validation_split_is_tested_on_in_place_of_the_test_split():
     assert divided["test"] is splits["validation"]
     assert divided.title("test") == "PublicTest"
     protocol = build_protocol(config, splits)
-    assert not {*protocol.judged["test"].ids} & {*splits["test"].ids}
+    assert not {*protocol.eval_splits["test"].ids} & {*splits["test"].ids}
 
 
 def test_a_change_whose_dataset_is_not_installed_is_left_out_in_one_line(

@@ -43,7 +43,7 @@ def old_run(root, splits, **protocol):
     )
     layout = build_protocol(config, splits)
     said = {}
-    for role, part in layout.judged.items():
+    for role, part in layout.eval_splits.items():
         hard = np.array([int(name[1:4]) % 3 == 0 for name in part.ids.tolist()])
         named = np.where(hard, (part.labels + 1) % 6, part.labels)
         said[role] = np.where(np.eye(6)[named] > 0, 0.75, 0.05).astype(np.float32)
@@ -96,7 +96,7 @@ def test_groups_and_intervals_are_added_and_nothing_else_changes(tmp_path):
     assert "predictions.npz: test has other groups than results.json" in check_run(run.path)
     np.savez_compressed(run.path / "predictions.npz", **stored)
     layout = build_protocol(run.config, splits)
-    for role, part in layout.judged.items():
+    for role, part in layout.eval_splits.items():
         found = again.predictions(role)
         assert (found.groups.tolist(), found.group_kind) == (
             part.groups["subject"].tolist(),
@@ -106,9 +106,9 @@ def test_groups_and_intervals_are_added_and_nothing_else_changes(tmp_path):
     narrow = run.results.splits["test"]
     assert (
         wide
-        == evaluate_predictions(layout, {role: again.predictions(role) for role in layout.judged})[
-            "test"
-        ]
+        == evaluate_predictions(
+            layout, {role: again.predictions(role) for role in layout.eval_splits}
+        )["test"]
     )
     assert wide.groups == 4
     assert wide.accuracy_high - wide.accuracy_low > 1.5 * (
@@ -132,7 +132,7 @@ def test_a_run_learns_which_of_its_test_images_also_stand_in_training(tmp_path):
     splits = posed()
     layout = build_protocol(tiny_config(dataset="ckplus", protocol={"split": "subjects"}), splits)
     pool = splits[UNSPLIT]
-    train, test = layout.train.ids[0], layout.judged["test"].ids[3]
+    train, test = layout.train.ids[0], layout.eval_splits["test"].ids[3]
     pool.images[pool.ids == test] = pool.images[pool.ids == train]
     run = old_run(tmp_path, splits)
     assert run.predictions("test").unique is None

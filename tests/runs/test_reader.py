@@ -146,7 +146,7 @@ def test_no_root_holds_no_runs(tmp_path):
 def test_which_images_repeat_is_stored_with_the_predictions(writer):
     """By a training, an import and a combination alike: `predictions_of` says it for all."""
     protocol = build_protocol(tiny_config(), make_splits())
-    said = {role: answers(split.labels, 100) for role, split in protocol.judged.items()}
+    said = {role: answers(split.labels, 100) for role, split in protocol.eval_splits.items()}
     writer.write_predictions(predictions_of(protocol, said))
     run = read_run(writer.path)
     keep = run.predictions("test").unique

@@ -9,7 +9,9 @@ from dashboard.state import run_cache
 st.title("Confusion matrix", anchor=False)
 readable = {run.id: run for run in run_cache.list_runs() if run.results}
 if not readable:
-    empty_state.no_runs("No run has results yet. A run has results when its training has ended.")
+    empty_state.no_runs(
+        "No run here has results yet. A run has results when its training has ended."
+    )
     st.stop()
 
 picked = run_picker.pick_runs(readable)
