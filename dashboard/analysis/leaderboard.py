@@ -398,9 +398,8 @@ def _interval(entry: Entry) -> tuple[float, float]:
         groups.append(predictions.groups[keep])
         weights.append(np.full(keep.sum(), 1 / max(keep.sum(), 1)))
     else:
-        return metrics.clustered_interval(
-            np.concatenate(correct), np.concatenate(groups), np.concatenate(weights), max_size=entry.n
-        )
+        values, weight = np.concatenate(correct), np.concatenate(weights)
+        return metrics.clustered_interval(values, np.concatenate(groups), weight, max_size=entry.n)
     return metrics.accuracy_interval(round(entry.accuracy * entry.n), entry.n)
 
 
