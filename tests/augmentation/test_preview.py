@@ -79,11 +79,11 @@ def test_the_sheet_holds_every_image_three_times(faces):
 
 
 def test_the_command_writes_a_picture(tmp_path, monkeypatch):
-    from fercore.cli import _run
+    from fercore.cli import _run_command
 
     out = tmp_path / "preview.png"
     words = ["synthetic-quick", "--augmentation.rotation", "30", "--count", "4", "--out", str(out)]
     monkeypatch.setattr("sys.argv", ["fercore", "augment", "preview", *words])
-    assert _run() == 0
+    assert _run_command() == 0
     sheet = cv2.imread(str(out), cv2.IMREAD_GRAYSCALE)
     assert sheet.shape == (3 * 100 + 8, 4 * 100 + 4)
