@@ -23,7 +23,7 @@ from dashboard.components.compared_runs import Compared, caution_texts, cost_poi
 from dashboard.reports import html
 from dashboard.reports.html import Section
 from dashboard.state import comparison_cache, run_cache
-from dashboard.tables import compare_tables, run_tables
+from dashboard.tables import compare_tables, run_details_tables
 from fercore.metrics import reliability
 from fercore.runs.reader import Run
 
@@ -136,10 +136,12 @@ def of_run(run: Run, split: str) -> Callable[[], str]:
         sections = [
             Section("", [html.caution(text) for text in run_properties.cautions(run)]),
             Section("", [html.code(command)] if command else []),
-            Section("Test metrics", [html.table(run_tables.splits_table(run))] if result else []),
+            Section(
+                "Test metrics", [html.table(run_details_tables.splits_table(run))] if result else []
+            ),
             Section(
                 f"Classes, {result.title}" if result else "",
-                [html.charts(figures), html.table(run_tables.class_table(result))]
+                [html.charts(figures), html.table(run_details_tables.class_table(result))]
                 if result
                 else [],
             ),
@@ -149,9 +151,11 @@ def of_run(run: Run, split: str) -> Callable[[], str]:
                 if log
                 else [],
             ),
-            Section("Network", [html.table(run_tables.layer_table(layers))] if layers else []),
-            Section("Configuration", [html.table(run_tables.config_table(run))]),
-            Section("Provenance", [html.table(run_tables.provenance_table(run))]),
+            Section(
+                "Network", [html.table(run_details_tables.layer_table(layers))] if layers else []
+            ),
+            Section("Configuration", [html.table(run_details_tables.config_table(run))]),
+            Section("Provenance", [html.table(run_details_tables.provenance_table(run))]),
         ]
         return html.page(run_properties.title(run), f"{run.id}. {_creation_note()}", sections)
 

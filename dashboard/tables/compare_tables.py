@@ -9,7 +9,7 @@ import pandas as pd
 from dashboard import formats
 from dashboard.charts.theme import swatch
 from dashboard.tables.cells import METRICS, config_texts, metric_cells, without_empty_groups
-from dashboard.tables.run_tables import layer_table
+from dashboard.tables.run_details_tables import layer_table
 from fercore.runs.reader import Run
 from fercore.runs.schema import LayerSummary, SplitResult
 

@@ -190,7 +190,7 @@ def test_blur_is_a_gaussian(faces, monkeypatch):
     from fercore.augmentation.layer import Augment
 
     augment = Augment(AugmentationConfig(blur=1.2), 0)
-    monkeypatch.setattr(augment, "_share", lambda n: np.ones(n, np.float32))
+    monkeypatch.setattr(augment, "_fraction", lambda n: np.ones(n, np.float32))
     got = np.asarray(augment(faces[..., None].astype(np.float32)))[..., 0]
     expected = ndimage.gaussian_filter(
         faces.astype(float), (0, 1.2, 1.2), mode="reflect", radius=(0, 3, 3)

@@ -331,7 +331,7 @@ def test_the_whole_story(visitor, chromium, address, root):
 
 def test_a_note_that_was_changed_meanwhile_is_shown_and_not_replaced(visitor, root):
     plan = make_runs.Plan("noted", "A run that two people note", done=2, hours_ago=0.01)
-    path = make_runs.completed(root, plan, "interrupted", "stopped")
+    path = make_runs.ended(root, plan, "interrupted", "stopped")
     page = visitor.open("/runs?q=two+people+note")
     tick(page, 0)
     page.get_by_role("button", name="Edit").click()
@@ -353,7 +353,7 @@ def test_a_note_that_was_changed_meanwhile_is_shown_and_not_replaced(visitor, ro
 
 def test_a_run_is_tagged_deleted_and_brought_back(visitor, root):
     plan = make_runs.Plan("passing-by", "A run that comes and goes", done=2, hours_ago=0.01)
-    path = make_runs.completed(root, plan, "interrupted", "stopped")
+    path = make_runs.ended(root, plan, "interrupted", "stopped")
     page = visitor.open("/runs?q=comes+and+goes")
     tick(page, 0)
     page.get_by_role("button", name="Edit").click()

@@ -11,7 +11,7 @@ from dashboard.charts import accuracy_charts, augmentation_charts, class_charts,
 from dashboard.components import baseline_comparison
 from dashboard.components.compared_runs import Compared
 from dashboard.reports import html
-from dashboard.tables import compare_tables, run_tables, runs_table, table_formats
+from dashboard.tables import compare_tables, run_details_tables, runs_table, table_formats
 from fercore import metrics
 from fercore.cli import app
 from fercore.evaluation import paired_runs
@@ -64,18 +64,18 @@ def test_tables_name_the_groups_beside_n(run: Run, old: Run, independent: Run):
     results = {one.id: one.results.splits["test"] for one in (run, independent)}
     headline = compare_tables.headline_table([run, independent], labels, colors, results)
     assert headline["Groups"].fillna("").tolist() == [GROUPS, ""]
-    assert GROUPS in run_tables.splits_table(run)["Groups"].tolist()
-    assert run_tables.splits_table(old)["Groups"].tolist() == [UNGROUPED] * 3
-    assert "Groups" not in run_tables.splits_table(independent)
+    assert GROUPS in run_details_tables.splits_table(run)["Groups"].tolist()
+    assert run_details_tables.splits_table(old)["Groups"].tolist() == [UNGROUPED] * 3
+    assert "Groups" not in run_details_tables.splits_table(independent)
     result = run.results.splits["test"]
-    by_class = run_tables.class_table(result)["Groups"].tolist()
+    by_class = run_details_tables.class_table(result)["Groups"].tolist()
     angry = result.classes[0]
     assert by_class[0] == f"by subject, {angry.groups} group{'s' * (angry.groups != 1)}"
-    assert "Groups" not in run_tables.class_table(independent.results.splits["test"])
+    assert "Groups" not in run_details_tables.class_table(independent.results.splits["test"])
 
 
 def test_exports_and_reports_hold_them(run: Run):
-    table = run_tables.splits_table(run)
+    table = run_details_tables.splits_table(run)
     for text in (
         table_formats.as_csv(table),
         table_formats.as_markdown(table),

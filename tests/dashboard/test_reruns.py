@@ -16,13 +16,13 @@ from streamlit.testing.v1 import AppTest
 from dashboard.analysis import recommendation, run_properties
 from dashboard.app_pages.confusion import sections as confusion_sections
 from dashboard.app_pages.data import sections as data_sections
-from dashboard.app_pages.papers import goals_and_ablations, published
+from dashboard.app_pages.papers import goals_and_ablations, papers_table
 from dashboard.app_pages.run import sections as run_sections
 from dashboard.charts import confusion_matrix
 from dashboard.components import export_menu
 from dashboard.reports import builder
 from dashboard.state import comparison_cache, network_cache, run_cache
-from dashboard.tables import run_tables, runs_table
+from dashboard.tables import run_details_tables, runs_table
 from fercore.data import store
 from fercore.data.labels import FER2013
 from fercore.data.quality import Audit
@@ -102,10 +102,10 @@ def test_closed_sections_and_menus_compute_nothing(
     calls = [
         counted(monkeypatch, module, name)
         for module, name in (
-            (published, "class_table"),
+            (papers_table, "class_table"),
             (confusion_matrix, "confusion"),
             (goals_and_ablations, "change_table"),
-            (run_tables, "layer_table"),
+            (run_details_tables, "layer_table"),
             (builder, "of_comparison"),
             (builder, "of_run"),
             (export_menu, "_writer"),

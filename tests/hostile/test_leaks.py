@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dashboard.analysis import run_properties
-from dashboard.tables import run_tables
+from dashboard.tables import run_details_tables
 from fercore.cli import app
 from fercore.config.experiment import ExperimentConfig
 from fercore.data import store
@@ -186,7 +186,7 @@ def test_what_an_ancestor_has_seen_is_shown_with_the_run(data: Path):
         f"{seen.id}, which this run learned from, was trained on {count} of the tested images"
         in (" ".join(run_properties.cautions(run)))
     )
-    table = run_tables.provenance_table(run).set_index("What")["Value"]
+    table = run_details_tables.provenance_table(run).set_index("What")["Value"]
     assert table["Learned from (tested images seen)"] == f"{seen.id} on mine ({count})"
     unknown = recorded[0].model_copy(update={"tested_images_seen": None})
     environment = run.environment.model_copy(update={"ancestors": (unknown,)})

@@ -260,7 +260,7 @@ def test_a_held_out_validation_split_is_for_runs_on_the_same_dataset(members, da
     run = members[0]
     changed = replace(data, validation_from_train=True)
     require_same_splits(run, changed)  # its own
-    with pytest.raises(UserError, match="images of its training would be judged"):
+    with pytest.raises(UserError, match="it would be evaluated on images of its training"):
         require_same_splits(run, replace(changed, fingerprint="another"))
     require_same_splits(run, replace(data, fingerprint="another"))
 

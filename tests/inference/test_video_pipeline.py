@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dashboard.app_pages.live.frame_processor import FrameProcessor
+from dashboard.app_pages.live.webrtc_frame_processor import FrameProcessor
 from fercore.cli import main
 from fercore.faces import detection, geometry
 from fercore.inference.predictor import RunClassifier
@@ -119,7 +119,7 @@ def test_numbers_are_not_reused_with_another_detector(katkar, haar, monkeypatch)
     """The first face leaves, a second one comes, then the detector is replaced."""
     clock = iter(np.arange(0, 100, 1 / 60))
     monkeypatch.setattr(
-        "dashboard.app_pages.live.frame_processor.time.monotonic", lambda: float(next(clock))
+        "dashboard.app_pages.live.webrtc_frame_processor.time.monotonic", lambda: float(next(clock))
     )
     stream = FrameProcessor([katkar], haar, LiveSettings())
 
@@ -174,7 +174,7 @@ def test_a_stream_has_statistics_records_and_the_last_image(katkar, haar):
 def test_a_stream_measures_its_lag(katkar, haar, monkeypatch):
     clock = iter(np.arange(0, 100, 0.5))
     monkeypatch.setattr(
-        "dashboard.app_pages.live.frame_processor.time.monotonic", lambda: float(next(clock))
+        "dashboard.app_pages.live.webrtc_frame_processor.time.monotonic", lambda: float(next(clock))
     )
     stream = FrameProcessor([katkar], haar, LiveSettings())
     # The camera gives 25 frames a second; each begins to be processed a second after the last.
@@ -186,13 +186,15 @@ def test_a_stream_measures_its_lag(katkar, haar, monkeypatch):
 def test_a_restarted_camera_has_no_lag(katkar, haar, monkeypatch):
     clock = iter([*np.arange(0, 4, 0.02), *np.arange(60, 64, 0.02)])
     monkeypatch.setattr(
-        "dashboard.app_pages.live.frame_processor.time.monotonic", lambda: float(next(clock))
+        "dashboard.app_pages.live.webrtc_frame_processor.time.monotonic", lambda: float(next(clock))
     )
     stream = FrameProcessor([katkar], haar, LiveSettings())
     for _ in range(2):
         for number in range(100):
             stream.process_frame(np.zeros((48, 64, 3), np.uint8), number / 25)
-    monkeypatch.setattr("dashboard.app_pages.live.frame_processor.time.monotonic", lambda: 64.0)
+    monkeypatch.setattr(
+        "dashboard.app_pages.live.webrtc_frame_processor.time.monotonic", lambda: 64.0
+    )
     stats = stream.stats()
     assert stats.lag_ms < 100
     assert stats.skipped == 0

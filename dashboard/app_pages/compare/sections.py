@@ -17,7 +17,7 @@ from dashboard.components import (
 )
 from dashboard.components.compared_runs import Compared, images_caption
 from dashboard.state import run_cache
-from dashboard.tables import compare_tables, run_tables
+from dashboard.tables import compare_tables, run_details_tables
 from fercore.runs.reader import Run
 from fercore.runs.schema import LayerSummary
 
@@ -152,7 +152,9 @@ def _layer_table(layers: Sequence[LayerSummary], baseline: Sequence[LayerSummary
         return
     if baseline is None:
         st.dataframe(
-            run_tables.layer_table(layers), hide_index=True, column_config=column_formats.layers()
+            run_details_tables.layer_table(layers),
+            hide_index=True,
+            column_config=column_formats.layers(),
         )
         return
     table = compare_tables.layer_differences(baseline, layers)

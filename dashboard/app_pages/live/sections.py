@@ -14,7 +14,7 @@ import streamlit as st
 from streamlit_webrtc import WebRtcMode, webrtc_streamer
 
 from dashboard import formats
-from dashboard.app_pages.live.frame_processor import (
+from dashboard.app_pages.live.webrtc_frame_processor import (
     MAX_RECORDS,
     STALLED,
     FrameProcessor,

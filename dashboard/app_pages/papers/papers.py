@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.app_pages.papers import goals_and_ablations, published
+from dashboard.app_pages.papers import goals_and_ablations, papers_table
 from dashboard.components import export_menu, url_widgets
 from dashboard.state import comparison_cache, run_cache
 from fercore.reproduction import published_figures
@@ -10,9 +10,9 @@ from fercore.reproduction import published_figures
 st.title("Paper reproductions", anchor=False)
 runs = run_cache.list_runs()
 rows = comparison_cache.paper_rows(runs)
-published.summary(rows)
+papers_table.summary(rows)
 titles = {"all": "All"} | {
-    system.key: published.short_title(system) for system in published_figures.systems()
+    system.key: papers_table.short_title(system) for system in published_figures.systems()
 }
 titles[goals_and_ablations.KEY] = "Our models"
 selected = url_widgets.segmented_control("System", titles, key="system")
@@ -22,11 +22,11 @@ export_menu.menu(
     lambda: (
         goals_and_ablations.exported(runs)
         if selected == goals_and_ablations.KEY
-        else published.exported(shown)
+        else papers_table.exported(shown)
     ),
 )
 for system in published_figures.systems():
     if selected in {"all", system.key}:
-        published.section(system, [row for row in rows if row.row.system == system.key])
+        papers_table.section(system, [row for row in rows if row.row.system == system.key])
 if selected in {"all", goals_and_ablations.KEY}:
     goals_and_ablations.section(runs)

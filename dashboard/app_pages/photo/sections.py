@@ -194,7 +194,7 @@ def _predict_missing(
     Returns:
         The predictions by digest.
     """
-    unreadable: dict[str, str] = st.session_state[_UNREADABLE]
+    unreadable: dict[str, str] = st.session_state.setdefault(_UNREADABLE, {})
     predictions: dict[str, list[Prediction]] = {}
     count = 0
     bar = st.progress(0.0, "Detecting faces") if len(photos) > 3 else None

@@ -20,7 +20,7 @@ from dashboard.components import (
 from dashboard.components.face_grid import SampleCard
 from dashboard.reports import builder
 from dashboard.state import comparison_cache, run_cache
-from dashboard.tables import run_tables
+from dashboard.tables import run_details_tables
 from fercore.config.run import Combination, CombinedConfig
 from fercore.evaluation.paired_runs import select_samples
 from fercore.runs.reader import Run
@@ -112,7 +112,7 @@ def test_metrics(run: Run) -> None:
         st.warning(formats.markdown(text), icon=":material/filter_alt:")
     published_result(run)
     st.dataframe(
-        run_tables.splits_table(run),
+        run_details_tables.splits_table(run),
         hide_index=True,
         column_config=column_formats.metrics(),
         alt="Splits",
@@ -171,7 +171,7 @@ def classes(run: Run) -> None:
             figure = dataset_charts.class_distribution(result, names, colors)
             plot.plot(figure, "distribution", "True and predicted classes")
     st.dataframe(
-        run_tables.class_table(result),
+        run_details_tables.class_table(result),
         hide_index=True,
         column_config=column_formats.classes(),
         placeholder=formats.DASH,
@@ -200,7 +200,7 @@ def precision_at_prevalence(run: Run) -> None:
             figure = class_charts.precision_curves(rates, colors, prevalence)
             plot.plot(figure, "trust", "Precision against prevalence, by class")
         st.dataframe(
-            run_tables.precision_table(result, prevalence),
+            run_details_tables.precision_table(result, prevalence),
             hide_index=True,
             column_config=column_formats.precision(prevalence),
             placeholder=formats.DASH,
@@ -240,7 +240,9 @@ def export(run: Run) -> None:
     """Draw the menu of downloads."""
     if run.results:
         export_menu.menu(
-            run.id, lambda: run_tables.splits_table(run), lambda: builder.of_run(run, _split(run))
+            run.id,
+            lambda: run_details_tables.splits_table(run),
+            lambda: builder.of_run(run, _split(run)),
         )
 
 
@@ -280,7 +282,7 @@ def _network(run: Run) -> None:
     total = sum(layer.parameters for layer in layers)
     trainable = sum(layer.trainable for layer in layers)
     st.caption(f"{len(layers)} layers, {total:,} parameters, {trainable:,} of them trainable")
-    table = run_tables.layer_table(layers)
+    table = run_details_tables.layer_table(layers)
     st.dataframe(table, hide_index=True, column_config=column_formats.layers(), height="content")
 
 
@@ -300,17 +302,17 @@ def _combination(run: Run, combined: Combination) -> str:
 
 
 def _configuration(run: Run) -> None:
-    st.dataframe(run_tables.config_table(run), hide_index=True, height="content")
+    st.dataframe(run_details_tables.config_table(run), hide_index=True, height="content")
 
 
 def _provenance(run: Run) -> None:
     if run.environment:
         st.markdown("Command to repeat the run:")
         st.code(run.environment.command, language="bash", wrap_lines=True)
-    st.dataframe(run_tables.provenance_table(run), hide_index=True, height="content")
+    st.dataframe(run_details_tables.provenance_table(run), hide_index=True, height="content")
     if run.environment and run.environment.dataset_counts:
         st.markdown("Number of samples, as trained and evaluated:")
-        st.dataframe(run_tables.counts_table(run), hide_index=True)
+        st.dataframe(run_details_tables.counts_table(run), hide_index=True)
 
 
 def _calibration(run: Run, split: str) -> None:

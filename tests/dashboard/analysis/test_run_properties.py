@@ -2,7 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dashboard.analysis import recommendation, run_properties
-from dashboard.tables import run_tables
+from dashboard.tables import run_details_tables
 from fercore.config.loading import load_config
 from fercore.config.run import CombinedConfig, RunConfig
 from fercore.runs.listing import list_runs
@@ -105,7 +105,7 @@ def test_a_split_that_is_evaluated_twice_is_listed_once(runs: dict[str, Run]):
         "test": "PublicTest",
         "test_unique": "PrivateTest (deduplicated)",
     }
-    assert list(run_tables.splits_table(trial)["Split"]) == list(
+    assert list(run_details_tables.splits_table(trial)["Split"]) == list(
         run_properties.split_titles([trial]).values()
     )
     mixed = run_properties.split_titles([trial, real])

@@ -6,7 +6,7 @@ import pytest
 from dashboard.analysis import run_properties
 from dashboard.charts import theme
 from dashboard.state import run_cache
-from dashboard.tables import compare_tables, run_tables, runs_table
+from dashboard.tables import compare_tables, run_details_tables, runs_table
 from fercore.runs.reader import Run
 
 
@@ -77,7 +77,7 @@ def test_headline_table_leaves_gaps(runs: dict[str, Run]):
 
 def test_class_table(runs: dict[str, Run]):
     result = runs["katkar2021-model1-original"].results.splits["test"]
-    table = run_tables.class_table(result).set_index("Class")
+    table = run_details_tables.class_table(result).set_index("Class")
     assert table.loc["happy", "Samples"] == 879
     assert table.loc["happy", "Recall"] == pytest.approx(result.classes[3].recall * 100)
     assert pd.isna(table.loc["disgust", "Recall"])
@@ -85,7 +85,7 @@ def test_class_table(runs: dict[str, Run]):
 
 
 def test_splits_table(runs: dict[str, Run]):
-    table = run_tables.splits_table(runs["katkar2021-model1-original"])
+    table = run_details_tables.splits_table(runs["katkar2021-model1-original"])
     assert list(table["Split"]) == [
         "PrivateTest",
         "PrivateTest (deduplicated)",
@@ -113,7 +113,7 @@ def test_differences_only(runs: dict[str, Run]):
 def test_layers_and_network(runs: dict[str, Run]):
     run = runs["le2019-deep"]
     layers = run_cache.layers(run)
-    table = run_tables.layer_table(layers)
+    table = run_details_tables.layer_table(layers)
     assert table["Parameters"].sum() == run.results.parameters
     assert table["Output"][1] == "46 × 46 × 32"
     labels, colors = run_properties.labels([run]), theme.run_colors([run.id], "light")
@@ -123,16 +123,18 @@ def test_layers_and_network(runs: dict[str, Run]):
 
 
 def test_provenance(runs: dict[str, Run]):
-    table = run_tables.provenance_table(runs["le2019-deep"]).set_index("What")["Value"]
+    table = run_details_tables.provenance_table(runs["le2019-deep"]).set_index("What")["Value"]
     assert table["Device"] == "NVIDIA H200"
     assert table["Package keras"] == "3.15.1"
     assert table["Checkpoint"].startswith("epoch ")
-    assert "Folder" in run_tables.provenance_table(runs["holiday-pictures"])["What"].tolist()
+    assert (
+        "Folder" in run_details_tables.provenance_table(runs["holiday-pictures"])["What"].tolist()
+    )
 
 
 def test_provenance_says_what_was_excluded_from_training(runs: dict[str, Run]):
     run = runs["le2019-deep"]
-    assert "Excluded from training" not in run_tables.provenance_table(run)["What"].tolist()
+    assert "Excluded from training" not in run_details_tables.provenance_table(run)["What"].tolist()
     protocol = run.config.protocol.model_copy(update={"exclude": "./doubtful.csv"})
     excluded = {"excluded_images": 1234, "excluded_sha256": "ab12"}
     run = replace(
@@ -140,13 +142,13 @@ def test_provenance_says_what_was_excluded_from_training(runs: dict[str, Run]):
         config=run.config.model_copy(update={"protocol": protocol}),
         environment=run.environment.model_copy(update=excluded),
     )
-    table = run_tables.provenance_table(run).set_index("What")["Value"]
+    table = run_details_tables.provenance_table(run).set_index("What")["Value"]
     assert table["Excluded from training"] == "1,234 images of ./doubtful.csv, SHA-256 ab12"
 
 
 def test_config_and_counts(runs: dict[str, Run]):
-    fields = run_tables.config_table(runs["le2019-deep"]).set_index("Field")["Value"]
+    fields = run_details_tables.config_table(runs["le2019-deep"]).set_index("Field")["Value"]
     assert fields["optimizer.learning_rate"] == "0.001"
-    counts = run_tables.counts_table(runs["le2019-deep"]).set_index("Split")
+    counts = run_details_tables.counts_table(runs["le2019-deep"]).set_index("Split")
     assert counts.loc["Training", "all"] == 28709
     assert counts.loc["PrivateTest", "disgust"] == 55
