@@ -274,17 +274,17 @@ def test_weights_do_not_leak_between_a_dataset_and_its_aligned_faces(
     assert resolve_initial_run(runs, config, both[wanted]).id == official.id
     random = {"split": "random"}
     divided = tiny_config(dataset=wanted, init_from=official.id, protocol=random)
-    with pytest.raises(UserError, match="trained on other samples and may know"):
+    with pytest.raises(UserError, match="trained on other samples and may have seen"):
         resolve_initial_run(runs, divided, both[wanted])
     at_random = run_on(runs, tiny_config(dataset=seen, protocol=random), both[seen])
-    with pytest.raises(UserError, match="trained on other samples and may know"):
+    with pytest.raises(UserError, match="trained on other samples and may have seen"):
         resolve_initial_run(runs, tiny_config(dataset=wanted, init_from=at_random.id), both[wanted])
     # Another version of the source may be divided otherwise.
     original = both[wanted].original._replace(fingerprint="0" * 16)
     other = replace(both[wanted], fingerprint="0" * 16)
     if other.source:
         other = replace(other, source=original)
-    with pytest.raises(UserError, match="trained on other samples and may know"):
+    with pytest.raises(UserError, match="trained on other samples and may have seen"):
         resolve_initial_run(runs, config, other)
 
 
@@ -322,8 +322,8 @@ def test_evaluate_divides_the_aligned_faces_as_the_run_was_trained(
         judged.update(ids=splits[role].ids.tolist())
         return run.results.splits["test"]
 
-    monkeypatch.setattr("fercore.cli.evaluation.require_network", lambda run: run.path)
-    monkeypatch.setattr("fercore.inference.dataset_evaluation.evaluate_onnx", evaluate_onnx)
+    monkeypatch.setattr("fercore.inference.run_evaluation.require_network", lambda run: run.path)
+    monkeypatch.setattr("fercore.inference.run_evaluation.evaluate_onnx", evaluate_onnx)
     options = ["--data-root", str(root), "--runs-root", str(runs), "--dataset", asked]
     monkeypatch.setattr(sys, "argv", ["fercore", "evaluate", run.id, *options])
     with pytest.raises(SystemExit) as ended:

@@ -104,7 +104,7 @@ def test_hostile_predictions_are_none(run, name):
 def test_label_issues_refuse_predictions_that_are_no_numbers(run, name):
     (run / "predictions.npz").write_bytes(run_folders.hostile_predictions()[name]())
     with pytest.raises(UserError, match=r"predictions\.npz is missing or cannot be read"):
-        label_issues._mean([read_run(run)])
+        label_issues._average_over_seeds([read_run(run)])
 
 
 def test_an_array_is_as_large_as_the_archive_says(run):
