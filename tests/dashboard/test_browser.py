@@ -28,7 +28,7 @@ pytestmark = [
 
 # On a page that is not the first, Streamlit's client tries its endpoints below that page first.
 PROBES = re.compile(
-    r"/(augmentation|compare|confusion|data|live|photo|run|papers)/_stcore/(health|host-config)$"
+    r"/(augmentation|runs|compare|confusion|data|live|photo|run|papers)/_stcore/(health|host-config)$"
 )
 TROUBLE = (
     '[data-testid="stException"], [data-testid="stAlertContentError"], '
