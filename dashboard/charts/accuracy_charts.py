@@ -3,10 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.charts.base import GREY, LOW, cached_figure, empty_figure
+from dashboard.charts.base import (
+    GREY,
+    LOW,
+    cached_figure,
+    empty_figure,
+    pareto_front,
+    set_cost_axes,
+)
 from fercore.runs.schema import SplitResult
 
 
@@ -74,7 +80,7 @@ def cost_scatter(costs: Sequence[CostPoint], title: str) -> go.Figure:
         title: of the cost, with its unit.
     """
     figure = empty_figure(height=330, hovermode="closest")
-    front = _pareto_front(costs)
+    front = [costs[i] for i in pareto_front([(c.value, c.result.accuracy) for c in costs])]
     if len(front) > 1:
         figure.add_scatter(
             x=[cost.value for cost in front],
@@ -101,19 +107,5 @@ def cost_scatter(costs: Sequence[CostPoint], title: str) -> go.Figure:
             name=cost.label,
             hovertemplate=f"{cost.label}<br>%{{x:,.4~g}}<br>%{{y:.2%}}<extra></extra>",
         )
-    values = [cost.value for cost in costs]
-    # A margin on either side, so that a single run is not at the edge.
-    ends = [float(np.log10(end)) for end in (min(values) / 1.6, max(values) * 1.6)]
-    ticks = "~s" if max(values) >= 1000 else "~g"
-    figure.update_xaxes(type="log", title_text=title, range=ends, tickformat=ticks, dtick="D2")
-    figure.update_yaxes(tickformat=".1~%", title_text="Accuracy")
+    set_cost_axes(figure, [cost.value for cost in costs], title)
     return figure
-
-
-def _pareto_front(costs: Sequence[CostPoint]) -> list[CostPoint]:
-    """Return the Pareto-optimal runs, cheapest first, each more accurate than cheaper ones."""
-    front: list[CostPoint] = []
-    for cost in sorted(costs, key=lambda cost: (cost.value, -cost.result.accuracy)):
-        if not front or cost.result.accuracy > front[-1].result.accuracy:
-            front.append(cost)
-    return front

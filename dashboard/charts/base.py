@@ -6,10 +6,11 @@ arguments of the chart functions.
 
 import functools
 import hashlib
+import math
 import pickle
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec
 
 import plotly.graph_objects as go
@@ -77,3 +78,31 @@ def cached_figure(draw: Callable[_P, go.Figure]) -> Callable[_P, go.Figure]:
         return figure
 
     return cached
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Return the positions of the Pareto-optimal points, cheapest first.
+
+    Args:
+        points: cost and accuracy of each.
+    """
+    front: list[int] = []
+    for place in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
+        if not front or points[place][1] > points[front[-1]][1]:
+            front.append(place)
+    return front
+
+
+def set_cost_axes(figure: go.Figure, costs: Sequence[float], title: str) -> None:
+    """Set a logarithmic axis of costs, and an axis of accuracies.
+
+    Args:
+        figure: changed in place.
+        costs: of its points, above 0.
+        title: of the cost, with its unit.
+    """
+    # A margin on either side, so that no point is at the edge.
+    ends = [math.log10(min(costs) / 1.7), math.log10(max(costs) * 1.7)]
+    ticks = "~s" if max(costs) >= 1000 else "~g"
+    figure.update_xaxes(type="log", title_text=title, range=ends, tickformat=ticks, dtick="D2")
+    figure.update_yaxes(tickformat=".1~%", title_text="Accuracy")

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.charts.base import GREY, cached_figure, empty_figure
+from dashboard.charts.base import GREY, cached_figure, empty_figure, pareto_front, set_cost_axes
 from dashboard.charts.theme import RUN_COLORS, Mode
 
 
@@ -51,7 +50,7 @@ def trade_off(points: Sequence[TradeOffPoint], title: str, mode: Mode) -> go.Fig
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         margin={"l": 8, "r": 12, "t": 40, "b": 8},
     )
-    front = pareto_front(points)
+    front = [points[i] for i in pareto_front([(p.cost, p.accuracy) for p in points])]
     if len(front) > 1:
         figure.add_scatter(
             x=[point.cost for point in front],
@@ -89,19 +88,5 @@ def trade_off(points: Sequence[TradeOffPoint], title: str, mode: Mode) -> go.Fig
                 "%{customdata[3]:.1%})<extra></extra>"
             ),
         )
-    costs = [point.cost for point in points]
-    # Half a step of the axis on either side, so that no point stands on its edge.
-    ends = [float(np.log10(end)) for end in (min(costs) / 1.8, max(costs) * 1.8)]
-    ticks = "~s" if max(costs) >= 1000 else "~g"
-    figure.update_xaxes(type="log", title_text=title, range=ends, tickformat=ticks, dtick="D2")
-    figure.update_yaxes(tickformat=".1~%", title_text="Accuracy")
+    set_cost_axes(figure, [point.cost for point in points], title)
     return figure
-
-
-def pareto_front(points: Sequence[TradeOffPoint]) -> list[TradeOffPoint]:
-    """Return the points that no other beats: cheapest first, each better than all cheaper ones."""
-    front: list[TradeOffPoint] = []
-    for point in sorted(points, key=lambda point: (point.cost, -point.accuracy)):
-        if not front or point.accuracy > front[-1].accuracy:
-            front.append(point)
-    return front

@@ -24,7 +24,7 @@ from fercore.paths import data_root
 _UPLOAD_MB = 512
 _MAX_NAME = 60  # characters of an uploaded file's name, at 4 bytes each
 ADDED_KEY = "added dataset"
-_TO_REPLACE = "asked to replace"
+_TO_REPLACE = "replacement to confirm"
 
 
 def upload_form() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from dashboard.analysis import leaderboard, run_properties
 from dashboard.analysis.leaderboard import Difference, Entry
-from dashboard.charts.tradeoff_charts import TradeOffPoint, pareto_front, trade_off
+from dashboard.charts.base import pareto_front
+from dashboard.charts.tradeoff_charts import TradeOffPoint, trade_off
 from dashboard.state import comparison_cache
 from dashboard.tables import leaderboard_table
 from fercore.evaluation.paired_runs import join_samples, sample_predictions
@@ -157,8 +158,7 @@ def point(name: str, cost: float, accuracy: float, labelled: bool = False) -> Tr
 
 
 def test_the_pareto_front_holds_what_no_other_beats():
-    points = [point("a", 10, 0.6), point("b", 20, 0.5), point("c", 30, 0.7), point("d", 10, 0.55)]
-    assert [entry.label for entry in pareto_front(points)] == ["a", "c"]
+    assert pareto_front([(30, 0.7), (20, 0.5), (10, 0.6), (10, 0.55)]) == [2, 0]
 
 
 def test_only_the_front_and_the_selection_are_labelled():
