@@ -3,12 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from dashboard import formats
 from fercore.config.run import CombinedConfig
 from fercore.runs.listing import newest_of_each_seed
-from fercore.runs.reader import Run
+from fercore.runs.reader import Run, started
 from fercore.runs.schema import UNGROUPED, ClassResult, Latency, SplitResult, grouping
 from fercore.runs.split_results import dropped_classes as dropped_classes
 from fercore.runs.split_results import result_of as result_of
@@ -175,10 +176,20 @@ def title(run: Run) -> str:
 
 
 def labels(runs: Sequence[Run]) -> dict[str, str]:
-    """Return a short label for each run, unique among them, by run id."""
-    short = {run.id: _short_label(run) for run in runs}
-    counts = Counter(short.values())
-    return {run_id: label if counts[label] == 1 else run_id for run_id, label in short.items()}
+    """Return a name for each run, unique among them, by run id.
+
+    It is the title of the experiment, with the fold of a cross-validation. Where several runs share
+    it, the seed is added, then the start, or the id if nothing else tells them apart.
+    """
+    names: dict[str, str] = {}
+    for name_of in (_short_name, _name_with_seed, _name_with_start, _name_with_id):
+        candidates = {run.id: name_of(run) for run in runs}
+        counts = Counter(candidates.values())
+        for run_id, name in candidates.items():
+            if counts[name] == 1:
+                names.setdefault(run_id, name)
+    counts = Counter(names.values())
+    return {run.id: names[run.id] if counts[names[run.id]] == 1 else run.id for run in runs}
 
 
 def group_by_experiment(runs: Sequence[Run]) -> list[list[Run]]:
@@ -278,9 +289,20 @@ def _experiment_key(run: Run) -> str:
     return json.dumps([run.experiment.recipe(), images])
 
 
-def _short_label(run: Run) -> str:
-    if run.config is None:
-        return run.id
-    protocol = run.config.protocol
-    fold = f" · fold {protocol.fold + 1}" if protocol.by_folds else ""
-    return f"{run.config.name} · s{run.config.seed}{fold}"
+def _short_name(run: Run) -> str:
+    if run.config is None or not run.config.protocol.by_folds:
+        return title(run)
+    return f"{title(run)} · fold {run.config.protocol.fold + 1}"
+
+
+def _name_with_seed(run: Run) -> str:
+    return f"{_short_name(run)} · seed {run.config.seed}" if run.config else run.id
+
+
+def _name_with_start(run: Run) -> str:
+    start = datetime.fromtimestamp(started(run), UTC)
+    return f"{_name_with_seed(run)} · {start:%Y-%m-%d %H:%M}"
+
+
+def _name_with_id(run: Run) -> str:
+    return run.id if title(run) == run.id else f"{title(run)} · {run.id}"

@@ -89,7 +89,7 @@ def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
         "Macro-F1": percent("Macro-F1", "Mean F1 over the classes scored."),
         "Worst class": config.TextColumn("Worst class"),
         "Worst-class recall": percent("Worst-class recall"),
-        "Parameters": config.NumberColumn("Parameters", format="localized"),
+        "Parameters": config.NumberColumn("Params", format="compact", width=68),
         "model.onnx": config.NumberColumn("Model size (ONNX)", format="bytes"),
         "Latency (ms)": config.NumberColumn(
             "Latency (ms)",
@@ -100,6 +100,7 @@ def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
         "Training time": config.NumberColumn("Training time", format="compact"),
         "Started": config.DatetimeColumn("Started", format="distance"),
         "Note": config.TextColumn("Note", width="large"),
+        "Run ID": config.TextColumn("Run ID", help="The name of the run's folder."),
     }
 
 

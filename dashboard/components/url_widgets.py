@@ -18,6 +18,9 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 _ValueT = TypeVar("_ValueT")
 _PAGE, _INCOMING = "linked:page", "linked:given"
+_LAST_QUERIES, _LAST_SELECTION = "linked:last queries", "linked:last selection"
+# Selections that pages share: they are not restored from the last visit of a page.
+_SHARED = ("runs", "networks")
 # Stands for the value of a widget that no longer exists.
 _MISSING = object()
 
@@ -45,13 +48,26 @@ class _IncomingUrl:
         return None if self.arrived and key not in self.query else self.query.get(key, [])
 
 
-def begin(page: str) -> None:
-    """Register the URL that the browser came with; the entry point calls this before each page."""
+def begin(page: str, selection: Sequence[str] = ()) -> None:
+    """Register the URL that the browser came with; the entry point calls this before each page.
+
+    A visitor who comes back to a page by the navigation, thus without a query, gets the query of
+    the last visit again: filters, sorting and settings.
+
+    Args:
+        page: its URL path.
+        selection: ids of the runs selected on any page. If they have changed since the last visit,
+            the run that the page showed is not restored.
+    """
     context = get_script_run_ctx()
     arrived = st.session_state.get(_PAGE) != page
+    st.session_state[_PAGE] = page
+    if arrived and not _current_query():
+        _restore_query(page, list(selection))
     if arrived or (context is not None and context.is_history_navigation):
         st.session_state[_INCOMING] = _IncomingUrl(_current_query(), arrived)
-    st.session_state[_PAGE] = page
+    st.session_state.setdefault(_LAST_SELECTION, {})[page] = list(selection)
+    _remember_query()
 
 
 def text_input(label: str, key: str, **options: Any) -> str:
@@ -289,11 +305,28 @@ def set_values(values: Mapping[str, str]) -> None:
         incoming.used.discard(key)
     # All in one call, so that one step back in the browser undoes all of them.
     st.query_params.from_dict({key: texts for key, texts in query.items() if texts})
+    _remember_query()
 
 
 def _incoming() -> _IncomingUrl:
     url: _IncomingUrl = st.session_state.setdefault(_INCOMING, _IncomingUrl({}, arrived=True))
     return url
+
+
+def _restore_query(page: str, selection: list[str]) -> None:
+    last = st.session_state.get(_LAST_QUERIES, {}).get(page, {})
+    left_out = set(_SHARED)
+    if st.session_state.get(_LAST_SELECTION, {}).get(page) != selection:
+        left_out.add("run")
+    restored = {key: values for key, values in last.items() if key not in left_out}
+    if restored:
+        st.query_params.from_dict(restored)
+
+
+def _remember_query() -> None:
+    """Store the query of the page for the visitor's next visit."""
+    queries = st.session_state.setdefault(_LAST_QUERIES, {})
+    queries[st.session_state.get(_PAGE)] = _current_query()
 
 
 def _current_query() -> dict[str, list[str]]:
@@ -344,6 +377,7 @@ def _write(key: str, encoded: list[str]) -> None:
         st.query_params[key] = encoded
     else:
         st.query_params.pop(key, None)
+    _remember_query()
 
 
 def _encode(value: Any, default: Any) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.analysis import leaderboard, run_properties
+from dashboard.analysis import board_grouping, leaderboard, run_properties
 from dashboard.analysis.leaderboard import Board, Difference, Entry
 from dashboard.state.run_cache import files_signature, predictions, run_signature
 from dashboard.state.run_store import Signature
@@ -43,14 +43,41 @@ def ablation_results(
 
 
 def boards(runs: Sequence[Run], dataset: str) -> list[Board]:
-    """The leaderboards of a dataset, computed anew when one of its runs changes."""
+    """Return the leaderboards of a dataset, computed anew when one of its runs changes."""
     return _boards(tuple(run for run in runs if run.config), dataset)
+
+
+def datasets(runs: Sequence[Run]) -> Sequence[str]:
+    """Return `board_grouping.datasets`, computed anew when one of the runs changes."""
+    return _datasets(tuple(runs))
+
+
+def main_board(runs: Sequence[Run]) -> Board | None:
+    """Return the leaderboard that names the best and the recommended network of all pages.
+
+    It is that of the dataset with most experiments.
+    """
+    names = datasets(runs)
+    return board_grouping.main_board(boards(runs, names[0])) if names else None
+
+
+def recommended_run(runs: Sequence[Run]) -> Run | None:
+    """Return the run of the recommended network, see `Board.recommended`; `None` without one."""
+    board = main_board(runs)
+    return board.recommended.run if board and board.recommended else None
+
+
+def top_runs(runs: Sequence[Run], count: int = 3) -> list[str]:
+    """Return the ids of the runs at the top of the main leaderboard, ablations left out."""
+    board = main_board(runs)
+    entries = board.entries if board else ()
+    return [entry.run.id for entry in entries if entry.kind != "ablation"][:count]
 
 
 def differences_to(
     baseline: Entry | None, entries: tuple[Entry, ...]
 ) -> Mapping[str, Difference | None]:
-    """How experiments differ from one of them, by run id; nothing without a baseline."""
+    """Return how experiments differ from one of them, by run id; nothing without a baseline."""
     return _differences(baseline, entries) if baseline else {}
 
 
@@ -181,9 +208,14 @@ def _ablation_results(study: str, runs: tuple[Run, ...]) -> tuple[ablations.Abla
     return ablations.compare(ablations.Study.model_validate_json(study), runs)
 
 
+@lru_cache(maxsize=4)
+def _datasets(runs: tuple[Run, ...]) -> list[str]:
+    return board_grouping.datasets(runs)
+
+
 @lru_cache(maxsize=16)
 def _boards(runs: tuple[Run, ...], dataset: str) -> list[Board]:
-    return leaderboard.boards(runs, dataset)
+    return board_grouping.boards(runs, dataset)
 
 
 # Entries are compared by identity.

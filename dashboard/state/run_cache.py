@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.analysis import recommendation, run_properties
+from dashboard.analysis import run_properties
 from dashboard.state.run_store import RunCache, Signature, signature_of
 from fercore.paths import runs_root
 from fercore.runs.predictions import Predictions
@@ -54,11 +54,6 @@ def labels(runs: Sequence[Run]) -> dict[str, str]:
     return {run.id: all_labels.get(run.id, run.id) for run in runs}
 
 
-def best_run(runs: Sequence[Run]) -> recommendation.Best | None:
-    """Return `recommendation.best`, computed anew when one of the runs changes."""
-    return _best_run(tuple(runs))
-
-
 def split_titles(runs: Sequence[Run]) -> Mapping[str, str]:
     """Return `run_properties.split_titles`, computed anew when one of the runs changes."""
     return _split_titles(tuple(runs))
@@ -72,11 +67,6 @@ def predictions(run: Run, split: str) -> Predictions | None:
 @lru_cache(maxsize=4)
 def _labels(runs: tuple[Run, ...]) -> dict[str, str]:
     return run_properties.labels(runs)
-
-
-@lru_cache(maxsize=4)
-def _best_run(runs: tuple[Run, ...]) -> recommendation.Best | None:
-    return recommendation.best(runs)
 
 
 @lru_cache(maxsize=8)

@@ -39,7 +39,6 @@ def _row(entry: Entry, recommended: Entry | None, difference: Difference | None)
         "Accuracy": 100 * entry.accuracy,
         "95% CI": formats.interval(low, high, 1),
         "Spread": None if entry.spread is None else 100 * entry.spread,
-        "Seeds": entry.seeds,
         "To recommended": RECOMMENDED if entry is recommended else _difference_text(difference),
         "Validation": None if entry.validation is None else 100 * entry.validation,
         "Macro-F1": 100 * entry.macro_f1,
@@ -50,6 +49,7 @@ def _row(entry: Entry, recommended: Entry | None, difference: Difference | None)
         "MACs": entry.macs,
         "Latency": entry.latency_ms,
         "Published": None if entry.published is None else 100 * entry.published,
+        "Seeds": entry.seeds,
     }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dashboard.analysis import recommendation, run_properties
+from dashboard.analysis import board_grouping, run_properties
 from dashboard.charts import accuracy_charts, augmentation_charts, class_charts, theme
 from dashboard.components import baseline_comparison
 from dashboard.components.compared_runs import Compared
@@ -160,8 +160,10 @@ def test_the_network_to_use_is_near_the_best_by_the_error_of_groups(run: Run):
         )
         splits = run.results.splits | {"validation": split}
         results = run.results.model_copy(update={"splits": splits, "parameters": parameters})
-        made.append(replace(run, path=Path(name), results=results))
-    assert recommendation.recommended_run(made).id == "small"
+        config = run.config.model_copy(update={"name": name})
+        made.append(replace(run, path=Path(name), config=config, results=results))
+    (board,) = board_grouping.boards(made, run.config.dataset)
+    assert board.recommended.run.id == "small"
 
 
 def test_the_command_line_names_the_groups(run: Run, capsys):

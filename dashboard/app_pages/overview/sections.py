@@ -27,24 +27,12 @@ from fercore.runs.reader import Run
 
 _SMALL = 1_000_000
 _VISIT = "overview visit"
-_DATASETS = {"fer2013": "FER2013", "ckplus": "CK+", "lfw_emotion": "LFW-emotion"}
-RECOMMENDED_HELP = (
-    "The smallest network whose accuracy on the validation split is within one standard error of "
-    "the best one. One forward pass per face: no ensembles, no test-time augmentation. The test "
-    "split chooses nothing."
-)
-
-
-def datasets(runs: Sequence[Run]) -> list[str]:
-    """Return the datasets that experiments were evaluated on, the one with most runs first."""
-    evaluated = Counter(
-        run.config.dataset
-        for run in runs
-        if run.config
-        and run_properties.result_of(run, "test")
-        and not run_properties.is_synthetic(run)
-    )
-    return [name for name, _ in evaluated.most_common()]
+_DATASETS = {
+    "fer2013": "FER2013",
+    "ckplus": "CK+",
+    "lfw_emotion": "LFW",
+    "fer2013-aligned": "FER2013 aligned",
+}
 
 
 def pick_dataset(names: Sequence[str]) -> str:
@@ -62,7 +50,7 @@ def pick_board(runs: Sequence[Run], dataset: str) -> Board:
     for place, board in enumerate(found):
         count = len(board.entries)
         noun = "experiment" if count == 1 else "experiments"
-        titles[str(place)] = f"{board.title} ({count} {noun})"
+        titles[str(place)] = f"{board.title} · {count} {noun}"
     selected = "0"
     if len(titles) > 1:
         selected = (
@@ -71,7 +59,7 @@ def pick_board(runs: Sequence[Run], dataset: str) -> Board:
                 titles,
                 key="protocol",
                 implied=True,
-                width=330,
+                width=270,
                 help="Experiments are ranked only among those with the same test images and "
                 "classes, divided in the same way.",
             )
@@ -99,11 +87,11 @@ def introduction(runs: Sequence[Run], board: Board) -> None:
     systems = len({row.row.system for row in comparison_cache.paper_rows(runs)})
     counted = boards.groups_of(first)
     folds = first.run.config is not None and first.run.config.protocol.by_folds
-    tested = board.title if folds else result.title
+    tested = board.title if folds else run_properties.display_title(result.title)
     st.caption(
         f"{len(runs):,} runs · {systems} published systems · our own networks. Test accuracy on "
         f"{formats.markdown(tested)} (n = {first.n:,}{', ' + counted if counted else ''}); "
-        "networks are ranked by validation accuracy, so that the test split chooses nothing."
+        "networks are ranked by validation accuracy, so that the test split selects nothing."
     )
 
 
@@ -111,13 +99,12 @@ def cards(runs: Sequence[Run], board: Board) -> None:
     """Show four key figures, each with a link to its run."""
     with st.grid(4, min_column_width=165, gap="small"):
         recommended = board.recommended
-        _card("Recommended", ":material/star:", recommended, RECOMMENDED_HELP, try_it=True)
+        _card("Recommended", ":material/star:", recommended, boards.RECOMMENDED_HELP, try_it=True)
         _card(
             "Most accurate",
             ":material/trophy:",
             board.best,
-            "The highest accuracy on the validation split, ensembles and test-time augmentation "
-            "included.",
+            boards.BEST_HELP,
         )
         _card(
             "Best under 1 M parameters",
@@ -151,10 +138,11 @@ def _card(
         ]
         st.caption(" · ".join(text for text in costs if text))
         with st.container(horizontal=True, gap="small"):
-            _link(page_links.RUN_PAGE, "Details", {"run": entry.run.id})
+            _link(page_links.RUN_PAGE, "Details", {"run": entry.run.id}, ":material/monitoring:")
             if try_it:
-                _link(page_links.PHOTO_PAGE, "Photo", {"networks": entry.run.id})
-                _link(page_links.LIVE_PAGE, "Webcam", {"networks": entry.run.id})
+                query = {"networks": entry.run.id}
+                _link(page_links.PHOTO_PAGE, "Photo", query, ":material/add_a_photo:")
+                _link(page_links.LIVE_PAGE, "Webcam", query, ":material/videocam:")
 
 
 def _papers_card(runs: Sequence[Run]) -> None:
@@ -172,7 +160,7 @@ def _papers_card(runs: Sequence[Run]) -> None:
             f"{states['missing']} not trained yet" if states["missing"] else "",
         ]
         st.caption(" · ".join(text for text in rest if text) or "All of them.")
-        _link(page_links.PAPERS_PAGE, "Paper by paper")
+        _link(page_links.PAPERS_PAGE, "Paper by paper", None, ":material/menu_book:")
 
 
 def leaderboard(board: Board, entries: Sequence[Entry]) -> None:
@@ -214,42 +202,42 @@ def _columns() -> dict[str, Any]:
     config = st.column_config
     percent = column_formats.percent
     return {
-        "Network": config.TextColumn("Network", pinned=True, width=246),
+        "Network": config.TextColumn("Network", pinned=True, width=226),
         "Accuracy": percent(
             "Accuracy",
             "On the test split without images that also occur in training, where the protocol "
             "allows it. Mean over the seeds.",
-            width=84,
+            width=80,
         ),
-        "95% CI": config.TextColumn("95% CI", help=column_formats.INTERVAL_HELP, width=104),
+        "95% CI": config.TextColumn("95% CI", help=column_formats.INTERVAL_HELP, width=102),
         "Spread": config.NumberColumn(
-            "± SD", format="%.1f", width=58, help="Standard deviation over seeds, in points."
+            "± SD", format="%.1f", width=54, help="Standard deviation over seeds, in points."
         ),
-        "Seeds": config.NumberColumn("Seeds", format="%d", width=58),
         "To recommended": config.TextColumn(
             "vs. recommended",
-            width=134,
+            width=130,
             help="Difference in percentage points where McNemar's exact test, corrected by Holm's "
             "method for all experiments of the table, tells the two apart at 0.05.",
         ),
         "Validation": percent(
-            "Validation", "Accuracy on the validation split, which ranks the table.", width=88
+            "Validation", "Accuracy on the validation split, which ranks the table.", width=82
         ),
-        "Macro-F1": percent("Macro-F1", "Mean F1 over the classes.", width=84),
+        "Macro-F1": percent("Macro-F1", "Mean F1 over the classes.", width=82),
         "Worst class": config.TextColumn(
-            "Worst class", help="The class with the lowest recall.", width=104
+            "Worst class", help="The class with the lowest recall.", width=96
         ),
-        "Parameters": config.NumberColumn("Params", format="compact", width=68),
+        "Parameters": config.NumberColumn("Params", format="compact", width=62),
         "MACs": config.NumberColumn(
             "MACs",
             format="compact",
-            width=68,
+            width=60,
             help="Multiply-accumulate operations for one face, all members and views included.",
         ),
         "Latency": config.NumberColumn(
-            "ms/face", format="%.2f", width=72, help="ONNX Runtime, one face at a time, one core."
+            "ms/face", format="%.2f", width=68, help="ONNX Runtime, one face at a time, one core."
         ),
         "Published": percent("Published", "As the paper prints it.", width=84),
+        "Seeds": config.NumberColumn("Seeds", format="%d", width=58),
     }
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dashboard.analysis import leaderboard, run_properties
+from dashboard.analysis import board_grouping, leaderboard, run_properties
 from dashboard.analysis.leaderboard import Difference, Entry
 from dashboard.charts.base import pareto_front
 from dashboard.charts.tradeoff_charts import TradeOffPoint, trade_off
@@ -25,8 +25,8 @@ def committed() -> list[Run]:
 
 def test_a_board_holds_what_can_be_compared(committed: list[Run]):
     for dataset in ("fer2013", "ckplus", "lfw_emotion"):
-        for board in leaderboard.boards(committed, dataset):
-            keys = {leaderboard._board_key(run) for entry in board.entries for run in entry.runs}
+        for board in board_grouping.boards(committed, dataset):
+            keys = {board_grouping._board_key(run) for entry in board.entries for run in entry.runs}
             assert keys == {board.key}
             assert len({entry.n for entry in board.entries}) == 1
             names = [entry.run.config.name for entry in board.entries if entry.run.experiment]
@@ -34,7 +34,7 @@ def test_a_board_holds_what_can_be_compared(committed: list[Run]):
 
 
 def test_the_first_board_is_without_leakage_and_on_all_classes(committed: list[Run]):
-    first, *others = leaderboard.boards(committed, "fer2013")
+    first, *others = board_grouping.boards(committed, "fer2013")
     assert first.split == "test_unique"
     assert all(run_properties.honest_result(entry.run) for entry in first.entries)
     assert all(
@@ -43,14 +43,14 @@ def test_the_first_board_is_without_leakage_and_on_all_classes(committed: list[R
 
 
 def test_the_order_is_that_of_validation(committed: list[Run]):
-    board = leaderboard.boards(committed, "fer2013")[0]
+    board = board_grouping.boards(committed, "fer2013")[0]
     order = [entry.validation for entry in board.entries]
     assert order == sorted(order, reverse=True)
     assert board.best is board.entries[0]
 
 
 def test_the_recommended_network_is_the_smallest_near_the_best_single_one(committed: list[Run]):
-    board = leaderboard.boards(committed, "fer2013")[0]
+    board = board_grouping.boards(committed, "fer2013")[0]
     single = [entry for entry in board.entries if entry.is_single_network]
     top = max(single, key=lambda entry: entry.validation)
     n = run_properties.result_of(top.run, "validation").n
@@ -62,13 +62,13 @@ def test_the_recommended_network_is_the_smallest_near_the_best_single_one(commit
 
 
 def test_seeds_are_averaged_and_folds_are_added_up(committed: list[Run]):
-    entries = leaderboard.boards(committed, "fer2013")[0].entries
+    entries = board_grouping.boards(committed, "fer2013")[0].entries
     seeds = next(entry for entry in entries if entry.run.config.name == "facet-tiny")
     values = [run.results.splits["test_unique"].accuracy for run in seeds.runs]
     assert (seeds.seeds, seeds.n) == (3, 3301)
     assert seeds.accuracy == pytest.approx(np.mean(values))
     assert seeds.spread == pytest.approx(np.std(values, ddof=1))
-    (folds,) = leaderboard.boards(committed, "ckplus")[0].entries
+    (folds,) = board_grouping.boards(committed, "ckplus")[0].entries
     assert (folds.seeds, len(folds.runs), folds.n) == (1, 10, 981)
     assert leaderboard.groups_of(folds) == "by subject, 118 groups"
     low, high = folds.interval
@@ -79,7 +79,7 @@ def test_seeds_are_averaged_and_folds_are_added_up(committed: list[Run]):
 def test_operations_count_every_member_and_view(committed: list[Run]):
     by_name = {
         entry.run.config.name: entry
-        for entry in leaderboard.boards(committed, "fer2013")[0].entries
+        for entry in board_grouping.boards(committed, "fer2013")[0].entries
     }
     one = by_name["facet-tiny"].macs
     assert by_name["facet-tiny-tta"].macs == 10 * one
@@ -87,7 +87,7 @@ def test_operations_count_every_member_and_view(committed: list[Run]):
 
 
 def test_differences_to_the_recommended_network(committed: list[Run]):
-    board = leaderboard.boards(committed, "fer2013")[0]
+    board = board_grouping.boards(committed, "fer2013")[0]
     found = leaderboard.differences(
         board.recommended, board.entries, comparison_cache.sample_predictions
     )
@@ -108,15 +108,15 @@ def test_a_difference_is_corrected_for_the_number_of_tests():
 
 
 def test_runs_on_another_version_of_a_dataset_are_on_another_board(committed: list[Run]):
-    board = leaderboard.boards(committed, "fer2013")[0]
+    board = board_grouping.boards(committed, "fer2013")[0]
     other = board.entries[1].run
     moved = dataclasses.replace(
         other,
         environment=other.environment.model_copy(update={"dataset_fingerprint": "another"}),
     )
     runs = [moved if run.id == other.id else run for run in committed]
-    found = leaderboard.boards(runs, "fer2013")
-    assert len(found) == len(leaderboard.boards(committed, "fer2013")) + 1
+    found = board_grouping.boards(runs, "fer2013")
+    assert len(found) == len(board_grouping.boards(committed, "fer2013")) + 1
 
 
 def test_folds_are_joined_for_a_test():
@@ -140,7 +140,7 @@ def test_folds_are_joined_for_a_test():
 
 
 def test_the_worst_confusions_are_by_share_of_the_true_class(committed: list[Run]):
-    run = leaderboard.boards(committed, "fer2013")[0].recommended.run
+    run = board_grouping.boards(committed, "fer2013")[0].recommended.run
     result = run.results.splits["test_unique"]
     found = leaderboard_table.confusions(result, 3)
     assert len({true for true, *_ in found}) == 3
@@ -171,7 +171,7 @@ def test_only_the_front_and_the_selection_are_labelled():
 
 
 def test_an_entry_without_validation_is_never_chosen(committed: list[Run]):
-    board = leaderboard.boards(committed, "fer2013")[0]
+    board = board_grouping.boards(committed, "fer2013")[0]
     best = board.entries[0]
     run = best.run
     splits = {name: own for name, own in run.results.splits.items() if name != "validation"}
@@ -181,8 +181,8 @@ def test_an_entry_without_validation_is_never_chosen(committed: list[Run]):
 
 
 def test_repeats_in_words(committed: list[Run]):
-    boards = leaderboard.boards(committed, "fer2013")
+    boards = board_grouping.boards(committed, "fer2013")
     words = {entry.run.config.name: entry.repeats for entry in boards[0].entries}
     assert words["facet-tiny"] == "3 seeds"
     assert words["le2019-deep"] == "1 seed"
-    assert leaderboard.boards(committed, "ckplus")[0].entries[0].repeats == "10 folds"
+    assert board_grouping.boards(committed, "ckplus")[0].entries[0].repeats == "10 folds"

@@ -14,7 +14,7 @@ from tests.dashboard.pages import RUNS, charts, open_page, words
 
 
 def test_compare_asks_for_runs(root: Path, runs: dict[str, Run]):
-    assert "Select at least two runs" in words(open_page("compare"))
+    assert "Select at least two runs" in words(open_page("compare", runs=""))
     said = words(open_page("compare", runs=runs["le2019-deep"].id))
     assert "Select at least one more run" in said
 
@@ -24,7 +24,7 @@ def test_compare_two_runs(root: Path, runs: dict[str, Run]):
     app = open_page("compare", runs=pair)
     assert app.multiselect(key="runs").value == pair
     headline = app.dataframe[0].value
-    assert list(headline["Run"]) == ["le2019-deep · s1", "le2019-shallow · s0"]
+    assert list(headline["Run"]) == ["Le 2019, Deep CNN", "Le 2019, Shallow CNN"]
     assert list(headline["n"]) == [3589, 3589]
     assert not app.warning
     # A forest, two curves, the recall bars, accuracy against parameters.

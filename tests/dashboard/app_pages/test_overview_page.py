@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.analysis import leaderboard
+from dashboard.analysis import board_grouping
 from fercore.runs.listing import list_runs
 
 ROOT = Path(__file__).parents[3]
@@ -27,7 +27,7 @@ def committed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_is_the_first_page_and_names_the_recommended_network(committed: None):
     app = open_overview()
     assert app.title[0].value.startswith("Which network")
-    board = leaderboard.boards(list_runs(ROOT / "runs"), "fer2013")[0]
+    board = board_grouping.boards(list_runs(ROOT / "runs"), "fer2013")[0]
     metrics = {metric.label: metric.value for metric in app.metric}
     expected = f"{100 * board.recommended.accuracy:.1f}"
     assert any(value.startswith(expected) for value in metrics.values())
@@ -50,7 +50,7 @@ def test_one_dataset_and_one_protocol_at_a_time(committed: None):
 
 
 def test_ticked_runs_are_selected(committed: None):
-    board = leaderboard.boards(list_runs(ROOT / "runs"), "fer2013")[0]
+    board = board_grouping.boards(list_runs(ROOT / "runs"), "fer2013")[0]
     two = [entry.run.id for entry in board.entries[:2]]
     app = open_overview(runs=two)
     assert list(app.query_params["runs"]) == two
