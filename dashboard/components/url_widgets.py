@@ -62,10 +62,10 @@ def begin(page: str, selection: Sequence[str] = ()) -> None:
     context = get_script_run_ctx()
     arrived = st.session_state.get(_PAGE) != page
     st.session_state[_PAGE] = page
-    if arrived and not _current_query():
+    if arrived and not current_query():
         _restore_query(page, list(selection))
     if arrived or (context is not None and context.is_history_navigation):
-        st.session_state[_INCOMING] = _IncomingUrl(_current_query(), arrived)
+        st.session_state[_INCOMING] = _IncomingUrl(current_query(), arrived)
     st.session_state.setdefault(_LAST_SELECTION, {})[page] = list(selection)
     _remember_query()
 
@@ -288,6 +288,11 @@ def query_values(key: str) -> list[str]:
     return list(dict.fromkeys(_incoming().query.get(key, [])))
 
 
+def current_query() -> dict[str, list[str]]:
+    """Return the values in the URL by query parameter."""
+    return {key: st.query_params.get_all(key) for key in st.query_params}
+
+
 def sync_query(key: str, values: list[str]) -> None:
     """Write values to a query parameter that has no widget."""
     _write(key, values)
@@ -299,12 +304,24 @@ def set_values(values: Mapping[str, str]) -> None:
     Args:
         values: by query parameter. The empty text stands for a widget's default.
     """
-    incoming, query = _incoming(), _current_query()
+    incoming, query = _incoming(), current_query()
     for key, value in values.items():
         query[key] = incoming.query[key] = [value] if value else []
         incoming.used.discard(key)
     # All in one call, so that one step back in the browser undoes all of them.
     st.query_params.from_dict({key: texts for key, texts in query.items() if texts})
+    _remember_query()
+
+
+def replace_query(query: Mapping[str, Sequence[str]]) -> None:
+    """Set the whole query of the page in a callback, as a link to the page would.
+
+    Args:
+        query: values by query parameter. Widgets without a value get their default.
+    """
+    values = {key: list(texts) for key, texts in query.items()}
+    st.query_params.from_dict(values)
+    st.session_state[_INCOMING] = _IncomingUrl(values, arrived=False)
     _remember_query()
 
 
@@ -326,11 +343,7 @@ def _restore_query(page: str, selection: list[str]) -> None:
 def _remember_query() -> None:
     """Store the query of the page for the visitor's next visit."""
     queries = st.session_state.setdefault(_LAST_QUERIES, {})
-    queries[st.session_state.get(_PAGE)] = _current_query()
-
-
-def _current_query() -> dict[str, list[str]]:
-    return {key: st.query_params.get_all(key) for key in st.query_params}
+    queries[st.session_state.get(_PAGE)] = current_query()
 
 
 def _sync(key: str, default: Any, parse: Callable[[list[str]], _ValueT]) -> tuple[_ValueT, bool]:

@@ -9,6 +9,7 @@ from dashboard.components import run_picker
 from dashboard.state import comparison_cache, run_cache
 from fercore.runs.reader import Run
 from fercore.runs.recreate import has_network
+from fercore.runs.saved_views import FILE, read_views
 from tests.dashboard.pages import RUNS, open_page, words
 
 
@@ -100,3 +101,35 @@ def test_photo_and_webcam_share_their_networks(networks: list[str]):
     for page in ("live", "runs", "photo"):
         go(app, page)
     assert app.multiselect(key="networks").value == networks
+
+
+def test_a_view_is_saved_opened_and_deleted(root: Path):
+    app = open_page("runs", opened=["view:menu"], sort="f1", q="le")
+    app.text_input(key="view:name").set_value("My *view*")
+    next(button for button in app.button if button.label == "Save").click().run()
+    assert app.text_input(key="view:name").value == ""
+    (view,) = read_views(root)
+    assert (view.page, view.query) == ("runs", {"sort": ["f1"], "q": ["le"]})
+    # On the same page, and from another one.
+    app.selectbox(key="sort").select("latency").run()
+    app.text_input(key="q").set_value("").run()
+    app.button(key="view:0").click().run()
+    assert app.selectbox(key="sort").value == "f1"
+    assert app.text_input(key="q").value == "le"
+    go(app, "papers")
+    app.button(key="view:0").click().run()
+    assert app.title[0].value == "Runs"
+    assert app.selectbox(key="sort").value == "f1"
+    next(box for box in app.selectbox if box.label == "Delete a view").select("My *view*").run()
+    next(button for button in app.button if button.label == "Delete").click().run()
+    assert read_views(root) == ()
+
+
+def test_a_view_without_a_name_and_a_damaged_file_are_reported(root: Path):
+    app = open_page("runs", opened=["view:menu"])
+    next(button for button in app.button if button.label == "Save").click().run()
+    assert "cannot save the view: name" in app.error[0].value.replace("\\", "")
+    (root / FILE).write_text("not JSON")
+    app.run()
+    assert "is damaged" in app.error[0].value.replace("\\", "")
+    assert app.dataframe

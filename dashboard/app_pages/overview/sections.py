@@ -138,11 +138,11 @@ def _card(
         ]
         st.caption(" · ".join(text for text in costs if text))
         with st.container(horizontal=True, gap="small"):
-            _link(page_links.RUN_PAGE, "Details", {"run": entry.run.id}, ":material/monitoring:")
+            _link(page_links.RUN_PAGE, ":primary[Details]", {"run": entry.run.id})
             if try_it:
                 query = {"networks": entry.run.id}
-                _link(page_links.PHOTO_PAGE, "Photo", query, ":material/add_a_photo:")
-                _link(page_links.LIVE_PAGE, "Webcam", query, ":material/videocam:")
+                _link(page_links.PHOTO_PAGE, ":primary[Photo]", query)
+                _link(page_links.LIVE_PAGE, ":primary[Webcam]", query)
 
 
 def _papers_card(runs: Sequence[Run]) -> None:
@@ -160,7 +160,7 @@ def _papers_card(runs: Sequence[Run]) -> None:
             f"{states['missing']} not trained yet" if states["missing"] else "",
         ]
         st.caption(" · ".join(text for text in rest if text) or "All of them.")
-        _link(page_links.PAPERS_PAGE, "Paper by paper", None, ":material/menu_book:")
+        _link(page_links.PAPERS_PAGE, ":primary[Paper by paper]")
 
 
 def leaderboard(board: Board, entries: Sequence[Entry]) -> None:
