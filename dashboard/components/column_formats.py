@@ -10,6 +10,10 @@ INTERVAL_HELP = (
     "95 % CI (Wilson), at the effective sample size where images are grouped, as by subject."
 )
 CLEAN_HELP = "Without the test images that also occur in training."
+GROUPS_HELP = (
+    "Images of one subject and copies of one image are not independent: intervals and tests use "
+    "these groups. Empty where all images are independent."
+)
 _PERCENT = "%.2f %%"
 _SCORED = [
     *(f"all {n}" for n in range(2, 10)),
@@ -25,11 +29,7 @@ def percent(label: str, help: str | None = None, width: int | None = None) -> An
 
 def groups() -> Any:
     """Return the column that counts groups of dependent images."""
-    return st.column_config.TextColumn(
-        "Groups",
-        help="Images of one subject and copies of one image are not independent: intervals and "
-        "tests use these groups. Empty where all images are independent.",
-    )
+    return st.column_config.TextColumn("Groups", help=GROUPS_HELP)
 
 
 def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:

@@ -24,10 +24,10 @@ from fercore.runs.schema import UNGROUPED, ClassResult, SplitResult, grouping
 
 Status = Literal["reached", "within", "short", "noted", "missing"]
 STATUS_WORDS: dict[Status, str] = {
-    "reached": "reached",
-    "within": "within the interval",
-    "short": "short",
-    "noted": "noted",
+    "reached": "matched",
+    "within": "within 95% CI",
+    "short": "below",
+    "noted": "reported only",
     "missing": "not trained yet",
 }
 
@@ -166,6 +166,26 @@ def compare(runs: Sequence[Run]) -> tuple[Comparison, ...]:
         )
         for row in rows()
     )
+
+
+def outcome(comparisons: Sequence[Comparison]) -> str:
+    """Return how many published test accuracies are matched, in words.
+
+    Args:
+        comparisons: any; results of single classes, on other splits or without a published accuracy
+            are not counted.
+
+    Returns:
+        Such as `4 of 6 accuracies matched, 2 within 95% CI`.
+    """
+    counted = [comparison.status for comparison in comparisons if comparison.row.overall]
+    words = [f"{counted.count('reached')} of {len(counted)} accuracies matched"]
+    words += [
+        f"{counted.count(status)} {STATUS_WORDS[status]}"
+        for status in STATUS_WORDS
+        if status != "reached" and status in counted
+    ]
+    return ", ".join(words)
 
 
 def untrained(comparisons: Sequence[Comparison]) -> dict[str, float]:

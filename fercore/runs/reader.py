@@ -1,7 +1,7 @@
 """Read run directories.
 
-A run is a folder of open formats, described in the README; `fercore.runs.writer` writes it. For a
-damaged, foreign or incomplete folder the reader sets `Run.problem`; it never raises.
+A run is a folder of open formats, described in CONTRIBUTING.md; `fercore.runs.writer` writes it.
+For a damaged, foreign or incomplete folder the reader sets `Run.problem`; it never raises.
 """
 
 import io
