@@ -3,7 +3,14 @@
 import streamlit as st
 
 from dashboard.app_pages.compare import baseline_section, sections
-from dashboard.components import compared_runs, empty_state, export_menu, page_links, run_picker
+from dashboard.components import (
+    class_metrics,
+    compared_runs,
+    empty_state,
+    export_menu,
+    page_links,
+    run_picker,
+)
 from dashboard.reports import builder
 from dashboard.state import run_cache
 from dashboard.tables import compare_tables
@@ -45,7 +52,7 @@ with menu, st.container(horizontal=True, vertical_alignment="center", gap="mediu
     )
 sections.training(view)
 if view.evaluated:
-    sections.recalls(view)
+    class_metrics.class_metrics(view)
     sections.costs(view)
 sections.networks(view, baseline)
 sections.differences(view)

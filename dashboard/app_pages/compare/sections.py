@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.analysis import run_properties
-from dashboard.charts import accuracy_charts, class_charts, curve_charts
+from dashboard.charts import accuracy_charts, curve_charts
 from dashboard.components import (
     column_formats,
     compared_runs,
@@ -111,13 +111,6 @@ def costs(view: Compared) -> None:
     if not_timed:
         st.caption("Without a latency measurement yet:")
         st.code(f"fercore bench inference {' '.join(not_timed)}", language="bash", wrap_lines=True)
-
-
-def recalls(view: Compared) -> None:
-    """Draw the recall of each class, the runs side by side."""
-    st.subheader("Per-class recall", anchor=False)
-    plot.legend({run.id: view.labels[run.id] for run, _ in view.evaluated}, view.colors)
-    plot.plot(class_charts.recall_bars(view.drawn), "recall", "Recall by class with 95% intervals")
 
 
 def networks(view: Compared, baseline: Run | None) -> None:

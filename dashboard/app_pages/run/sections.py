@@ -8,6 +8,7 @@ from dashboard.charts import accuracy_charts, class_charts, confusion_matrix, da
 from dashboard.components import (
     badges,
     column_formats,
+    confusion_scale,
     export_menu,
     face_grid,
     page_links,
@@ -145,10 +146,7 @@ def classes(run: Run) -> None:
     st.subheader("Classes", anchor=False)
     with st.container(horizontal=True, gap="medium"):
         split = url_widgets.segmented_control("Split", titles, key="split")
-        cells = url_widgets.segmented_control(
-            "Normalize", {"share": "True (row %)", "counts": "None (counts)"}, key="cells"
-        )
-    scale: confusion_matrix.Scale = "counts" if cells == "counts" else "share"
+        scale = confusion_scale.select_scale()
     result, names = run.results.splits[split], run.results.class_names
     colors = theme.class_colors(names, plot.theme_mode())
     with st.grid(2, min_column_width=340, gap="medium"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dashboard.charts import theme
 from fercore import metrics
 from fercore.reproduction import papers
 from fercore.runs.listing import list_runs
@@ -89,11 +90,18 @@ def test_compare_shrugs_off_a_bad_address(root: Path, runs: dict[str, Run]):
     ]
 
 
-def test_compare_takes_eight_at_most(root: Path):
+def test_tables_show_all_runs_and_charts_the_first_eight(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+):
     everything = sorted(path.name for path in root.iterdir() if path.name != "holiday-pictures")
     assert len(everything) > 8
     app = open_page("compare", runs=everything)
-    assert len(app.multiselect(key="runs").value) == 8
+    picked = app.multiselect(key="runs").value
+    assert len(picked) > 8
+    assert len(app.dataframe[0].value) == len(picked)
+    assert f"Tables show all {len(picked)} runs, charts the first 8" in words(app)
+    monkeypatch.setattr(theme, "MAX_COMPARED", 3)
+    assert len(open_page("compare", runs=everything).multiselect(key="runs").value) == 3
 
 
 def test_compare_changes_the_address(root: Path, runs: dict[str, Run]):
