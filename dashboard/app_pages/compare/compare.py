@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.app_pages.compare import baseline_section, sections
+from dashboard.app_pages.compare import baseline_section, sections, training_section
 from dashboard.components import (
     class_metrics,
     compared_runs,
@@ -50,7 +50,7 @@ with menu, st.container(horizontal=True, vertical_alignment="center", gap="mediu
         icon=":material/grid_on:",
         query_params={"runs": picked, "split": view.split},
     )
-sections.training(view)
+training_section.section(view)
 if view.evaluated:
     class_metrics.class_metrics(view)
     sections.costs(view)

@@ -76,7 +76,9 @@ def training(run: Run) -> None:
                 training_progress.progress(now),
                 text=training_curves.time_left(now, run_cache.log(now)),
             )
-        training_curves.training_curves([now], [training_curves.curve_of(now, "", color)], curves)
+        training_curves.training_curves(
+            [now], [training_curves.curve_of(now, "", color)], curves, file_name=run.id
+        )
 
     draw()
 

@@ -30,7 +30,7 @@ def test_compare_two_runs(root: Path, runs: dict[str, Run]):
     assert not app.warning
     # A forest, two curves, the recall bars, accuracy against parameters.
     assert charts(app) == 5
-    assert "The training loss includes" not in words(app)
+    assert "Training loss includes" not in words(app)
 
 
 def test_compare_says_that_class_sets_differ(root: Path, runs: dict[str, Run]):
@@ -73,6 +73,25 @@ def test_compare_view_comes_from_the_address(root: Path, runs: dict[str, Run]):
     assert app.toggle(key="equal").value is True
     assert "model" in set(app.dataframe[-1].value["Field"])
     assert charts(app) == 1 + 3 + 1
+
+
+@pytest.mark.parametrize(("smooth", "value"), [("0", 0.0), ("0.5", 0.5), ("0.8", 0.8), ("3", 0.99)])
+def test_smoothing_of_earlier_links_is_read(
+    root: Path, runs: dict[str, Run], smooth: str, value: float
+):
+    pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
+    assert open_page("compare", runs=pair, smooth=smooth).slider(key="smooth").value == value
+
+
+def test_runs_without_a_curve_are_named_with_the_reason(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FERCORE_RUNS", str(RUNS))
+    names = ("facet-tiny-three", "facet-tiny-tta", "facet-tiny-s1")
+    ids = [next(run.id for run in list_runs(RUNS) if run.id.startswith(name)) for name in names]
+    said = words(open_page("compare", runs=ids)).replace("\\", "")
+    (line,) = [line for line in said.splitlines() if line.startswith("No training curve:")]
+    assert "facet-tiny-three · s0 (ensemble of 3 runs)" in line
+    assert "facet-tiny-tta · s0 (test-time augmentation of a run)" in line
+    assert "facet-tiny · s1" not in line
 
 
 def test_compare_shrugs_off_a_bad_address(root: Path, runs: dict[str, Run]):
