@@ -2,7 +2,12 @@
 
 import streamlit as st
 
-from dashboard.app_pages.compare import baseline_section, sections, training_section
+from dashboard.app_pages.compare import (
+    baseline_section,
+    ranking_section,
+    sections,
+    training_section,
+)
 from dashboard.components import (
     class_metrics,
     compared_runs,
@@ -53,6 +58,7 @@ with menu, st.container(horizontal=True, vertical_alignment="center", gap="mediu
 training_section.section(view)
 if view.evaluated:
     class_metrics.class_metrics(view)
+    ranking_section.section(view)
     sections.costs(view)
 sections.networks(view, baseline)
 sections.differences(view)

@@ -180,7 +180,7 @@ def classes(run: Run) -> None:
 
 def precision_at_prevalence(run: Run) -> None:
     """Draw the precision of each class at the prevalence of a deployment."""
-    result = run_properties.result_of(run, _split(run))
+    result = run_properties.result_of(run, selected_split(run))
     if result is None or run.results is None:
         return
     st.subheader("Precision at deployment prevalence", anchor=False)
@@ -213,7 +213,7 @@ def precision_at_prevalence(run: Run) -> None:
 
 def top_errors(run: Run) -> None:
     """Draw the most confident errors."""
-    samples = comparison_cache.sample_predictions(run, _split(run))
+    samples = comparison_cache.sample_predictions(run, selected_split(run))
     if samples is None or run.results is None:
         return
     st.subheader("Most confident errors", anchor=False)
@@ -242,11 +242,12 @@ def export(run: Run) -> None:
         export_menu.menu(
             run.id,
             lambda: run_details_tables.splits_table(run),
-            lambda: builder.of_run(run, _split(run)),
+            lambda: builder.of_run(run, selected_split(run)),
         )
 
 
-def _split(run: Run) -> str:
+def selected_split(run: Run) -> str:
+    """Return the split that the URL selects, or the first one of the run."""
     titles = run_properties.split_titles([run])
     requested = url_widgets.query_value("split")
     return requested if requested in titles else next(iter(titles), "test")

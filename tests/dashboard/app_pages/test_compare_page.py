@@ -28,8 +28,8 @@ def test_compare_two_runs(root: Path, runs: dict[str, Run]):
     assert list(headline["Run"]) == ["le2019-deep · s1", "le2019-shallow · s0"]
     assert list(headline["n"]) == [3589, 3589]
     assert not app.warning
-    # A forest, two curves, the recall bars, accuracy against parameters.
-    assert charts(app) == 5
+    # A forest, two curves, the recall bars, precision-recall, ROC, accuracy against parameters.
+    assert charts(app) == 7
     assert "Training loss includes" not in words(app)
 
 
@@ -72,7 +72,7 @@ def test_compare_view_comes_from_the_address(root: Path, runs: dict[str, Run]):
     assert "Test metrics (PublicTest)" in words(app)
     assert app.toggle(key="equal").value is True
     assert "model" in set(app.dataframe[-1].value["Field"])
-    assert charts(app) == 1 + 3 + 1
+    assert charts(app) == 1 + 3 + 1 + 2
 
 
 @pytest.mark.parametrize(("smooth", "value"), [("0", 0.0), ("0.5", 0.5), ("0.8", 0.8), ("3", 0.99)])
@@ -136,7 +136,7 @@ def test_compare_changes_the_address(root: Path, runs: dict[str, Run]):
 def test_latency_is_shown_where_it_was_measured(root: Path, runs: dict[str, Run]):
     run = runs["le2019-deep"]
     pair = [run.id, runs["le2019-shallow"].id]
-    assert charts(open_page("compare", runs=pair)) == 5
+    assert charts(open_page("compare", runs=pair)) == 7
     entry = {
         "device": "A small processor",
         "cores": 2,
@@ -148,7 +148,7 @@ def test_latency_is_shown_where_it_was_measured(root: Path, runs: dict[str, Run]
     }
     (run.path / "latency.json").write_text(json.dumps([entry]))
     app = open_page("compare", runs=pair)
-    assert charts(app) == 6
+    assert charts(app) == 8
     assert "A small processor" in words(app)
     real = open_page("runs").dataframe[0].value
     assert real.loc[run.id, "Latency (ms)"] == 1.25
@@ -226,3 +226,22 @@ def test_a_run_on_other_images_counts_for_no_test(monkeypatch: pytest.MonkeyPatc
     assert against["Verdict"].tolist()[1] == "no images in common"
     assert against["p"].notna().sum() == 1
     assert "tests against one baseline" not in words(app)
+
+
+def test_ranking_curves_of_one_class(root: Path, runs: dict[str, Run]):
+    ids = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
+    app = open_page("compare", runs=ids, **{"class": "fear"})
+    (table,) = (frame.value for frame in app.dataframe if "AUC" in frame.value)
+    found = runs["le2019-deep"].predictions("test")
+    curves = metrics.class_curves(found.probabilities, found.labels, 2)
+    assert table["AUC"][0] == pytest.approx(curves.auc)
+    assert list(table["n"]) == [528, 528]
+    app = open_page("compare", runs=ids)
+    (table,) = (frame.value for frame in app.dataframe if "AUC" in frame.value)
+    assert table["n"].isna().all()
+
+
+def test_a_class_that_no_shared_image_has_is_said(root: Path, runs: dict[str, Run]):
+    ids = [runs["le2019-deep"].id, runs["katkar2021-model1-original"].id]
+    app = open_page("compare", runs=ids, **{"class": "disgust"})
+    assert "None of these runs has images of this class" in words(app)
