@@ -55,9 +55,20 @@ class Compared:
         return run_properties.display_title("; ".join(texts))
 
     @property
+    def charted(self) -> list[tuple[Run, SplitResult]]:
+        """The first evaluated runs, as many as charts have colours for."""
+        drawn = {run.id for run in self.runs[: theme.MAX_DRAWN]}
+        return [(run, result) for run, result in self.evaluated if run.id in drawn]
+
+    @property
     def drawn(self) -> list[tuple[str, str, SplitResult]]:
-        """Label, colour and result of each run that has results, for charts."""
-        return [(self.labels[run.id], self.colors[run.id], r) for run, r in self.evaluated]
+        """Label, colour and result of each of these runs."""
+        return [(self.labels[run.id], self.colors[run.id], r) for run, r in self.charted]
+
+    @property
+    def file_stem(self) -> str:
+        """The runs and the split, for the names of files."""
+        return f"{formats.names([self.labels[run.id] for run in self.runs])}-{self.split}"
 
 
 def compare(runs: Sequence[Run]) -> Compared:
@@ -65,7 +76,7 @@ def compare(runs: Sequence[Run]) -> Compared:
     titles = run_properties.split_titles(runs) or {"test": run_properties.SPLITS["test"]}
     split = url_widgets.segmented_control("Split", titles, key="split")
     ids = [run.id for run in runs]
-    colors = theme.run_colors(ids, plot.theme_mode())
+    colors = theme.compared_colors(ids, plot.theme_mode())
     evaluations = comparison_cache.evaluate_together(runs, split)
     return Compared(runs, run_cache.labels(runs), colors, split, titles[split], evaluations)
 
@@ -109,6 +120,11 @@ def cautions(view: Compared) -> None:
     for text in caution_texts(view):
         st.warning(formats.markdown(text), icon=":material/warning:")
     runs = view.runs
+    if len(runs) > theme.MAX_DRAWN:
+        st.caption(
+            f"Tables show all {len(runs)} runs, charts the first {theme.MAX_DRAWN}; the runs after "
+            "these are grey."
+        )
     missing = [
         view.labels[run.id] for run in runs if run_properties.result_of(run, view.split) is None
     ]

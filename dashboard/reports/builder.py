@@ -32,13 +32,13 @@ METRICS: tuple[curve_charts.Metric, ...] = ("accuracy", "loss")
 
 def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
     """Return the function that writes the report of the comparison on the page."""
-    colors = theme.run_colors([run.id for run in view.runs], "light")
+    colors = theme.compared_colors([run.id for run in view.runs], "light")
     light = replace(view, colors=colors)
     lines = [
         curve_charts.Curve(
             light.labels[run.id], colors[run.id], run_cache.log(run), run_properties.checkpoint(run)
         )
-        for run in light.runs
+        for run in light.runs[: theme.MAX_DRAWN]
         if run.experiment
     ]
     layers = {run.id: run_cache.layers(run) for run in light.runs}
@@ -86,7 +86,7 @@ def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
             Section("Confusion matrices (row %)", _matrix_charts(light, top)),
             Section(
                 "Per-class recall",
-                [legend, html.charts([class_charts.recall_bars(drawn)])] if drawn else [],
+                [legend, html.charts([class_charts.class_metric_bars(drawn)])] if drawn else [],
             ),
             Section("Accuracy vs. model size and latency", _cost_charts(by_size, by_time, legend)),
             Section(
@@ -164,7 +164,7 @@ def of_run(run: Run, split: str) -> Callable[[], str]:
 
 def _matrix_charts(view: Compared, top: float) -> list[str]:
     figures = []
-    for run, result in view.evaluated:
+    for run, result in view.charted:
         names = run.results.class_names if run.results else []
         figure = confusion_matrix.confusion(result, names, "light", "share", top)
         figure.update_layout(title={"text": view.labels[run.id], "font": {"size": 13}})

@@ -15,7 +15,7 @@ from fercore import metrics
 from fercore.evaluation import paired_runs, shared_images
 from fercore.evaluation.paired_runs import PairedComparison, SamplePredictions
 from fercore.evaluation.shared_images import Evaluations
-from fercore.metrics import PairedDifference, Reliability
+from fercore.metrics import ClassCurves, Curves, PairedDifference, Reliability
 from fercore.metrics.validation import Probabilities
 from fercore.reproduction import ablations, goals, papers, published_figures
 from fercore.runs.reader import Run
@@ -112,6 +112,20 @@ def reliability(samples: SamplePredictions, temperature: float | None = None) ->
 def calibration_error(samples: SamplePredictions, temperature: float | None = None) -> float:
     """Return the expected calibration error, at a temperature if one is given."""
     return metrics.expected_calibration_error(_at_temperature(samples, temperature), samples.labels)
+
+
+@lru_cache(maxsize=512)
+def ranking(samples: SamplePredictions, class_index: int) -> ClassCurves | None:
+    """Return the precision-recall and ROC curve of one class, see `metrics.class_curves`."""
+    return metrics.class_curves(samples.probabilities, samples.labels, class_index)
+
+
+@lru_cache(maxsize=128)
+def macro_ranking(samples: SamplePredictions) -> Curves | None:
+    """Return the macro average of the curves of all classes that have some; `None` if none has."""
+    classes = range(samples.probabilities.shape[1])
+    curves = [curve for k in classes if (curve := ranking(samples, k))]
+    return metrics.macro_average(curves) if curves else None
 
 
 def temperature(run: Run) -> float | None:

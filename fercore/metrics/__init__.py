@@ -45,10 +45,13 @@ from fercore.metrics.paired_tests import (
     mcnemar,
     paired_bootstrap,
 )
+from fercore.metrics.ranking import ClassCurves, Curves, class_curves, macro_average
 from fercore.metrics.temperature_scaling import apply_temperature, fit_temperature
 
 __all__ = [
     "ECE_BINS",
+    "ClassCurves",
+    "Curves",
     "Evaluation",
     "Groups",
     "McNemar",
@@ -61,6 +64,7 @@ __all__ = [
     "apply_temperature",
     "balanced_class_weights",
     "bootstrap_mean",
+    "class_curves",
     "clustered_interval",
     "clustered_recall_interval",
     "confusion_matrix",
@@ -70,6 +74,7 @@ __all__ = [
     "fit_temperature",
     "group_codes",
     "holm",
+    "macro_average",
     "macro_f1",
     "mcnemar",
     "merge_groups",

@@ -105,7 +105,9 @@ def test_a_recall_names_the_groups_of_its_class(run: Run, independent: Run):
     seen = [entry for entry in result.classes if entry.support]
     bars = class_charts.class_recall(result, colors).data[0]
     assert [row[3] for row in bars.customdata] == [f", groups: {e.groups}" for e in seen]
-    plain = class_charts.recall_bars([("a", "#123456", independent.results.splits["test"])]).data[0]
+    plain = class_charts.class_metric_bars(
+        [("a", "#123456", independent.results.splits["test"])]
+    ).data[0]
     assert {row[3] for row in plain.customdata} == {""}
 
 

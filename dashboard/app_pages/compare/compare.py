@@ -2,8 +2,20 @@
 
 import streamlit as st
 
-from dashboard.app_pages.compare import baseline_section, sections
-from dashboard.components import compared_runs, empty_state, export_menu, page_links, run_picker
+from dashboard.app_pages.compare import (
+    baseline_section,
+    ranking_section,
+    sections,
+    training_section,
+)
+from dashboard.components import (
+    class_metrics,
+    compared_runs,
+    empty_state,
+    export_menu,
+    page_links,
+    run_picker,
+)
 from dashboard.reports import builder
 from dashboard.state import run_cache
 from dashboard.tables import compare_tables
@@ -43,9 +55,10 @@ with menu, st.container(horizontal=True, vertical_alignment="center", gap="mediu
         icon=":material/grid_on:",
         query_params={"runs": picked, "split": view.split},
     )
-sections.training(view)
+training_section.section(view)
 if view.evaluated:
-    sections.recalls(view)
+    class_metrics.class_metrics(view)
+    ranking_section.section(view)
     sections.costs(view)
 sections.networks(view, baseline)
 sections.differences(view)

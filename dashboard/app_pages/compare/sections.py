@@ -6,13 +6,12 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.analysis import run_properties
-from dashboard.charts import accuracy_charts, class_charts, curve_charts
+from dashboard.charts import accuracy_charts
 from dashboard.components import (
     column_formats,
     compared_runs,
     expander,
     plot,
-    training_curves,
     url_widgets,
 )
 from dashboard.components.compared_runs import Compared, images_caption
@@ -42,50 +41,6 @@ def test_metrics(view: Compared) -> None:
         )
 
 
-def training(view: Compared) -> None:
-    """Draw the training curves in common charts, again and again while one of the runs trains."""
-    if not any(run.experiment for run in view.runs):
-        return
-    st.subheader("Training", anchor=False)
-    curves = training_curves.curve_controls()
-    groups = run_properties.group_by_experiment(view.runs)
-    grouped = any(len(group) > 1 for group in groups) and url_widgets.toggle(
-        "Show seeds as a band", key="bands", help="Mean and range of the seeds of an experiment."
-    )
-    if grouped:
-        leaders = {
-            first.id: f"{run_properties.title(first)} ({len(others) + 1} runs)"
-            if others
-            else view.labels[first.id]
-            for first, *others in groups
-        }
-        plot.legend(leaders, view.colors)
-    else:
-        plot.legend(view.labels, view.colors)
-    running = any(run.is_active for run in view.runs)
-    states = [(run.id, run.state) for run in view.runs]
-
-    @st.fragment(run_every=training_curves.REFRESH_SECONDS if running else None)
-    def draw() -> None:
-        now = {run.id: run_cache.find_run(run.id) or run for run in view.runs}
-        if [(run_id, run.state) for run_id, run in now.items()] != states:
-            st.rerun()
-        lines, bands = [], []
-        for group in groups if grouped else [[run] for run in view.runs]:
-            first = now[group[0].id]
-            if len(group) == 1:
-                line = training_curves.curve_of(first, view.labels[first.id], view.colors[first.id])
-                lines.append(line)
-                continue
-            logs = [run_cache.log(now[run.id]) for run in group]
-            bands.append(
-                curve_charts.Band(run_properties.title(first), view.colors[first.id], logs)
-            )
-        training_curves.training_curves(view.runs, lines, curves, bands)
-
-    draw()
-
-
 def costs(view: Compared) -> None:
     """Draw accuracy against the size and the latency of the networks."""
     by_size, by_time = compared_runs.cost_points(view)
@@ -111,13 +66,6 @@ def costs(view: Compared) -> None:
     if not_timed:
         st.caption("Without a latency measurement yet:")
         st.code(f"fercore bench inference {' '.join(not_timed)}", language="bash", wrap_lines=True)
-
-
-def recalls(view: Compared) -> None:
-    """Draw the recall of each class, the runs side by side."""
-    st.subheader("Per-class recall", anchor=False)
-    plot.legend({run.id: view.labels[run.id] for run, _ in view.evaluated}, view.colors)
-    plot.plot(class_charts.recall_bars(view.drawn), "recall", "Recall by class with 95% intervals")
 
 
 def networks(view: Compared, baseline: Run | None) -> None:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import formats
-from dashboard.app_pages.run import sections
+from dashboard.app_pages.run import ranking_section, sections
 from dashboard.components import empty_state, run_picker, url_widgets
 from dashboard.state import run_cache
 
@@ -31,6 +31,7 @@ if run.config:
     if run.experiment:
         sections.training(run)
     sections.classes(run)
+    ranking_section.section(run, sections.selected_split(run))
     sections.top_errors(run)
     sections.precision_at_prevalence(run)
     sections.details(run)

@@ -8,6 +8,7 @@ from dashboard.charts import accuracy_charts, class_charts, confusion_matrix, da
 from dashboard.components import (
     badges,
     column_formats,
+    confusion_scale,
     export_menu,
     face_grid,
     page_links,
@@ -75,7 +76,9 @@ def training(run: Run) -> None:
                 training_progress.progress(now),
                 text=training_curves.time_left(now, run_cache.log(now)),
             )
-        training_curves.training_curves([now], [training_curves.curve_of(now, "", color)], curves)
+        training_curves.training_curves(
+            [now], [training_curves.curve_of(now, "", color)], curves, file_name=run.id
+        )
 
     draw()
 
@@ -145,10 +148,7 @@ def classes(run: Run) -> None:
     st.subheader("Classes", anchor=False)
     with st.container(horizontal=True, gap="medium"):
         split = url_widgets.segmented_control("Split", titles, key="split")
-        cells = url_widgets.segmented_control(
-            "Normalize", {"share": "True (row %)", "counts": "None (counts)"}, key="cells"
-        )
-    scale: confusion_matrix.Scale = "counts" if cells == "counts" else "share"
+        scale = confusion_scale.select_scale()
     result, names = run.results.splits[split], run.results.class_names
     colors = theme.class_colors(names, plot.theme_mode())
     with st.grid(2, min_column_width=340, gap="medium"):
@@ -180,7 +180,7 @@ def classes(run: Run) -> None:
 
 def precision_at_prevalence(run: Run) -> None:
     """Draw the precision of each class at the prevalence of a deployment."""
-    result = run_properties.result_of(run, _split(run))
+    result = run_properties.result_of(run, selected_split(run))
     if result is None or run.results is None:
         return
     st.subheader("Precision at deployment prevalence", anchor=False)
@@ -213,7 +213,7 @@ def precision_at_prevalence(run: Run) -> None:
 
 def top_errors(run: Run) -> None:
     """Draw the most confident errors."""
-    samples = comparison_cache.sample_predictions(run, _split(run))
+    samples = comparison_cache.sample_predictions(run, selected_split(run))
     if samples is None or run.results is None:
         return
     st.subheader("Most confident errors", anchor=False)
@@ -242,11 +242,12 @@ def export(run: Run) -> None:
         export_menu.menu(
             run.id,
             lambda: run_details_tables.splits_table(run),
-            lambda: builder.of_run(run, _split(run)),
+            lambda: builder.of_run(run, selected_split(run)),
         )
 
 
-def _split(run: Run) -> str:
+def selected_split(run: Run) -> str:
+    """Return the split that the URL selects, or the first one of the run."""
     titles = run_properties.split_titles([run])
     requested = url_widgets.query_value("split")
     return requested if requested in titles else next(iter(titles), "test")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dashboard.charts import theme
 from fercore import metrics
 from fercore.reproduction import papers
 from fercore.runs.listing import list_runs
@@ -27,9 +28,9 @@ def test_compare_two_runs(root: Path, runs: dict[str, Run]):
     assert list(headline["Run"]) == ["Le 2019, Deep CNN", "Le 2019, Shallow CNN"]
     assert list(headline["n"]) == [3589, 3589]
     assert not app.warning
-    # A forest, two curves, the recall bars, accuracy against parameters.
-    assert charts(app) == 5
-    assert "The training loss includes" not in words(app)
+    # A forest, two curves, the recall bars, precision-recall, ROC, accuracy against parameters.
+    assert charts(app) == 7
+    assert "Training loss includes" not in words(app)
 
 
 def test_compare_says_that_class_sets_differ(root: Path, runs: dict[str, Run]):
@@ -71,7 +72,26 @@ def test_compare_view_comes_from_the_address(root: Path, runs: dict[str, Run]):
     assert "Test metrics (PublicTest)" in words(app)
     assert app.toggle(key="equal").value is True
     assert "model" in set(app.dataframe[-1].value["Field"])
-    assert charts(app) == 1 + 3 + 1
+    assert charts(app) == 1 + 3 + 1 + 2
+
+
+@pytest.mark.parametrize(("smooth", "value"), [("0", 0.0), ("0.5", 0.5), ("0.8", 0.8), ("3", 0.99)])
+def test_smoothing_of_earlier_links_is_read(
+    root: Path, runs: dict[str, Run], smooth: str, value: float
+):
+    pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
+    assert open_page("compare", runs=pair, smooth=smooth).slider(key="smooth").value == value
+
+
+def test_runs_without_a_curve_are_named_with_the_reason(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FERCORE_RUNS", str(RUNS))
+    names = ("facet-tiny-three", "facet-tiny-tta", "facet-tiny-s1")
+    ids = [next(run.id for run in list_runs(RUNS) if run.id.startswith(name)) for name in names]
+    said = words(open_page("compare", runs=ids)).replace("\\", "")
+    (line,) = [line for line in said.splitlines() if line.startswith("No training curve:")]
+    assert "facet-tiny-three · s0 (ensemble of 3 runs)" in line
+    assert "facet-tiny-tta · s0 (test-time augmentation of a run)" in line
+    assert "facet-tiny · s1" not in line
 
 
 def test_compare_shrugs_off_a_bad_address(root: Path, runs: dict[str, Run]):
@@ -89,11 +109,18 @@ def test_compare_shrugs_off_a_bad_address(root: Path, runs: dict[str, Run]):
     ]
 
 
-def test_compare_takes_eight_at_most(root: Path):
+def test_tables_show_all_runs_and_charts_the_first_eight(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+):
     everything = sorted(path.name for path in root.iterdir() if path.name != "holiday-pictures")
     assert len(everything) > 8
     app = open_page("compare", runs=everything)
-    assert len(app.multiselect(key="runs").value) == 8
+    picked = app.multiselect(key="runs").value
+    assert len(picked) > 8
+    assert len(app.dataframe[0].value) == len(picked)
+    assert f"Tables show all {len(picked)} runs, charts the first 8" in words(app)
+    monkeypatch.setattr(theme, "MAX_COMPARED", 3)
+    assert len(open_page("compare", runs=everything).multiselect(key="runs").value) == 3
 
 
 def test_compare_changes_the_address(root: Path, runs: dict[str, Run]):
@@ -109,7 +136,7 @@ def test_compare_changes_the_address(root: Path, runs: dict[str, Run]):
 def test_latency_is_shown_where_it_was_measured(root: Path, runs: dict[str, Run]):
     run = runs["le2019-deep"]
     pair = [run.id, runs["le2019-shallow"].id]
-    assert charts(open_page("compare", runs=pair)) == 5
+    assert charts(open_page("compare", runs=pair)) == 7
     entry = {
         "device": "A small processor",
         "cores": 2,
@@ -121,7 +148,7 @@ def test_latency_is_shown_where_it_was_measured(root: Path, runs: dict[str, Run]
     }
     (run.path / "latency.json").write_text(json.dumps([entry]))
     app = open_page("compare", runs=pair)
-    assert charts(app) == 6
+    assert charts(app) == 8
     assert "A small processor" in words(app)
     real = open_page("runs").dataframe[0].value
     assert real.loc[run.id, "Latency (ms)"] == 1.25
@@ -199,3 +226,22 @@ def test_a_run_on_other_images_counts_for_no_test(monkeypatch: pytest.MonkeyPatc
     assert against["Verdict"].tolist()[1] == "no images in common"
     assert against["p"].notna().sum() == 1
     assert "tests against one baseline" not in words(app)
+
+
+def test_ranking_curves_of_one_class(root: Path, runs: dict[str, Run]):
+    ids = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
+    app = open_page("compare", runs=ids, **{"class": "fear"})
+    (table,) = (frame.value for frame in app.dataframe if "AUC" in frame.value)
+    found = runs["le2019-deep"].predictions("test")
+    curves = metrics.class_curves(found.probabilities, found.labels, 2)
+    assert table["AUC"][0] == pytest.approx(curves.auc)
+    assert list(table["n"]) == [528, 528]
+    app = open_page("compare", runs=ids)
+    (table,) = (frame.value for frame in app.dataframe if "AUC" in frame.value)
+    assert table["n"].isna().all()
+
+
+def test_a_class_that_no_shared_image_has_is_said(root: Path, runs: dict[str, Run]):
+    ids = [runs["le2019-deep"].id, runs["katkar2021-model1-original"].id]
+    app = open_page("compare", runs=ids, **{"class": "disgust"})
+    assert "None of these runs has images of this class" in words(app)

@@ -81,3 +81,46 @@ def test_confidence_is_not_that_of_other_images(root: Path, runs: dict[str, Run]
     app = open_page("confusion", runs=pair)
     (table,) = (frame.value for frame in app.dataframe if "ECE" in frame.value)
     assert table["ECE after"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("cells", "unit"),
+    [
+        ("share", "Percent of the true class"),
+        ("counts", "Images"),
+        ("predicted", "Percent of the predicted class"),
+        ("all", "Percent of all images"),
+        ("nonsense", "Percent of the true class"),
+    ],
+)
+def test_matrices_are_normalized_as_the_address_says(
+    root: Path, runs: dict[str, Run], cells: str, unit: str
+):
+    app = open_page("confusion", runs=runs["le2019-deep"].id, cells=cells)
+    assert unit in [caption.value for caption in app.caption]
+
+
+def test_matrices_are_exported(root: Path, runs: dict[str, Run]):
+    pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
+    closed = open_page("confusion", runs=pair)
+    assert not closed.get("download_button")
+    app = open_page("confusion", ["export"], runs=pair, cells="all", width="84")
+    labels = [button.label for button in app.get("download_button")]
+    assert labels[:4] == [
+        "Matrices as SVG",
+        "Matrices as PNG",
+        "Each matrix as CSV (ZIP)",
+        "All cells as CSV",
+    ]
+    assert "84 mm wide" in app.get("download_button")[0].help
+
+
+@pytest.mark.parametrize("metric", ["recall", "precision", "f1"])
+def test_a_metric_of_each_class_comes_from_the_address(
+    root: Path, runs: dict[str, Run], metric: str
+):
+    run = runs["le2019-deep"]
+    app = open_page("confusion", runs=run.id, per=metric)
+    (table,) = (frame.value for frame in app.dataframe if "Mean" in frame.value)
+    fear = run.results.splits["test"].classes[2]
+    assert table["fear"][0] == pytest.approx(100 * getattr(fear, metric))

@@ -113,7 +113,7 @@ def test_calibration_before_and_after_temperature_scaling(runs: dict[str, Run]):
     assert f"{formats.percent(ece)} at temperature {temperature:.2f}, fitted on" in said
     app = open_page("run", run=run.id, scaled="1")
     assert app.toggle(key="scaled").value
-    assert charts(app) == 9
+    assert charts(app) == 11
 
 
 def test_markup_in_a_title_stays_text(root: Path):
@@ -154,3 +154,14 @@ def test_trust_follows_from_the_matrix(root: Path, runs: dict[str, Run]):
     expected = metrics.positive_predictive_value(sensitivity, specificity, 0.001)
     assert row["Precision at prevalence"] == pytest.approx(100 * expected)
     assert row["Precision"] == pytest.approx(100 * hits / (hits + alarms))
+
+
+def test_ranking_curves_of_each_class(root: Path, runs: dict[str, Run]):
+    run = runs["katkar2021-model1-original"]
+    app = open_page("run", run=run.id)
+    (table,) = (frame.value for frame in app.dataframe if "AUC" in frame.value)
+    # Disgust is not scored.
+    assert list(table["Class"]) == [name for name in FER2013 if name != "disgust"] + [
+        "macro average"
+    ]
+    assert table["n"].sum() == 3534

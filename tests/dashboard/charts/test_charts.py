@@ -17,7 +17,7 @@ from fercore.runs.reader import Run
 
 def test_recall_bars_carry_their_intervals(runs: dict[str, Run]):
     result = runs["le2019-deep"].results.splits["test"]
-    (bar,) = class_charts.recall_bars([("A", "#0059a1", result)]).data
+    (bar,) = class_charts.class_metric_bars([("A", "#0059a1", result)]).data
     fear = result.classes[2]
     assert bar.x == FER2013
     assert bar.y[2] == fear.recall
