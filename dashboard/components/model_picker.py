@@ -13,6 +13,7 @@ from fercore.paths import data_root
 from fercore.runs.reader import Run
 from fercore.runs.recreate import has_network, missing_network
 
+_SELECTED = "selected networks"
 NO_NETWORK = (
     "No run here has a network (`model.onnx`). Training writes one at its end. For a run that was "
     "trained on JAX, run `fercore export RUN` where TensorFlow is installed, too."
@@ -41,7 +42,7 @@ def explain_missing(key: str) -> None:
 
 
 def pick_networks(runs: Mapping[str, Run], limit: int, placeholder: str) -> list[str]:
-    """Draw the selection of networks.
+    """Draw the selection of networks, which Photo and Webcam share.
 
     Args:
         runs: to select from, by id.
@@ -51,14 +52,21 @@ def pick_networks(runs: Mapping[str, Run], limit: int, placeholder: str) -> list
     Returns:
         The ids of the selected runs.
     """
-    return url_widgets.multiselect(
-        "Networks",
+    remembered: list[str] = st.session_state.get(_SELECTED, [])
+    default = list(runs)[:1]
+    picked = url_widgets.multiselect(
+        "Models",
         run_cache.labels(list(runs.values())),
         key="networks",
         limit=limit,
-        default=list(runs)[:1],
+        default=default,
+        remembered=remembered[:limit],
         placeholder=placeholder,
     )
+    # A page with a lower limit leaves the others selected for the next page.
+    if picked != remembered[:limit]:
+        st.session_state[_SELECTED] = [] if picked == default else picked
+    return picked
 
 
 def pick_detector(without: Sequence[detection.DetectorKind] = ()) -> detection.DetectorKind:
