@@ -68,7 +68,7 @@ def pick_networks(runs: Mapping[str, Run], limit: int, placeholder: str) -> list
     remembered = st.session_state.get(_PICKED) or run_picker.selected_runs()
     offered = [run_id for run_id in remembered if run_id in runs][:limit]
     picked = url_widgets.multiselect(
-        "Networks",
+        "Models",
         labels,
         key="networks",
         limit=limit,

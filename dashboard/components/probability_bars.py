@@ -10,9 +10,15 @@ from dashboard import formats
 from dashboard.charts import theme
 from dashboard.components import plot
 
+LOW_CONFIDENCE = "low confidence"
+
 
 def bars(
-    label: str, names: Sequence[str], probabilities: NDArray[np.float32], predicted: str | None
+    label: str,
+    names: Sequence[str],
+    probabilities: NDArray[np.float32],
+    predicted: str,
+    is_confident: bool,
 ) -> str:
     """Return a network's prediction for a face as HTML.
 
@@ -20,7 +26,8 @@ def bars(
         label: of the network.
         names: of the classes.
         probabilities: `(classes,)` float32; the four highest are shown as bars.
-        predicted: the shown class; `None` if the prediction is unsure.
+        predicted: the shown class.
+        is_confident: whether its probability reaches the confidence threshold.
     """
     colors = theme.class_colors(list(names), plot.theme_mode())
     order = np.argsort(-probabilities, kind="stable")[:4]
@@ -35,16 +42,25 @@ def bars(
         f"{formats.percent(float(probabilities[index]), 0)}</span></div>"
         for index in order
     )
-    prediction = html.escape(predicted) if predicted else chip("unsure")
+    probability = float(probabilities[list(names).index(predicted)])
+    prediction = prediction_text(predicted, probability, is_confident)
     return (
-        '<div style="margin-bottom:.35rem"><div style="font-size:.8rem;opacity:.75">'
-        f'{html.escape(label)}: <b style="opacity:1">{prediction}</b></div>{rows}</div>'
+        '<div style="margin-bottom:.35rem"><div style="font-size:.8rem;overflow-wrap:anywhere">'
+        f'<span style="opacity:.75">{html.escape(label)}:</span> <b>{html.escape(prediction)}</b>'
+        f"</div>{rows}</div>"
     )
+
+
+def prediction_text(predicted: str, probability: float, is_confident: bool) -> str:
+    """Return `happy 71 %`, or `sad 35 % · low confidence`."""
+    remark = "" if is_confident else f" · {LOW_CONFIDENCE}"
+    return f"{predicted} {formats.percent(probability, 0)}{remark}"
 
 
 def chip(text: str) -> str:
     """Return a short remark beside a heading, as HTML."""
     return (
-        '<span style="font-size:.72rem;font-weight:500;border:1px solid currentColor;opacity:.75;'
-        f'border-radius:.8em;padding:0 .5em">{text}</span>'
+        '<span style="display:inline-block;line-height:1.35;font-size:.72rem;font-weight:500;'
+        'border:1px solid currentColor;opacity:.75;border-radius:.8em;padding:0 .5em">'
+        f"{text}</span>"
     )

@@ -1,7 +1,7 @@
 """Per-frame video pipeline: track faces, classify them, smooth the predictions over time."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,7 +27,7 @@ class LiveSettings:
     Attributes:
         smoothing: time constant of the exponential average over probabilities, in seconds; 0 for
             no smoothing.
-        min_confidence: probability below which a prediction is shown as unsure.
+        min_confidence: probability below which a prediction is marked as low confidence.
     """
 
     smoothing: float = 0.4
@@ -42,12 +42,15 @@ class LiveFace:
         number: of the face, the same in all frames.
         face: its position.
         probabilities: by run id: `(classes,)` float32, calibrated and smoothed over time.
-        labels: by run id: the shown class, `None` if the prediction is unsure.
+        classes: by run id: the shown class. It changes with a delay, and so may differ from the
+            most probable one.
+        labels: by run id: the shown class, `None` if its probability is below `min_confidence`.
     """
 
     number: int
     face: Face
     probabilities: dict[str, NDArray[np.float32]]
+    classes: dict[str, str]
     labels: dict[str, str | None]
 
 
@@ -115,14 +118,8 @@ class LivePipeline:
             n.id: self._predict(n, self._states[n.id], grey, tracks, now) for n in self._networks
         }
         return [
-            LiveFace(
-                track.number,
-                track.face,
-                {run: by_face[track.number].probabilities for run, by_face in predictions.items()},
-                {
-                    network.id: self._label(network, predictions[network.id][track.number])
-                    for network in self._networks
-                },
+            self._live_face(
+                track, {run: by_face[track.number] for run, by_face in predictions.items()}
             )
             for track in tracks
             if all(track.number in by_face for by_face in predictions.values())
@@ -131,27 +128,36 @@ class LivePipeline:
     def draw(self, image: NDArray[np.uint8], faces: Sequence[LiveFace]) -> None:
         """Draw a box per face, and a label per network, in place.
 
+        A label is the face's number, the class and its probability: `2 happy 71%`. With two
+        networks, the letters A and B tell their labels apart.
+
         Args:
             image: `(height, width, 3)` uint8, blue, green, red.
             faces: as returned by `process`.
         """
-        has_prefix = len(self._networks) > 1
+        has_letter = len(self._networks) > 1
         for face in faces:
             labels = []
-            for index, network in enumerate(self._networks):
+            for letter, network in zip("AB", self._networks, strict=False):
                 if network.id not in face.probabilities:
                     continue
-                label, probabilities = face.labels[network.id], face.probabilities[network.id]
-                # The shown class may not be the most probable one; the label shows its own
-                # probability.
-                confidence = (
-                    probabilities[network.class_names.index(label)]
-                    if label
-                    else probabilities.max()
-                )
-                prefix = "AB"[index] + " " if has_prefix else ""
-                labels.append(f"{prefix}{label or 'unsure'} {float(confidence):.0%}")
+                name = face.classes[network.id]
+                confidence = face.probabilities[network.id][network.class_names.index(name)]
+                words = [str(face.number), letter if has_letter else "", name, f"{confidence:.0%}"]
+                words.append("" if face.labels[network.id] else "(low)")
+                labels.append(" ".join(filter(None, words)))
             draw_face(image, face.face, labels)
+
+    def _live_face(self, track: Track, predictions: Mapping[str, _SmoothedPrediction]) -> LiveFace:
+        classes, labels = {}, {}
+        for network in self._networks:
+            prediction = predictions[network.id]
+            name = network.class_names[prediction.class_index]
+            confidence = prediction.probabilities[prediction.class_index]
+            classes[network.id] = name
+            labels[network.id] = name if confidence >= self.settings.min_confidence else None
+        probabilities = {run: prediction.probabilities for run, prediction in predictions.items()}
+        return LiveFace(track.number, track.face, probabilities, classes, labels)
 
     def _predict(
         self,
@@ -197,8 +203,3 @@ class LivePipeline:
         top = int(average.argmax())
         is_changed = tau <= 0 or average[top] > average[before.class_index] + _SWITCH_MARGIN
         return _SmoothedPrediction(average, now, top if is_changed else before.class_index)
-
-    def _label(self, network: RunClassifier, prediction: _SmoothedPrediction) -> str | None:
-        confidence = prediction.probabilities[prediction.class_index]
-        is_sure = confidence >= self.settings.min_confidence
-        return network.class_names[prediction.class_index] if is_sure else None

@@ -140,7 +140,7 @@ def test_every_page_at_every_width(chromium, address, root, running, scheme, wid
         "/augmentation?rotation=10": "Augmentation",
         "/papers?system=rath2021": "Paper reproductions",
         "/photo": "Photo",
-        "/live": "Live",
+        "/live": "Webcam",
         "/run?run=gone": "Khopkar 2021",
     }
     for path, heading in pages.items():

@@ -74,22 +74,26 @@ def test_a_photo_is_classified_by_two_networks_and_explained(page, address):
     page.wait_for_selector("section.face", timeout=30_000)
     browser.settle(page)
     (card,) = faces(page)
-    assert card.count("happy") == 4  # the label and the first bar of each network
+    # The label and the first bar of each network, and the caption of each map.
+    assert card.count("happy") == 6
     assert "disagree" not in card
-    assert page.locator("section.face img").count() == 2
+    # The model input, and one map for each network.
+    assert page.locator("section.face img").count() == 3
+    assert re.search(r"Occlusion, katkar2021-model2-original · s0, class happy", card)
+    assert re.search(r"Occlusion, ranjan2023-model1-fer2013 · s0, class happy", card)
     occluded = page.locator("section.face img").last.get_attribute("src")
     page.get_by_text("Grad-CAM", exact=True).click()
     expect(page.locator("section.face img").last).not_to_have_attribute("src", occluded or "")
     assert "heat=grad-cam" in page.url
     page.get_by_text("Off", exact=True).click()
     expect(page.locator("section.face img")).to_have_count(1)
-    assert page.locator(".photo img").get_attribute("alt") == "portrait.jpg with 1 faces boxed"
+    assert page.locator(".photo img").get_attribute("alt") == "portrait.jpg with 1 face in boxes"
     box = page.locator(".photo > div").bounding_box()
     photo = page.locator(".photo").bounding_box()
     assert (box["x"] + box["width"] / 2 - photo["x"]) / photo["width"] == pytest.approx(
         222 / 512, abs=0.03
     )
-    expect(page.get_by_text("The networks agree on 1 of 1 faces")).to_be_visible()
+    expect(page.get_by_text("The models agree on 1 of 1 faces")).to_be_visible()
 
 
 def test_files_that_are_not_photos_do_not_stop_the_others(page, address):
@@ -156,7 +160,7 @@ def test_a_face_is_tracked_while_the_network_changes(page, address):
     before = shown.evaluate("v => v.getVideoPlaybackQuality().totalVideoFrames")
 
     # The list is drawn as far as it is seen: what is typed narrows it down.
-    page.get_by_role("combobox", name="Networks").fill("ranjan2023-model1-fer2013")
+    page.get_by_role("combobox", name="Models").fill("ranjan2023-model1-fer2013")
     page.get_by_role("option", name="ranjan2023-model1-fer2013 · s0").click()
     page.keyboard.press("Escape")
     page.wait_for_selector("section.live-face:has-text('ranjan2023-model1-fer2013')")
@@ -173,7 +177,7 @@ def test_a_face_is_tracked_while_the_network_changes(page, address):
 
     # And back, from a page with a switch for the camera.
     page.get_by_role("link", name="Webcam", exact=True).first.click()
-    expect(page.locator("h1")).to_have_text("Live")
+    expect(page.locator("h1")).to_have_text("Webcam")
     page.frame_locator("iframe").first.get_by_role("button", name="START").click(timeout=30_000)
     page.wait_for_selector("section.live-face", timeout=60_000)
     assert page.locator("[data-testid=stException]").count() == 0
@@ -202,7 +206,7 @@ def test_viewers_do_not_disturb_each_other(page, window, address):
     page.get_by_role("link", name="Runs", exact=True).first.click()
     expect(page.locator("h1")).to_have_text("Runs")
     page.get_by_role("link", name="Webcam", exact=True).first.click()
-    expect(page.locator("h1")).to_have_text("Live")
+    expect(page.locator("h1")).to_have_text("Webcam")
     page.frame_locator("iframe").first.get_by_role("button", name="START").click(timeout=30_000)
     page.wait_for_selector("section.live-face", timeout=60_000)
     page.frame_locator("iframe").first.get_by_role("button", name="STOP").click()

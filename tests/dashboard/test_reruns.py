@@ -332,4 +332,4 @@ def test_photos_are_decoded_once_and_seen_by_their_visitor_alone(
     assert [list(frame.value["Photo"]) for frame in one.dataframe] == [["me.jpg"]]
     rerun(other)
     assert not other.dataframe
-    assert any("Drop photos here" in info.value for info in other.info)
+    assert any("Upload a photo" in info.value for info in other.info)

@@ -91,11 +91,30 @@ def test_a_real_change_is_shown_within_a_second(haar):
     assert labels[-1] == "happy"
 
 
-def test_an_unsure_prediction_has_no_label(haar):
-    seen = through(
-        LivePipeline([Fickle([(0.4, 0.3, 0.3)])], haar, LiveSettings(min_confidence=0.5)), 6
+def test_an_uncertain_prediction_has_a_class_and_no_label(haar, monkeypatch):
+    written: list[str] = []
+    monkeypatch.setattr(
+        "fercore.inference.video_pipeline.draw_face",
+        lambda image, face, labels: written.extend(labels),
     )
-    assert seen[-1][0].labels == {"fickle": None}
+    pipeline = LivePipeline([Fickle([(0.4, 0.3, 0.3)])], haar, LiveSettings(min_confidence=0.5))
+    (face,) = through(pipeline, 6)[-1]
+    assert face.labels == {"fickle": None}
+    assert face.classes == {"fickle": "angry"}
+    pipeline.draw(scene(320, 240), [face])
+    assert written == ["1 angry 40% (low)"]
+
+
+def test_labels_of_two_networks_have_letters(haar, monkeypatch):
+    written: list[str] = []
+    monkeypatch.setattr(
+        "fercore.inference.video_pipeline.draw_face",
+        lambda image, face, labels: written.extend(labels),
+    )
+    networks = [Fickle([(0.9, 0.05, 0.05)], name="one"), Fickle([(0.1, 0.8, 0.1)], name="two")]
+    pipeline = LivePipeline(networks, haar)
+    pipeline.draw(scene(320, 240), through(pipeline, 6)[-1])
+    assert written == ["1 A angry 90%", "1 B happy 80%"]
 
 
 def test_a_slow_network_skips_frames(haar):
@@ -146,7 +165,7 @@ def test_boxes_are_drawn_where_the_face_is(katkar, haar):
     assert rows.max() > bottom
     # At the edge of the image, a box is drawn in part.
     for x, y in ((5, 5), (630, 470)):
-        pipeline.draw(drawn, [type(faces[0])(1, geometry.Face(x, y, 80), {}, {})])
+        pipeline.draw(drawn, [type(faces[0])(1, geometry.Face(x, y, 80), {}, {}, {})])
 
 
 def test_a_stream_has_statistics_records_and_the_last_image(katkar, haar):
@@ -161,7 +180,7 @@ def test_a_stream_has_statistics_records_and_the_last_image(katkar, haar):
     assert np.array_equal(stream.last_image(), scene(320, 240))
     records = stream.records()
     assert {record.face for record in records} == {1}
-    assert records[-1].label == "happy"
+    assert (records[-1].predicted, records[-1].is_confident) == ("happy", True)
     assert sum(records[-1].probabilities) == pytest.approx(1, abs=1e-2)
     # After a restart, no frame has arrived yet, and the records are kept.
     stream.restart()
@@ -212,7 +231,7 @@ def test_the_drawn_probability_is_that_of_the_drawn_class(haar, monkeypatch):
     faces = through(pipeline, 30)[-1]
     pipeline.draw(scene(320, 240), faces)
     sad = faces[0].probabilities["fickle"][2]
-    assert written == [f"sad {sad:.0%}"]
+    assert written == [f"1 sad {sad:.0%}"]
     # A small lead does not change the class; it is drawn with its own probability.
     slightly = Fickle([(0.47, 0.1, 0.43)] * 3 + [(0.43, 0.1, 0.47)] * 100)
     pipeline = LivePipeline(
@@ -220,7 +239,7 @@ def test_the_drawn_probability_is_that_of_the_drawn_class(haar, monkeypatch):
     )
     written.clear()
     pipeline.draw(scene(320, 240), through(pipeline, 30)[-1])
-    assert written == ["angry 43%"]
+    assert written == ["1 angry 43%"]
 
 
 def test_skipped_frames_are_counted(katkar, haar):

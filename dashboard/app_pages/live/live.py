@@ -1,4 +1,4 @@
-"""The Live page: track the faces of a camera and classify them with one or two networks."""
+"""The Webcam page: track the faces of a camera and classify them with one or two networks."""
 
 import streamlit as st
 
@@ -6,7 +6,7 @@ from dashboard.app_pages.live import sections
 from dashboard.components import empty_state, model_picker
 from dashboard.state import run_cache
 
-st.title("Live", anchor=False)
+st.title("Webcam", anchor=False)
 runs = model_picker.networks(run_cache.list_runs())
 model_picker.explain_missing("networks")
 if not runs:
@@ -15,7 +15,7 @@ if not runs:
 
 view = sections.controls(runs)
 if not view.networks:
-    st.info("Choose at least one network above.", icon=":material/hub:")
+    st.info("Select at least one model above.", icon=":material/hub:")
     st.stop()
 
 left, right = st.columns([3, 2], gap="medium")

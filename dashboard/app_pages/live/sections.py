@@ -22,9 +22,15 @@ from dashboard.app_pages.live.webrtc_frame_processor import (
     StreamStats,
 )
 from dashboard.app_pages.live.webrtc_track import LatestFrameTrack
-from dashboard.app_pages.photo.sections import SHOTS
 from dashboard.charts import theme
-from dashboard.components import model_picker, page_links, plot, probability_bars, url_widgets
+from dashboard.components import (
+    model_picker,
+    page_links,
+    photo_store,
+    plot,
+    probability_bars,
+    url_widgets,
+)
 from dashboard.state import network_cache, run_cache
 from fercore.errors import UserError
 from fercore.faces import detection
@@ -35,7 +41,6 @@ from fercore.runs.reader import Run
 MAX_NETWORKS = 2
 _STREAM, _TRACK = "live:stream", "live:track"
 _REFRESH_SECONDS = 0.5
-_MAX_SNAPSHOTS = 6
 # Maximum number of faces with probability bars, and of points in a timeline.
 _MAX_FACES, _MAX_POINTS = 6, 240
 
@@ -183,21 +188,15 @@ def downloads(view: View, stream: FrameProcessor) -> None:
             on_click="ignore",
             help=f"One row per face, network and frame: the last {MAX_RECORDS:,} rows.",
         )
-        if st.session_state.get(SHOTS):
+        if photo_store.snapshots():
             st.page_link(
                 page_links.PHOTO_PAGE,
                 label="Snapshots on the Photo page",
                 icon=":material/add_a_photo:",
                 query_params={"networks": list(view.runs)},
             )
-    for number, (name, content) in enumerate(snapshots(), start=1):
+    for number, (name, content) in enumerate(photo_store.snapshots(), start=1):
         st.image(content, caption=f"{number}. {name}", width=220)
-
-
-def snapshots() -> list[tuple[str, bytes]]:
-    """Return the names and PNG files of this session's snapshots, newest first."""
-    stored: list[tuple[str, bytes]] = st.session_state.get(SHOTS, [])
-    return stored
 
 
 def timeline(records: Sequence[FrameRecord], title: str, colors: Mapping[str, str]) -> str:
@@ -251,7 +250,8 @@ def as_csv(records: Sequence[FrameRecord]) -> str:
             "frame": record.frame,
             "face": record.face,
             "run": record.run,
-            "expression": record.label or "unsure",
+            "expression": record.predicted,
+            "low_confidence": not record.is_confident,
         }
         | dict(zip(("left", "top", "right", "bottom"), record.box, strict=True))
         | {f"p_{n}": p for n, p in zip(record.class_names, record.probabilities, strict=True)}
@@ -302,8 +302,7 @@ def _take_snapshot(stream: FrameProcessor) -> None:
     if image is None:
         return
     content = cv2.imencode(".png", image)[1].tobytes()
-    name = time.strftime("snapshot %H:%M:%S")
-    st.session_state[SHOTS] = [(name, content), *snapshots()][:_MAX_SNAPSHOTS]
+    photo_store.add_snapshot(time.strftime("snapshot %H:%M:%S"), content)
 
 
 def _stream_state(stats: StreamStats, is_playing: bool) -> None:
@@ -357,7 +356,8 @@ def _face_cards(view: View, stream: FrameProcessor) -> None:
                 f"{'AB'[index] + ' ' if len(names) > 1 else ''}{labels.get(run_id, run_id)}",
                 names[run_id],
                 probabilities,
-                face.labels[run_id],
+                face.classes[run_id],
+                face.labels[run_id] is not None,
             )
             for index, (run_id, probabilities) in enumerate(face.probabilities.items())
             if run_id in names

@@ -35,7 +35,8 @@ class FrameRecord:
         frame: number of the frame, from 0.
         face: number of the face.
         run: id of the run.
-        label: the shown class, `None` if the prediction is unsure.
+        predicted: the shown class.
+        is_confident: whether its probability reaches the confidence threshold.
         probabilities: in the order of the classes.
         class_names: of the network.
         box: left, top, right, bottom in pixels.
@@ -45,7 +46,8 @@ class FrameRecord:
     frame: int
     face: int
     run: str
-    label: str | None
+    predicted: str
+    is_confident: bool
     probabilities: tuple[float, ...]
     class_names: tuple[str, ...]
     box: tuple[int, int, int, int]
@@ -254,7 +256,8 @@ class FrameProcessor:
                             self._frames,
                             face.number,
                             run,
-                            face.labels[run],
+                            face.classes[run],
+                            face.labels[run] is not None,
                             tuple(np.round(probabilities, 4).tolist()),
                             names[run],
                             face.face.box,

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.app_pages.photo import sections
+from dashboard.app_pages.photo import sections, upload_section
 from dashboard.components import empty_state, model_picker, url_widgets
 from dashboard.state import run_cache
 
@@ -13,13 +13,13 @@ if not runs:
     empty_state.no_runs(model_picker.NO_NETWORK)
     st.stop()
 
-photos = sections.uploaded_photos()
+photos = upload_section.collect_photos()
 view = sections.controls(runs)
 if not view.runs:
-    st.info("Choose at least one network above.", icon=":material/hub:")
+    st.info("Select at least one model above.", icon=":material/hub:")
     st.stop()
 if not photos:
-    sections.upload_hint()
+    upload_section.show_examples()
     st.stop()
 
 predictions = sections.predict_photos(photos, view)
@@ -29,3 +29,4 @@ if readable:
     photo = readable[min(page, len(readable)) - 1]
     sections.photo_predictions(photo, predictions[photo.digest], view)
     sections.all_faces(readable, predictions, view)
+model_picker.how_to_add_yunet()

@@ -1,6 +1,7 @@
 """Saliency maps of faces, computed once per session and laid over the crop."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,14 +9,15 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import formats
+from dashboard.app_pages.photo.upload_section import MAPS
 from dashboard.app_pages.photo.view import View
+from dashboard.charts.data_urls import jpeg_data_url
 from dashboard.state import network_cache
 from fercore.errors import UserError
 from fercore.explain.occlusion import occlusion_map
 from fercore.inference.predictor import Prediction
 from fercore.runs.reader import Run
 
-_CACHE_KEY = "photo:maps"
 # Maximum number of maps, and of photos with predictions, that a session keeps.
 MAX_CACHED = 600
 # Colours of pixels that support the class and of those that contradict it: blue, green, red.
@@ -36,28 +38,38 @@ def drop_oldest(entries: dict[Any, Any], maximum: int) -> None:
         del entries[next(iter(entries))]
 
 
-def heatmap(prediction: Prediction, view: View) -> NDArray[np.uint8]:
-    """Lay the saliency map of the explained network over a face.
+def heatmap_url(prediction: Prediction, run_id: str, view: View) -> str:
+    """Return a face with the saliency map of one network's prediction, as a data URL.
 
-    Returns:
-        `(208, 208, 3)` uint8, blue, green, red.
+    The picture has 208 x 208 pixels. It is computed once per session.
+
+    Args:
+        prediction: for the face.
+        run_id: of the network.
+        view: the visitor's selection.
     """
-    import cv2
-
-    run_id = view.explained or ""
-    crop = prediction.crops[run_id]
-    saliency = saliency_map(view, crop, int(prediction.probabilities[run_id].argmax()))
-    enlarged = cv2.resize(crop, _MAP_SIZE, interpolation=cv2.INTER_NEAREST)
-    grey = enlarged.astype(np.float32)[..., None]
-    normalized = saliency / max(float(np.abs(saliency).max()), 1e-6)
-    strength = cv2.resize(normalized, _MAP_SIZE)[..., None]
-    tint = np.where(strength > 0, _SUPPORTING, _CONTRADICTING)
-    weight = 0.65 * np.abs(strength)
-    return np.asarray(grey * (1 - weight) + tint * weight, np.uint8)
+    cache: dict[tuple[Any, ...], str] = st.session_state.setdefault(MAPS, {})
+    crop, class_index = prediction.crops[run_id], int(prediction.probabilities[run_id].argmax())
+    pixels = hashlib.sha256(crop.tobytes()).digest()
+    run = view.runs[run_id]
+    key = (network_cache.network_signature(run), view.saliency_method, class_index, pixels)
+    if key not in cache:
+        saliency = _saliency_map(run, view.saliency_method, crop, class_index)
+        cache[key] = jpeg_data_url(_heatmap(crop, saliency), quality=85)
+        drop_oldest(cache, MAX_CACHED)
+    return cache[key]
 
 
-def supports_grad_cam(run: Run) -> bool:
-    """Return whether Grad-CAM works on a run's network; warn on the page if it does not."""
+def runs_with_maps(runs: Mapping[str, Run], method: str) -> tuple[str, ...]:
+    """Return the ids of the runs that a method works on; warn on the page about the others."""
+    if method == "off":
+        return ()
+    return tuple(
+        run_id for run_id, run in runs.items() if method != "grad-cam" or _supports_grad_cam(run)
+    )
+
+
+def _supports_grad_cam(run: Run) -> bool:
     try:
         network_cache.grad_cam(run)
     except UserError as error:
@@ -66,17 +78,23 @@ def supports_grad_cam(run: Run) -> bool:
     return True
 
 
-def saliency_map(view: View, crop: NDArray[np.uint8], class_index: int) -> NDArray[np.float32]:
+def _saliency_map(
+    run: Run, method: str, crop: NDArray[np.uint8], class_index: int
+) -> NDArray[np.float32]:
     """Return the saliency of each pixel of a crop for one class, `(height, width)`."""
-    cache: dict[tuple[Any, ...], NDArray[np.float32]]
-    cache = st.session_state.setdefault(_CACHE_KEY, {})
-    run = view.runs[view.explained or ""]
-    pixels = hashlib.sha256(crop.tobytes()).digest()
-    key = (network_cache.network_signature(run), view.saliency_method, class_index, pixels)
-    if key not in cache:
-        if view.saliency_method == "grad-cam":
-            cache[key] = network_cache.grad_cam(run)(crop, class_index)
-        else:
-            cache[key] = occlusion_map(network_cache.network(run), crop, class_index)
-        drop_oldest(cache, MAX_CACHED)
-    return cache[key]
+    if method == "grad-cam":
+        return network_cache.grad_cam(run)(crop, class_index)
+    return occlusion_map(network_cache.network(run), crop, class_index)
+
+
+def _heatmap(crop: NDArray[np.uint8], saliency: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Lay a saliency map over a face: `(208, 208, 3)` uint8, blue, green, red."""
+    import cv2
+
+    enlarged = cv2.resize(crop, _MAP_SIZE, interpolation=cv2.INTER_NEAREST)
+    grey = enlarged.astype(np.float32)[..., None]
+    normalized = saliency / max(float(np.abs(saliency).max()), 1e-6)
+    strength = cv2.resize(normalized, _MAP_SIZE)[..., None]
+    tint = np.where(strength > 0, _SUPPORTING, _CONTRADICTING)
+    weight = 0.65 * np.abs(strength)
+    return np.asarray(grey * (1 - weight) + tint * weight, np.uint8)

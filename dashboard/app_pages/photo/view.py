@@ -14,8 +14,8 @@ class View:
         runs: selected runs by id, in order.
         detector: kind of the face detector.
         is_cropped: take each photo as one face instead of detecting faces.
-        min_confidence: probability below which a prediction is shown as unsure.
-        explained: id of the run whose predictions get saliency maps, if any.
+        min_confidence: probability below which a prediction is marked as low confidence.
+        explained: ids of the runs whose predictions get saliency maps.
         saliency_method: `"occlusion"`, `"grad-cam"` or `"off"`.
     """
 
@@ -23,5 +23,5 @@ class View:
     detector: detection.DetectorKind
     is_cropped: bool
     min_confidence: float
-    explained: str | None
+    explained: tuple[str, ...]
     saliency_method: str

@@ -97,7 +97,7 @@ def _draw_all() -> Splits:
     for number, (role, n) in enumerate(SIZES.items()):
         rng = np.random.default_rng([_SEED, number])
         label = rng.permutation(np.repeat(np.arange(7), _class_sizes(n))).astype(np.uint8)
-        images = np.stack([_draw_face(CLASS_NAMES[k], rng) for k in label])
+        images = np.stack([draw_face(CLASS_NAMES[k], rng) for k in label])
         ids = np.array([f"{NAME}-{role}-{position:05d}" for position in range(n)])
         for array in (images, label, ids):
             array.flags.writeable = False  # the cached arrays are shared by all callers
@@ -167,7 +167,16 @@ class _Pen:
         return max(1, round(width * self.scale))
 
 
-def _draw_face(expression: str, rng: np.random.Generator) -> NDArray[np.uint8]:
+def draw_face(expression: str, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Draw one face.
+
+    Args:
+        expression: one of `CLASS_NAMES`.
+        rng: source of every variation; the same state draws the same face.
+
+    Returns:
+        `(48, 48)` uint8.
+    """
     import cv2
 
     part = _vary_expression(expression, rng)
