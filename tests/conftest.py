@@ -42,6 +42,24 @@ def one_component_scan() -> Iterator[None]:
 
 
 @pytest.fixture
+def evaluate_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluate imported networks in this process, where `import_onnx` starts another.
+
+    That takes a second, in which it loads ONNX Runtime. Tests of its limits need it.
+    """
+    from fercore.importers import worker
+
+    def run_here(module: str, folder: Path, subject: str, seconds: float, memory: int) -> None:
+        assert module == worker.__name__
+        assert worker.main(folder, memory) == 0
+
+    monkeypatch.setattr("fercore.importers.import_run.run_isolated", run_here)
+    monkeypatch.setattr(worker, "limit_memory", lambda memory_bytes: None)
+    for user in ("onnx_evaluation", "onnx_checks"):
+        monkeypatch.setattr(f"fercore.importers.{user}.report_progress", lambda: None)
+
+
+@pytest.fixture
 def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train as on a machine without TensorFlow's exporter, which takes a quarter of the time."""
     monkeypatch.setattr("fercore.training.onnx_export.is_available", lambda: False)
