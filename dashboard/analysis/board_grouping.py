@@ -25,16 +25,16 @@ def datasets(runs: Sequence[Run]) -> list[str]:
     return sorted(experiments, key=lambda name: len(experiments[name]), reverse=True)
 
 
-def main_board(found: Sequence[Board]) -> Board | None:
+def main_board(ranked: Sequence[Board]) -> Board | None:
     """Return the board of a dataset whose best and recommended networks stand for the dataset.
 
     Args:
-        found: as `boards` returns them.
+        ranked: as `boards` returns them.
 
     Returns:
         The first one; `None` if it is not of experiments on all classes that are free of leakage.
     """
-    return found[0] if found and found[0].split == "test_unique" else None
+    return ranked[0] if ranked and ranked[0].split == "test_unique" else None
 
 
 def boards(runs: Sequence[Run], dataset: str) -> list[Board]:
@@ -51,7 +51,7 @@ def boards(runs: Sequence[Run], dataset: str) -> list[Board]:
         if run.config and run.config.dataset == dataset and _is_evaluated(run):
             grouped.setdefault(_board_key(run), []).append(run)
     by_id = {run.id: run for run in runs}
-    found = []
+    ranked = []
     for key, members in grouped.items():
         split = "test" if _is_flawed(members[0]) else "test_unique"
         entries = [
@@ -59,9 +59,9 @@ def boards(runs: Sequence[Run], dataset: str) -> list[Board]:
             for own in _experiments(members)
         ]
         entries.sort(key=lambda entry: entry.validation or 0.0, reverse=True)
-        found.append(Board(key, _board_title(members[0]), split, tuple(entries)))
-    found.sort(key=lambda board: (board.split != "test_unique", -len(board.entries)))
-    return found
+        ranked.append(Board(key, _board_title(members[0]), split, tuple(entries)))
+    ranked.sort(key=lambda board: (board.split != "test_unique", -len(board.entries)))
+    return ranked
 
 
 def _is_evaluated(run: Run) -> bool:
@@ -104,18 +104,18 @@ def _experiments(runs: Sequence[Run]) -> list[list[Run]]:
     for run in runs:
         name = run.config.name if run.config else run.id
         groups.setdefault(name if run.experiment else run.id, []).append(run)
-    found = []
+    experiments = []
     for group in groups.values():
         trained = [run for run in group if run.experiment]
         if not trained:
-            found.append(group)
+            experiments.append(group)
             continue
         # Of experiments that were changed under the same name, the newest counts.
         recipes = run_properties.group_by_experiment([run for run in trained if run.completed])
         if recipes:
             newest = max(recipes, key=lambda own: (len(own), max(run.id for run in own)))
-            found.append(list(newest_of_each_seed(newest).values()))
-    return found
+            experiments.append(list(newest_of_each_seed(newest).values()))
+    return experiments
 
 
 def _kind(run: Run) -> Kind:

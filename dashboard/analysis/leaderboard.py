@@ -64,8 +64,8 @@ class Entry:
     @cached_property
     def results(self) -> tuple[SplitResult, ...]:
         """The evaluations that are averaged."""
-        found = (run_properties.result_of(run, self.split) for run in self.runs)
-        return tuple(result for result in found if result)
+        results = (run_properties.result_of(run, self.split) for run in self.runs)
+        return tuple(result for result in results if result)
 
     @cached_property
     def run(self) -> Run:
@@ -119,7 +119,7 @@ class Entry:
 
     @property
     def validation(self) -> float | None:
-        """Mean accuracy on the validation split, by which experiments are chosen."""
+        """Mean accuracy on the validation split, by which experiments are ranked."""
         return _mean(self.runs, lambda run: _of(run_properties.result_of(run, "validation")))
 
     @property
@@ -216,7 +216,7 @@ class Board:
         return min(near, key=lambda entry: (entry.parameters or math.inf, -(entry.validation or 0)))
 
     def best_under(self, parameters: int) -> Entry | None:
-        """Return the most accurate experiment with fewer parameters, chosen on validation."""
+        """Return the most accurate experiment with fewer parameters, selected on validation."""
         small = [entry for entry in self.entries if (entry.parameters or math.inf) < parameters]
         return _best(small)
 
@@ -246,12 +246,12 @@ def differences(
             continue
         gain = np.mean(pair.second == pair.labels) - np.mean(pair.first == pair.labels)
         raw[entry.run.id] = float(gain), pair.test().p
-    tested = {run_id: found for run_id, found in raw.items() if found}
+    tested = {run_id: comparison for run_id, comparison in raw.items() if comparison}
     corrected = metrics.holm([p for _, p in tested.values()])
     by_id = dict(zip(tested, corrected, strict=True))
     return {
-        run_id: Difference(found[0], by_id[run_id]) if found else None
-        for run_id, found in raw.items()
+        run_id: Difference(comparison[0], by_id[run_id]) if comparison else None
+        for run_id, comparison in raw.items()
     }
 
 

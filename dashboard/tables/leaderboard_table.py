@@ -71,13 +71,13 @@ def confusions(result: SplitResult, count: int) -> list[tuple[str, str, int, flo
     Returns:
         True class, predicted class, number of images, and their share of the true class.
     """
-    found = []
+    errors = []
     for row, entry in zip(result.confusion, result.classes, strict=True):
         for number, other in zip(row, result.classes, strict=True):
             if other is not entry and number:
-                found.append((entry.name, other.name, number, number / sum(row)))
+                errors.append((entry.name, other.name, number, number / sum(row)))
     # One line for each true class: the three worst classes say more than the worst one thrice.
     worst: dict[str, tuple[str, str, int, float]] = {}
-    for error in sorted(found, key=lambda error: error[3], reverse=True):
+    for error in sorted(errors, key=lambda error: error[3], reverse=True):
         worst.setdefault(error[0], error)
     return list(worst.values())[:count]

@@ -148,15 +148,15 @@ def _interval_ends(column: pd.Series) -> list[tuple[float | None, float | None]]
             ends.append((None, None))
             continue
         text = " ".join(value.replace(formats.THIN, " ").split())
-        found = _INTERVAL.match(text) or _DELTA_INTERVAL.match(text)
-        if found is None:
+        match = _INTERVAL.match(text) or _DELTA_INTERVAL.match(text)
+        if match is None:
             return None
-        ends.append(_numbers(found))
+        ends.append(_numbers(match))
     return ends if any(low is not None for low, _ in ends) else None
 
 
-def _numbers(found: re.Match[str]) -> tuple[float, float]:
-    low, high = (float(text.replace("\u2212", "-")) for text in found.groups())
+def _numbers(match: re.Match[str]) -> tuple[float, float]:
+    low, high = (float(text.replace("\u2212", "-")) for text in match.groups())
     return low, high
 
 

@@ -260,7 +260,7 @@ class Run:
 
 
 def full_size_epochs(log: Sequence[EpochLog]) -> list[EpochLog]:
-    """Return the epochs at the largest image size: a checkpoint is chosen among these."""
+    """Return the epochs at the largest image size: a checkpoint is selected among these."""
     largest = max((row.image_size or 0 for row in log), default=0)
     return [row for row in log if (row.image_size or 0) == largest]
 

@@ -45,9 +45,9 @@ def pick_dataset(names: Sequence[str]) -> str:
 
 def pick_board(runs: Sequence[Run], dataset: str) -> Board:
     """Let the visitor select a protocol; experiments under different ones are not comparable."""
-    found = comparison_cache.boards(runs, dataset)
+    candidates = comparison_cache.boards(runs, dataset)
     titles: dict[str, str] = {}
-    for place, board in enumerate(found):
+    for place, board in enumerate(candidates):
         count = len(board.entries)
         noun = "experiment" if count == 1 else "experiments"
         titles[str(place)] = f"{board.title} · {count} {noun}"
@@ -65,7 +65,7 @@ def pick_board(runs: Sequence[Run], dataset: str) -> Board:
             )
             or "0"
         )
-    return found[int(selected)]
+    return candidates[int(selected)]
 
 
 def pick_kinds(board: Board) -> list[Entry]:
@@ -153,7 +153,7 @@ def _papers_card(runs: Sequence[Run]) -> None:
             ":material/menu_book: Published results",
             help="Test accuracies that the papers print, beside ours under the paper's protocol.",
         )
-        st.metric("Reproduced or exceeded", f"{states['reached']} of {len(rows)}")
+        st.metric("Matched or exceeded", f"{states['reached']} of {len(rows)}")
         rest = [
             f"{states['within']} within the 95% CI" if states["within"] else "",
             f"{states['short']} below" if states["short"] else "",
