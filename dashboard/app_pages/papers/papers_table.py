@@ -53,10 +53,10 @@ def tiles(rows: Sequence[Comparison]) -> None:
     first = sum(row.first_reaches for row in overall)
     missing = papers.untrained(rows)
     remaining = (
-        f"about {formats.duration(60 * sum(missing.values()))} on two CPU cores, see the commands "
+        f"experiments: about {formats.duration(60 * sum(missing.values()))} on two CPU cores, see the commands "
         "below"
         if missing
-        else "every row has its runs"
+        else "experiments: every row has its runs"
     )
     with st.grid(4, min_column_width=165, gap="small"):
         tile.tile(
@@ -70,7 +70,7 @@ def tiles(rows: Sequence[Comparison]) -> None:
             "lower than published, by less than the confidence interval",
         )
         tile.tile("Below", str(counts["short"]), "lower than published, by more than the interval")
-        tile.tile("Experiments not trained yet", str(len(missing)), remaining)
+        tile.tile("Not trained yet", str(len(missing)), remaining)
 
 
 def general_notes() -> None:

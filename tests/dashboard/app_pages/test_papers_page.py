@@ -14,7 +14,7 @@ from tests.dashboard.pages import RUNS, charts, open_page, words
 def test_without_runs_the_published_figures_stand_alone(empty: Path):
     whole = sum(not row.class_name for row in published_figures.rows())
     app = open_page("papers")
-    assert f"Experiments not trained yet {len(published_figures.experiments())}" in words(app)
+    assert f"Not trained yet {len(published_figures.experiments())}" in words(app)
     assert "Matched or exceeded 0 of 18" in words(app)
     assert words(app).count("not trained yet]") == len(published_figures.systems())
     assert "fercore papers --train khopkar2021-honest  # 25" in words(app)
@@ -51,7 +51,7 @@ def test_papers_opens_with_a_verdict_on_each_paper(monkeypatch: pytest.MonkeyPat
             assert f"-badge[{statuses.count(status)} {papers.STATUS_WORDS[status]}]" in line
     # The tile counts the same experiments as the commands.
     missing = papers.untrained(rows)
-    assert f"Experiments not trained yet {len(missing)}" in words(app)
+    assert f"Not trained yet {len(missing)}" in words(app)
     assert all(f"fercore papers --train {name} " in words(app) for name in missing)
 
 
