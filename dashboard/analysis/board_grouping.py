@@ -6,14 +6,11 @@ from functools import lru_cache
 
 from dashboard.analysis import run_properties
 from dashboard.analysis.leaderboard import Board, Entry, Kind
+from dashboard.analysis.network_cost import count_prediction_macs
 from fercore.config.run import CombinedConfig
 from fercore.reproduction import ablations
 from fercore.runs.listing import newest_of_each_seed
-from fercore.runs.macs import count_macs
 from fercore.runs.reader import Run
-
-# Image passes for one prediction, by `Combination.tta`.
-_PASSES = {"none": 1, "flip": 2, "ten_view": 10}
 
 
 def datasets(runs: Sequence[Run]) -> list[str]:
@@ -55,7 +52,7 @@ def boards(runs: Sequence[Run], dataset: str) -> list[Board]:
     for key, members in grouped.items():
         split = "test" if _is_flawed(members[0]) else "test_unique"
         entries = [
-            Entry(tuple(own), split, _kind(own[0]), _macs(own[0], by_id))
+            Entry(tuple(own), split, _kind(own[0]), count_prediction_macs(own[0], by_id.get))
             for own in _experiments(members)
         ]
         entries.sort(key=lambda entry: entry.validation or 0.0, reverse=True)
@@ -136,22 +133,3 @@ def _ablation_names() -> frozenset[str]:
         for change in study.changes
         if study.reference(change)
     )
-
-
-@lru_cache(maxsize=4096)
-def _own_macs(run: Run) -> int | None:
-    return count_macs(run.layers())
-
-
-def _macs(run: Run, by_id: dict[str, Run]) -> int | None:
-    """Return the operations of one prediction: of every member, for every view of the image."""
-    if not isinstance(run.config, CombinedConfig):
-        return _own_macs(run)
-    total = 0
-    for name in run.config.combined.members:
-        member = by_id.get(name)
-        macs = _macs(member, by_id) if member else None
-        if macs is None:
-            return None
-        total += macs
-    return total * _PASSES.get(run.config.combined.tta, 1)

@@ -275,31 +275,6 @@ def extra_loss_terms(runs: Sequence[Run]) -> list[str]:
     return [words for words, present in added.items() if present]
 
 
-def loss_title(runs: Sequence[Run]) -> str:
-    """Return the title of an axis of these runs' losses, with the unit if they share one."""
-    losses = {run.experiment.loss for run in runs if run.experiment}
-    if losses == {"cross_entropy"}:
-        return "Loss (cross-entropy, nats)"
-    return "Loss (squared hinge)" if losses == {"l2_svm"} else "Loss"
-
-
-def missing_curve(run: Run, epochs: int) -> str:
-    """Return why a run has no training curve; empty if it has one.
-
-    Args:
-        run: any.
-        epochs: number of epochs in its log.
-    """
-    if isinstance(run.config, CombinedConfig):
-        members = len(run.config.combined.members)
-        return f"ensemble of {members} runs" if members > 1 else "test-time augmentation of a run"
-    if run.origin == "imported":
-        return "imported"
-    if epochs:
-        return ""
-    return "no epoch completed" if run.is_active else "no log stored"
-
-
 # Runs are compared by identity: a run that was read again has no entry yet.
 @lru_cache(maxsize=4096)
 def _experiment_key(run: Run) -> str:

@@ -70,7 +70,7 @@ def roc(lines: Sequence[RankingLine]) -> go.Figure:
             name=name,
             **_style(line, "false positive rate %{x:.1%}<br>recall %{y:.1%}"),
         )
-    figure.update_xaxes(title_text="False positive rate", range=[-0.005, 1], tickformat=".0%")
+    figure.update_xaxes(title_text="False positive rate", range=[-0.005, 1.005], tickformat=".0%")
     figure.update_yaxes(title_text="True positive rate (recall)", range=[0, 1.02], tickformat=".0%")
     return figure
 
@@ -90,7 +90,7 @@ def _style(line: RankingLine, values: str) -> Mapping[str, Any]:
 
 def _empty(names: Sequence[str]) -> go.Figure:
     # Plotly gives all entries the width of the longest one: two of most stand side by side.
-    across = 2 if max(map(len, names), default=0) <= 28 else 1
+    across = 2 if max(map(len, names), default=0) <= 32 else 1
     legend = _ROW * -(-len(names) // across)
     return empty_figure(
         height=380 + legend,

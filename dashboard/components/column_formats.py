@@ -122,6 +122,11 @@ def metrics() -> dict[str, Any]:
         "NLL": config.NumberColumn("NLL", format="%.3f", help="In nats. Lower is better."),
         "Parameters": config.NumberColumn("Parameters", format="localized"),
         "Trainable": config.NumberColumn("Trainable", format="localized"),
+        "MACs": config.NumberColumn(
+            "MACs",
+            format="compact",
+            help="Multiply-accumulate operations of one prediction, of all members and views.",
+        ),
         "model.onnx": config.NumberColumn("Model size (ONNX)", format="bytes"),
         "Best epoch": config.NumberColumn(
             "Best epoch", format="%d", help="Epoch of the checkpoint."

@@ -143,17 +143,19 @@ def images_caption(view: Compared) -> None:
         st.caption(f"All results on this page are on {formats.markdown(view.images)}.")
 
 
-def cost_points(
-    view: Compared,
-) -> tuple[list[accuracy_charts.CostPoint], list[accuracy_charts.CostPoint]]:
-    """Return the runs by number of parameters and by latency, where these are known."""
-    by_size, by_time = [], []
-    for run, result in view.evaluated:
-        label, color = view.labels[run.id], view.colors[run.id]
-        if run.results and run.results.parameters:
-            by_size.append(accuracy_charts.CostPoint(label, color, run.results.parameters, result))
-        if run.latency:
-            by_time.append(
-                accuracy_charts.CostPoint(label, color, run_properties.latency(run).face_ms, result)
-            )
-    return by_size, by_time
+def cost_points(view: Compared) -> dict[str, list[accuracy_charts.CostPoint]]:
+    """Return the runs by each cost of a prediction, where it is known: by the title of its axis."""
+    points: dict[str, list[accuracy_charts.CostPoint]] = {}
+    for run, result in view.charted:
+        costs = {
+            "Parameters": run.results.parameters if run.results else None,
+            "Multiply-accumulate operations per image": run_cache.macs(run),
+            "Latency (ms per image)": run_properties.latency(run).face_ms if run.latency else None,
+        }
+        for title, value in costs.items():
+            if value:
+                point = accuracy_charts.CostPoint(
+                    view.labels[run.id], view.colors[run.id], value, result
+                )
+                points.setdefault(title, []).append(point)
+    return points

@@ -153,4 +153,4 @@ def _table_without_images(dataset: str, cards: Sequence[SampleCard]) -> None:
     config = {
         name: column_formats.percent(name) for name in rows[0] if str(name).endswith(", confidence")
     }
-    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=config)
+    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=config, alt="Ids of the faces")

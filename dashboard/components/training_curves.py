@@ -98,7 +98,7 @@ def training_curves(
                 view.smoothing,
                 bands,
                 log_loss=view.log_loss,
-                loss_title=run_properties.loss_title(runs),
+                loss_title=training_progress.loss_title(runs),
             )
             plot(
                 figure,

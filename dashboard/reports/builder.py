@@ -4,7 +4,7 @@ A report is written in a thread without a session. Therefore `of_comparison` and
 everything that comes from the disk or the URL, and return a function that writes the report.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -43,11 +43,11 @@ def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
     ]
     layers = {run.id: run_cache.layers(run) for run in light.runs}
     pairs = baseline_comparison.table(light, baseline) if baseline else None
+    costs = cost_points(light)
 
     def write() -> str:
         legend = html.legend({light.labels[r.id]: colors[r.id] for r in light.runs})
         drawn = light.drawn
-        by_size, by_time = cost_points(light)
         top = confusion_matrix.max_cell_value([result for _, result in light.evaluated], "share")
         sections = [
             Section("", [html.caution(text) for text in caution_texts(light)]),
@@ -88,7 +88,7 @@ def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
                 "Per-class recall",
                 [legend, html.charts([class_charts.class_metric_bars(drawn)])] if drawn else [],
             ),
-            Section("Accuracy vs. model size and latency", _cost_charts(by_size, by_time, legend)),
+            Section("Accuracy vs. model size and latency", _cost_charts(costs, legend)),
             Section(
                 "Architectures",
                 [
@@ -174,15 +174,9 @@ def _matrix_charts(view: Compared, top: float) -> list[str]:
 
 
 def _cost_charts(
-    by_size: Sequence[accuracy_charts.CostPoint],
-    by_time: Sequence[accuracy_charts.CostPoint],
-    legend: str,
+    costs: Mapping[str, Sequence[accuracy_charts.CostPoint]], legend: str
 ) -> list[str]:
-    figures = [
-        accuracy_charts.cost_scatter(costs, title)
-        for costs, title in ((by_size, "Parameters"), (by_time, "Latency (ms per image)"))
-        if costs
-    ]
+    figures = [accuracy_charts.cost_scatter(points, title) for title, points in costs.items()]
     return [legend, html.charts(figures)] if figures else []
 
 

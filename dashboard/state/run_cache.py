@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.analysis import run_properties
+from dashboard.analysis import network_cost, run_properties
 from dashboard.state.run_store import RunCache, Signature, signature_of
 from fercore.paths import runs_root
 from fercore.runs.predictions import Predictions
@@ -45,6 +45,11 @@ def layers(run: Run) -> list[LayerSummary]:
     return _layers(run, run.path, signature_of(run.path, "layers.json"))
 
 
+def macs(run: Run) -> int | None:
+    """Return the multiply-accumulate operations of one prediction of a run; `None` if unknown."""
+    return _macs(run)
+
+
 def labels(runs: Sequence[Run]) -> dict[str, str]:
     """Return a short label for each run, by run id: unique among all runs, equal on every page.
 
@@ -62,6 +67,12 @@ def split_titles(runs: Sequence[Run]) -> Mapping[str, str]:
 def predictions(run: Run, split: str) -> Predictions | None:
     """Return the run's predictions on `"validation"` or `"test"`; `None` if they cannot be read."""
     return _predictions(run, run.path, split, run_signature(run))
+
+
+# Runs are compared by identity: a run that was read again has no entry yet.
+@lru_cache(maxsize=1024)
+def _macs(run: Run) -> int | None:
+    return network_cost.count_prediction_macs(run, find_run)
 
 
 @lru_cache(maxsize=4)

@@ -1,9 +1,10 @@
-"""Compare: two to eight runs side by side."""
+"""Compare: two or more runs side by side."""
 
 import streamlit as st
 
 from dashboard.app_pages.compare import (
     baseline_section,
+    exports,
     ranking_section,
     sections,
     training_section,
@@ -12,13 +13,10 @@ from dashboard.components import (
     class_metrics,
     compared_runs,
     empty_state,
-    export_menu,
     page_links,
     run_picker,
 )
-from dashboard.reports import builder
 from dashboard.state import run_cache
-from dashboard.tables import compare_tables
 
 st.title("Compare", anchor=False)
 readable = {run.id: run for run in run_cache.list_runs() if run.config}
@@ -39,16 +37,11 @@ if len(picked) < 2:
 view = compared_runs.compare([readable[run_id] for run_id in picked])
 compared_runs.cautions(view)
 menu = st.container()
+sections.contents(view)
 sections.test_metrics(view)
 baseline = baseline_section.section(view)
 with menu, st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-    export_menu.menu(
-        "comparison",
-        lambda: compare_tables.headline_table(
-            view.runs, view.labels, view.colors, view.evaluations.results
-        ),
-        lambda: builder.of_comparison(view, baseline),
-    )
+    exports.menu(view, baseline)
     st.page_link(
         page_links.CONFUSION_PAGE,
         label="Confusion matrices and samples",
@@ -57,6 +50,7 @@ with menu, st.container(horizontal=True, vertical_alignment="center", gap="mediu
     )
 training_section.section(view)
 if view.evaluated:
+    sections.matrices(view)
     class_metrics.class_metrics(view)
     ranking_section.section(view)
     sections.costs(view)

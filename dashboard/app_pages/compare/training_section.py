@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from dashboard import formats
-from dashboard.analysis import run_properties
+from dashboard.analysis import run_properties, training_progress
 from dashboard.charts import curve_charts, theme
 from dashboard.components import training_curves, url_widgets
 from dashboard.components.compared_runs import Compared
@@ -64,7 +64,9 @@ def _draw(
 
 def _missing_curves(view: Compared, runs: Sequence[Run]) -> str:
     reasons = {
-        run.id: run_properties.missing_curve(run, len(run_cache.log(run)) if run.experiment else 0)
+        run.id: training_progress.missing_curve(
+            run, len(run_cache.log(run)) if run.experiment else 0
+        )
         for run in runs
     }
     return ", ".join(

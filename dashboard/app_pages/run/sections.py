@@ -9,6 +9,7 @@ from dashboard.components import (
     badges,
     column_formats,
     confusion_scale,
+    expander,
     export_menu,
     face_grid,
     page_links,
@@ -118,7 +119,7 @@ def test_metrics(run: Run) -> None:
         run_details_tables.splits_table(run),
         hide_index=True,
         column_config=column_formats.metrics(),
-        alt="Splits",
+        alt="Metrics on each split",
     )
 
 
@@ -136,7 +137,12 @@ def published_result(run: Run) -> None:
             st.metric("Difference", formats.points(comparison.difference))
         color = theme.RUN_COLORS[plot.theme_mode()][0]
         figure = accuracy_charts.accuracy_forest([("ours", color, ours)], comparison.published)
-        plot.plot(figure, "paper", "Our accuracy with its interval; the paper's accuracy as a line")
+        plot.plot(
+            figure,
+            "paper",
+            "Our accuracy with its interval; the paper's accuracy as a line",
+            file_name=f"accuracy-vs-paper-{run.id}",
+        )
         st.caption(paper_comparison.explain_comparison(run, comparison))
 
 
@@ -159,22 +165,34 @@ def classes(run: Run) -> None:
                 confusion_matrix.confusion(result, names, plot.theme_mode(), scale, top),
                 "confusion",
                 "Confusion matrix",
+                file_name=f"confusion-{scale}-{run.id}-{split}",
             )
         with st.container(gap="xsmall"):
             st.markdown("**Per-class recall with 95 % CI**")
-            plot.plot(class_charts.class_recall(result, colors), "recall", "Recall by class")
+            plot.plot(
+                class_charts.class_recall(result, colors),
+                "recall",
+                "Recall by class with 95% intervals",
+                file_name=f"recall-by-class-{run.id}-{split}",
+            )
         with st.container(gap="xsmall"):
             st.markdown("**Calibration**")
             _calibration(run, split)
         with st.container(gap="xsmall"):
             st.markdown("**Class distribution: true (pale) vs. predicted**")
             figure = dataset_charts.class_distribution(result, names, colors)
-            plot.plot(figure, "distribution", "True and predicted classes")
+            plot.plot(
+                figure,
+                "distribution",
+                "Number of images by true and by predicted class",
+                file_name=f"class-distribution-{run.id}-{split}",
+            )
     st.dataframe(
         run_details_tables.class_table(result),
         hide_index=True,
         column_config=column_formats.classes(),
         placeholder=formats.DASH,
+        alt="Metrics of each class",
     )
 
 
@@ -198,12 +216,18 @@ def precision_at_prevalence(run: Run) -> None:
         with st.container(gap="xsmall"):
             plot.legend({name: name for name, *_ in rates}, colors)
             figure = class_charts.precision_curves(rates, colors, prevalence)
-            plot.plot(figure, "trust", "Precision against prevalence, by class")
+            plot.plot(
+                figure,
+                "trust",
+                "Precision against prevalence, by class",
+                file_name=f"precision-at-prevalence-{run.id}",
+            )
         st.dataframe(
             run_details_tables.precision_table(result, prevalence),
             hide_index=True,
             column_config=column_formats.precision(prevalence),
             placeholder=formats.DASH,
+            alt="Precision of each class at the selected prevalence",
         )
     st.caption(
         "By Bayes' rule from the recall and false positive rate of each class on this split, which "
@@ -239,11 +263,15 @@ def top_errors(run: Run) -> None:
 def export(run: Run) -> None:
     """Draw the menu of downloads."""
     if run.results:
-        export_menu.menu(
-            run.id,
-            lambda: run_details_tables.splits_table(run),
-            lambda: builder.of_run(run, selected_split(run)),
-        )
+        with st.container(horizontal=True, gap="medium"):
+            export_menu.menu(
+                run.id,
+                lambda: run_details_tables.splits_table(run),
+                lambda: builder.of_run(run, selected_split(run)),
+                caption=f"Metrics of {run_properties.title(run)} on each split, with 95% intervals "
+                "by Wilson.",
+                figures=True,
+            )
 
 
 def selected_split(run: Run) -> str:
@@ -283,8 +311,17 @@ def _network(run: Run) -> None:
     total = sum(layer.parameters for layer in layers)
     trainable = sum(layer.trainable for layer in layers)
     st.caption(f"{len(layers)} layers, {total:,} parameters, {trainable:,} of them trainable")
-    table = run_details_tables.layer_table(layers)
-    st.dataframe(table, hide_index=True, column_config=column_formats.layers(), height="content")
+    opened = expander.expander("Layer table", "layers", ":material/layers:")
+    if opened is None:
+        return
+    with opened:
+        st.dataframe(
+            run_details_tables.layer_table(layers),
+            hide_index=True,
+            column_config=column_formats.layers(),
+            height="content",
+            alt="Layers of the network",
+        )
 
 
 def _combination(run: Run, combined: Combination) -> str:
@@ -303,17 +340,26 @@ def _combination(run: Run, combined: Combination) -> str:
 
 
 def _configuration(run: Run) -> None:
-    st.dataframe(run_details_tables.config_table(run), hide_index=True, height="content")
+    st.dataframe(
+        run_details_tables.config_table(run), hide_index=True, height="content", alt="Configuration"
+    )
 
 
 def _provenance(run: Run) -> None:
     if run.environment:
         st.markdown("Command to repeat the run:")
         st.code(run.environment.command, language="bash", wrap_lines=True)
-    st.dataframe(run_details_tables.provenance_table(run), hide_index=True, height="content")
+    st.dataframe(
+        run_details_tables.provenance_table(run),
+        hide_index=True,
+        height="content",
+        alt="Provenance",
+    )
     if run.environment and run.environment.dataset_counts:
         st.markdown("Number of samples, as trained and evaluated:")
-        st.dataframe(run_details_tables.counts_table(run), hide_index=True)
+        st.dataframe(
+            run_details_tables.counts_table(run), hide_index=True, alt="Samples by split and class"
+        )
 
 
 def _calibration(run: Run, split: str) -> None:

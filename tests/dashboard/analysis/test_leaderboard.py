@@ -164,8 +164,12 @@ def test_the_pareto_front_holds_what_no_other_beats():
 def test_only_the_front_and_the_selection_are_labelled():
     points = [point("a", 10, 0.6), point("b", 20, 0.5), point("c", 30, 0.4, labelled=True)]
     figure = trade_off(points, "Parameters", "light")
-    markers = next(trace for trace in figure.data if trace.mode == "markers+text")
-    assert list(markers.text) == ["a", "", "c"]
+    labels = next(trace for trace in figure.data if trace.mode == "text")
+    assert list(labels.text) == ["a", "c"]
+    # Above the error bars, and inside the chart.
+    assert list(labels.y) == pytest.approx([0.61, 0.41])
+    assert list(labels.textposition) == ["top right", "top left"]
+    markers = next(trace for trace in figure.data if trace.mode == "markers")
     assert [custom[0] for custom in markers.customdata] == ["a", "b", "c"]
     assert list(markers.error_y.arrayminus) == pytest.approx([0.01] * 3)
 

@@ -1,12 +1,16 @@
 """The Compare page."""
 
+import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from dashboard.charts import theme
+from dashboard.tables import compare_tables, table_formats
 from fercore import metrics
 from fercore.reproduction import papers
 from fercore.runs.listing import list_runs
@@ -28,8 +32,9 @@ def test_compare_two_runs(root: Path, runs: dict[str, Run]):
     assert list(headline["Run"]) == ["Le 2019, Deep CNN", "Le 2019, Shallow CNN"]
     assert list(headline["n"]) == [3589, 3589]
     assert not app.warning
-    # A forest, two curves, the recall bars, precision-recall, ROC, accuracy against parameters.
-    assert charts(app) == 7
+    # A forest, two curves, the recall bars, precision-recall, ROC, accuracy against parameters and
+    # against operations.
+    assert charts(app) == 8
     assert "Training loss includes" not in words(app)
 
 
@@ -136,7 +141,7 @@ def test_compare_changes_the_address(root: Path, runs: dict[str, Run]):
 def test_latency_is_shown_where_it_was_measured(root: Path, runs: dict[str, Run]):
     run = runs["le2019-deep"]
     pair = [run.id, runs["le2019-shallow"].id]
-    assert charts(open_page("compare", runs=pair)) == 7
+    assert charts(open_page("compare", runs=pair)) == 8
     entry = {
         "device": "A small processor",
         "cores": 2,
@@ -148,7 +153,7 @@ def test_latency_is_shown_where_it_was_measured(root: Path, runs: dict[str, Run]
     }
     (run.path / "latency.json").write_text(json.dumps([entry]))
     app = open_page("compare", runs=pair)
-    assert charts(app) == 8
+    assert charts(app) == 9
     assert "A small processor" in words(app)
     real = open_page("runs").dataframe[0].value
     assert real.loc[run.id, "Latency (ms)"] == 1.25
@@ -245,3 +250,36 @@ def test_a_class_that_no_shared_image_has_is_said(root: Path, runs: dict[str, Ru
     ids = [runs["le2019-deep"].id, runs["katkar2021-model1-original"].id]
     app = open_page("compare", runs=ids, **{"class": "disgust"})
     assert "None of these runs has images of this class" in words(app)
+
+
+def test_the_contents_link_to_sections_of_the_page(root: Path, runs: dict[str, Run]):
+    app = open_page("compare", runs=[runs["le2019-deep"].id, runs["le2019-shallow"].id])
+    (line,) = [m.value for m in app.markdown if m.value.startswith("[Metrics](#metrics)")]
+    linked = set(re.findall(r"\(#([a-z-]+)\)", line))
+    assert linked == {heading.proto.anchor for heading in app.subheader}
+
+
+def test_matrices_are_small_multiples(root: Path, runs: dict[str, Run]):
+    pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
+    said = words(open_page("compare", runs=pair, cells="counts"))
+    assert said.count('<img src="data:image/svg+xml,') == 2
+    assert 'alt="Confusion matrix of le2019-deep · s1"' in said
+    assert "Images. All matrices have the same colour scale." in said
+
+
+def test_p_is_shown_with_and_without_correction(root: Path, runs: dict[str, Run]):
+    names = ("le2019-deep", "le2019-shallow", "katkar2021-model1-original")
+    app = open_page("compare", runs=[runs[name].id for name in names])
+    (against,) = (frame.value for frame in app.dataframe if "p, one test" in frame.value)
+    assert list(against["p"]) == pytest.approx(metrics.holm(list(against["p, one test"])), abs=0)
+
+
+def test_metrics_are_exported_with_numbers_as_intervals(root: Path, runs: dict[str, Run]):
+    pair = [runs["le2019-deep"], runs["le2019-shallow"]]
+    results = {run.id: run.results.splits["test"] for run in pair}
+    names = {run.id: run.id for run in pair}
+    table = compare_tables.headline_table(pair, names, names, results)
+    text = table_formats.as_csv(compare_tables.with_interval_ends(table, pair, results))
+    back = pd.read_csv(io.StringIO(text))
+    assert list(back["ci_low"]) == pytest.approx([100 * r.accuracy_low for r in results.values()])
+    assert list(back.columns[:4]) == ["run", "accuracy_percent", "ci_low", "ci_high"]

@@ -165,3 +165,11 @@ def test_ranking_curves_of_each_class(root: Path, runs: dict[str, Run]):
         "macro average"
     ]
     assert table["n"].sum() == 3534
+
+
+def test_the_layer_table_is_closed_at_first(root: Path, runs: dict[str, Run]):
+    run = runs["le2019-deep"]
+    shown = [set(frame.value) for frame in open_page("run", run=run.id).dataframe]
+    assert not any("Layer" in columns for columns in shown)
+    shown = [set(frame.value) for frame in open_page("run", ["layers"], run=run.id).dataframe]
+    assert any("Layer" in columns for columns in shown)

@@ -58,6 +58,13 @@ def test_reliability_diagram_counts_every_sample(runs: dict[str, Run]):
     bins = figure.data[1]
     assert sum(bins.customdata) == sum(figure.data[2].y) == 3589
     assert np.all(np.array(bins.error_y.array) >= 0)
+    # The area of a point follows its number of images, down to a smallest visible one.
+    sizes, counts = np.array(bins.marker.size), np.array(bins.customdata)
+    assert sizes[counts.argmax()] == 14
+    assert np.all(np.diff(sizes[counts.argsort()]) >= 0)
+    assert sizes.min() >= 4
+    assert figure.layout.xaxis.range[1] > 1
+    assert figure.layout.xaxis.tickvals[-1] == 1
 
 
 def test_the_frontier_joins_what_nothing_beats(runs: dict[str, Run]):
