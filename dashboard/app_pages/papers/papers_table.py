@@ -53,8 +53,8 @@ def tiles(rows: Sequence[Comparison]) -> None:
     first = sum(row.first_reaches for row in overall)
     missing = papers.untrained(rows)
     remaining = (
-        f"experiments: about {formats.duration(60 * sum(missing.values()))} on two CPU cores, see the commands "
-        "below"
+        f"experiments: about {formats.duration(60 * sum(missing.values()))} on two CPU cores, see "
+        "the commands below"
         if missing
         else "experiments: every row has its runs"
     )

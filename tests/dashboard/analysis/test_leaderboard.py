@@ -154,7 +154,9 @@ def test_the_worst_confusions_are_by_share_of_the_true_class(committed: list[Run
 
 
 def point(name: str, cost: float, accuracy: float, labelled: bool = False) -> TradeOffPoint:
-    return TradeOffPoint(name, name, "Ours", cost, accuracy, accuracy - 0.01, accuracy, labelled)
+    return TradeOffPoint(
+        name, name, "Ours", cost, accuracy, accuracy - 0.01, accuracy + 0.02, labelled
+    )
 
 
 def test_the_pareto_front_holds_what_no_other_beats():
@@ -167,7 +169,7 @@ def test_only_the_front_and_the_selection_are_labelled():
     labels = next(trace for trace in figure.data if trace.mode == "text")
     assert list(labels.text) == ["a", "c"]
     # Above the error bars, and inside the chart.
-    assert list(labels.y) == pytest.approx([0.61, 0.41])
+    assert list(labels.y) == pytest.approx([0.62, 0.42])
     assert list(labels.textposition) == ["top right", "top left"]
     markers = next(trace for trace in figure.data if trace.mode == "markers")
     assert [custom[0] for custom in markers.customdata] == ["a", "b", "c"]
