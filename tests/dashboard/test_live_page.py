@@ -1,4 +1,4 @@
-"""The Photo and Live pages in Chromium, with a real face and the committed networks."""
+"""The Photo and Webcam pages in Chromium, with a real face and the committed networks."""
 
 import io
 import itertools
@@ -151,7 +151,7 @@ def test_a_face_is_tracked_while_the_network_changes(page, address):
     while time.monotonic() < ends:
         page.wait_for_timeout(2000)
         counts.append(number(page, "Frames"))
-        lags.append(number(page, "Latency (ms)"))
+        lags.append(number(page, "Delay"))
         assert "happy" in page.locator("section.live-face").first.inner_text()
     assert all(later > earlier for earlier, later in itertools.pairwise(counts))
     # A lag that grows would end far above.
@@ -255,5 +255,26 @@ def test_the_camera_works_in_a_server_that_has_loaded_keras(page, address):
 
 
 def number(page: Page, label: str) -> int:
-    metric = page.locator("[data-testid=stMetric]", has_text=label).first
-    return int(metric.inner_text().splitlines()[-1].replace(",", ""))
+    value = page.locator(f"dl.stream-statistics [data-name='{label}'] dd").first.inner_text()
+    return int(re.sub(r"[^0-9]", "", value))
+
+
+def test_the_demonstration_plays_in_place_of_a_camera(page, address):
+    page.goto(f"{address}/live?networks={KATKAR}")
+    browser.settle(page)
+    expect(page.get_by_text("Camera off", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Snapshot")).to_be_disabled()
+    page.get_by_role("button", name="Play the demonstration").click()
+    expect(page.locator("section.live-face")).to_have_count(2, timeout=60_000)
+    video = page.frame_locator("iframe").first.locator("video")
+    assert video.evaluate("v => [v.videoWidth, v.videoHeight]") == [640, 480]
+    before = number(page, "Frames")
+    page.wait_for_timeout(2000)
+    assert number(page, "Frames") > before
+    expect(page.locator("img.timeline")).to_have_count(1)
+    # Another page and back: it is off, and the camera can be started.
+    page.get_by_role("link", name="Runs", exact=True).first.click()
+    expect(page.locator("h1")).to_have_text("Runs", timeout=10_000)
+    page.get_by_role("link", name="Webcam", exact=True).first.click()
+    expect(page.get_by_role("button", name="Play the demonstration")).to_be_visible()
+    assert page.locator("[data-testid=stException]").count() == 0

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.app_pages.live import sections
+from dashboard.app_pages.live import sections, video_section
 from dashboard.components import empty_state, model_picker
 from dashboard.state import run_cache
 
@@ -18,14 +18,11 @@ if not view.networks:
     st.info("Select at least one model above.", icon=":material/hub:")
     st.stop()
 
-left, right = st.columns([3, 2], gap="medium")
+left, right = st.columns([1, 1], gap="medium")
 with left:
-    stream, is_playing = sections.video(view)
-    st.caption(
-        "The video is sent from the browser to this machine and nowhere else. Browsers allow the "
-        "camera on localhost or over HTTPS only."
-    )
+    video = video_section.video(view)
 with right:
-    sections.current_predictions(view, stream, is_playing)
-sections.downloads(view, stream)
-sections.history(view, stream, is_playing)
+    video_section.demonstration_button(video)
+    sections.current_predictions(view, video)
+sections.downloads(view, video)
+sections.history(view, video)

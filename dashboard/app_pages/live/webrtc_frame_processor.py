@@ -258,7 +258,7 @@ class FrameProcessor:
                             run,
                             face.classes[run],
                             face.labels[run] is not None,
-                            tuple(np.round(probabilities, 4).tolist()),
+                            tuple(round(float(p), 4) for p in probabilities),
                             names[run],
                             face.face.box,
                         )

@@ -28,7 +28,7 @@ class LatestFrameTrack(MediaStreamTrack):
         super().__init__()
         self.transform = transform
         self._worker = ThreadPoolExecutor(1, "live-frames")
-        self._arrivedra: MediaStreamTrack | None = None
+        self._camera: MediaStreamTrack | None = None
         self._read_task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._latest: av.VideoFrame | None = None
@@ -36,11 +36,11 @@ class LatestFrameTrack(MediaStreamTrack):
 
     def addTrack(self, track: MediaStreamTrack) -> None:  # streamlit-webrtc's name
         """Set the track to receive frames from."""
-        self._arrivedra = track
+        self._camera = track
 
     def hasTrack(self) -> bool:  # streamlit-webrtc's name
         """Return whether there is a camera."""
-        return self._arrivedra is not None
+        return self._camera is not None
 
     def start(self) -> None:
         """Start to receive frames; called on the event loop of the connection."""
@@ -79,7 +79,7 @@ class LatestFrameTrack(MediaStreamTrack):
 
     async def _read(self) -> None:
         """Receive frames and keep the latest, until the camera or the track stops."""
-        camera = self._arrivedra
+        camera = self._camera
         while camera is not None and self.readyState == "live":
             try:
                 frame = await camera.recv()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.app_pages.live import sections as live_sections
+from dashboard.app_pages.live import video_section
 from fercore.runs.reader import Run
 from tests.dashboard.pages import APP, RUNS
 
@@ -33,10 +33,10 @@ def test_live_says_what_is_wrong_with_yunet(
 
 
 def test_turn_servers_carry_their_secret(monkeypatch: pytest.MonkeyPatch):
-    assert live_sections.ice_servers() == []
+    assert video_section.ice_servers() == []
     named = "stun:one.example:3478, turn:two.example?transport=udp|ann|s3cret,"
     monkeypatch.setenv("FERCORE_ICE_SERVERS", named)
-    assert live_sections.ice_servers() == [
+    assert video_section.ice_servers() == [
         {"urls": "stun:one.example:3478"},
         {"urls": "turn:two.example?transport=udp", "username": "ann", "credential": "s3cret"},
     ]

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import ElementTree
 
 from dashboard.analysis import example_photos
-from dashboard.app_pages.live import sections as live_sections
+from dashboard.app_pages.live import video_section
 from dashboard.app_pages.photo import face_html
 from dashboard.app_pages.photo import sections as photo_sections
 from dashboard.app_pages.photo.face_html import Picture
@@ -56,7 +56,7 @@ def committed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FERCORE_RUNS", str(RUNS))
     # Without a browser there is no video: the camera is off.
     off = SimpleNamespace(state=SimpleNamespace(playing=False))
-    monkeypatch.setattr(live_sections, "webrtc_streamer", lambda **_: off)
+    monkeypatch.setattr(video_section, "webrtc_streamer", lambda **_: off)
 
 
 def shown(app: AppTest) -> str:
