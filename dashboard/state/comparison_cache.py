@@ -52,18 +52,20 @@ def datasets(runs: Sequence[Run]) -> Sequence[str]:
     return _datasets(tuple(runs))
 
 
-def main_board(runs: Sequence[Run]) -> Board | None:
+def main_board(runs: Sequence[Run], dataset: str | None = None) -> Board | None:
     """Return the leaderboard that names the best and the recommended network of all pages.
 
-    It is that of the dataset with most experiments.
+    Args:
+        runs: any.
+        dataset: name of the dataset; by default the one with most experiments.
     """
-    names = datasets(runs)
-    return board_grouping.main_board(boards(runs, names[0])) if names else None
+    name = dataset or next(iter(datasets(runs)), None)
+    return board_grouping.main_board(boards(runs, name)) if name else None
 
 
-def recommended_run(runs: Sequence[Run]) -> Run | None:
+def recommended_run(runs: Sequence[Run], dataset: str | None = None) -> Run | None:
     """Return the run of the recommended network, see `Board.recommended`; `None` without one."""
-    board = main_board(runs)
+    board = main_board(runs, dataset)
     return board.recommended.run if board and board.recommended else None
 
 

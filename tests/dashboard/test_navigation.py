@@ -1,12 +1,14 @@
 """The way from page to page: what a page opens on, and what it shows again on return."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components import run_picker
-from dashboard.state import comparison_cache, run_cache
+from dashboard.state import comparison_cache, network_cache, run_cache
+from fercore.data.splits import Splits
 from fercore.runs.reader import Run
 from fercore.runs.recreate import has_network
 from fercore.runs.saved_views import FILE, read_views
@@ -133,3 +135,15 @@ def test_a_view_without_a_name_and_a_damaged_file_are_reported(root: Path):
     app.run()
     assert "is damaged" in app.error[0].value.replace("\\", "")
     assert app.dataframe
+
+
+def test_the_networks_of_a_dataset_begin_with_its_recommended_one(
+    monkeypatch: pytest.MonkeyPatch, splits: Splits
+):
+    monkeypatch.setenv("FERCORE_RUNS", str(RUNS))
+    classes = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    fer2013 = dataclasses.replace(splits, name="fer2013", class_names=classes)
+    recommended = comparison_cache.recommended_run(run_cache.list_runs(), "fer2013")
+    offered = network_cache.runs_on(fer2013)
+    assert len(offered) > 1
+    assert next(iter(offered)) == recommended.id
