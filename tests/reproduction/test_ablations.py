@@ -424,6 +424,17 @@ def test_every_study_has_a_heading_and_a_table_with_the_columns_that_it_needs(
     assert line["difference"]["difference"] == pytest.approx(0.1)
 
 
+def test_findings_are_printed_below_a_complete_study(monkeypatch: pytest.MonkeyPatch):
+    def printed(*words: str) -> str:
+        answer = CliRunner().invoke(app, ["ablate", *words, "--runs-root", str(COMMITTED)])
+        return " ".join(answer.stdout.split())
+
+    (finding,) = (f for f in RECIPE.findings if f.startswith("Samples weighted by class"))
+    assert printed("recipe").count(f"- {finding}") == 1
+    assert "- Samples" not in printed("recipe/balanced")
+    assert finding not in printed("recipe", "--markdown")
+
+
 @pytest.mark.parametrize(
     ("only", "titles"),
     [

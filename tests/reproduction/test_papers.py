@@ -19,7 +19,7 @@ from fercore.cli._scheduler import command_for
 from fercore.cli.papers import list_missing_runs, make_job
 from fercore.config.loading import list_configs, load_config
 from fercore.errors import UserError
-from fercore.reproduction import papers, published_figures
+from fercore.reproduction import ablations, goals, papers, published_figures
 from fercore.runs.listing import list_runs
 from fercore.runs.reader import Run
 from fercore.runs.schema import Results
@@ -315,6 +315,23 @@ def test_the_command_prints_every_form(fercore: Call):
     latex = fercore("papers", "--latex", "khopkar2021").stdout
     assert latex.startswith("\\begin{tabular}")
     assert "66.70" in latex
+
+
+@pytest.mark.parametrize("command", ["goals", *(f"ablate {s.key}" for s in ablations.studies())])
+def test_the_tables_of_our_networks_as_markdown_hold_the_results(fercore: Call, command: str):
+    lines = fercore(*command.split(), "--markdown").stdout.splitlines()
+    assert {line.count("|") for line in lines} == {lines[0].count("|")}
+    cells = [line.strip("| ").split(" | ") for line in lines[2:]]
+    runs = list_runs(RUNS)
+    if command == "goals":
+        results = [status.reached for status in goals.compare(runs)]
+        column = 2
+    else:
+        study = next(s for s in ablations.studies() if command == f"ablate {s.key}")
+        results = [r if r.mean else None for r in ablations.compare(study, runs)]
+        column = 2 if study.cumulative else 1
+    expected = ["-" if result is None else f"{result.mean:.2f}" for result in results]
+    assert [row[column].split(" ± ")[0] for row in cells] == expected
 
 
 def test_the_summary_has_the_main_results_of_every_paper(fercore: Call):

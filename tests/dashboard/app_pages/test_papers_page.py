@@ -104,6 +104,7 @@ def test_papers_sets_our_own_networks_beside_their_goals(monkeypatch: pytest.Mon
     standings = [[goals.STATUS_WORDS[found.status]] for found in goals.compare(runs)]
     assert list(goal_table["Status"]) == standings
     assert "fercore goals --train" in words(app)
+    assert ablations.studies()[0].findings[0] in words(app)
     study = ablations.studies()[0]
     assert list(changes["Change"]) == [change.title for change in study.changes]
     recipe = ablations.compare(study, runs)[0]
