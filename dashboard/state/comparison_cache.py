@@ -1,6 +1,7 @@
 """Cached comparisons of runs: shared images, paired tests, tables of papers, goals, ablations."""
 
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
@@ -27,6 +28,11 @@ _DELTAS_LOCK = threading.Lock()
 def paper_rows(runs: Sequence[Run]) -> tuple[papers.Comparison, ...]:
     """Compare every published result with ours; computed again when one of our runs changes."""
     return _paper_rows(_finished(runs, _paper_experiments()))
+
+
+def paper_statuses(runs: Sequence[Run]) -> Counter[papers.Status]:
+    """Count the papers' test accuracies by status; counted again when one of our runs changes."""
+    return _paper_statuses(_finished(runs, _paper_experiments()))
 
 
 def goal_statuses(runs: Sequence[Run]) -> tuple[goals.GoalStatus, ...]:
@@ -212,6 +218,11 @@ def _finished(runs: Sequence[Run], names: Sequence[str]) -> tuple[Run, ...]:
 @lru_cache(maxsize=2)
 def _paper_rows(runs: tuple[Run, ...]) -> tuple[papers.Comparison, ...]:
     return papers.compare(runs)
+
+
+@lru_cache(maxsize=2)
+def _paper_statuses(runs: tuple[Run, ...]) -> Counter[papers.Status]:
+    return papers.statuses(runs)
 
 
 @lru_cache(maxsize=2)

@@ -1,6 +1,5 @@
 """The sections of the Overview page: key figures, leaderboard, trade-off chart, next steps."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from dashboard.components import (
 )
 from dashboard.state import comparison_cache
 from dashboard.tables import leaderboard_table
+from fercore.reproduction import published_figures
 from fercore.runs.reader import Run
 
 _SMALL = 1_000_000
@@ -84,7 +84,7 @@ def introduction(runs: Sequence[Run], board: Board) -> None:
     """Say in one sentence what the page ranks, and on which images."""
     first = board.entries[0]
     result = first.results[0]
-    systems = len({row.row.system for row in comparison_cache.paper_rows(runs)})
+    systems = len(published_figures.systems())
     counted = boards.groups_of(first)
     folds = first.run.config is not None and first.run.config.protocol.by_folds
     tested = board.title if folds else run_properties.display_title(result.title)
@@ -146,14 +146,14 @@ def _card(
 
 
 def _papers_card(runs: Sequence[Run]) -> None:
-    rows = [row for row in comparison_cache.paper_rows(runs) if row.row.overall]
-    states = Counter(row.status for row in rows)
+    states = comparison_cache.paper_statuses(runs)
+    count = sum(states.values())
     with st.container(border=True, height="stretch", gap="xxsmall"):
         st.markdown(
             ":material/menu_book: Published results",
             help="Test accuracies that the papers print, beside ours under the paper's protocol.",
         )
-        st.metric("Matched or exceeded", f"{states['reached']} of {len(rows)}")
+        st.metric("Matched or exceeded", f"{states['reached']} of {count}")
         rest = [
             f"{states['within']} within the 95% CI" if states["within"] else "",
             f"{states['short']} below" if states["short"] else "",
