@@ -8,8 +8,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.analysis import board_grouping, leaderboard, run_properties
+from dashboard.analysis import board_grouping, leaderboard, run_properties, side_by_side
 from dashboard.analysis.leaderboard import Board, Difference, Entry
+from dashboard.analysis.side_by_side import SharedPredictions
 from dashboard.state.run_cache import files_signature, predictions, run_signature
 from dashboard.state.run_store import Signature
 from fercore import metrics
@@ -134,6 +135,12 @@ def macro_ranking(samples: SamplePredictions) -> Curves | None:
     classes = range(samples.probabilities.shape[1])
     curves = [curve for k in classes if (curve := ranking(samples, k))]
     return metrics.macro_average(curves) if curves else None
+
+
+@lru_cache(maxsize=32)
+def shared_predictions(evaluations: Evaluations) -> SharedPredictions | None:
+    """Return the predictions of the runs on the images of the first one, see `side_by_side`."""
+    return side_by_side.share_predictions(evaluations.samples)
 
 
 def temperature(run: Run) -> float | None:

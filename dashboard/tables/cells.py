@@ -47,7 +47,6 @@ def test_result(run: Run) -> SplitResult | None:
 
 # Names of fields for people, where the name in the file says too little.
 _FIELDS = {
-    "combined.members": "ensemble members",
     "combined.tta": "test-time augmentation (TTA)",
     "combined.average": "ensemble average",
     "combined.imported": "has imported members",
@@ -65,6 +64,11 @@ def config_texts(run: Run) -> Mapping[str, str]:
     )
     if "model" in fields:
         fields["model"] = model_words(run)
+    if isinstance(run.config, CombinedConfig):
+        # One row for each: a list of names would be cut.
+        del fields["combined.members"]
+        for number, member in enumerate(run.config.combined.members, start=1):
+            fields[f"ensemble member {number}"] = member
     if "combined.tta" in fields:
         fields["combined.tta"] = _TTA.get(fields["combined.tta"], fields["combined.tta"])
     fields = {_FIELDS.get(name, name): text for name, text in fields.items()}

@@ -39,7 +39,7 @@ _ANCHORS = {
     "config": "Config diff",
 }
 _MATRIX_STYLE = (
-    "display:grid;grid-template-columns:repeat(auto-fill,minmax(210px,1fr));gap:1rem;margin:.2rem 0"
+    "display:grid;grid-template-columns:repeat(auto-fit,minmax(210px,1fr));gap:1rem;margin:.2rem 0"
 )
 
 

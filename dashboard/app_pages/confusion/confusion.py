@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.app_pages.confusion import exports, sections
+from dashboard.app_pages.confusion import exports, sections, side_by_side_section
 from dashboard.components import (
     class_metrics,
     compared_runs,
@@ -46,5 +46,6 @@ compared_runs.images_caption(view)
 sections.matrices(view, scale)
 class_metrics.class_metrics(view)
 sections.samples(view)
+side_by_side_section.section(view)
 sections.pair(view, scale)
 sections.calibration(view)

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fercore.data.labels import FER2013
@@ -103,7 +104,7 @@ def test_matrices_are_normalized_as_the_address_says(
 def test_matrices_are_exported(root: Path, runs: dict[str, Run]):
     pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
     closed = open_page("confusion", runs=pair)
-    assert not closed.get("download_button")
+    assert [button.label for button in closed.get("download_button")] == ["Predictions as CSV"]
     app = open_page("confusion", ["export"], runs=pair, cells="all", width="84")
     labels = [button.label for button in app.get("download_button")]
     assert labels[:4] == [
@@ -124,3 +125,34 @@ def test_a_metric_of_each_class_comes_from_the_address(
     (table,) = (frame.value for frame in app.dataframe if "Mean" in frame.value)
     fear = run.results.splits["test"].classes[2]
     assert table["fear"][0] == pytest.approx(100 * getattr(fear, metric))
+
+
+def test_predictions_side_by_side(
+    root: Path, runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
+    pair = [runs["le2019-deep"], runs["le2019-shallow"]]
+    query = {"runs": [run.id for run in pair], "row_true": "fear", "agree": "differ"}
+    query |= {"right": pair[0].id, "wrong": pair[1].id, "sure": "0.3"}
+    app = open_page("confusion", **query)
+    (table,) = (frame.value for frame in app.dataframe if list(frame.value)[:1] == ["Image"])
+    first, second = (run.predictions("test") for run in pair)
+    predicted = [each.probabilities.argmax(axis=1) for each in (first, second)]
+    sure = np.minimum(first.probabilities.max(axis=1), second.probabilities.max(axis=1)) >= 0.3
+    fear = FER2013.index("fear")
+    count = ((first.labels == fear) & (predicted[0] == fear) & (predicted[1] != fear) & sure).sum()
+    assert f"{count:,} of 3,589 images, most confident first" in words(app)
+    assert len(table) == min(count, 15)
+    assert set(table["True"]) == {"fear"}
+    assert table["le2019-deep · s1"].str.startswith("✓ fear").all()
+    assert table["le2019-shallow · s0"].str.startswith("✗").all()
+    make_runs.faces(tmp_path / "data", root)
+    app = open_page("confusion", **query)
+    (table,) = (frame.value for frame in app.dataframe if "Face" in frame.value)
+    assert table["Face"].str.startswith("data:image/png").all()
+
+
+def test_filters_that_nothing_passes_say_so(root: Path, runs: dict[str, Run]):
+    run = runs["le2019-deep"].id
+    app = open_page("confusion", runs=run, right=run, wrong=run)
+    assert "No image passes these filters." in words(app)
