@@ -76,8 +76,28 @@ def show_dataset(dataset: str, count: int, card: Callable[[int], SampleCard], ke
         _grid(cards, images)
 
 
-def image_row(entries: Sequence[tuple[NDArray[np.uint8], str]], note: str = "") -> None:
+CaptionedImage = tuple[NDArray[np.uint8], str]
+
+
+def image_groups(groups: Sequence[tuple[Sequence[CaptionedImage], str]]) -> None:
+    """Draw groups of images, as many side by side as fit; each group in a frame, with a note."""
+    frames = "".join(
+        '<section class="image-group" style="border:1px solid color-mix(in srgb,currentColor 18%,'
+        'transparent);border-radius:.5rem;padding:.6rem">'
+        f"{_row_html(entries, note)}</section>"
+        for entries, note in groups
+    )
+    st.html(
+        f'<div style="display:flex;flex-wrap:wrap;gap:.7rem;align-items:flex-start">{frames}</div>'
+    )
+
+
+def image_row(entries: Sequence[CaptionedImage], note: str = "") -> None:
     """Draw images side by side, each with a caption, and a note after them."""
+    st.html(_row_html(entries, note))
+
+
+def _row_html(entries: Sequence[CaptionedImage], note: str) -> str:
     figures = "".join(
         f'<figure style="margin:0;width:92px"><img src="{cached_png_data_url(image)}" '
         f'alt="{html.escape(text)}" style="width:100%;border-radius:.4rem">'
@@ -85,8 +105,8 @@ def image_row(entries: Sequence[tuple[NDArray[np.uint8], str]], note: str = "") 
         "</figure>"
         for image, text in entries
     )
-    after = f'<span style="font-size:.8rem;opacity:.7">{html.escape(note)}</span>' if note else ""
-    st.html(
+    after = f'<span style="font-size:.8rem;opacity:.75">{html.escape(note)}</span>' if note else ""
+    return (
         '<div class="pictures" style="display:flex;flex-wrap:wrap;gap:.7rem;align-items:center">'
         f"{figures}{after}</div>"
     )

@@ -440,4 +440,4 @@ def test_a_dataset_is_added_by_dropping_a_file(visitor, tmp_path):
     uploaded.set_input_files(archive)
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_text("8 images of ckplus are ready.")).to_be_visible(timeout=15_000)
-    expect(page.get_by_text("8 images of All.")).to_be_visible()
+    expect(page.get_by_text("8 images.", exact=True)).to_be_visible()

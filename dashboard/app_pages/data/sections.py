@@ -13,28 +13,53 @@ from dashboard.components import face_grid, model_picker, plot, url_widgets
 from dashboard.components.face_grid import SampleCard
 from dashboard.state import dataset_cache, network_cache, run_cache
 from fercore import metrics
-from fercore.data.quality import DuplicateGroup, SampleRef
 from fercore.data.registry import dataset_status, list_custom_datasets, list_datasets
 from fercore.data.splits import ROLES, UNSPLIT, Split, Splits
 from fercore.paths import data_root
 from fercore.runs.reader import Run
 
 _MAX_POINTS = 1500  # of the scatter plot: each carries its image
-_ISSUES_PER_PAGE = 12
-_MAX_DUPLICATES = 8  # images shown of one group
-_ISSUES = {
-    "conflicts": "Conflicting labels",
-    "across": "Duplicates across splits",
-    "near": "Near-duplicates in test and training",
-    "repeats": "Duplicates within a split",
-    "constant": "Constant images",
-}
 
 
-def installed() -> None:
-    """Draw the table of all datasets, and the form that adds one."""
+def show_added() -> None:
+    """Draw the messages of a dataset that was just added."""
     for text in st.session_state.pop(ADDED_KEY, []):
         st.success(formats.markdown(text), icon=":material/check:")
+
+
+def size_line(splits: Splits) -> None:
+    """Draw one line with the number of images and classes, and the size of the images."""
+    total = sum(len(part) for part in splits.parts.values())
+    height, width = next(iter(splits.parts.values())).images.shape[1:]
+    parts = ", ".join(
+        f"{formats.markdown(splits.title(role))} {len(part):,}"
+        for role, part in _splits(splits).items()
+    )
+    if UNSPLIT in splits.parts:
+        parts = "unsplit, each experiment splits them by its protocol"
+    classes = f"{len(splits.class_names)} classes, {width} × {height} pixels"
+    st.caption(f"{total:,} images of {classes}: {parts}.")
+
+
+def installed(ready: Sequence[str]) -> None:
+    """Draw the table of all datasets, and the form that adds one; open if none has real faces.
+
+    Args:
+        ready: names of the installed datasets.
+    """
+    only_synthetic = set(ready) <= {"synthetic"}
+    if only_synthetic:
+        st.info(
+            "Only synthetic faces are installed. Add a dataset below, or with `fercore data add "
+            "fer2013 PATH`.",
+            icon=":material/draw:",
+        )
+    with st.expander("All datasets · Add a dataset", only_synthetic, icon=":material/add:"):
+        _table()
+        upload_form()
+
+
+def _table() -> None:
     root = data_root()
     rows = []
     for name in (*list_datasets(), *list_custom_datasets(root)):
@@ -49,28 +74,37 @@ def installed() -> None:
                 "Test": counts.get("test"),
                 "Unsplit": counts.get(UNSPLIT),
                 "Size": status.bytes or None,
-                "Fingerprint": status.fingerprint or None,
                 "Remark": status.remark or None,
+                "Fingerprint": status.fingerprint or None,
             }
         )
     config = st.column_config
+    counted = {
+        name: config.NumberColumn(name, format="localized")
+        for name in ("Training", "Validation", "Test")
+    }
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
-        column_config={
+        column_config=counted
+        | {
             "State": config.MultiselectColumn(
                 "State", options=["ready", "not installed"], color=["#22804f", "#66717d"]
             ),
+            "Unsplit": config.NumberColumn(
+                "Unsplit (split by protocol)",
+                format="localized",
+                help="The dataset has no official splits: the protocol of each experiment splits "
+                "it.",
+            ),
             "Size": config.NumberColumn("Size", format="bytes"),
-            **{
-                name: config.NumberColumn(name, format="localized")
-                for name in ("Training", "Validation", "Test", "Unsplit")
-            },
+            "Fingerprint": config.TextColumn(
+                "Fingerprint", help="Identifies the images and labels; a run stores it."
+            ),
         },
         placeholder=formats.DASH,
+        alt="All datasets with their state and their number of images",
     )
-    with st.expander("Add a dataset", icon=":material/add:"):
-        upload_form()
 
 
 def class_counts(splits: Splits) -> None:
@@ -100,9 +134,11 @@ def class_counts(splits: Splits) -> None:
                 "Weight": st.column_config.NumberColumn(
                     "Weight",
                     format="%.2f",
-                    help="In the loss if class_weights = true: n / (k n_c).",
+                    help="Weight in the loss if class_weights = true: n / (k n_c), of n images "
+                    "in k classes, n_c of them of this class.",
                 )
             },
+            alt="Number of images and weight of each class",
         )
 
 
@@ -114,7 +150,8 @@ def samples(splits: Splits) -> None:
     places = np.arange(len(part))
     if label:
         places = np.flatnonzero(part.labels == splits.class_names.index(label))
-    st.caption(f"{len(places):,} images of {formats.markdown(splits.title(role))}.")
+    of_split = "" if role == UNSPLIT else f" of {formats.markdown(splits.title(role))}"
+    st.caption(f"{len(places):,} images{of_split}.")
 
     def card(number: int) -> SampleCard:
         place = places[number]
@@ -149,46 +186,6 @@ def brightness_and_sharpness(splits: Splits) -> None:
         f"{formats.markdown(splits.title(role))}: boxes from the first to the third quartile, "
         "whiskers from the 5th to the 95th percentile."
     )
-
-
-def quality(splits: Splits) -> None:
-    """Draw duplicates, conflicting labels, near-duplicates and constant images."""
-    st.subheader("Data quality", anchor=False)
-    issues = _issues(splits)
-    titles = {
-        key: f"{title} ({len(issues[key]):,})" for key, title in _ISSUES.items() if issues[key]
-    }
-    if not titles:
-        st.caption("No duplicates, conflicting labels, near-duplicates or constant images.")
-        return
-    kind = url_widgets.segmented_control("Issue", titles, key="flaw")
-    pages = -(-len(issues[kind]) // _ISSUES_PER_PAGE)
-    number = url_widgets.page(pages, "flaws") if pages > 1 else 1
-    first = (number - 1) * _ISSUES_PER_PAGE
-    for group, note in issues[kind][first : first + _ISSUES_PER_PAGE]:
-        entries = []
-        for sample in group[:_MAX_DUPLICATES]:
-            part = splits[sample.role]
-            name = splits.class_names[part.labels[sample.index]]
-            text = f"{name}, {splits.title(sample.role)}"
-            entries.append((part.images[sample.index], text))
-        hidden = len(group) - _MAX_DUPLICATES
-        more = f"and {hidden} more" if hidden > 0 else ""
-        face_grid.image_row(entries, " ".join(filter(None, (note, more))))
-
-
-def _issues(splits: Splits) -> dict[str, list[tuple[Sequence[SampleRef], str]]]:
-    """Return groups of images with a note, by the keys of `_ISSUES`."""
-    groups: list[DuplicateGroup] = dataset_cache.inspect(splits.name, "groups")
-    near = dataset_cache.inspect(splits.name, "near") if {"train", "test"} <= set(splits) else []
-    constant = dataset_cache.inspect(splits.name, "constant")
-    return {
-        "conflicts": [(group.samples, "") for group in groups if group.has_conflicting_labels],
-        "across": [(group.samples, "") for group in groups if group.is_across_splits],
-        "near": [((pair.sample, pair.match), f"r = {pair.correlation:.4f}") for pair in near],
-        "repeats": [(group.samples, "") for group in groups if not group.is_across_splits],
-        "constant": [((sample,), "") for sample in constant],
-    }
 
 
 def embedding(splits: Splits) -> None:
@@ -255,17 +252,22 @@ def _scatter(splits: Splits, role: str, run: Run, points: np.ndarray, by: str) -
         }
     )
     st.vega_lite_chart(
-        data, dataset_charts.embedding_spec(colors), width="stretch", key="embedding"
+        data,
+        dataset_charts.embedding_spec(colors),
+        width="stretch",
+        key="embedding",
+        alt="Faces of the split, placed by the features of the model",
     )
     st.caption(
-        f"{len(sample):,} of {len(part):,} faces of {formats.markdown(splits.title(role))}, placed "
-        "by the input of the network's last layer. Hover to see a face, scroll to zoom."
+        f"{len(sample):,} of {len(part):,} faces of {formats.markdown(splits.title(role))}. "
+        "Hover to see a face, scroll to zoom.",
+        help="Placed by the input of the model's last layer.",
     )
 
 
 def _split_and_class(splits: Splits) -> tuple[str, str]:
     roles = {role: splits.title(role) for role in _splits(splits)}
-    classes = {"": "any class"} | {name: name for name in splits.class_names}
+    classes = {"": "All classes"} | {name: name for name in splits.class_names}
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         role = (
             url_widgets.segmented_control("Split", roles, key="part")

@@ -1,14 +1,17 @@
 """The Datasets page."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dashboard.charts.data_urls import cached_png_data_url
 from fercore.data import store
 from fercore.data.labels import FER2013
 from fercore.data.quality import Audit
 from fercore.data.registry import load_dataset
+from fercore.data.splits import UNSPLIT
 from tests.dashboard import make_runs
 from tests.dashboard.pages import charts, open_page, words
 
@@ -50,7 +53,19 @@ def test_the_data_page_shows_flaws(root: Path, tmp_path: Path, monkeypatch: pyte
     )
     app = open_page("data")
     labels = app.get("button_group")
-    assert "Conflicting labels (1)" in str(labels)
+    assert "Conflicting labels" in str(labels)
+    table = next(f.value for f in app.dataframe if "Issue" in f.value).set_index("Issue")
+    assert table["Groups"].to_dict() == {
+        "Duplicates across splits (leakage)": 1,
+        "Near-duplicates train–test": 0,
+        "Conflicting labels": 1,
+        "Duplicates within a split": 0,
+        "Constant images": 1,
+    }
+    assert table["Images"].to_list() == [2, 0, 2, 0, 1]
+    assert table.loc["Constant images", "Share"] == pytest.approx(
+        100 / sum(map(len, parts.values()))
+    )
     shown = "".join(element.value for element in app.get("html"))
     assert "angry, PrivateTest" in shown
     assert "fear, Training" in shown
@@ -89,3 +104,44 @@ def test_without_a_dataset_the_pages_show_faces_drawn_by_code(
     app = open_page("data")
     assert app.selectbox(key="dataset").value == "synthetic"
     assert "No run on this dataset has a network" in words(app)
+
+
+def test_pictures_of_flaws_show_every_split_and_no_black_squares_first(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
+    make_runs.faces(tmp_path / "data", root)
+    splits = load_dataset("fer2013", tmp_path / "data")
+    parts = {role: splits[role].take(np.arange(len(splits[role]))) for role in splits}
+    for role in ("train", "test"):
+        parts[role].images[:3] = 0  # a group of black images, larger than the other one
+    parts["train"].images[3:7] = parts["train"].images[7]
+    parts["test"].images[9] = parts["train"].images[7]
+    store.write(
+        tmp_path / "data", "fer2013", FER2013, parts, (), validation_from_train=False, audit=Audit()
+    )
+    app = open_page("data")
+    (shown,) = (e.value for e in app.get("html") if "image-group" in e.value)
+    first, second = shown.split("<section")[1:]
+    captions = re.findall(r"<figcaption[^>]*>([^<]*)<", first)
+    assert len(captions) == 3
+    assert any("PrivateTest" in caption for caption in captions)
+    assert "and 3 more" in first
+    assert "and 3 more" in second
+    black = cached_png_data_url(np.zeros((48, 48), np.uint8))
+    assert black not in first
+    assert black in second
+
+
+def test_an_unsplit_dataset_says_how_it_is_split(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
+    make_runs.faces(tmp_path / "data", root)
+    train = load_dataset("fer2013", tmp_path / "data")["train"]
+    options = {"validation_from_train": False, "audit": Audit()}
+    store.write(tmp_path / "data", "own", FER2013, {UNSPLIT: train}, (), **options)
+    said = words(open_page("data", dataset="own"))
+    assert "14 images of 7 classes" in said
+    assert "unsplit, each experiment splits them by its protocol" in said
+    assert "14 images." in said
