@@ -17,6 +17,7 @@ from fercore.metrics.calibration import (
 from fercore.metrics.clustered import (
     Groups,
     clustered_interval,
+    clustered_mean_interval,
     clustered_recall_interval,
     group_codes,
     merge_groups,
@@ -62,6 +63,7 @@ __all__ = [
     "balanced_class_weights",
     "bootstrap_mean",
     "clustered_interval",
+    "clustered_mean_interval",
     "clustered_recall_interval",
     "confusion_matrix",
     "difference_interval",
