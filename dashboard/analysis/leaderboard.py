@@ -268,7 +268,7 @@ def _samples(entry: Entry, load: Load) -> SamplePredictions | None:
 def _interval(entry: Entry) -> tuple[float, float]:
     if len(entry.results) == 1:
         return entry.results[0].accuracy_low, entry.results[0].accuracy_high
-    correct, groups, weights = [], [], []
+    correct, groups = [], []
     for run in entry.runs:
         predictions = run.predictions("test")
         if predictions is None or predictions.groups is None:
@@ -279,10 +279,8 @@ def _interval(entry: Entry) -> tuple[float, float]:
         right = predictions.probabilities.argmax(axis=1) == predictions.labels
         correct.append(right[keep])
         groups.append(predictions.groups[keep])
-        weights.append(np.full(keep.sum(), 1 / max(keep.sum(), 1)))
     else:
-        values, weight = np.concatenate(correct), np.concatenate(weights)
-        return metrics.clustered_interval(values, np.concatenate(groups), weight, max_size=entry.n)
+        return metrics.clustered_mean_interval(correct, groups, entry.n)
     return metrics.accuracy_interval(round(entry.accuracy * entry.n), entry.n)
 
 

@@ -17,6 +17,7 @@ from fercore.metrics.calibration import (
 from fercore.metrics.clustered import (
     Groups,
     clustered_interval,
+    clustered_mean_interval,
     clustered_recall_interval,
     group_codes,
     merge_groups,
@@ -66,6 +67,7 @@ __all__ = [
     "bootstrap_mean",
     "class_curves",
     "clustered_interval",
+    "clustered_mean_interval",
     "clustered_recall_interval",
     "confusion_matrix",
     "difference_interval",

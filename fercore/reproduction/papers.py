@@ -302,7 +302,7 @@ def _interval_over_groups(
     The ends are in percent. `None` if a run does not store the samples of the figure or their
     groups.
     """
-    correct, groups, weights, kinds = [], [], [], []
+    correct, groups, kinds = [], [], []
     for run in runs:
         value = _value(row, view, run)
         if value is None:
@@ -322,16 +322,11 @@ def _interval_over_groups(
             keep &= stored.labels == [entry.name for entry in split.classes].index(row.class_name)
         correct.append((stored.predicted == stored.labels)[keep])
         groups.append(stored.groups[keep])
-        # Every run has the same weight in the mean, whatever its number of samples.
-        weights.append(np.full(keep.sum(), 1 / keep.sum()))
         kinds.append(stored.group_kind)
     if not correct or len({*kinds}) > 1:
         return None
-    names = np.concatenate(groups)
-    low, high = metrics.clustered_interval(
-        np.concatenate(correct), names, np.concatenate(weights), max_size=n
-    )
-    return 100 * low, 100 * high, grouping(len(np.unique(names)), kinds[0])
+    low, high = metrics.clustered_mean_interval(correct, groups, n)
+    return 100 * low, 100 * high, grouping(len(np.unique(np.concatenate(groups))), kinds[0])
 
 
 @dataclass(frozen=True, eq=False)

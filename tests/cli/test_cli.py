@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from fercore.cli import main
 from fercore.cli._options import recorded_command
 from fercore.cli.train import refuse_other_epochs
 from fercore.config.loading import load_config
+from fercore.data.datasets import synthetic
 from fercore.errors import UserError
 from fercore.runs.checks import check_run
 from fercore.runs.listing import list_runs
@@ -20,9 +22,24 @@ from fercore.runs.locks import HOST
 from fercore.runs.reader import Run, read_run
 from fercore.runs.writer import RunWriter
 from tests.format_1 import downgrade_run
-from tests.tiny import Told
+from tests.tiny import UntrainedRun
 
-CALL = "from fercore.cli import main; main()"
+# A command in a process of its own, with few faces and without the exporter.
+CALL = """
+from fercore.cli import main
+from fercore.data.datasets import synthetic
+from fercore.training import onnx_export
+synthetic.SIZES = {"train": 600, "validation": 140, "test": 140}
+onnx_export.is_available = lambda: False
+main()
+"""
+
+
+@pytest.fixture
+def few_faces(monkeypatch):
+    """Draw 880 synthetic faces, not 3,500: the networks need not get good at them."""
+    monkeypatch.setattr(synthetic, "SIZES", {"train": 600, "validation": 140, "test": 140})
+    monkeypatch.setattr(synthetic, "_draw_all", functools.cache(synthetic._draw_all.__wrapped__))
 
 
 @pytest.fixture
@@ -157,6 +174,7 @@ def test_a_foreign_folder_and_a_torn_log_do_not_stop_the_list(fercore, tmp_path)
 
 
 @pytest.mark.keras
+@pytest.mark.usefixtures("few_faces")
 def test_the_first_minute(fercore, tmp_path):
     """Train, list, show, check, evaluate, delete, on the synthetic faces."""
     status, out, err = fercore("train", "synthetic-quick", "--epochs", "2", "--seed", "4")
@@ -269,6 +287,7 @@ def interrupt_this_process(number, root, fercore):
 
 
 @pytest.mark.keras
+@pytest.mark.usefixtures("few_faces", "no_export")
 @pytest.mark.parametrize(
     ("number", "interrupt"),
     [(signal.SIGINT, interrupt_a_process), (signal.SIGTERM, interrupt_this_process)],
@@ -336,6 +355,7 @@ def test_only_one_of_two_simultaneous_resumptions_trains(tmp_path):
 
 
 @pytest.mark.keras
+@pytest.mark.usefixtures("few_faces", "no_export")
 def test_a_run_of_format_1_is_resumed_by_the_command(fercore, tmp_path):
     writer = RunWriter.create(tmp_path / "runs", load_config("synthetic-quick", {"epochs": 1}))
     writer.release()
@@ -436,7 +456,9 @@ def test_a_training_that_ends_early_is_not_done(monkeypatch, tmp_path, capsys):
         )
         with pytest.raises(UserError, match=problem):
             run_job(job, tmp_path, tmp_path)
-    results = Told(job.config, right=20).results.model_copy(update={"stopped_by": "not a number"})
+    results = UntrainedRun(job.config, right=20).results.model_copy(
+        update={"stopped_by": "not a number"}
+    )
     lost = Run(tmp_path / "lost", "diverged", job.config, results=results)
     monkeypatch.setattr("fercore.cli._scheduler.wait_for_process", lambda process, timeout: 0)
     results_of_listing = iter([[], [lost], [lost]])

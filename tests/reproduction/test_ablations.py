@@ -25,7 +25,7 @@ from fercore.reproduction.ablations import Change, Study
 from fercore.runs.listing import list_runs
 from fercore.runs.reader import Run
 from fercore.runs.schema import EpochLog
-from tests.tiny import Told, make_splits, tiny_config
+from tests.tiny import UntrainedRun, make_splits, tiny_config
 
 TEXT = """
 [[study]]
@@ -90,8 +90,8 @@ def by_key(study: Study) -> dict[str, Change]:
     return {change.key: change for change in study.changes}
 
 
-def told(study: Study, change: Change, seed: int, right: int) -> Told:
-    return Told(make_job(study, change, seed).config, right)
+def told(study: Study, change: Change, seed: int, right: int) -> UntrainedRun:
+    return UntrainedRun(make_job(study, change, seed).config, right)
 
 
 def write_log(run: Run, folder: Path, val_accuracies: Sequence[float]) -> None:
@@ -317,7 +317,7 @@ def test_other_folds_are_no_further_seeds():
     runs = []
     for fold in (config.protocol.fold, 3):
         protocol = config.protocol.model_copy(update={"fold": fold})
-        run = Told(config, 70)
+        run = UntrainedRun(config, 70)
         object.__setattr__(run, "config", config.model_copy(update={"protocol": protocol}))
         object.__setattr__(run, "path", Path(f"fold-{fold}"))
         runs.append(run)

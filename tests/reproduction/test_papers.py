@@ -1,5 +1,6 @@
 """The table of published figures: complete, consistent, and computed from runs alone."""
 
+import functools
 import json
 import re
 import subprocess
@@ -28,9 +29,14 @@ from tests.update_readme import README, SCREENSHOT, TABLE
 RUNS = Path(__file__).parents[2] / "runs"
 
 
+@functools.cache
+def committed_runs() -> list[Run]:
+    return list_runs(RUNS)
+
+
 def made(experiment: str, accuracy: float, seed: int = 0, fold: int = 0, **changes) -> Run:
     """A finished run that was never trained, in memory."""
-    template = next(run for run in list_runs(RUNS) if run.results and run.config)
+    template = next(run for run in committed_runs() if run.results and run.config)
     config = load_config(
         experiment, {"seed": seed, "protocol.fold": fold, **changes} if fold else {"seed": seed}
     )
@@ -111,7 +117,7 @@ def test_a_figure_is_compared_in_the_digits_it_is_printed_in(accuracy: float, st
 
 
 def test_a_zero_is_no_mark_to_reach():
-    rows = papers.compare(list_runs(RUNS))
+    rows = papers.compare(committed_runs())
     zeros = [row.status for row in rows if row.row.figure == 0]
     assert zeros == ["noted"] * 12  # four classes, by precision, recall and F1
 
@@ -158,7 +164,7 @@ def test_copies_of_one_face_give_no_interval():
 
 
 def row_for(experiment: str) -> papers.Comparison:
-    return comparison(experiment, list_runs(RUNS))
+    return comparison(experiment, committed_runs())
 
 
 def test_the_interval_of_dependent_images_is_over_the_groups_of_all_runs():
@@ -172,7 +178,7 @@ def test_the_interval_of_dependent_images_is_over_the_groups_of_all_runs():
     assert honest.grouping == "by subject, 118 groups"
     assert honest.low < honest.mean < honest.high
     right, groups, weights = [], [], []
-    for run in papers.runs_of("ranjan2023-model1-ckplus-subjects", list_runs(RUNS)):
+    for run in papers.runs_of("ranjan2023-model1-ckplus-subjects", committed_runs()):
         said = run.predictions("test")
         right.append(said.probabilities.argmax(axis=1) == said.labels)
         groups.append(said.groups)
@@ -187,7 +193,7 @@ def test_the_interval_of_dependent_images_is_over_the_groups_of_all_runs():
 
 
 def test_the_interval_of_a_recall_is_over_the_groups_of_its_class():
-    rows = papers.compare(list_runs(RUNS))
+    rows = papers.compare(committed_runs())
     found = next(
         row
         for row in rows
