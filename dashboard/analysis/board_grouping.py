@@ -8,7 +8,7 @@ from dashboard.analysis import run_properties
 from dashboard.analysis.leaderboard import Board, Entry, Kind
 from dashboard.analysis.network_cost import count_prediction_macs
 from fercore.config.run import CombinedConfig
-from fercore.reproduction import ablations
+from fercore.reproduction import ablations, published_figures
 from fercore.runs.listing import newest_of_each_seed
 from fercore.runs.reader import Run
 
@@ -122,7 +122,13 @@ def _kind(run: Run) -> Kind:
         return "ensemble"
     if run.config and run.config.name in _ablation_names():
         return "ablation"
-    return "paper" if run.config and run.config.published else "own"
+    return "paper" if run.config and run.config.name in _paper_experiments() else "own"
+
+
+# The package's own files do not change while a process runs.
+@lru_cache(maxsize=1)
+def _paper_experiments() -> frozenset[str]:
+    return frozenset(published_figures.experiments())
 
 
 @lru_cache(maxsize=1)

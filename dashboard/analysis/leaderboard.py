@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -31,7 +31,7 @@ KINDS: dict[Kind, str] = {
     "ablation": "Ablations",
 }
 RECOMMENDED_HELP = (
-    "The smallest network whose accuracy on the validation split is within one standard error of "
+    "The smallest model whose accuracy on the validation split is within one standard error of "
     "the best one. One forward pass per face: no ensembles, no test-time augmentation. The test "
     "split does not influence the choice."
 )
@@ -253,6 +253,33 @@ def differences(
         run_id: Difference(comparison[0], by_id[run_id]) if comparison else None
         for run_id, comparison in raw.items()
     }
+
+
+def describe_lead(
+    best: Entry, entries: Sequence[Entry], differences: Mapping[str, Difference | None]
+) -> str:
+    """Return in words whether the lead of the best experiment over the others is significant.
+
+    Args:
+        best: one experiment.
+        entries: of its board.
+        differences: of the others to the best one, by run id.
+
+    Returns:
+        A sentence; empty where there is no other experiment.
+    """
+    others = [entry for entry in entries if entry is not best]
+    compared = {entry.run.id: differences.get(entry.run.id) for entry in others}
+    ties = [
+        entry for entry in others if not (diff := compared[entry.run.id]) or not diff.is_significant
+    ]
+    if not others:
+        return ""
+    if not ties:
+        return f"Significantly better than all {len(others)} others."
+    if len(ties) == 1:
+        return f"Not significantly better than {ties[0].title}."
+    return f"Not significantly better than {len(ties)} of {len(others)} others."
 
 
 def _samples(entry: Entry, load: Load) -> SamplePredictions | None:

@@ -99,6 +99,7 @@ def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
         "Tags": config.ListColumn("Tags"),
         "Training time": config.NumberColumn("Training time", format="compact"),
         "Started": config.DatetimeColumn("Started", format="distance"),
+        "Model": config.TextColumn("Architecture"),
         "Note": config.TextColumn("Note", width="large"),
         "Run ID": config.TextColumn("Run ID", help="The name of the run's folder."),
     }

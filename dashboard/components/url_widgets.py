@@ -78,12 +78,21 @@ def text_input(label: str, key: str, **options: Any) -> str:
     return value
 
 
-def segmented_control(label: str, options: Mapping[str, str], key: str, **kwargs: Any) -> str:
+def segmented_control(
+    label: str, options: Mapping[str, str], key: str, remembered: str = "", **kwargs: Any
+) -> str:
     """Draw a selection of one of a few options, and return its value; the first is the default.
 
-    Options map values to their labels.
+    Args:
+        label: of the widget.
+        options: their labels by value.
+        key: the query parameter.
+        remembered: the visitor's selection on other pages, as for `multiselect`.
+        kwargs: for `st.segmented_control`.
     """
     default = next(iter(options))
+    if remembered in options and key not in st.session_state and key not in st.query_params:
+        _write(key, _encode(remembered, default))
     value, assigned = _sync(key, default, lambda values: _first(values, options, default))
     st.segmented_control(
         label,

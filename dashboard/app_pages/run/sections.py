@@ -89,28 +89,32 @@ def test_metrics(run: Run) -> None:
     test = run_properties.result_of(run, "test")
     if test is None:
         return
-    unique, worst = run_properties.result_of(run, "test_unique"), run_properties.worst_class(test)
+    titles = run_properties.split_titles([run])
+    accuracies = [split for split in titles if split in {"test", "test_unique"}] or ["test"]
+    first = run_properties.result_of(run, accuracies[0]) or test
+    worst = run_properties.worst_class(first)
+    title = formats.markdown(titles.get(accuracies[0], test.title))
     with st.grid(4, min_column_width=210, gap="small"):
-        tile.tile(
-            f"{test.title} accuracy",
-            formats.percent(test.accuracy),
-            f"{formats.interval(test.accuracy_low, test.accuracy_high)}, "
-            f"{run_properties.sample_size(run, test)}",
-        )
-        if unique:
+        for split in accuracies:
+            result = run_properties.result_of(run, split)
+            assert result is not None
             tile.tile(
-                "Clean accuracy (deduplicated)",
-                formats.percent(unique.accuracy),
-                f"{formats.interval(unique.accuracy_low, unique.accuracy_high)}, "
-                f"{run_properties.sample_size(run, unique)}",
+                f"Accuracy on {formats.markdown(titles.get(split, test.title))}",
+                formats.percent(result.accuracy),
+                f"{formats.interval(result.accuracy_low, result.accuracy_high)}, "
+                f"{run_properties.sample_size(run, result)}",
             )
-        tile.tile("Macro-F1", formats.percent(test.macro_f1), f"UAR {formats.percent(test.uar)}")
+        tile.tile(
+            f"Macro-F1 on {title}",
+            formats.percent(first.macro_f1),
+            f"UAR {formats.percent(first.uar)}",
+        )
         if worst:
             tile.tile(
                 f"Worst class: {formats.markdown(worst.name)}",
                 formats.percent(worst.recall, 1),
                 f"recall, {formats.interval(worst.recall_low, worst.recall_high, 1)}, "
-                f"{run_properties.class_size(run, test, worst)}",
+                f"{run_properties.class_size(run, first, worst)}",
             )
     if text := run_properties.class_subset_note(run):
         st.warning(formats.markdown(text), icon=":material/filter_alt:")

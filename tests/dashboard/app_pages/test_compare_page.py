@@ -28,6 +28,12 @@ def test_compare_two_runs(root: Path, runs: dict[str, Run]):
     pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
     app = open_page("compare", runs=pair)
     assert app.multiselect(key="runs").value == pair
+    # Without the images that also occur in training, as on the leaderboard.
+    either = runs["le2019-deep"].results.splits["test_unique"].n
+    counts = set(app.dataframe[0].value["n"])
+    assert len(counts) == 1
+    assert counts.pop() <= either
+    app = open_page("compare", runs=pair, split="test")
     headline = app.dataframe[0].value
     assert list(headline["Run"]) == ["Le 2019, Deep CNN", "Le 2019, Shallow CNN"]
     assert list(headline["n"]) == [3589, 3589]
@@ -94,9 +100,9 @@ def test_runs_without_a_curve_are_named_with_the_reason(monkeypatch: pytest.Monk
     ids = [next(run.id for run in list_runs(RUNS) if run.id.startswith(name)) for name in names]
     said = words(open_page("compare", runs=ids)).replace("\\", "")
     (line,) = [line for line in said.splitlines() if line.startswith("No training curve:")]
-    assert "facet-tiny-three · s0 (ensemble of 3 runs)" in line
-    assert "facet-tiny-tta · s0 (test-time augmentation of a run)" in line
-    assert "facet-tiny · s1" not in line
+    assert "Facet, tiny, ensemble of 3, ten-view TTA (ensemble of 3 runs)" in line
+    assert "Facet, tiny, ten-view TTA (test-time augmentation of a run)" in line
+    assert "seed 1" not in line
 
 
 def test_compare_shrugs_off_a_bad_address(root: Path, runs: dict[str, Run]):
@@ -235,7 +241,7 @@ def test_a_run_on_other_images_counts_for_no_test(monkeypatch: pytest.MonkeyPatc
 
 def test_ranking_curves_of_one_class(root: Path, runs: dict[str, Run]):
     ids = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
-    app = open_page("compare", runs=ids, **{"class": "fear"})
+    app = open_page("compare", runs=ids, split="test", **{"class": "fear"})
     (table,) = (frame.value for frame in app.dataframe if "AUC" in frame.value)
     found = runs["le2019-deep"].predictions("test")
     curves = metrics.class_curves(found.probabilities, found.labels, 2)
@@ -263,7 +269,7 @@ def test_matrices_are_small_multiples(root: Path, runs: dict[str, Run]):
     pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
     said = words(open_page("compare", runs=pair, cells="counts"))
     assert said.count('<img src="data:image/svg+xml,') == 2
-    assert 'alt="Confusion matrix of le2019-deep · s1"' in said
+    assert 'alt="Confusion matrix of Le 2019, Deep CNN"' in said
     assert "Images. All matrices have the same colour scale." in said
 
 

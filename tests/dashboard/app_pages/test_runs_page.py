@@ -52,7 +52,7 @@ def test_runs_are_set_against_a_baseline(runs: dict[str, Run]):
     pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
     tables = {}
     for baseline in pair:
-        app = open_page("compare", runs=pair, baseline=baseline)
+        app = open_page("compare", runs=pair, baseline=baseline, split="test")
         (tables[baseline],) = (f.value for f in app.dataframe if "Only baseline correct" in f.value)
     one, other = (tables[run_id].iloc[0] for run_id in pair)
     assert one["Accuracy"] == -other["Accuracy"]
