@@ -23,7 +23,7 @@ def select_runs(run_ids: Sequence[str]) -> None:
 
 
 def pick_runs(readable: Mapping[str, Run]) -> list[str]:
-    """Draw the selection of up to eight runs, and return their ids.
+    """Draw the selection of up to `theme.MAX_COMPARED` runs, and return their ids.
 
     Without runs in the URL, the runs selected on other pages are selected.
     """
@@ -33,7 +33,7 @@ def pick_runs(readable: Mapping[str, Run]) -> list[str]:
         key="runs",
         limit=theme.MAX_COMPARED,
         remembered=selected_runs(),
-        placeholder="Select up to eight runs",
+        placeholder=f"Select up to {theme.MAX_COMPARED} runs",
     )
     # Runs that this page cannot show, such as a running one, stay selected for other pages.
     not_here = {run.id for run in run_cache.known_runs()} - set(readable)
