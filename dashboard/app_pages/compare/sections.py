@@ -126,7 +126,6 @@ def costs(view: Compared) -> bool:
     if all(len(own) < 2 for own in points.values()):
         return False
     st.subheader("Accuracy vs. model size and latency", anchor="cost")
-    plot.legend({run.id: view.labels[run.id] for run, _ in view.charted}, view.colors)
     with st.grid(len(points), min_column_width=320, gap="medium"):
         for title, own in points.items():
             name = title.partition(" ")[0].lower()
@@ -140,7 +139,7 @@ def costs(view: Compared) -> bool:
         {run_properties.latency(run).device for run, _ in view.charted if run.latency}
     )
     st.caption(
-        "Dotted line: Pareto front. Operations are of all members and views."
+        "Operations are of all members and views."
         + (f" Latency of one image on one core of {' and '.join(machines)}." if machines else "")
     )
     not_timed = [run.id for run, _ in view.charted if not run.latency and run.onnx_path]
