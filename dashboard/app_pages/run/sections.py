@@ -218,7 +218,6 @@ def precision_at_prevalence(run: Run) -> None:
     rates = run_properties.sensitivity_specificity(result)
     with st.grid(2, min_column_width=340, gap="medium"):
         with st.container(gap="xsmall"):
-            plot.legend({name: name for name, *_ in rates}, colors)
             figure = class_charts.precision_curves(rates, colors, prevalence)
             plot.plot(
                 figure,
@@ -244,7 +243,11 @@ def top_errors(run: Run) -> None:
     samples = comparison_cache.sample_predictions(run, selected_split(run))
     if samples is None or run.results is None:
         return
-    st.subheader("Most confident errors", anchor=False)
+    st.subheader(
+        "Most confident errors",
+        anchor=False,
+        help="Top losses: the most confident wrong predictions.",
+    )
     names = run.results.class_names
     places = select_samples(samples, None, None)
 
