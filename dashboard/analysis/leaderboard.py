@@ -25,7 +25,7 @@ Kind = Literal["paper", "own", "ensemble", "imported", "ablation"]
 
 KINDS: dict[Kind, str] = {
     "paper": "Published systems",
-    "own": "Our networks",
+    "own": "Our models",
     "ensemble": "Ensembles and TTA",
     "imported": "Imported",
     "ablation": "Ablations",

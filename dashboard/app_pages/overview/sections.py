@@ -222,7 +222,7 @@ def _columns() -> dict[str, Any]:
     config = st.column_config
     percent = column_formats.percent
     return {
-        "Model": config.TextColumn("Model", pinned=True, width=230),
+        "Model": config.TextColumn("Model", pinned=True, width=212),
         "Accuracy": percent(
             "Accuracy",
             "On the test split without images that also occur in training, where the protocol "

@@ -34,7 +34,10 @@ _PREVALENCES = (0.01, 0.001, 0.002, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 def header(run: Run) -> None:
     """Draw the run's title, state and problems, and how to resume it if it stopped early."""
-    st.title(formats.markdown(run_properties.title(run)), anchor=False)
+    name = run_cache.labels([run])[run.id]
+    st.title(formats.markdown(name), anchor=False)
+    if name != run.id:
+        st.caption(f"`{run.id}`")
     badges.badges(run)
     command = training_progress.resume_command(run)
     failed = run.status is not None and run.status.state in {"failed", "diverged"}
