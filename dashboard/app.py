@@ -1,7 +1,8 @@
 """The dashboard's server: `streamlit run dashboard/app.py`.
 
-Before it answers, it imports what the first page needs and reads the run directories, so that the
-first visitor need not wait for that. `navigation.py` is the script that runs for each visitor.
+Before it answers, it imports what the first page needs, reads the run directories and computes the
+leaderboard, so that the first visitor need not wait for that. `navigation.py` is the script that
+runs for each visitor.
 """
 
 import gc
@@ -10,12 +11,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.state import run_cache
+from dashboard.state import comparison_cache, run_cache
 
 # libsrtp, which video streams need, crashes the process if TensorFlow is loaded before it.
 import_module("pylibsrtp")
 for _module in (
     *(
+        "dashboard.app_pages.overview.sections",
         "dashboard.app_pages.runs.sections",
         "dashboard.app_pages.run.sections",
         "dashboard.app_pages.photo.sections",
@@ -23,7 +25,10 @@ for _module in (
     *("pyarrow.pandas_compat", "PIL.Image", "cv2", "onnxruntime"),
 ):
     import_module(_module)
-run_cache.list_runs()
+_runs = run_cache.list_runs()
+comparison_cache.paper_statuses(_runs)
+if _board := comparison_cache.main_board(_runs):
+    comparison_cache.differences_to(_board.recommended, _board.entries)
 # Streamlit collects garbage after every run of a page: exclude the objects that stay.
 gc.collect()
 gc.freeze()

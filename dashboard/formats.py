@@ -2,7 +2,8 @@
 
 import html
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
 
 from fercore.metrics import PairedDifference
 
@@ -74,6 +75,25 @@ def ago(seconds: float) -> str:
     if seconds < 48 * 3600:
         return f"{seconds // 3600:.0f}{THIN}h ago"
     return f"{seconds // 86400:.0f} days ago"
+
+
+def file_name(*parts: str) -> str:
+    """Return a file name without suffix, of at most 100 plain characters: `accuracy-le2019-s0`."""
+    text = unicodedata.normalize("NFKD", "-".join(filter(None, parts)))
+    plain = text.encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9_.]+", "-", plain)[:100].strip("-.") or "figure"
+
+
+def plain_label(label: str) -> str:
+    """Return a run's label with plain hyphens, for figures and tables of a paper."""
+    return label.replace(" · ", "-")
+
+
+def names(labels: Sequence[str]) -> str:
+    """Return labels for a file name: `a-vs-b`, or `a-and-4-more` where there are many."""
+    if len(labels) <= 3:
+        return "-vs-".join(labels)
+    return f"{labels[0]}-and-{len(labels) - 1}-more"
 
 
 def markdown(text: str) -> str:

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.components import url_widgets
+from dashboard.components import run_picker, saved_views, url_widgets
 
+# In pixels: wide enough for the titles of the pages; the tables need the rest.
+SIDEBAR_WIDTH = 226
 # A file, because the browser would load Streamlit's own icons from another server.
 LOGO = Path(__file__).parent / "assets" / "logo.svg"
-st.set_page_config(page_title="fercore", page_icon=LOGO, layout="wide")
+st.set_page_config(
+    page_title="fercore", page_icon=LOGO, layout="wide", initial_sidebar_state=SIDEBAR_WIDTH
+)
 st.logo(LOGO)
 
-page = st.navigation(
-    [
+pages = {
+    "Results": [
         st.Page(
             "app_pages/overview/overview.py",
             title="Overview",
@@ -33,11 +37,11 @@ page = st.navigation(
             "app_pages/compare/compare.py",
             title="Compare",
             icon=":material/compare_arrows:",
-            help="Two to eight runs side by side: metrics, significance, curves, differences.",
+            help="Runs side by side: metrics, significance, curves, differences.",
         ),
         st.Page(
             "app_pages/confusion/confusion.py",
-            title="Confusion matrix",
+            title="Confusion matrices",
             icon=":material/grid_on:",
             help="Confusion matrices of runs, and the samples of each cell.",
         ),
@@ -47,24 +51,22 @@ page = st.navigation(
             icon=":material/monitoring:",
             help="One run, updated live while it trains.",
         ),
+    ],
+    "Try it": [
         st.Page(
             "app_pages/photo/photo.py",
             title="Photo",
             icon=":material/add_a_photo:",
-            help="The faces of a photo, and the predictions of one or several models.",
+            help="The faces of a photo, and the predictions of one or several networks.",
         ),
         st.Page(
             "app_pages/live/live.py",
             title="Webcam",
             icon=":material/videocam:",
-            help="Faces in the camera image, tracked and classified by one or two models.",
+            help="Faces in the camera image, tracked and classified by one or two networks.",
         ),
-        st.Page(
-            "app_pages/papers/papers.py",
-            title="Paper reproductions",
-            icon=":material/menu_book:",
-            help="Published results and ours, with the paper's protocol and a leakage-free one.",
-        ),
+    ],
+    "Data": [
         st.Page(
             "app_pages/data/data.py",
             title="Datasets",
@@ -78,7 +80,18 @@ page = st.navigation(
             help="Previews of augmented training images.",
         ),
     ],
-    position="top",
-)
-url_widgets.begin(page.url_path)
+    "Papers": [
+        st.Page(
+            "app_pages/papers/papers.py",
+            title="Paper reproductions",
+            icon=":material/menu_book:",
+            help="Published results and ours, under the paper's protocol and a clean one.",
+        ),
+    ],
+}
+page = st.navigation(pages)
+# The browser's tab and its history name the page.
+st.set_page_config(page_title=f"{page.title} · fercore")
+url_widgets.begin(page.url_path, run_picker.selected_runs())
+saved_views.show({item.url_path: item for group in pages.values() for item in group}, page.url_path)
 page.run()

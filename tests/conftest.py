@@ -1,13 +1,16 @@
 """What all tests share."""
 
+import functools
+import gc
 import hashlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from streamlit.components.v2 import manifest_scanner
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -25,6 +28,47 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def splits() -> Splits:
     """A dataset whose test split repeats three training images."""
     return make_splits()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_component_scan() -> Iterator[None]:
+    """Let `AppTest` search the installed packages for Streamlit components once.
+
+    It searches them, for 0.2 s of processor time, at every run of a page; a server does so once.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        scan = functools.cache(manifest_scanner.scan_component_manifests)
+        patch.setattr(manifest_scanner, "scan_component_manifests", scan)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_garbage_collections() -> None:
+    """Leave out of the collections what earlier files have loaded.
+
+    Streamlit collects all garbage after every run of a page, which takes half a second of processor
+    time where Keras is loaded.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def evaluate_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluate imported networks in this process, where `import_onnx` starts another.
+
+    That takes a second, in which it loads ONNX Runtime. Tests of its limits need it.
+    """
+    from fercore.importers import worker
+
+    def run_here(module: str, folder: Path, subject: str, seconds: float, memory: int) -> None:
+        assert module == worker.__name__
+        assert worker.main(folder, memory) == 0
+
+    monkeypatch.setattr("fercore.importers.import_run.run_isolated", run_here)
+    monkeypatch.setattr(worker, "limit_memory", lambda memory_bytes: None)
+    for user in ("onnx_evaluation", "onnx_checks"):
+        monkeypatch.setattr(f"fercore.importers.{user}.report_progress", lambda: None)
 
 
 @pytest.fixture

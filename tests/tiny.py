@@ -57,20 +57,23 @@ def small_config(**changes: object) -> ExperimentConfig:
     return tiny_config(**network | changes)
 
 
-class Told(Run):
-    """A finished run that was never trained: it says what it was told to."""
+class UntrainedRun(Run):
+    """A finished run with made-up predictions, as if it had been trained."""
 
     def __init__(self, config: ExperimentConfig, right: int, *, chosen: int | None = None):
-        """It gets `right` of the 140 test images right, and `chosen` of the validation's."""
+        """Predict `right` of the 140 test images right, and `chosen` of the validation images."""
         protocol = build_protocol(tiny_config(name=config.name), make_splits())
-        said = {
-            role: answers(protocol.eval_splits[role].labels, many)
-            for role, many in (("validation", right if chosen is None else chosen), ("test", right))
+        probabilities = {
+            role: make_probabilities(protocol.eval_splits[role].labels, count)
+            for role, count in (
+                ("validation", right if chosen is None else chosen),
+                ("test", right),
+            )
         }
         results = Results.model_validate(
             {
                 "class_names": protocol.class_names,
-                "splits": evaluate_predictions(protocol, predictions_of(protocol, said)),
+                "splits": evaluate_predictions(protocol, predictions_of(protocol, probabilities)),
                 "stopped_by": "epochs",
                 "epochs_run": config.epochs,
                 "parameters": 10,
@@ -81,16 +84,17 @@ class Told(Run):
         )
         super().__init__(Path(f"{config.name}-{config.seed}"), "finished", config, results=results)
         split = protocol.eval_splits["test"]
-        object.__setattr__(self, "_said", Predictions(split.ids, split.labels, said["test"]))
+        predictions = Predictions(split.ids, split.labels, probabilities["test"])
+        object.__setattr__(self, "_test_predictions", predictions)
 
     def predictions(self, split: str) -> Predictions | None:
-        found: Predictions = vars(self)["_said"]
-        return found
+        predictions: Predictions = vars(self)["_test_predictions"]
+        return predictions
 
 
-def answers(labels: np.ndarray, right: int) -> np.ndarray:
-    """Probabilities of seven classes of which the first `right` name the label."""
+def make_probabilities(labels: np.ndarray, right: int) -> np.ndarray:
+    """Return probabilities of seven classes; the first `right` rows predict the label."""
     probabilities = np.full((len(labels), 7), 0.02, np.float32)
-    said = np.where(np.arange(len(labels)) < right, labels, (labels + 1) % 7)
-    probabilities[np.arange(len(labels)), said] = 0.88
+    predicted = np.where(np.arange(len(labels)) < right, labels, (labels + 1) % 7)
+    probabilities[np.arange(len(labels)), predicted] = 0.88
     return probabilities

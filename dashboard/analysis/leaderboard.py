@@ -1,11 +1,10 @@
 """Rank experiments that were evaluated on the same images, and recommend one of them."""
 
-import json
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -19,9 +18,6 @@ from fercore.evaluation.paired_runs import (
     join_samples,
     pair_samples,
 )
-from fercore.reproduction import ablations
-from fercore.runs.listing import newest_of_each_seed
-from fercore.runs.macs import count_macs
 from fercore.runs.reader import Run
 from fercore.runs.schema import ClassResult, SplitResult, grouping
 
@@ -34,12 +30,19 @@ KINDS: dict[Kind, str] = {
     "imported": "Imported",
     "ablation": "Ablations",
 }
+RECOMMENDED_HELP = (
+    "The smallest model whose accuracy on the validation split is within one standard error of "
+    "the best one. One forward pass per face: no ensembles, no test-time augmentation. The test "
+    "split does not influence the choice."
+)
+BEST_HELP = (
+    "The highest accuracy on the validation split, ensembles and test-time augmentation included. "
+    "The test split does not influence the choice."
+)
 # Returns the predictions of a run on a split.
 Load = Callable[[Run, str], SamplePredictions | None]
 # Half the width of a 95% interval, in standard errors.
 _NORMAL_QUANTILE = 1.96
-# Image passes for one prediction, by `Combination.tta`.
-_PASSES = {"none": 1, "flip": 2, "ten_view": 10}
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +64,8 @@ class Entry:
     @cached_property
     def results(self) -> tuple[SplitResult, ...]:
         """The evaluations that are averaged."""
-        found = (run_properties.result_of(run, self.split) for run in self.runs)
-        return tuple(result for result in found if result)
+        results = (run_properties.result_of(run, self.split) for run in self.runs)
+        return tuple(result for result in results if result)
 
     @cached_property
     def run(self) -> Run:
@@ -116,7 +119,7 @@ class Entry:
 
     @property
     def validation(self) -> float | None:
-        """Mean accuracy on the validation split, by which experiments are chosen."""
+        """Mean accuracy on the validation split, by which experiments are ranked."""
         return _mean(self.runs, lambda run: _of(run_properties.result_of(run, "validation")))
 
     @property
@@ -213,36 +216,9 @@ class Board:
         return min(near, key=lambda entry: (entry.parameters or math.inf, -(entry.validation or 0)))
 
     def best_under(self, parameters: int) -> Entry | None:
-        """Return the most accurate experiment with fewer parameters, chosen on validation."""
+        """Return the most accurate experiment with fewer parameters, selected on validation."""
         small = [entry for entry in self.entries if (entry.parameters or math.inf) < parameters]
         return _best(small)
-
-
-def boards(runs: Sequence[Run], dataset: str) -> list[Board]:
-    """Group the experiments on one dataset into boards that can each be ranked.
-
-    The first board has the most experiments among those that test all classes without leakage.
-
-    Args:
-        runs: any.
-        dataset: its name.
-    """
-    grouped: dict[str, list[Run]] = {}
-    for run in runs:
-        if run.config and run.config.dataset == dataset and _is_evaluated(run):
-            grouped.setdefault(_board_key(run), []).append(run)
-    by_id = {run.id: run for run in runs}
-    found = []
-    for key, members in grouped.items():
-        split = "test" if _is_flawed(members[0]) else "test_unique"
-        entries = [
-            Entry(tuple(own), split, _kind(own[0]), _macs(own[0], by_id))
-            for own in _experiments(members)
-        ]
-        entries.sort(key=lambda entry: entry.validation or 0.0, reverse=True)
-        found.append(Board(key, _board_title(members[0]), split, tuple(entries)))
-    found.sort(key=lambda board: (board.split != "test_unique", -len(board.entries)))
-    return found
 
 
 def differences(
@@ -270,13 +246,40 @@ def differences(
             continue
         gain = np.mean(pair.second == pair.labels) - np.mean(pair.first == pair.labels)
         raw[entry.run.id] = float(gain), pair.test().p
-    tested = {run_id: found for run_id, found in raw.items() if found}
+    tested = {run_id: comparison for run_id, comparison in raw.items() if comparison}
     corrected = metrics.holm([p for _, p in tested.values()])
     by_id = dict(zip(tested, corrected, strict=True))
     return {
-        run_id: Difference(found[0], by_id[run_id]) if found else None
-        for run_id, found in raw.items()
+        run_id: Difference(comparison[0], by_id[run_id]) if comparison else None
+        for run_id, comparison in raw.items()
     }
+
+
+def describe_lead(
+    best: Entry, entries: Sequence[Entry], differences: Mapping[str, Difference | None]
+) -> str:
+    """Return in words whether the lead of the best experiment over the others is significant.
+
+    Args:
+        best: one experiment.
+        entries: of its board.
+        differences: of the others to the best one, by run id.
+
+    Returns:
+        A sentence; empty where there is no other experiment.
+    """
+    others = [entry for entry in entries if entry is not best]
+    compared = {entry.run.id: differences.get(entry.run.id) for entry in others}
+    ties = [
+        entry for entry in others if not (diff := compared[entry.run.id]) or not diff.is_significant
+    ]
+    if not others:
+        return ""
+    if not ties:
+        return f"Significantly better than all {len(others)} others."
+    if len(ties) == 1:
+        return f"Not significantly better than {ties[0].title}."
+    return f"Not significantly better than {len(ties)} of {len(others)} others."
 
 
 def _samples(entry: Entry, load: Load) -> SamplePredictions | None:
@@ -289,103 +292,10 @@ def _samples(entry: Entry, load: Load) -> SamplePredictions | None:
     return join_samples(samples) if len(samples) == len(loaded) else None
 
 
-def _is_evaluated(run: Run) -> bool:
-    return bool(run_properties.result_of(run, "test")) and not run_properties.is_synthetic(run)
-
-
-def _is_flawed(run: Run) -> bool:
-    """Whether the figure without repeated images is none to rank by."""
-    return run_properties.honest_result(run) is None
-
-
-# Runs are compared by identity: one that was read anew has no entry yet.
-@lru_cache(maxsize=4096)
-def _board_key(run: Run) -> str:
-    assert run.config is not None
-    division = run.config.protocol.model_dump(
-        mode="json", exclude={"leave_out", "exclude", "fold", "split_seed"}
-    )
-    unknown = run_properties.has_unknown_training_data(run)
-    classes = run_properties.dropped_classes(run)
-    original = run.original_dataset
-    images = [original.name, original.fingerprint] if original else [run.config.dataset]
-    return json.dumps([images, division, classes, unknown, _is_flawed(run)])
-
-
-def _board_title(run: Run) -> str:
-    words = run_properties.protocol_words(run) or ""
-    if dropped := run_properties.dropped_classes(run):
-        words += f", without {', '.join(dropped)}"
-    if run_properties.leaks(run):
-        words += ", with leakage"
-    if run_properties.has_unknown_training_data(run):
-        words += ", unknown training data"
-    return words
-
-
-def _experiments(runs: Sequence[Run]) -> list[list[Run]]:
-    """Return the newest completed run of each seed and fold, by experiment."""
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        name = run.config.name if run.config else run.id
-        groups.setdefault(name if run.experiment else run.id, []).append(run)
-    found = []
-    for group in groups.values():
-        trained = [run for run in group if run.experiment]
-        if not trained:
-            found.append(group)
-            continue
-        # Of experiments that were changed under the same name, the newest counts.
-        recipes = run_properties.group_by_experiment([run for run in trained if run.completed])
-        if recipes:
-            newest = max(recipes, key=lambda own: (len(own), max(run.id for run in own)))
-            found.append(list(newest_of_each_seed(newest).values()))
-    return found
-
-
-def _kind(run: Run) -> Kind:
-    if run.origin == "imported":
-        return "imported"
-    if isinstance(run.config, CombinedConfig):
-        return "ensemble"
-    if run.config and run.config.name in _ablation_names():
-        return "ablation"
-    return "paper" if run.config and run.config.published else "own"
-
-
-@lru_cache(maxsize=1)
-def _ablation_names() -> frozenset[str]:
-    return frozenset(
-        ablations.config_of(study, change).name
-        for study in ablations.studies()
-        for change in study.changes
-        if study.reference(change)
-    )
-
-
-@lru_cache(maxsize=4096)
-def _own_macs(run: Run) -> int | None:
-    return count_macs(run.layers())
-
-
-def _macs(run: Run, by_id: dict[str, Run]) -> int | None:
-    """Return the operations of one prediction: of every member, for every view of the image."""
-    if not isinstance(run.config, CombinedConfig):
-        return _own_macs(run)
-    total = 0
-    for name in run.config.combined.members:
-        member = by_id.get(name)
-        macs = _macs(member, by_id) if member else None
-        if macs is None:
-            return None
-        total += macs
-    return total * _PASSES.get(run.config.combined.tta, 1)
-
-
 def _interval(entry: Entry) -> tuple[float, float]:
     if len(entry.results) == 1:
         return entry.results[0].accuracy_low, entry.results[0].accuracy_high
-    correct, groups, weights = [], [], []
+    correct, groups = [], []
     for run in entry.runs:
         predictions = run.predictions("test")
         if predictions is None or predictions.groups is None:
@@ -396,10 +306,8 @@ def _interval(entry: Entry) -> tuple[float, float]:
         right = predictions.probabilities.argmax(axis=1) == predictions.labels
         correct.append(right[keep])
         groups.append(predictions.groups[keep])
-        weights.append(np.full(keep.sum(), 1 / max(keep.sum(), 1)))
     else:
-        values, weight = np.concatenate(correct), np.concatenate(weights)
-        return metrics.clustered_interval(values, np.concatenate(groups), weight, max_size=entry.n)
+        return metrics.clustered_mean_interval(correct, groups, entry.n)
     return metrics.accuracy_interval(round(entry.accuracy * entry.n), entry.n)
 
 

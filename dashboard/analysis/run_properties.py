@@ -3,12 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from dashboard import formats
 from fercore.config.run import CombinedConfig
 from fercore.runs.listing import newest_of_each_seed
-from fercore.runs.reader import Run
+from fercore.runs.reader import Run, started
 from fercore.runs.schema import UNGROUPED, ClassResult, Latency, SplitResult, grouping
 from fercore.runs.split_results import dropped_classes as dropped_classes
 from fercore.runs.split_results import result_of as result_of
@@ -175,10 +176,20 @@ def title(run: Run) -> str:
 
 
 def labels(runs: Sequence[Run]) -> dict[str, str]:
-    """Return a short label for each run, unique among them, by run id."""
-    short = {run.id: _short_label(run) for run in runs}
-    counts = Counter(short.values())
-    return {run_id: label if counts[label] == 1 else run_id for run_id, label in short.items()}
+    """Return a name for each run, unique among them, by run id.
+
+    It is the title of the experiment, with the fold of a cross-validation. Where several runs share
+    it, the seed is added, then the start, or the id if nothing else tells them apart.
+    """
+    names: dict[str, str] = {}
+    for name_of in (_short_name, _name_with_seed, _name_with_start, _name_with_id):
+        candidates = {run.id: name_of(run) for run in runs}
+        counts = Counter(candidates.values())
+        for run_id, name in candidates.items():
+            if counts[name] == 1:
+                names.setdefault(run_id, name)
+    counts = Counter(names.values())
+    return {run.id: names[run.id] if counts[names[run.id]] == 1 else run.id for run in runs}
 
 
 def group_by_experiment(runs: Sequence[Run]) -> list[list[Run]]:
@@ -241,11 +252,17 @@ def protocol_words(run: Run, *, fold: bool = False) -> str | None:
 def split_titles(runs: Sequence[Run]) -> dict[str, str]:
     """Return the splits that any of the runs was evaluated on, with their dataset's titles.
 
-    Each title and each evaluation is listed once, see `Results.distinct_splits`.
+    Each title and each evaluation is listed once, see `Results.distinct_splits`. The first split is
+    the default of the pages: the one without duplicates of training images, as on the leaderboard,
+    if it is a fair one for all of the runs, see `honest_result`.
     """
     titles: dict[str, str] = {}
+    order = sorted(SPLITS, key=lambda split: split != "test_unique")
+    if not runs or not all(map(honest_result, runs)):
+        order = list(SPLITS)
     distinct = [run.results.distinct_splits for run in runs if run.results]
-    for split, fallback in SPLITS.items():
+    for split in order:
+        fallback = SPLITS[split]
         candidates = {display_title(splits[split].title) for splits in distinct if split in splits}
         if candidates:
             title = candidates.pop() if len(candidates) == 1 else fallback
@@ -278,9 +295,20 @@ def _experiment_key(run: Run) -> str:
     return json.dumps([run.experiment.recipe(), images])
 
 
-def _short_label(run: Run) -> str:
-    if run.config is None:
-        return run.id
-    protocol = run.config.protocol
-    fold = f" · fold {protocol.fold + 1}" if protocol.by_folds else ""
-    return f"{run.config.name} · s{run.config.seed}{fold}"
+def _short_name(run: Run) -> str:
+    if run.config is None or not run.config.protocol.by_folds:
+        return title(run)
+    return f"{title(run)} · fold {run.config.protocol.fold + 1}"
+
+
+def _name_with_seed(run: Run) -> str:
+    return f"{_short_name(run)} · seed {run.config.seed}" if run.config else run.id
+
+
+def _name_with_start(run: Run) -> str:
+    start = datetime.fromtimestamp(started(run), UTC)
+    return f"{_name_with_seed(run)} · {start:%Y-%m-%d %H:%M}"
+
+
+def _name_with_id(run: Run) -> str:
+    return run.id if title(run) == run.id else f"{title(run)} · {run.id}"

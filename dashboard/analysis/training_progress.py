@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
+from fercore.config.run import CombinedConfig
 from fercore.runs.reader import Run
 from fercore.runs.schema import MAX_EPOCHS, EpochLog
 from fercore.training import schedules
@@ -71,3 +72,28 @@ def seconds_since_heartbeat(run: Run) -> float | None:
     if run.status is None or run.status.heartbeat <= 0:
         return None
     return max(0.0, time.time() - run.status.heartbeat)
+
+
+def loss_title(runs: Sequence[Run]) -> str:
+    """Return the title of an axis of these runs' losses, with the unit if they share one."""
+    losses = {run.experiment.loss for run in runs if run.experiment}
+    if losses == {"cross_entropy"}:
+        return "Loss (cross-entropy, nats)"
+    return "Loss (squared hinge)" if losses == {"l2_svm"} else "Loss"
+
+
+def missing_curve(run: Run, epochs: int) -> str:
+    """Return why a run has no training curve; empty if it has one.
+
+    Args:
+        run: any.
+        epochs: number of epochs in its log.
+    """
+    if isinstance(run.config, CombinedConfig):
+        members = len(run.config.combined.members)
+        return f"ensemble of {members} runs" if members > 1 else "test-time augmentation of a run"
+    if run.origin == "imported":
+        return "imported"
+    if epochs:
+        return ""
+    return "no epoch completed" if run.is_active else "no log stored"

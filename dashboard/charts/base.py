@@ -42,6 +42,29 @@ def empty_figure(height: int, **more: Any) -> go.Figure:
     return go.Figure(layout=layout(height, **more))
 
 
+def add_legend_below(figure: go.Figure, names: Sequence[str], axis: int = 60) -> None:
+    """Give a figure a legend under its plot, which a saved figure has too; the plot stays as high.
+
+    Args:
+        figure: changed in place; its traces have these names.
+        names: of the entries.
+        axis: pixels of the x axis with its title.
+    """
+    # Plotly gives all entries the width of the longest one: in a narrow chart, two of short names
+    # stand side by side.
+    across = 2 if max(map(len, names), default=0) <= 32 else 1
+    space = 20 * -(-len(names) // across)
+    figure.update_layout(
+        showlegend=True,
+        height=figure.layout.height + space,
+        margin_b=axis + space,
+        legend={
+            **{"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
+            "font_size": 12,
+        },
+    )
+
+
 class _FrozenFigure(go.Figure):  # type: ignore[misc]
     """A figure that nobody changes: its dictionary, which Streamlit needs, is built once."""
 

@@ -1,26 +1,48 @@
 """Charts of recall and precision by class."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.charts.base import GREY, cached_figure, empty_figure
+from dashboard.charts.base import GREY, add_legend_below, cached_figure, empty_figure
 from fercore.metrics import positive_predictive_value
 from fercore.runs.schema import SplitResult
 
+ClassMetric = Literal["recall", "precision", "f1"]
+
 
 @cached_figure
-def recall_bars(results: Sequence[tuple[str, str, SplitResult]]) -> go.Figure:
-    """Draw the recall of each class with its 95% interval, one bar for each run."""
+def class_metric_bars(
+    results: Sequence[tuple[str, str, SplitResult]], metric: ClassMetric = "recall"
+) -> go.Figure:
+    """Draw a metric of each class, one bar for each run; recall with its 95% interval.
+
+    Args:
+        results: label, colour and result of each run.
+        metric: of the classes.
+    """
     figure = empty_figure(height=380, hovermode="closest", barmode="group", bargap=0.22)
     for label, color, result in results:
-        scored = [entry for entry in result.classes if entry.recall is not None]
-        _add_recall(figure, scored, label, color)
+        scored = [entry for entry in result.classes if getattr(entry, metric) is not None]
+        if metric == "recall":
+            _add_recall(figure, scored, label, color)
+            continue
+        figure.add_bar(
+            x=[entry.name for entry in scored],
+            y=[getattr(entry, metric) for entry in scored],
+            name=label,
+            marker={"color": color, "line": {"width": 0}},
+            customdata=[entry.support for entry in scored],
+            hovertemplate=f"{label}<br>%{{x}}: %{{y:.1%}}, n = %{{customdata:,d}}<extra></extra>",
+        )
     names = dict.fromkeys(entry.name for *_, result in results for entry in result.classes)
     figure.update_xaxes(categoryorder="array", categoryarray=list(names), showgrid=False)
-    figure.update_yaxes(range=[0, 1], tickformat=".1~%", title_text="Recall")
+    title = {"recall": "Recall", "precision": "Precision", "f1": "F1"}[metric]
+    figure.update_yaxes(range=[0, 1], tickformat=".1~%", title_text=title)
+    if len(results) > 1:
+        add_legend_below(figure, [label for label, *_ in results], axis=40)
     return figure
 
 
@@ -67,6 +89,7 @@ def precision_curves(
         hoverformat=".1%",
     )
     figure.update_yaxes(range=[0, 1], tickformat=".1~%", title_text="Precision")
+    add_legend_below(figure, [name for name, *_ in rates])
     return figure
 
 

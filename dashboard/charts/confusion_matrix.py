@@ -10,10 +10,23 @@ from dashboard.charts import theme
 from dashboard.charts.base import CLEAR, LOW, cached_figure, empty_figure
 from fercore.runs.schema import SplitResult
 
-Scale = Literal["share", "counts"]
+# The values that scikit-learn's `normalize` calls "true", "pred", "all" and None.
+Scale = Literal["share", "predicted", "all", "counts"]
 # True class and predicted class.
 Cell = tuple[str, str]
 
+SCALES: dict[Scale, str] = {
+    "share": "True (row %)",
+    "predicted": "Predicted (column %)",
+    "all": "All (%)",
+    "counts": "None (counts)",
+}
+UNITS: dict[Scale, str] = {
+    "share": "Percent of the true class",
+    "predicted": "Percent of the predicted class",
+    "all": "Percent of all images",
+    "counts": "Images",
+}
 _CATEGORICAL: dict[str, Any] = {
     "type": "category",
     "showgrid": False,
@@ -38,27 +51,55 @@ def confusion(
         result: one evaluation.
         class_names: of its rows and columns.
         mode: light or dark.
-        scale: fractions of each true class, or counts.
+        scale: unit of the cells.
         top: the value with the strongest colour, so that several matrices share one scale.
         selected: the cell with a frame.
     """
+    columns = [sum(column) for column in zip(*result.confusion, strict=True)]
+    values = cell_values(result, scale)
     cells = []
-    for true, row in zip(class_names, result.confusion, strict=True):
+    for true, row, shown in zip(class_names, result.confusion, values, strict=True):
         total = sum(row)
-        for predicted, count in zip(class_names, row, strict=True):
-            if total:
-                share = count / total
-                cells.append(
-                    _DrawnCell(
-                        (true, predicted),
-                        share if scale == "share" else count,
-                        f"{share * 100:.0f}" if scale == "share" else f"{count:,}",
-                        f"true {true}, predicted {predicted}<br>{count:,} of {total:,} "
-                        f"({share:.1%})",
-                    )
-                )
+        for place, (predicted, count, value) in enumerate(
+            zip(class_names, row, shown, strict=True)
+        ):
+            if value is not None:
+                hover = f"true {true}, predicted {predicted}<br>{count:,} of {total:,} true {true} "
+                hover += f"({count / total:.1%})"
+                if columns[place]:
+                    share = count / columns[place]
+                    hover += f"<br>of {columns[place]:,} predicted {predicted} ({share:.1%})"
+                cells.append(_DrawnCell((true, predicted), value, cell_text(value, scale), hover))
     ramp = [theme.heat(step / 20, mode) for step in range(21)]
     return _draw_matrix(cells, class_names, ramp, (0.0, top), mode, selected)
+
+
+def cell_values(result: SplitResult, scale: Scale) -> list[list[float | None]]:
+    """Return the values of a confusion matrix, row by row; fractions unless they are counts.
+
+    Rows of classes without samples are `None`, and so are columns of classes that are never
+    predicted where the columns are normalized.
+    """
+    rows = [list(row) for row in result.confusion]
+    columns = [sum(column) for column in zip(*rows, strict=True)]
+    everything = sum(columns)
+
+    def value(count: int, row_total: int, column_total: int) -> float | None:
+        total = {"share": row_total, "predicted": column_total, "all": everything, "counts": 1}
+        return count / total[scale] if row_total and total[scale] else None
+
+    return [
+        [value(count, sum(row), total) for count, total in zip(row, columns, strict=True)]
+        for row in rows
+    ]
+
+
+def cell_text(value: float, scale: Scale) -> str:
+    """Return the text on a cell: percent without a sign, or a count."""
+    if scale == "counts":
+        return f"{value:,.0f}"
+    # Most of the cells are below one percent of all images.
+    return f"{100 * value:.1f}" if scale == "all" else f"{100 * value:.0f}"
 
 
 @cached_figure
@@ -72,23 +113,24 @@ def difference(
 ) -> go.Figure:
     """Draw the difference of two confusion matrices: `result` minus `less`.
 
-    The unit is percentage points of the true class, or counts. The colour scale is symmetric about
-    zero.
+    The unit is percentage points, or counts. The colour scale is symmetric about zero.
     """
+    after, before = cell_values(result, scale), cell_values(less, scale)
     cells = []
-    for place, true in enumerate(class_names):
-        rows = [list(each.confusion[place]) for each in (result, less)]
-        totals = [sum(row) for row in rows]
-        if not all(totals):
-            continue
-        for predicted, one, other in zip(class_names, *rows, strict=True):
-            points = 100 * (one / totals[0] - other / totals[1])
-            value = points if scale == "share" else float(one - other)
-            text = "0" if round(value) == 0 else f"{value:+.0f}".replace("-", "\u2212")
-            hover = (
-                f"true {true}, predicted {predicted}<br>{one:,} of {totals[0]:,}, "
-                f"{other:,} of {totals[1]:,} ({points:+.1f} points)"
-            )
+    for i, true in enumerate(class_names):
+        for j, predicted in enumerate(class_names):
+            own, other = after[i][j], before[i][j]
+            if own is None or other is None:
+                continue
+            counts = [each.confusion[i][j] for each in (result, less)]
+            value = own - other if scale == "counts" else 100 * (own - other)
+            digits = 1 if scale == "all" else 0
+            text = f"{value:+.{digits}f}".replace("-", "\u2212")
+            if not float(f"{value:.{digits}f}"):
+                text = "0"
+            hover = f"true {true}, predicted {predicted}<br>{counts[0]:,} and {counts[1]:,} images"
+            if scale != "counts":
+                hover += f" ({100 * own:.1f}% and {100 * other:.1f}%, {value:+.1f} points)"
             cells.append(_DrawnCell((true, predicted), value, text, hover))
     end = max((abs(cell.value) for cell in cells), default=1.0) or 1.0
     ramp = [theme.diverging(step / 10 - 1, mode) for step in range(21)]
@@ -97,9 +139,16 @@ def difference(
 
 def max_cell_value(results: Sequence[SplitResult], scale: Scale) -> float:
     """Return the value with the strongest colour if these matrices share one scale."""
-    if scale == "share":
+    if scale in {"share", "predicted"}:
         return 1.0
-    return float(max((cell for r in results for row in r.confusion for cell in row), default=1))
+    values = [
+        value
+        for result in results
+        for row in cell_values(result, scale)
+        for value in row
+        if value is not None
+    ]
+    return max(values, default=1.0) or 1.0
 
 
 @cached_figure
@@ -116,7 +165,7 @@ def color_scale(scale: Scale, top: float, mode: theme.Mode) -> go.Figure:
         showgrid=False,
         zeroline=False,
         nticks=6,
-        tickformat=".1~%" if scale == "share" else ",d",
+        tickformat=",d" if scale == "counts" else ".1~%",
     )
     return figure
 

@@ -19,6 +19,14 @@ METRICS: dict[str, str] = {
     "gap": "Generalisation gap",
     "learning_rate": "Learning rate",
 }
+# The legend's own entries, which are no data.
+LEGEND = "legend"
+_AXIS_TITLES: dict[Metric, str] = {
+    "accuracy": "Accuracy",
+    "loss": "Loss",
+    "gap": "Training minus validation accuracy",
+    "learning_rate": "Learning rate",
+}
 
 
 @dataclass(frozen=True)
@@ -75,12 +83,22 @@ def training_curves(
     bands: Sequence[Band] = (),
     *,
     log_loss: bool = False,
+    loss_title: str = "Loss",
 ) -> go.Figure:
-    """Draw one metric of several runs over epochs or time.
+    """Draw one metric of several runs over epochs or time, with a legend of runs and styles.
 
     Validation is solid, training dotted, the selected checkpoint a diamond. With smoothing, the raw
     line is drawn as well, faintly. With bands, the x axis is always epochs: seeds have different
     times.
+
+    Args:
+        curves: single runs.
+        metric: to draw.
+        x: epochs or time.
+        smoothing: weight of the moving average, in [0, 1).
+        bands: groups of seeds.
+        log_loss: whether the axis of the loss is logarithmic.
+        loss_title: of the axis of the loss, with its unit.
     """
     if bands:
         x = "epoch"
@@ -92,21 +110,25 @@ def training_curves(
             continue
         across = [row.elapsed / per_unit if x == "time" else row.epoch for row in curve.rows]
         for name, dash, values in _lines(curve.rows, metric):
-            shown = smooth(values, smoothing)
+            # A learning rate has no noise.
+            weight = 0.0 if metric == "learning_rate" else smoothing
+            shown = smooth(values, weight)
             label = ", ".join(filter(None, (curve.label, name)))
-            if smoothing:
+            if weight:
                 _add_line(figure, across, values, with_alpha(curve.color, 0.25), dash, None, 1.2)
             _add_line(figure, across, shown, curve.color, dash, label, 2.0, metric)
             if name != "training":
                 _add_checkpoint(figure, curve, across, shown)
     for band in bands:
-        _add_band(figure, band, metric, smoothing)
+        _add_band(figure, band, metric, 0.0 if metric == "learning_rate" else smoothing)
+    _add_legend(figure, curves, bands, metric)
     if x == "time":
-        figure.update_xaxes(title_text=f"Training time ({unit})")
+        figure.update_xaxes(title_text=f"Wall time ({unit})")
     else:
         last = max((row.epoch for log in logs for row in log), default=0)
         figure.update_xaxes(title_text="Epoch", dtick=1 if last <= 10 else None)
-    figure.update_yaxes(title_text=_axis_title(metric), **_axis_format(metric))
+    title = loss_title if metric == "loss" else _AXIS_TITLES[metric]
+    figure.update_yaxes(title_text=title, **_axis_format(metric))
     if metric == "loss" and log_loss:
         figure.update_yaxes(type="log", tickformat="~g")
     if metric == "learning_rate":
@@ -116,6 +138,67 @@ def training_curves(
     if metric == "gap":
         figure.add_hline(0, line_width=1, line_dash="dash", line_color=GREY)
     return figure
+
+
+def _add_legend(
+    figure: go.Figure, curves: Sequence[Curve], bands: Sequence[Band], metric: Metric
+) -> None:
+    """Add a legend in the figure: one entry for each run, one for each style of line."""
+    drawn = [curve for curve in curves if curve.rows]
+    grouped = [band for band in bands if any(band.seeds)]
+    runs = [(curve.label, curve.color) for curve in drawn]
+    runs += [(band.label, band.color) for band in grouped]
+    # A style that all runs share is grey; that of the only run has its colour.
+    color = runs[0][1] if len(runs) == 1 else GREY
+    styles = [
+        ("lines", name, color, dash, "circle")
+        for name, dash in (("validation", "solid"), ("training", "dot"))
+        if runs and metric in {"accuracy", "loss"}
+    ]
+    if any(curve.checkpoint in {row.epoch for row in curve.rows} for curve in drawn):
+        styles.append(("markers", "best epoch", color, "solid", "diamond"))
+    named = [("lines", label, own, "solid", "circle") for label, own in runs if label]
+    if len(runs) == 1 and styles:
+        named = []
+    for which, entries in (("legend", styles), ("legend2", named)):
+        for mode, name, own, dash, symbol in entries:
+            figure.add_scatter(
+                x=[None],
+                y=[None],
+                mode=mode,
+                name=name,
+                line={"color": own, "dash": dash, "width": 2},
+                marker={"color": own, "size": 9, "symbol": symbol},
+                showlegend=True,
+                hoverinfo="skip",
+                legend=which,
+                meta=LEGEND,
+            )
+    style_rows, run_rows = (1 if styles else 0), _rows_of([name for _, name, *_ in named])
+    if not style_rows + run_rows:
+        return
+    above = 24 * style_rows + 20 * run_rows + 10
+    height = 310 + above
+    # Placed from the top of the figure, the styles first: the space above the plot is known.
+    place = {"orientation": "h", "x": 0, "yref": "container", "yanchor": "top", "font_size": 12}
+    figure.update_layout(
+        showlegend=True,
+        height=height,
+        margin_t=above,
+        legend=place | {"y": 1.0},
+        legend2=place | {"y": 1.0 - 24 * style_rows / height},
+    )
+
+
+def _rows_of(names: Sequence[str]) -> int:
+    """Return in how many rows these entries fit into a chart of 340 pixels.
+
+    Plotly gives all entries of a legend the width of the longest one.
+    """
+    if not names:
+        return 0
+    across = max(1, int(300 // (44 + 6.5 * max(map(len, names)))))
+    return -(-len(names) // across)
 
 
 def _lines(rows: Sequence[EpochLog], metric: Metric) -> list[tuple[str, str, list[float]]]:
@@ -155,6 +238,7 @@ def _add_line(
         line={"color": color, "dash": dash, "width": width},
         marker={"color": color, "size": 6},
         # The raw line behind a smoothed one has neither label nor hover text.
+        showlegend=False,
         hoverinfo="skip" if label is None else None,
         hovertemplate=None if label is None else ("%{y:.2%}" if share else "%{y:.4g}"),
     )
@@ -179,6 +263,7 @@ def _add_band(figure: go.Figure, band: Band, metric: Metric, smoothing: float) -
             fill="toself",
             fillcolor=with_alpha(band.color, 0.18),
             mode="none",
+            showlegend=False,
             hoverinfo="skip",
         )
         label = f"{band.label}, {name}" if name else band.label
@@ -202,6 +287,7 @@ def _add_checkpoint(
                     "line": {"width": 1.5, "color": "white"},
                 },
                 name=f"{curve.label}, checkpoint",
+                showlegend=False,
                 hoverinfo="skip",
             )
 
@@ -211,16 +297,6 @@ def _time_unit(curves: Sequence[Curve]) -> tuple[str, float]:
     if longest < 120:
         return "seconds", 1.0
     return ("minutes", 60.0) if longest < 3 * 3600 else ("hours", 3600.0)
-
-
-def _axis_title(metric: Metric) -> str:
-    titles: dict[Metric, str] = {
-        "accuracy": "Accuracy",
-        "loss": "Loss",
-        "gap": "Training minus validation accuracy",
-        "learning_rate": "Learning rate",
-    }
-    return titles[metric]
 
 
 def _axis_format(metric: Metric) -> dict[str, Any]:

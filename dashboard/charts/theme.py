@@ -14,7 +14,9 @@ from fercore.runs.reader import ShownState
 Mode = Literal["light", "dark"]
 BadgeColor = Literal["green", "blue", "orange", "yellow", "red", "gray"]
 
-MAX_COMPARED = 8
+# Tables compare as many runs; charts draw the first ones, each in a colour of its own.
+MAX_COMPARED = 50
+MAX_DRAWN = 8
 
 RUN_COLORS: dict[Mode, tuple[str, ...]] = {
     "light": (
@@ -116,6 +118,12 @@ def run_colors(run_ids: Sequence[str], mode: Mode) -> dict[str, str]:
     """Return a colour for each compared run: the first run has the first colour, and so on."""
     palette = RUN_COLORS[mode]
     return {run_id: palette[i % len(palette)] for i, run_id in enumerate(run_ids)}
+
+
+def compared_colors(run_ids: Sequence[str], mode: Mode) -> dict[str, str]:
+    """Return a colour for each run that charts draw, and grey for the runs after these."""
+    drawn = run_colors(run_ids[:MAX_DRAWN], mode)
+    return {run_id: drawn.get(run_id, MUTED[mode]) for run_id in run_ids}
 
 
 def class_colors(names: Sequence[str], mode: Mode) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The chart of accuracy against a cost, with its Pareto front."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -75,11 +76,7 @@ def trade_off(points: Sequence[TradeOffPoint], title: str, mode: Mode) -> go.Fig
                 "thickness": 1.2,
                 "width": 3,
             },
-            mode="markers+text",
-            text=[point.label if point.is_labelled or point in front else "" for point in own],
-            textposition="bottom center",
-            textfont={"size": 11},
-            cliponaxis=False,
+            mode="markers",
             marker={"color": colors[kind], "size": 11},
             name=kind,
             customdata=[[point.run_id, point.label, point.low, point.high] for point in own],
@@ -88,5 +85,28 @@ def trade_off(points: Sequence[TradeOffPoint], title: str, mode: Mode) -> go.Fig
                 "%{customdata[3]:.1%})<extra></extra>"
             ),
         )
+    _add_labels(figure, [p for p in points if p.is_labelled or p in front], points)
     set_cost_axes(figure, [point.cost for point in points], title)
     return figure
+
+
+def _add_labels(
+    figure: go.Figure, labelled: Sequence[TradeOffPoint], points: Sequence[TradeOffPoint]
+) -> None:
+    """Write names above the error bars, on the side of a point that is inside the chart."""
+    costs = [math.log(point.cost) for point in points]
+    start, width = min(costs), max(costs) - min(costs) or 1.0
+    sides = ("top right", "top center", "top left")
+    figure.add_scatter(
+        x=[point.cost for point in labelled],
+        y=[point.high for point in labelled],
+        mode="text",
+        text=[point.label for point in labelled],
+        textposition=[
+            sides[min(int(3 * (math.log(point.cost) - start) / width), 2)] for point in labelled
+        ],
+        textfont={"size": 11},
+        cliponaxis=False,
+        hoverinfo="skip",
+        showlegend=False,
+    )

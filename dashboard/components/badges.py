@@ -4,7 +4,9 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.analysis import run_properties
+from dashboard.analysis.leaderboard import RECOMMENDED_HELP
 from dashboard.charts import theme
+from dashboard.state import comparison_cache, run_cache
 from fercore.runs.reader import Run
 
 
@@ -13,6 +15,8 @@ def badges(run: Run) -> None:
     look = theme.STATES[run.state]
     with st.container(horizontal=True, gap="small"):
         st.badge(run.state, icon=look.icon, color=look.badge, help=look.meaning)
+        if run is comparison_cache.recommended_run(run_cache.known_runs()):
+            st.badge("recommended", icon=":material/star:", color="green", help=RECOMMENDED_HELP)
         if run_properties.is_synthetic(run):
             st.badge("synthetic faces", icon=":material/draw:", color="violet")
         if run.origin == "combined":

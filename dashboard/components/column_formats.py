@@ -10,6 +10,10 @@ INTERVAL_HELP = (
     "95 % CI (Wilson), at the effective sample size where images are grouped, as by subject."
 )
 CLEAN_HELP = "Without the test images that also occur in training."
+GROUPS_HELP = (
+    "Images of one subject and copies of one image are not independent: intervals and tests use "
+    "these groups. Empty where all images are independent."
+)
 _PERCENT = "%.2f %%"
 _SCORED = [
     *(f"all {n}" for n in range(2, 10)),
@@ -25,11 +29,7 @@ def percent(label: str, help: str | None = None, width: int | None = None) -> An
 
 def groups() -> Any:
     """Return the column that counts groups of dependent images."""
-    return st.column_config.TextColumn(
-        "Groups",
-        help="Images of one subject and copies of one image are not independent: intervals and "
-        "tests use these groups. Empty where all images are independent.",
-    )
+    return st.column_config.TextColumn("Groups", help=GROUPS_HELP)
 
 
 def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
         "Macro-F1": percent("Macro-F1", "Mean F1 over the classes scored."),
         "Worst class": config.TextColumn("Worst class"),
         "Worst-class recall": percent("Worst-class recall"),
-        "Parameters": config.NumberColumn("Parameters", format="localized"),
+        "Parameters": config.NumberColumn("Params", format="compact", width=68),
         "model.onnx": config.NumberColumn("Model size (ONNX)", format="bytes"),
         "Latency (ms)": config.NumberColumn(
             "Latency (ms)",
@@ -99,7 +99,9 @@ def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
         "Tags": config.ListColumn("Tags"),
         "Training time": config.NumberColumn("Training time", format="compact"),
         "Started": config.DatetimeColumn("Started", format="distance"),
+        "Model": config.TextColumn("Architecture"),
         "Note": config.TextColumn("Note", width="large"),
+        "Run ID": config.TextColumn("Run ID", help="The name of the run's folder."),
     }
 
 
@@ -109,9 +111,9 @@ def metrics() -> dict[str, Any]:
     return {
         "Color": config.ImageColumn("", width=36, pinned=True),
         "Run": config.TextColumn("Run", pinned=True),
-        "Accuracy": percent("Accuracy"),
+        "Accuracy": percent("Accuracy", "Share of the images whose class is predicted."),
         "95% interval": config.TextColumn("95 % CI", help=INTERVAL_HELP),
-        "n": config.NumberColumn("n", format="localized"),
+        "n": config.NumberColumn("n", format="localized", help="Number of images."),
         "Groups": groups(),
         "Classes": config.NumberColumn("Classes", help="Classes with samples among these images."),
         "Macro-F1": percent("Macro-F1", "Mean F1 over the classes with samples."),
@@ -121,6 +123,11 @@ def metrics() -> dict[str, Any]:
         "NLL": config.NumberColumn("NLL", format="%.3f", help="In nats. Lower is better."),
         "Parameters": config.NumberColumn("Parameters", format="localized"),
         "Trainable": config.NumberColumn("Trainable", format="localized"),
+        "MACs": config.NumberColumn(
+            "MACs",
+            format="compact",
+            help="Multiply-accumulate operations of one prediction, of all members and views.",
+        ),
         "model.onnx": config.NumberColumn("Model size (ONNX)", format="bytes"),
         "Best epoch": config.NumberColumn(
             "Best epoch", format="%d", help="Epoch of the checkpoint."

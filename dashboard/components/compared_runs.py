@@ -14,6 +14,9 @@ from fercore.evaluation.shared_images import Evaluations
 from fercore.runs.reader import Run
 from fercore.runs.schema import SplitResult
 
+# The split selected last, for the pages that share the selection.
+_SPLIT = "selected split"
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -55,17 +58,30 @@ class Compared:
         return run_properties.display_title("; ".join(texts))
 
     @property
+    def charted(self) -> list[tuple[Run, SplitResult]]:
+        """The first evaluated runs, as many as charts have colours for."""
+        drawn = {run.id for run in self.runs[: theme.MAX_DRAWN]}
+        return [(run, result) for run, result in self.evaluated if run.id in drawn]
+
+    @property
     def drawn(self) -> list[tuple[str, str, SplitResult]]:
-        """Label, colour and result of each run that has results, for charts."""
-        return [(self.labels[run.id], self.colors[run.id], r) for run, r in self.evaluated]
+        """Label, colour and result of each of these runs."""
+        return [(self.labels[run.id], self.colors[run.id], r) for run, r in self.charted]
+
+    @property
+    def file_stem(self) -> str:
+        """The runs and the split, for the names of files."""
+        return f"{formats.names([self.labels[run.id] for run in self.runs])}-{self.split}"
 
 
 def compare(runs: Sequence[Run]) -> Compared:
     """Draw the selection of the split, and evaluate the runs on it."""
     titles = run_properties.split_titles(runs) or {"test": run_properties.SPLITS["test"]}
-    split = url_widgets.segmented_control("Split", titles, key="split")
+    remembered = st.session_state.get(_SPLIT, "")
+    split = url_widgets.segmented_control("Split", titles, key="split", remembered=remembered)
+    st.session_state[_SPLIT] = split
     ids = [run.id for run in runs]
-    colors = theme.run_colors(ids, plot.theme_mode())
+    colors = theme.compared_colors(ids, plot.theme_mode())
     evaluations = comparison_cache.evaluate_together(runs, split)
     return Compared(runs, run_cache.labels(runs), colors, split, titles[split], evaluations)
 
@@ -109,6 +125,11 @@ def cautions(view: Compared) -> None:
     for text in caution_texts(view):
         st.warning(formats.markdown(text), icon=":material/warning:")
     runs = view.runs
+    if len(runs) > theme.MAX_DRAWN:
+        st.caption(
+            f"Tables show all {len(runs)} runs, charts the first {theme.MAX_DRAWN}; the runs after "
+            "these are grey."
+        )
     missing = [
         view.labels[run.id] for run in runs if run_properties.result_of(run, view.split) is None
     ]
@@ -127,17 +148,19 @@ def images_caption(view: Compared) -> None:
         st.caption(f"All results on this page are on {formats.markdown(view.images)}.")
 
 
-def cost_points(
-    view: Compared,
-) -> tuple[list[accuracy_charts.CostPoint], list[accuracy_charts.CostPoint]]:
-    """Return the runs by number of parameters and by latency, where these are known."""
-    by_size, by_time = [], []
-    for run, result in view.evaluated:
-        label, color = view.labels[run.id], view.colors[run.id]
-        if run.results and run.results.parameters:
-            by_size.append(accuracy_charts.CostPoint(label, color, run.results.parameters, result))
-        if run.latency:
-            by_time.append(
-                accuracy_charts.CostPoint(label, color, run_properties.latency(run).face_ms, result)
-            )
-    return by_size, by_time
+def cost_points(view: Compared) -> dict[str, list[accuracy_charts.CostPoint]]:
+    """Return the runs by each cost of a prediction, where it is known: by the title of its axis."""
+    points: dict[str, list[accuracy_charts.CostPoint]] = {}
+    for run, result in view.charted:
+        costs = {
+            "Parameters": run.results.parameters if run.results else None,
+            "Multiply-accumulate operations per image": run_cache.macs(run),
+            "Latency (ms per image)": run_properties.latency(run).face_ms if run.latency else None,
+        }
+        for title, value in costs.items():
+            if value:
+                point = accuracy_charts.CostPoint(
+                    view.labels[run.id], view.colors[run.id], value, result
+                )
+                points.setdefault(title, []).append(point)
+    return points

@@ -123,6 +123,13 @@ def _grid(cards: Sequence[SampleCard], images: dataset_cache.Images) -> None:
     st.html(f'<div class="faces" style="{_STYLE}">{figures}</div>')
 
 
+def find_image(images: dataset_cache.Images, sample: str) -> NDArray[np.uint8] | None:
+    """Return the image of a sample; that of a copy is its original's. `None` if there is none."""
+    # The name of an original file may contain the mark of copies too.
+    name = sample if sample in images else sample.rpartition(COPY_MARK)[0]
+    return images.get(name)
+
+
 def card_html(card: SampleCard, images: dataset_cache.Images) -> str:
     """Return a face of a dataset with its class and predictions, as HTML."""
     predicted = [name for name, _ in card.predictions.values()]
@@ -130,13 +137,12 @@ def card_html(card: SampleCard, images: dataset_cache.Images) -> str:
     colors = theme.class_colors(list(dict.fromkeys(names)), plot.theme_mode())
     texts = "; ".join(f"{label}: {name}" for label, (name, _) in card.predictions.items())
     alt = html.escape(f"{card.id}: true {card.true}; {texts}")
-    # A copy is shown as its original; the name of an original file may contain the mark too.
-    sample = card.id if card.id in images else card.id.rpartition(COPY_MARK)[0]
+    image = find_image(images, card.id)
     picture = (
-        f'<img src="{cached_png_data_url(images[sample])}" alt="{alt}" title="{alt}" '
+        f'<img src="{cached_png_data_url(image)}" alt="{alt}" title="{alt}" '
         'loading="lazy" '
         'style="width:100%;aspect-ratio:1;border-radius:.4rem;display:block">'
-        if sample in images
+        if image is not None
         else f'<div title="{alt}" style="aspect-ratio:1;border:1px dashed currentColor;'
         'border-radius:.4rem;opacity:.5"></div>'
     )
@@ -173,4 +179,4 @@ def _table_without_images(dataset: str, cards: Sequence[SampleCard]) -> None:
     config = {
         name: column_formats.percent(name) for name in rows[0] if str(name).endswith(", confidence")
     }
-    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=config)
+    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=config, alt="Ids of the faces")

@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from dashboard import formats
-from dashboard.analysis import recommendation, run_properties
-from dashboard.components import url_widgets
-from dashboard.state import network_cache, run_cache
+from dashboard.analysis.leaderboard import RECOMMENDED_HELP
+from dashboard.components import run_picker, url_widgets
+from dashboard.state import comparison_cache, network_cache, run_cache
 from fercore.faces import detection
 from fercore.paths import data_root
 from fercore.runs.reader import Run
 from fercore.runs.recreate import has_network, missing_network
 
-_SELECTED = "selected networks"
+# The networks selected last, for the pages that share the selection.
+_PICKED = "picked networks"
 NO_NETWORK = (
     "No run here has a network (`model.onnx`). Training writes one at its end. For a run that was "
     "trained on JAX, run `fercore export RUN` where TensorFlow is installed, too."
@@ -21,12 +22,19 @@ NO_NETWORK = (
 
 
 def networks(runs: Sequence[Run]) -> dict[str, Run]:
-    """Return the finished runs with a network by id, the recommended one first."""
-    available = [run for run in runs if has_network(run)]
-    real = [run for run in available if not run_properties.is_synthetic(run)]
-    recommended = recommendation.recommended_run(real)
-    first = [recommended] if recommended else []
-    return {run.id: run for run in (*first, *(run for run in available if run not in first))}
+    """Return the finished runs with a network, by id.
+
+    The recommended one is first. Then follow the single networks of the main leaderboard in its
+    order, so that the first one is fast, and then all others.
+    """
+    available = {run.id: run for run in runs if has_network(run)}
+    board = comparison_cache.main_board(runs)
+    entries = board.entries if board else ()
+    ranked = [entry.run.id for entry in entries if entry.is_single_network]
+    recommended = comparison_cache.recommended_run(runs)
+    first = [recommended.id] if recommended else []
+    order = dict.fromkeys([*first, *ranked, *available])
+    return {run_id: available[run_id] for run_id in order if run_id in available}
 
 
 def explain_missing(key: str) -> None:
@@ -42,7 +50,7 @@ def explain_missing(key: str) -> None:
 
 
 def pick_networks(runs: Mapping[str, Run], limit: int, placeholder: str) -> list[str]:
-    """Draw the selection of networks, which Photo and Webcam share.
+    """Draw the selection of networks.
 
     Args:
         runs: to select from, by id.
@@ -52,21 +60,41 @@ def pick_networks(runs: Mapping[str, Run], limit: int, placeholder: str) -> list
     Returns:
         The ids of the selected runs.
     """
-    remembered: list[str] = st.session_state.get(_SELECTED, [])
+    recommended = comparison_cache.recommended_run(run_cache.known_runs())
+    labels = run_cache.labels(list(runs.values()))
+    if recommended and recommended.id in labels:
+        labels[recommended.id] += " ★"
     default = list(runs)[:1]
+    remembered = st.session_state.get(_PICKED) or run_picker.selected_runs()
+    offered = [run_id for run_id in remembered if run_id in runs][:limit]
+    _explain_left_out([run_id for run_id in remembered if run_id not in runs])
     picked = url_widgets.multiselect(
         "Models",
-        run_cache.labels(list(runs.values())),
+        labels,
         key="networks",
         limit=limit,
         default=default,
-        remembered=remembered[:limit],
+        remembered=offered,
         placeholder=placeholder,
+        help=f"★ Recommended: {RECOMMENDED_HELP}",
     )
-    # A page with a lower limit leaves the others selected for the next page.
-    if picked != remembered[:limit]:
-        st.session_state[_SELECTED] = [] if picked == default else picked
+    # A page that shows fewer networks than another one keeps the others selected.
+    if picked != offered and (remembered or picked != default):
+        st.session_state[_PICKED] = picked
     return picked
+
+
+def _explain_left_out(run_ids: Sequence[str]) -> None:
+    """Say which of the selected runs cannot predict here, unless the URL selects others."""
+    known = {run.id: run for run in run_cache.known_runs()}
+    left_out = [known[run_id] for run_id in run_ids if run_id in known]
+    if left_out and not url_widgets.query_values("networks"):
+        names = run_cache.labels(left_out).values()
+        st.caption(
+            f"Not offered, because no network (`model.onnx`) is here: "
+            f"{formats.markdown(', '.join(names))}. Ensembles are evaluated from the predictions "
+            "of their members."
+        )
 
 
 def pick_detector(without: Sequence[detection.DetectorKind] = ()) -> detection.DetectorKind:

@@ -31,7 +31,12 @@ def reliability_section(
         samples, comparison_cache.temperature(run) if scaled else None
     )
     figure = calibration_charts.reliability_diagram(points, color, theme.MUTED[theme_mode()])
-    plot(figure, f"reliability-{run.id}", "Accuracy against confidence")
+    plot(
+        figure,
+        f"reliability-{run.id}",
+        "Accuracy against confidence, with the number of images of each bin",
+        file_name=f"reliability-{'scaled-' if scaled else ''}{run.id}",
+    )
     if run.experiment and run.experiment.loss == "l2_svm":
         st.caption(
             "Trained with the SVM loss: the probabilities are the softmax of its scores. Their "

@@ -38,12 +38,26 @@ def curve_controls(default: Sequence[str] = ("accuracy", "loss")) -> CurveView:
     """Draw the controls of training curves."""
     with st.container(horizontal=True, gap="medium"):
         metrics = url_widgets.pills("Curves", curve_charts.METRICS, key="curves", default=default)
-        x = url_widgets.segmented_control("X axis", {"epoch": "Epoch", "time": "Time"}, key="x")
-        smoothing = url_widgets.segmented_control(
-            "Smoothing", {"0": "Off", "0.5": "Some", "0.8": "Strong"}, key="smooth"
+        x = url_widgets.segmented_control(
+            "X axis",
+            {"epoch": "Epoch", "time": "Wall time"},
+            key="x",
+            help="Wall time: since the start of the training. Bands of seeds are over epochs.",
+        )
+        # Links of earlier versions have 0, 0.5 or 0.8.
+        smoothing = url_widgets.slider(
+            "Smoothing",
+            "smooth",
+            0.0,
+            0.99,
+            0.01,
+            0.0,
+            width=220,
+            help="Weight of the exponential moving average with bias correction, as in TensorBoard "
+            "and W&B. The faint line is not smoothed.",
         )
         log_loss = url_widgets.toggle("Log scale (loss)", key="log")
-    return CurveView(metrics, "time" if x == "time" else "epoch", float(smoothing), log_loss)
+    return CurveView(metrics, "time" if x == "time" else "epoch", smoothing, log_loss)
 
 
 def curve_of(run: Run, label: str, color: str) -> curve_charts.Curve:
@@ -56,6 +70,7 @@ def training_curves(
     lines: Sequence[curve_charts.Curve],
     view: CurveView,
     bands: Sequence[curve_charts.Band] = (),
+    file_name: str = "",
 ) -> None:
     """Draw one chart for each selected metric.
 
@@ -64,6 +79,7 @@ def training_curves(
         lines: single runs.
         view: from `curve_controls`.
         bands: groups of seeds.
+        file_name: of the saved figures, after the metric.
     """
     logs = [*(line.rows for line in lines), *(log for band in bands for log in band.seeds)]
     if not any(logs):
@@ -72,6 +88,7 @@ def training_curves(
     if not view.metrics:
         st.info("Select at least one curve above.", icon=":material/show_chart:")
         return
+    over = "wall time" if view.x == "time" else "epochs"
     with st.grid(min(len(view.metrics), 3), min_column_width=340, gap="medium"):
         for metric in view.metrics:
             figure = curve_charts.training_curves(
@@ -81,24 +98,27 @@ def training_curves(
                 view.smoothing,
                 bands,
                 log_loss=view.log_loss,
+                loss_title=training_progress.loss_title(runs),
             )
-            plot(figure, f"curve-{metric}", f"{curve_charts.METRICS[metric]} over {view.x}")
-    st.caption(
-        "Solid: validation. Dotted: training (augmented, weighted, with dropout). "
-        "Diamond: best epoch (checkpoint)."
-        + (
-            " Band: range of the seeds around their mean, up to the last epoch that all of them "
-            "have."
-            if bands
-            else ""
+            plot(
+                figure,
+                f"curve-{metric}",
+                f"{curve_charts.METRICS[metric]} over {over}",
+                file_name=f"{metric}-over-{view.x}-{file_name}",
+            )
+    st.caption(_note(runs, view, any_bands=bool(bands)))
+
+
+def _note(runs: Sequence[Run], view: CurveView, *, any_bands: bool) -> str:
+    """Return one line on what the curves show."""
+    text = "Training is measured with augmentation and dropout."
+    added = run_properties.extra_loss_terms(runs)
+    if "loss" in view.metrics and added:
+        text = (
+            f"Training loss includes {', '.join(added)}; not directly comparable with validation "
+            "loss."
         )
-        + (" With bands, the x axis is always epochs." if bands and view.x == "time" else "")
-    )
-    if "loss" in view.metrics and (added := run_properties.extra_loss_terms(runs)):
-        st.caption(
-            f"The training loss includes {', '.join(added)}: it is not directly comparable with "
-            "the validation loss."
-        )
+    return f"{text} Band: range over the seeds." if any_bands else text
 
 
 def time_left(run: Run, log: Sequence[EpochLog]) -> str:

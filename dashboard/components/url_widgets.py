@@ -18,6 +18,9 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 _ValueT = TypeVar("_ValueT")
 _PAGE, _INCOMING = "linked:page", "linked:given"
+_LAST_QUERIES, _LAST_SELECTION = "linked:last queries", "linked:last selection"
+# Selections that pages share: they are not restored from the last visit of a page.
+_SHARED = ("runs", "networks")
 # Stands for the value of a widget that no longer exists.
 _MISSING = object()
 
@@ -45,13 +48,26 @@ class _IncomingUrl:
         return None if self.arrived and key not in self.query else self.query.get(key, [])
 
 
-def begin(page: str) -> None:
-    """Register the URL that the browser came with; the entry point calls this before each page."""
+def begin(page: str, selection: Sequence[str] = ()) -> None:
+    """Register the URL that the browser came with; the entry point calls this before each page.
+
+    A visitor who comes back to a page by the navigation, thus without a query, gets the query of
+    the last visit again: filters, sorting and settings.
+
+    Args:
+        page: its URL path.
+        selection: ids of the runs selected on any page. If they have changed since the last visit,
+            the run that the page showed is not restored.
+    """
     context = get_script_run_ctx()
     arrived = st.session_state.get(_PAGE) != page
-    if arrived or (context is not None and context.is_history_navigation):
-        st.session_state[_INCOMING] = _IncomingUrl(_current_query(), arrived)
     st.session_state[_PAGE] = page
+    if arrived and not current_query():
+        _restore_query(page, list(selection))
+    if arrived or (context is not None and context.is_history_navigation):
+        st.session_state[_INCOMING] = _IncomingUrl(current_query(), arrived)
+    st.session_state.setdefault(_LAST_SELECTION, {})[page] = list(selection)
+    _remember_query()
 
 
 def text_input(label: str, key: str, **options: Any) -> str:
@@ -62,12 +78,21 @@ def text_input(label: str, key: str, **options: Any) -> str:
     return value
 
 
-def segmented_control(label: str, options: Mapping[str, str], key: str, **kwargs: Any) -> str:
+def segmented_control(
+    label: str, options: Mapping[str, str], key: str, remembered: str = "", **kwargs: Any
+) -> str:
     """Draw a selection of one of a few options, and return its value; the first is the default.
 
-    Options map values to their labels.
+    Args:
+        label: of the widget.
+        options: their labels by value.
+        key: the query parameter.
+        remembered: the visitor's selection on other pages, as for `multiselect`.
+        kwargs: for `st.segmented_control`.
     """
     default = next(iter(options))
+    if remembered in options and key not in st.session_state and key not in st.query_params:
+        _write(key, _encode(remembered, default))
     value, assigned = _sync(key, default, lambda values: _first(values, options, default))
     st.segmented_control(
         label,
@@ -272,6 +297,11 @@ def query_values(key: str) -> list[str]:
     return list(dict.fromkeys(_incoming().query.get(key, [])))
 
 
+def current_query() -> dict[str, list[str]]:
+    """Return the values in the URL by query parameter."""
+    return {key: st.query_params.get_all(key) for key in st.query_params}
+
+
 def sync_query(key: str, values: list[str]) -> None:
     """Write values to a query parameter that has no widget."""
     _write(key, values)
@@ -283,12 +313,25 @@ def set_values(values: Mapping[str, str]) -> None:
     Args:
         values: by query parameter. The empty text stands for a widget's default.
     """
-    incoming, query = _incoming(), _current_query()
+    incoming, query = _incoming(), current_query()
     for key, value in values.items():
         query[key] = incoming.query[key] = [value] if value else []
         incoming.used.discard(key)
     # All in one call, so that one step back in the browser undoes all of them.
     st.query_params.from_dict({key: texts for key, texts in query.items() if texts})
+    _remember_query()
+
+
+def replace_query(query: Mapping[str, Sequence[str]]) -> None:
+    """Set the whole query of the page in a callback, as a link to the page would.
+
+    Args:
+        query: values by query parameter. Widgets without a value get their default.
+    """
+    values = {key: list(texts) for key, texts in query.items()}
+    st.query_params.from_dict(values)
+    st.session_state[_INCOMING] = _IncomingUrl(values, arrived=False)
+    _remember_query()
 
 
 def _incoming() -> _IncomingUrl:
@@ -296,8 +339,20 @@ def _incoming() -> _IncomingUrl:
     return url
 
 
-def _current_query() -> dict[str, list[str]]:
-    return {key: st.query_params.get_all(key) for key in st.query_params}
+def _restore_query(page: str, selection: list[str]) -> None:
+    last = st.session_state.get(_LAST_QUERIES, {}).get(page, {})
+    left_out = set(_SHARED)
+    if st.session_state.get(_LAST_SELECTION, {}).get(page) != selection:
+        left_out.add("run")
+    restored = {key: values for key, values in last.items() if key not in left_out}
+    if restored:
+        st.query_params.from_dict(restored)
+
+
+def _remember_query() -> None:
+    """Store the query of the page for the visitor's next visit."""
+    queries = st.session_state.setdefault(_LAST_QUERIES, {})
+    queries[st.session_state.get(_PAGE)] = current_query()
 
 
 def _sync(key: str, default: Any, parse: Callable[[list[str]], _ValueT]) -> tuple[_ValueT, bool]:
@@ -344,6 +399,7 @@ def _write(key: str, encoded: list[str]) -> None:
         st.query_params[key] = encoded
     else:
         st.query_params.pop(key, None)
+    _remember_query()
 
 
 def _encode(value: Any, default: Any) -> list[str]:

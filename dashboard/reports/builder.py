@@ -4,7 +4,7 @@ A report is written in a thread without a session. Therefore `of_comparison` and
 everything that comes from the disk or the URL, and return a function that writes the report.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -32,22 +32,22 @@ METRICS: tuple[curve_charts.Metric, ...] = ("accuracy", "loss")
 
 def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
     """Return the function that writes the report of the comparison on the page."""
-    colors = theme.run_colors([run.id for run in view.runs], "light")
+    colors = theme.compared_colors([run.id for run in view.runs], "light")
     light = replace(view, colors=colors)
     lines = [
         curve_charts.Curve(
             light.labels[run.id], colors[run.id], run_cache.log(run), run_properties.checkpoint(run)
         )
-        for run in light.runs
+        for run in light.runs[: theme.MAX_DRAWN]
         if run.experiment
     ]
     layers = {run.id: run_cache.layers(run) for run in light.runs}
     pairs = baseline_comparison.table(light, baseline) if baseline else None
+    costs = cost_points(light)
 
     def write() -> str:
         legend = html.legend({light.labels[r.id]: colors[r.id] for r in light.runs})
         drawn = light.drawn
-        by_size, by_time = cost_points(light)
         top = confusion_matrix.max_cell_value([result for _, result in light.evaluated], "share")
         sections = [
             Section("", [html.caution(text) for text in caution_texts(light)]),
@@ -86,9 +86,9 @@ def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
             Section("Confusion matrices (row %)", _matrix_charts(light, top)),
             Section(
                 "Per-class recall",
-                [legend, html.charts([class_charts.recall_bars(drawn)])] if drawn else [],
+                [legend, html.charts([class_charts.class_metric_bars(drawn)])] if drawn else [],
             ),
-            Section("Accuracy vs. model size and latency", _cost_charts(by_size, by_time, legend)),
+            Section("Accuracy vs. model size and latency", _cost_charts(costs, legend)),
             Section(
                 "Architectures",
                 [
@@ -164,7 +164,7 @@ def of_run(run: Run, split: str) -> Callable[[], str]:
 
 def _matrix_charts(view: Compared, top: float) -> list[str]:
     figures = []
-    for run, result in view.evaluated:
+    for run, result in view.charted:
         names = run.results.class_names if run.results else []
         figure = confusion_matrix.confusion(result, names, "light", "share", top)
         figure.update_layout(title={"text": view.labels[run.id], "font": {"size": 13}})
@@ -174,15 +174,9 @@ def _matrix_charts(view: Compared, top: float) -> list[str]:
 
 
 def _cost_charts(
-    by_size: Sequence[accuracy_charts.CostPoint],
-    by_time: Sequence[accuracy_charts.CostPoint],
-    legend: str,
+    costs: Mapping[str, Sequence[accuracy_charts.CostPoint]], legend: str
 ) -> list[str]:
-    figures = [
-        accuracy_charts.cost_scatter(costs, title)
-        for costs, title in ((by_size, "Parameters"), (by_time, "Latency (ms per image)"))
-        if costs
-    ]
+    figures = [accuracy_charts.cost_scatter(points, title) for title, points in costs.items()]
     return [legend, html.charts(figures)] if figures else []
 
 

@@ -1,21 +1,23 @@
 """Cached comparisons of runs: shared images, paired tests, tables of papers, goals, ablations."""
 
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
 import streamlit as st
 
-from dashboard.analysis import leaderboard, run_properties
+from dashboard.analysis import board_grouping, leaderboard, run_properties, side_by_side
 from dashboard.analysis.leaderboard import Board, Difference, Entry
+from dashboard.analysis.side_by_side import SharedPredictions
 from dashboard.state.run_cache import files_signature, predictions, run_signature
 from dashboard.state.run_store import Signature
 from fercore import metrics
 from fercore.evaluation import paired_runs, shared_images
 from fercore.evaluation.paired_runs import PairedComparison, SamplePredictions
 from fercore.evaluation.shared_images import Evaluations
-from fercore.metrics import PairedDifference, Reliability
+from fercore.metrics import ClassCurves, Curves, PairedDifference, Reliability
 from fercore.metrics.validation import Probabilities
 from fercore.reproduction import ablations, goals, papers, published_figures
 from fercore.runs.reader import Run
@@ -27,6 +29,11 @@ _DELTAS_LOCK = threading.Lock()
 def paper_rows(runs: Sequence[Run]) -> tuple[papers.Comparison, ...]:
     """Compare every published result with ours; computed again when one of our runs changes."""
     return _paper_rows(_finished(runs, _paper_experiments()))
+
+
+def paper_statuses(runs: Sequence[Run]) -> Counter[papers.Status]:
+    """Count the papers' test accuracies by status; counted again when one of our runs changes."""
+    return _paper_statuses(_finished(runs, _paper_experiments()))
 
 
 def goal_statuses(runs: Sequence[Run]) -> tuple[goals.GoalStatus, ...]:
@@ -43,14 +50,43 @@ def ablation_results(
 
 
 def boards(runs: Sequence[Run], dataset: str) -> list[Board]:
-    """The leaderboards of a dataset, computed anew when one of its runs changes."""
+    """Return the leaderboards of a dataset, computed anew when one of its runs changes."""
     return _boards(tuple(run for run in runs if run.config), dataset)
+
+
+def datasets(runs: Sequence[Run]) -> Sequence[str]:
+    """Return `board_grouping.datasets`, computed anew when one of the runs changes."""
+    return _datasets(tuple(runs))
+
+
+def main_board(runs: Sequence[Run], dataset: str | None = None) -> Board | None:
+    """Return the leaderboard that names the best and the recommended network of all pages.
+
+    Args:
+        runs: any.
+        dataset: name of the dataset; by default the one with most experiments.
+    """
+    name = dataset or next(iter(datasets(runs)), None)
+    return board_grouping.main_board(boards(runs, name)) if name else None
+
+
+def recommended_run(runs: Sequence[Run], dataset: str | None = None) -> Run | None:
+    """Return the run of the recommended network, see `Board.recommended`; `None` without one."""
+    board = main_board(runs, dataset)
+    return board.recommended.run if board and board.recommended else None
+
+
+def top_runs(runs: Sequence[Run], count: int = 3) -> list[str]:
+    """Return the ids of the runs at the top of the main leaderboard, ablations left out."""
+    board = main_board(runs)
+    entries = board.entries if board else ()
+    return [entry.run.id for entry in entries if entry.kind != "ablation"][:count]
 
 
 def differences_to(
     baseline: Entry | None, entries: tuple[Entry, ...]
 ) -> Mapping[str, Difference | None]:
-    """How experiments differ from one of them, by run id; nothing without a baseline."""
+    """Return how experiments differ from one of them, by run id; nothing without a baseline."""
     return _differences(baseline, entries) if baseline else {}
 
 
@@ -85,6 +121,26 @@ def reliability(samples: SamplePredictions, temperature: float | None = None) ->
 def calibration_error(samples: SamplePredictions, temperature: float | None = None) -> float:
     """Return the expected calibration error, at a temperature if one is given."""
     return metrics.expected_calibration_error(_at_temperature(samples, temperature), samples.labels)
+
+
+@lru_cache(maxsize=512)
+def ranking(samples: SamplePredictions, class_index: int) -> ClassCurves | None:
+    """Return the precision-recall and ROC curve of one class, see `metrics.class_curves`."""
+    return metrics.class_curves(samples.probabilities, samples.labels, class_index)
+
+
+@lru_cache(maxsize=128)
+def macro_ranking(samples: SamplePredictions) -> Curves | None:
+    """Return the macro average of the curves of all classes that have some; `None` if none has."""
+    classes = range(samples.probabilities.shape[1])
+    curves = [curve for k in classes if (curve := ranking(samples, k))]
+    return metrics.macro_average(curves) if curves else None
+
+
+@lru_cache(maxsize=32)
+def shared_predictions(evaluations: Evaluations) -> SharedPredictions | None:
+    """Return the predictions of the runs on the images of the first one, see `side_by_side`."""
+    return side_by_side.share_predictions(evaluations.samples)
 
 
 def temperature(run: Run) -> float | None:
@@ -172,6 +228,11 @@ def _paper_rows(runs: tuple[Run, ...]) -> tuple[papers.Comparison, ...]:
 
 
 @lru_cache(maxsize=2)
+def _paper_statuses(runs: tuple[Run, ...]) -> Counter[papers.Status]:
+    return papers.statuses(runs)
+
+
+@lru_cache(maxsize=2)
 def _goal_statuses(runs: tuple[Run, ...]) -> tuple[goals.GoalStatus, ...]:
     return goals.compare(runs)
 
@@ -181,9 +242,14 @@ def _ablation_results(study: str, runs: tuple[Run, ...]) -> tuple[ablations.Abla
     return ablations.compare(ablations.Study.model_validate_json(study), runs)
 
 
+@lru_cache(maxsize=4)
+def _datasets(runs: tuple[Run, ...]) -> list[str]:
+    return board_grouping.datasets(runs)
+
+
 @lru_cache(maxsize=16)
 def _boards(runs: tuple[Run, ...], dataset: str) -> list[Board]:
-    return leaderboard.boards(runs, dataset)
+    return board_grouping.boards(runs, dataset)
 
 
 # Entries are compared by identity.

@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from dashboard.state import comparison_cache
 from dashboard.state.dataset_cache import images, preview_function
 from dashboard.state.run_cache import list_runs
 from dashboard.state.run_store import Signature, signature_of
@@ -116,8 +117,15 @@ def detector_kinds() -> list[DetectorKind]:
 
 
 def runs_on(splits: Splits) -> dict[str, Run]:
-    """Return the runs on this dataset that have its classes and a network, by run id."""
-    return dict(_runs_on(tuple(list_runs()), splits.name, splits.class_names))
+    """Return the runs on this dataset that have its classes and a network, by run id.
+
+    The recommended network of the dataset is the first, if it is among them.
+    """
+    runs = list_runs()
+    available = _runs_on(tuple(runs), splits.name, splits.class_names)
+    recommended = comparison_cache.recommended_run(runs, splits.name)
+    first = [recommended.id] if recommended and recommended.id in available else []
+    return {run_id: available[run_id] for run_id in dict.fromkeys([*first, *available])}
 
 
 def embed_split(

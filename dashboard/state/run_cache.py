@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.analysis import recommendation, run_properties
+from dashboard.analysis import network_cost, run_properties
 from dashboard.state.run_store import RunCache, Signature, signature_of
 from fercore.paths import runs_root
 from fercore.runs.predictions import Predictions
@@ -45,6 +45,11 @@ def layers(run: Run) -> list[LayerSummary]:
     return _layers(run, run.path, signature_of(run.path, "layers.json"))
 
 
+def macs(run: Run) -> int | None:
+    """Return the multiply-accumulate operations of one prediction of a run; `None` if unknown."""
+    return _macs(run)
+
+
 def labels(runs: Sequence[Run]) -> dict[str, str]:
     """Return a short label for each run, by run id: unique among all runs, equal on every page.
 
@@ -52,11 +57,6 @@ def labels(runs: Sequence[Run]) -> dict[str, str]:
     """
     all_labels = _labels(known_runs())
     return {run.id: all_labels.get(run.id, run.id) for run in runs}
-
-
-def best_run(runs: Sequence[Run]) -> recommendation.Best | None:
-    """Return `recommendation.best`, computed anew when one of the runs changes."""
-    return _best_run(tuple(runs))
 
 
 def split_titles(runs: Sequence[Run]) -> Mapping[str, str]:
@@ -69,14 +69,15 @@ def predictions(run: Run, split: str) -> Predictions | None:
     return _predictions(run, run.path, split, run_signature(run))
 
 
+# Runs are compared by identity: a run that was read again has no entry yet.
+@lru_cache(maxsize=1024)
+def _macs(run: Run) -> int | None:
+    return network_cost.count_prediction_macs(run, find_run)
+
+
 @lru_cache(maxsize=4)
 def _labels(runs: tuple[Run, ...]) -> dict[str, str]:
     return run_properties.labels(runs)
-
-
-@lru_cache(maxsize=4)
-def _best_run(runs: tuple[Run, ...]) -> recommendation.Best | None:
-    return recommendation.best(runs)
 
 
 @lru_cache(maxsize=8)

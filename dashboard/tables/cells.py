@@ -8,6 +8,7 @@ import pandas as pd
 
 from dashboard import formats
 from dashboard.analysis import run_properties
+from fercore.config.run import CombinedConfig
 from fercore.runs.reader import Run
 from fercore.runs.schema import SplitResult
 
@@ -44,22 +45,55 @@ def test_result(run: Run) -> SplitResult | None:
     return run_properties.result_of(run, "test")
 
 
+# Names of fields for people, where the name in the file says too little.
+_FIELDS = {
+    "combined.tta": "test-time augmentation (TTA)",
+    "combined.average": "ensemble average",
+    "combined.imported": "has imported members",
+    "combined.selected_on": "members selected on",
+    "combined.candidates": "candidates for members",
+}
+_TTA = {"none": "none", "flip": "mirror image", "ten_view": "10-crop"}
+
+
 @lru_cache(maxsize=64)
 def config_texts(run: Run) -> Mapping[str, str]:
     """Return every field of a run's configuration and environment as text, by dotted name."""
     fields = (
         flatten(run.config.model_dump(mode="json", exclude=set(NAME_FIELDS))) if run.config else {}
     )
+    if "model" in fields:
+        fields["model"] = model_words(run)
+    if isinstance(run.config, CombinedConfig):
+        # One row for each: a list of names would be cut.
+        del fields["combined.members"]
+        for number, member in enumerate(run.config.combined.members, start=1):
+            fields[f"ensemble member {number}"] = member
+    if "combined.tta" in fields:
+        fields["combined.tta"] = _TTA.get(fields["combined.tta"], fields["combined.tta"])
+    fields = {_FIELDS.get(name, name): text for name, text in fields.items()}
     environment = run.environment
     if environment:
         fields |= {
-            "ran on: device": ", ".join(environment.devices),
-            "ran on: precision": environment.precision,
-            "ran on: backend": environment.backend,
-            "ran on: commit": environment.commit,
-            "ran on: data": environment.dataset_fingerprint,
+            "Device": ", ".join(environment.devices),
+            "Precision": environment.precision,
+            "Backend": environment.backend,
+            "Git commit": _short_commit(environment.commit),
+            "Dataset fingerprint": environment.dataset_fingerprint[:12],
         }
     return fields
+
+
+def _short_commit(commit: str) -> str:
+    name, plus, changes = commit.partition("+")
+    return f"{name[:7]}{plus}{changes}" or formats.DASH
+
+
+def model_words(run: Run) -> str:
+    """Return the model of a run for people: that of an ensemble is no network."""
+    if isinstance(run.config, CombinedConfig):
+        return "ensemble" if len(run.config.combined.members) > 1 else "TTA of a run"
+    return run.config.model if run.config else formats.DASH
 
 
 def flatten(fields: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -8,7 +8,14 @@ import pandas as pd
 
 from dashboard import formats
 from dashboard.charts.theme import swatch
-from dashboard.tables.cells import METRICS, config_texts, metric_cells, without_empty_groups
+from dashboard.tables.cells import (
+    METRICS,
+    config_texts,
+    metric_cells,
+    model_words,
+    percent,
+    without_empty_groups,
+)
 from dashboard.tables.run_details_tables import layer_table
 from fercore.runs.reader import Run
 from fercore.runs.schema import LayerSummary, SplitResult
@@ -36,6 +43,28 @@ def headline_table(
         ]
     )
     return without_empty_groups(table)
+
+
+def with_interval_ends(
+    table: pd.DataFrame, runs: Sequence[Run], results: Mapping[str, SplitResult]
+) -> pd.DataFrame:
+    """Return the table of `headline_table` with its intervals as two columns of numbers.
+
+    Args:
+        table: of these runs.
+        runs: in order.
+        results: by run id.
+    """
+    found = [results.get(run.id) for run in runs]
+    ends = {
+        "CI low": [percent(result.accuracy_low) if result else None for result in found],
+        "CI high": [percent(result.accuracy_high) if result else None for result in found],
+    }
+    place = table.columns.get_loc("95% interval")
+    table = table.drop(columns="95% interval")
+    for offset, (name, values) in enumerate(ends.items()):
+        table.insert(place + offset, name, values)
+    return table
 
 
 def layer_differences(
@@ -66,8 +95,17 @@ def network_table(
     labels: Mapping[str, str],
     colors: Mapping[str, str],
     layers: Mapping[str, Sequence[LayerSummary]],
+    macs: Mapping[str, int | None] | None = None,
 ) -> pd.DataFrame:
-    """Return one row for each run: the size of its network, and its largest layer."""
+    """Return one row for each run: the size of its network, and its largest layer.
+
+    Args:
+        runs: in order.
+        labels: by run id.
+        colors: by run id.
+        layers: by run id; empty where there is no layer table.
+        macs: multiply-accumulate operations of one prediction, by run id.
+    """
     rows = []
     for run in runs:
         table = layers[run.id]
@@ -79,10 +117,11 @@ def network_table(
             {
                 "Color": swatch(colors[run.id]),
                 "Run": labels[run.id],
-                "Model": run.config.model if run.config else formats.DASH,
+                "Model": model_words(run),
                 "Layers": len(table) or None,
                 "Parameters": results.parameters if results else (total or None),
                 "Trainable": results.trainable_parameters if results else None,
+                "MACs": (macs or {}).get(run.id),
                 "model.onnx": results.onnx.bytes if results and results.onnx else None,
                 "Largest layer": f"{largest.name}, {share}" if largest and share else None,
             }

@@ -35,11 +35,10 @@ def _row(entry: Entry, recommended: Entry | None, difference: Difference | None)
     low, high = entry.interval
     worst = entry.worst_class
     return {
-        "Network": entry.title,
+        "Model": entry.title,
         "Accuracy": 100 * entry.accuracy,
         "95% CI": formats.interval(low, high, 1),
         "Spread": None if entry.spread is None else 100 * entry.spread,
-        "Seeds": entry.seeds,
         "To recommended": RECOMMENDED if entry is recommended else _difference_text(difference),
         "Validation": None if entry.validation is None else 100 * entry.validation,
         "Macro-F1": 100 * entry.macro_f1,
@@ -50,6 +49,7 @@ def _row(entry: Entry, recommended: Entry | None, difference: Difference | None)
         "MACs": entry.macs,
         "Latency": entry.latency_ms,
         "Published": None if entry.published is None else 100 * entry.published,
+        "Seeds": entry.seeds,
     }
 
 
@@ -58,7 +58,8 @@ def _difference_text(difference: Difference | None) -> str | None:
         return None
     if not difference.is_significant:
         return NOT_DISTINGUISHABLE
-    return formats.points(difference.accuracy, 1).replace("points", "pp")
+    verdict = "better" if difference.accuracy > 0 else "worse"
+    return f"{verdict} ({formats.points(difference.accuracy, 1).removesuffix('points').strip()})"
 
 
 def confusions(result: SplitResult, count: int) -> list[tuple[str, str, int, float]]:
@@ -71,13 +72,13 @@ def confusions(result: SplitResult, count: int) -> list[tuple[str, str, int, flo
     Returns:
         True class, predicted class, number of images, and their share of the true class.
     """
-    found = []
+    errors = []
     for row, entry in zip(result.confusion, result.classes, strict=True):
         for number, other in zip(row, result.classes, strict=True):
             if other is not entry and number:
-                found.append((entry.name, other.name, number, number / sum(row)))
+                errors.append((entry.name, other.name, number, number / sum(row)))
     # One line for each true class: the three worst classes say more than the worst one thrice.
     worst: dict[str, tuple[str, str, int, float]] = {}
-    for error in sorted(found, key=lambda error: error[3], reverse=True):
+    for error in sorted(errors, key=lambda error: error[3], reverse=True):
         worst.setdefault(error[0], error)
     return list(worst.values())[:count]

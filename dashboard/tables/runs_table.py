@@ -176,10 +176,6 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
     return {
         "Experiment": run_properties.title(first),
         "State": list(dict.fromkeys(run.state for run in runs)),
-        "Dataset": config.dataset if config else None,
-        "Protocol": run_properties.protocol_words(first, fold=not several),
-        "Seed": None if several or config is None else config.seed,
-        "Runs": len(runs) if several else None,
         "Accuracy": statistics.fmean(accuracies) if accuracies else None,
         "Spread": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
         "95% interval": formats.interval(test.accuracy_low, test.accuracy_high, 1)
@@ -187,11 +183,6 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
         else None,
         "Delta": None,
         "Delta interval": None,
-        "Classes": [_scored(first)] if test else None,
-        # Seeds are tested on the same samples, folds on different ones.
-        "n": test.n if test and not (several and folds) else None,
-        "Groups": (first.grouping(test) or None) if test and not (several and folds) else None,
-        "All classes": mean(lambda run: percent(accuracy(run_properties.all_classes_result(run)))),
         "Clean accuracy": mean(
             lambda run: percent(accuracy(run_properties.result_of(run, "test_unique")))
         ),
@@ -199,20 +190,30 @@ def _group_row(runs: tuple[Run, ...]) -> dict[str, Any]:
             lambda run: percent(accuracy(run_properties.result_of(run, "validation")))
         ),
         "Macro-F1": mean(lambda run: percent(r.macro_f1 if (r := test_result(run)) else None)),
+        "Parameters": None if parameters is None else round(parameters),
+        "Latency (ms)": mean(
+            lambda run: run_properties.latency(run).face_ms if run.latency else None
+        ),
+        "Dataset": config.dataset if config else None,
+        "Protocol": run_properties.protocol_words(first, fold=not several),
+        "Seed": None if several or config is None else config.seed,
+        "Runs": len(runs) if several else None,
+        "Classes": [_scored(first)] if test else None,
+        # Seeds are tested on the same samples, folds on different ones.
+        "n": test.n if test and not (several and folds) else None,
+        "Groups": (first.grouping(test) or None) if test and not (several and folds) else None,
+        "All classes": mean(lambda run: percent(accuracy(run_properties.all_classes_result(run)))),
         "Worst class": worst.name if worst else None,
         "Worst-class recall": percent(worst.recall if worst else None),
         "Model": config.model if config else None,
         "Epochs": formats.DASH if several else _epochs(first),
-        "Parameters": None if parameters is None else round(parameters),
         "model.onnx": None if bytes_ is None else round(bytes_),
-        "Latency (ms)": mean(
-            lambda run: run_properties.latency(run).face_ms if run.latency else None
-        ),
         "Training time": mean(lambda run: run.results.train_seconds if run.results else None),
         "Device": ", ".join(environment.devices) if environment else None,
         "Started": datetime.fromtimestamp(newest_start, UTC) if newest_start else None,
         "Tags": _tags(runs) or None,
         "Note": _note(first),
+        "Run ID": None if several else first.id,
     }
 
 

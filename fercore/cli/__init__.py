@@ -24,6 +24,7 @@ from fercore.cli import (
     evaluation,
     goals,
     labels,
+    models,
     papers,
     predict,
     runs,
@@ -64,6 +65,7 @@ compare.register(app)
 papers.register(app)
 ablations.register(app)
 goals.register(app)
+models.register(app)
 bundle.register(app)
 labels.register(app)
 predict.register(app)

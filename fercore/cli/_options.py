@@ -1,8 +1,11 @@
 """Options that several commands share, and functions that print tables and JSON."""
 
 import json
+import re
 import shlex
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +20,7 @@ from fercore.runs.listing import list_runs
 from fercore.runs.reader import Run
 from fercore.runs.schema import UNGROUPED, Results
 
+_MAX_TEXT_WIDTH = 100
 ROOT_OPTIONS = ("--data-root", "--runs-root")
 DataRoot = Annotated[
     Path | None,
@@ -61,6 +65,24 @@ def print_table(table: Table) -> None:
     # Text in brackets or between colons may be part of a name.
     console = Console(width=None if sys.stdout.isatty() else 240, markup=False, emoji=False)
     console.print(table)
+
+
+def print_notes(lines: Iterable[str], *, markdown: bool = False) -> None:
+    """Print lines of Markdown with headings and lists.
+
+    Args:
+        lines: one line for each heading, paragraph or list item.
+        markdown: whether to print them unchanged; by default, the markup is removed, and the lines
+            are wrapped to the width of the terminal.
+    """
+    width = min(shutil.get_terminal_size().columns, _MAX_TEXT_WIDTH)
+    for line in lines:
+        if markdown:
+            typer.echo(line)
+            continue
+        plain = re.sub(r"\*\*|`|^#+ ", "", line)
+        indent = "  " if line.startswith("- ") else ""
+        typer.echo(textwrap.fill(plain, width, subsequent_indent=indent, break_on_hyphens=False))
 
 
 class _PlainTable(Table):

@@ -14,6 +14,7 @@ from fercore.cli._options import (
     markdown_table,
     plain_table,
     print_json,
+    print_notes,
     print_table,
 )
 from fercore.cli._scheduler import TrainingJob, format_options, run_job
@@ -71,7 +72,7 @@ def ablate(
     if as_json:
         print_json([_as_json(study, results) for study, results in tables])
     elif markdown:
-        # A single table needs no heading, since the README has one.
+        # A single table needs no heading.
         has_headings = len(tables) > 1
         texts = [
             (f"### {study.title}\n\n" if has_headings else "")
@@ -181,6 +182,8 @@ def _print_study(study: Study, results: Sequence[AblationResult]) -> None:
     for result in results:
         table.add_row(*_cells(study, result))
     print_table(table)
+    if len(results) == len(study.changes):
+        print_notes(f"- {finding}" for finding in study.findings)
     if untrained := [result.change.key for result in results if result.mean is None]:
         typer.echo(f"not trained yet: {', '.join(untrained)}: fercore ablate --train {study.key}")
 

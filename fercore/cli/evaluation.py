@@ -149,7 +149,7 @@ def ensemble(
     if select is not None:
         combined, candidates, split_title = _select(root, named, splits, select, mean)
         default_name = "ensemble-selected"
-        default_title = f"Ensemble of {len(combined)} networks, chosen on {split_title}"
+        default_title = f"Ensemble of {len(combined)} networks, selected on {split_title}"
     else:
         default_name, default_title = _default_names(named)
     if tta:

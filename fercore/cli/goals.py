@@ -39,7 +39,7 @@ HEADINGS = (
     ">target %",
     ">PrivateTest %",
     "95% interval",
-    ">without repeats %",
+    ">without duplicates %",
     ">n",
     ">seeds",
     ">parameters",

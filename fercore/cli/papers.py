@@ -14,7 +14,17 @@ from fercore.cli._options import (
     markdown_table,
     plain_table,
     print_json,
+    print_notes,
     print_table,
+)
+from fercore.cli._paper_notes import (
+    SUMMARY_HEADINGS,
+    figure_text,
+    interval_text,
+    note_lines,
+    notes_as_json,
+    seeds_text,
+    summary_cells,
 )
 from fercore.cli._scheduler import TrainingJob, format_options, run_job
 from fercore.config.loading import load_config
@@ -33,12 +43,12 @@ HEADINGS = (
     ">paper %",
     ">ours %",
     ">difference",
-    "95% interval",
-    "of the difference",
+    "95% CI",
+    "95% CI of the difference",
     ">n",
     "groups",
     ">seeds",
-    ">leak-free %",
+    ">leakage-free %",
     ">parameters",
     "status",
 )
@@ -63,43 +73,72 @@ def papers_command(
     classes: Annotated[
         bool, typer.Option("--classes", help="Print the per-class figures as well.")
     ] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Print the main results of each paper only.")
+    ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Print notes in words: what differs, and what is not reached."
+        ),
+    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table.")] = False,
     data: DataRoot = None,
     runs: RunsRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare every published figure with ours, under the paper's protocol and a leak-free one.
+    """Compare every published result with ours, under the paper's protocol and a leakage-free one.
 
     With --train, missing runs are trained first. If the command is stopped, the same command
-    continues where it stopped.
+    continues where it stopped. --explain prints notes on a paper, or one result in full.
 
-    Example: fercore papers --train rath2021
+    Example: fercore papers --explain rath2021
     """
     if sum((markdown, latex, as_json)) > 1:
         raise UserError("received more than one of --markdown, --latex and --json, expected one")
+    if explain and (summary or latex):
+        raise UserError("received --explain with --summary or --latex, expected --explain alone")
     requested = _select(only or ())
     root = runs_root(runs)
     if train:
         _train_missing(requested, seeds, root, data_root(data))
-    rows = [
+    every = [
         comparison
         for comparison in papers.compare(list_runs_and_warn(root))
         if requested.intersection(comparison.row.experiments)
         and (classes or not comparison.row.class_name)
     ]
-    if as_json:
+    rows = [comparison for comparison in every if comparison.row.headline or not summary]
+    if explain and as_json:
+        print_json(notes_as_json(only or (), rows))
+    elif explain:
+        print_notes(note_lines(only or (), rows), markdown=markdown)
+    elif as_json:
         print_json([_as_json(comparison) for comparison in rows])
-    elif markdown:
-        print(markdown_table(HEADINGS, map(_cells, rows)))
-    elif latex:
-        print(_latex(rows))
     else:
-        table = plain_table(*HEADINGS)
-        for comparison in rows:
-            table.add_row(*_cells(comparison))
+        headings = SUMMARY_HEADINGS if summary else HEADINGS
+        _print_rows(
+            headings, list(map(summary_cells if summary else _cells, rows)), markdown, latex
+        )
+        if summary and markdown:
+            print(f"\n{_count_words(every)}.")
+        elif not (markdown or latex):
+            _print_counts(every)
+
+
+def _print_rows(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], markdown: bool, latex: bool
+) -> None:
+    if markdown:
+        print(markdown_table(headings, rows))
+    elif latex:
+        print(_latex(headings, rows))
+    else:
+        table = plain_table(*headings)
+        for cells in rows:
+            table.add_row(*cells)
         print_table(table)
-        _print_summary(rows)
 
 
 def list_missing_runs(experiment: str, seeds: int, runs: Sequence[Run]) -> list[tuple[int, int]]:
@@ -162,38 +201,22 @@ def make_job(experiment: str, seed: int, fold: int) -> TrainingJob:
 def _cells(comparison: Comparison) -> tuple[str, ...]:
     row, paper, leak_free = comparison.row, comparison.paper, comparison.leak_free
     difference, bounds = comparison.difference, comparison.difference_interval
-    interval = DASH
-    if paper and paper.low is not None and paper.high is not None:
-        interval = f"{paper.low:.2f} to {paper.high:.2f}"
     return (
         row.system,
         f"{row.label}, {row.class_name}" if row.class_name else row.label,
         row.metric,
         DASH if row.figure is None else f"{row.figure:.2f}",
-        _format_figure(paper),
+        figure_text(paper),
         DASH if difference is None else f"{difference:+.2f}",
-        interval,
+        interval_text(paper) or DASH,
         DASH if bounds is None else f"{bounds[0]:+.2f} to {bounds[1]:+.2f}",
         f"{paper.n:,}" if paper and paper.n else DASH,
         (paper.grouping if paper else "") or DASH,
-        _format_seeds(paper),
-        _format_figure(leak_free),
+        seeds_text(paper),
+        figure_text(leak_free),
         f"{paper.parameters:,}" if paper else row.parameters or DASH,
         papers.STATUS_WORDS[comparison.status],
     )
-
-
-def _format_figure(ours: Reproduction | None) -> str:
-    if ours is None:
-        return DASH
-    spread = "" if ours.spread is None else f" ± {ours.spread:.2f}"
-    return f"{ours.mean:.2f}{spread}"
-
-
-def _format_seeds(ours: Reproduction | None) -> str:
-    if ours is None:
-        return DASH
-    return str(ours.seeds) if ours.folds == 1 else f"{ours.seeds} x {ours.folds} folds"
 
 
 def _as_json(comparison: Comparison) -> dict[str, Any]:
@@ -210,11 +233,11 @@ def _as_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _latex(rows: Sequence[Comparison]) -> str:
-    columns = "".join("r" if heading[0] == ">" else "l" for heading in HEADINGS)
+def _latex(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    columns = "".join("r" if heading[0] == ">" else "l" for heading in headings)
     lines = [f"\\begin{{tabular}}{{{columns}}}", "\\hline"]
-    lines += [_latex_row([heading.lstrip(">") for heading in HEADINGS]), "\\hline"]
-    lines += [_latex_row(_cells(comparison)) for comparison in rows]
+    lines += [_latex_row([heading.lstrip(">") for heading in headings]), "\\hline"]
+    lines += map(_latex_row, rows)
     lines += ["\\hline", "\\end{tabular}"]
     return "\n".join(lines)
 
@@ -228,19 +251,17 @@ def _latex_row(cells: Sequence[str]) -> str:
     return " & ".join(escaped) + " \\\\"
 
 
-def _print_summary(rows: Sequence[Comparison]) -> None:
-    overall = [comparison for comparison in rows if comparison.row.overall]
-    counts = {
-        words: sum(comparison.status == status for comparison in overall)
-        for status, words in papers.STATUS_WORDS.items()
-    }
-    summary = ", ".join(f"{n} {words}" for words, n in counts.items() if n)
-    first_seed_count = sum(comparison.first_reaches for comparison in overall)
-    if overall:
-        typer.echo(
-            f"figures of full test sets: {len(overall)}, {summary}, by the mean over the seeds; "
-            f"{first_seed_count} reached by the first seed alone"
-        )
+def _count_words(rows: Sequence[Comparison]) -> str:
+    first_seed_count = sum(row.first_reaches for row in rows if row.row.overall)
+    return (
+        f"{papers.outcome(rows)}, by the mean over the seeds; {first_seed_count} matched by the "
+        "first seed alone"
+    )
+
+
+def _print_counts(rows: Sequence[Comparison]) -> None:
+    if any(comparison.row.overall for comparison in rows):
+        typer.echo(_count_words(rows))
     untrained = papers.untrained(rows)
     if untrained:
         typer.echo(

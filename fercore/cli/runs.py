@@ -207,6 +207,8 @@ def _interval(result: SplitResult) -> str:
 def schema() -> None:
     """Print the JSON Schema of a run directory.
 
+    It describes the JSON files. CONTRIBUTING.md describes every file in words.
+
     Example: fercore runs schema > run.schema.json
     """
     print_json(run_schema())

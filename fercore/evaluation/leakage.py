@@ -145,7 +145,7 @@ def _any_copies(images: Sequence[Images], seen: Sequence[Images]) -> NDArray[np.
 
 
 def _trained_on(run: Run, root: Path) -> list[Images] | None:
-    """Return the images that a run was trained on and its checkpoint chosen on.
+    """Return the images that a run was trained on and its checkpoint selected on.
 
     `None` where this version of the dataset is not installed, or the run does not record it.
     """
@@ -163,7 +163,7 @@ def _trained_on(run: Run, root: Path) -> list[Images] | None:
         return None
     parts = [protocol.train]
     if config.protocol.test not in {"validation", "train_fold"}:
-        parts.append(protocol.validation)  # the checkpoint was chosen on it
+        parts.append(protocol.validation)  # the checkpoint was selected on it
     return [view for part in parts for view in _views(part, splits, root)]
 
 

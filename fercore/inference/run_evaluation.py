@@ -86,11 +86,11 @@ def evaluate(
         ... ).title
         'synthetic, Test'
     """
-    found = read_run(run, runs_root)
+    stored = read_run(run, runs_root)
     if dataset is None:
-        return _stored_result(found, split)
+        return _stored_result(stored, split)
     evaluation = evaluate_on_dataset(
-        found,
+        stored,
         dataset,
         parse_dataset_split(split),
         all_if_unsplit=split == "test",

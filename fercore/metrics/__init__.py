@@ -17,6 +17,7 @@ from fercore.metrics.calibration import (
 from fercore.metrics.clustered import (
     Groups,
     clustered_interval,
+    clustered_mean_interval,
     clustered_recall_interval,
     group_codes,
     merge_groups,
@@ -45,10 +46,13 @@ from fercore.metrics.paired_tests import (
     mcnemar,
     paired_bootstrap,
 )
+from fercore.metrics.ranking import ClassCurves, Curves, class_curves, macro_average
 from fercore.metrics.temperature_scaling import apply_temperature, fit_temperature
 
 __all__ = [
     "ECE_BINS",
+    "ClassCurves",
+    "Curves",
     "Evaluation",
     "Groups",
     "McNemar",
@@ -61,7 +65,9 @@ __all__ = [
     "apply_temperature",
     "balanced_class_weights",
     "bootstrap_mean",
+    "class_curves",
     "clustered_interval",
+    "clustered_mean_interval",
     "clustered_recall_interval",
     "confusion_matrix",
     "difference_interval",
@@ -70,6 +76,7 @@ __all__ = [
     "fit_temperature",
     "group_codes",
     "holm",
+    "macro_average",
     "macro_f1",
     "mcnemar",
     "merge_groups",

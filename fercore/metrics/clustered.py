@@ -5,6 +5,7 @@ group, every function returns the same as its counterpart for independent sample
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,33 @@ def clustered_interval(
     # The effective size is limited even where groups differ less than independent samples would.
     size = min(n, share * (1 - share) / variance) if variance > 0 else n
     return wilson_interval(share, size, float(stdtrit(k - 1, 0.5 + confidence / 2)))
+
+
+def clustered_mean_interval(
+    correct: Sequence[NDArray[np.bool_]], groups: Sequence[Groups], max_size: int
+) -> tuple[float, float]:
+    """Return the 95% confidence interval of the mean accuracy of runs, over the groups of them all.
+
+    Every run has the same weight in the mean, whatever its number of samples. A group that several
+    runs tested is one group.
+
+    Args:
+        correct: for each run, `(n,)` bool, whether each sample is predicted correctly.
+        groups: for each run, `(n,)` names or numbers, the groups of its samples.
+        max_size: upper limit of the effective size: the samples of one seed, all folds together.
+
+    Returns:
+        The lower and the upper end, each in [0, 1]; see `clustered_interval`.
+
+    Raises:
+        ValueError: if there are no samples, or lengths differ.
+    """
+    weights = [np.full(len(own), 1 / max(len(own), 1)) for own in correct]
+    if not weights:
+        raise ValueError("received the samples of 0 runs, expected those of at least one")
+    return clustered_interval(
+        np.concatenate(correct), np.concatenate(groups), np.concatenate(weights), max_size=max_size
+    )
 
 
 def clustered_recall_interval(

@@ -51,6 +51,7 @@ class Study(FrozenModel):
         title: one line for people.
         base: name of the base experiment.
         note: one or two sentences for people.
+        findings: what the results show, as Markdown.
         target: validation accuracy in percent; the table states the epochs until it is reached.
         seeds: number of runs of each change that are trained by default.
         changes: the first is the base without changes.
@@ -60,6 +61,7 @@ class Study(FrozenModel):
     title: str
     base: str
     note: str = ""
+    findings: tuple[str, ...] = ()
     target: float | None = Field(default=None, gt=0, le=100)
     seeds: int = Field(default=1, ge=1)
     changes: tuple[Change, ...] = Field(alias="change", min_length=1)

@@ -27,7 +27,7 @@ Status = Literal["reached", "reached_cpu", "short", "missing"]
 STATUS_WORDS: dict[Status, str] = {
     "reached": "reached",
     "reached_cpu": "CPU target reached",
-    "short": "short",
+    "short": "below target",
     "missing": "not trained yet",
 }
 
@@ -64,6 +64,7 @@ class Goal(FrozenModel):
 
 
 class _Goals(FrozenModel):
+    notes: tuple[str, ...] = ()
     gpu: tuple[str, ...] = ()
     goal: tuple[Goal, ...]
 
@@ -136,6 +137,11 @@ class GoalStatus:
 def goals() -> tuple[Goal, ...]:
     """Return all goals, in the order of `goals.toml`."""
     return _catalogue().goal
+
+
+def notes() -> tuple[str, ...]:
+    """Return what a reader needs to know about our networks, as Markdown."""
+    return _catalogue().notes
 
 
 def needs_gpu(experiment: str) -> bool:

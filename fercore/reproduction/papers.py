@@ -7,6 +7,7 @@ experiments.
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,10 +25,10 @@ from fercore.runs.schema import UNGROUPED, ClassResult, SplitResult, grouping
 
 Status = Literal["reached", "within", "short", "noted", "missing"]
 STATUS_WORDS: dict[Status, str] = {
-    "reached": "reached",
-    "within": "within the interval",
-    "short": "short",
-    "noted": "noted",
+    "reached": "matched",
+    "within": "within 95% CI",
+    "short": "below",
+    "noted": "reported only",
     "missing": "not trained yet",
 }
 
@@ -168,6 +169,38 @@ def compare(runs: Sequence[Run]) -> tuple[Comparison, ...]:
     )
 
 
+def statuses(runs: Sequence[Run]) -> Counter[Status]:
+    """Count the test accuracies of the papers by status, see `Comparison.status`.
+
+    It computes less than `compare`: only the rows of `Row.overall`, without leak-free protocols.
+    """
+    return Counter(
+        Comparison(row, reproduce_row(row, row.view, runs_of(row.experiment, runs)), None).status
+        for row in rows()
+        if row.overall
+    )
+
+
+def outcome(comparisons: Sequence[Comparison]) -> str:
+    """Return how many published test accuracies are matched, in words.
+
+    Args:
+        comparisons: any; results of single classes, on other splits or without a published accuracy
+            are not counted.
+
+    Returns:
+        Such as `4 of 6 accuracies matched, 2 within 95% CI`.
+    """
+    counted = [comparison.status for comparison in comparisons if comparison.row.overall]
+    words = [f"{counted.count('reached')} of {len(counted)} accuracies matched"]
+    words += [
+        f"{counted.count(status)} {STATUS_WORDS[status]}"
+        for status in STATUS_WORDS
+        if status != "reached" and status in counted
+    ]
+    return ", ".join(words)
+
+
 def untrained(comparisons: Sequence[Comparison]) -> dict[str, float]:
     """Return the experiments without completed runs, with the minutes that all folds take."""
     lacking = {
@@ -269,7 +302,7 @@ def _interval_over_groups(
     The ends are in percent. `None` if a run does not store the samples of the figure or their
     groups.
     """
-    correct, groups, weights, kinds = [], [], [], []
+    correct, groups, kinds = [], [], []
     for run in runs:
         value = _value(row, view, run)
         if value is None:
@@ -289,16 +322,11 @@ def _interval_over_groups(
             keep &= stored.labels == [entry.name for entry in split.classes].index(row.class_name)
         correct.append((stored.predicted == stored.labels)[keep])
         groups.append(stored.groups[keep])
-        # Every run has the same weight in the mean, whatever its number of samples.
-        weights.append(np.full(keep.sum(), 1 / keep.sum()))
         kinds.append(stored.group_kind)
     if not correct or len({*kinds}) > 1:
         return None
-    names = np.concatenate(groups)
-    low, high = metrics.clustered_interval(
-        np.concatenate(correct), names, np.concatenate(weights), max_size=n
-    )
-    return 100 * low, 100 * high, grouping(len(np.unique(names)), kinds[0])
+    low, high = metrics.clustered_mean_interval(correct, groups, n)
+    return 100 * low, 100 * high, grouping(len(np.unique(np.concatenate(groups))), kinds[0])
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,8 @@ class Row(FrozenModel):
         leak_free_view: evaluation of its runs that is stated.
         parameters: number of parameters, as printed; empty if the paper does not state it.
         digits: decimals of the printed figure.
-        remark: one line on the figure; may be empty.
+        remark: one line on the figure, without a full stop; may be empty.
+        headline: whether a short summary of all papers includes the row.
         paper_n: number of samples of the paper's test set, if it is known to differ from ours. The
             printed figure then has a sampling error of its own.
     """
@@ -47,6 +48,7 @@ class Row(FrozenModel):
     parameters: str = ""
     digits: int = Field(default=2, ge=0, le=2)
     remark: str = ""
+    headline: bool = False
     paper_n: int | None = Field(default=None, ge=1)
 
     @property
@@ -66,12 +68,20 @@ class System(FrozenModel):
     Attributes:
         key: such as `"le2019"`.
         citation: authors, title and year.
-        found: our findings on the paper, in paragraphs.
+        verdict: one line: whether the paper was reproduced, and its main flaw.
+        notes: what a reader needs to know about the comparison, the most important first. They may
+            contain Markdown for code and bold text.
     """
 
     key: str
     citation: str
-    found: str
+    verdict: str
+    notes: tuple[str, ...]
+
+    @property
+    def short_title(self) -> str:
+        """Author and year: `Le 2019` for `le2019`."""
+        return f"{self.key[:-4].capitalize()} {self.key[-4:]}"
 
 
 class _Table(FrozenModel):
@@ -93,6 +103,7 @@ class _Table(FrozenModel):
 
 
 class _Catalogue(FrozenModel):
+    notes: tuple[str, ...]
     minutes: dict[str, float]
     system: tuple[System, ...]
     row: tuple[Row, ...]
@@ -109,6 +120,11 @@ def row_of(published: PublishedFigure) -> Row | None:
 def systems() -> tuple[System, ...]:
     """Return the papers, in the order of `papers.toml`."""
     return _catalogue().system
+
+
+def general_notes() -> tuple[str, ...]:
+    """Return the notes on how results are compared, for all papers."""
+    return _catalogue().notes
 
 
 def rows() -> tuple[Row, ...]:

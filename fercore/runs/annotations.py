@@ -60,7 +60,7 @@ def annotate(run: Run, base: Notes | None = None, add_text: str = "", **changes:
             disk refuses.
     """
     _require_run(run)
-    with _locked(run.path.parent):
+    with locked_root(run.path.parent):
         stored = _read_notes(run)
         if base is not None:
             text = changes.get("text", base.text)
@@ -99,7 +99,7 @@ def delete(run: Run) -> None:
     """
     _require_run(run)
     folder = run.path.parent / DELETED
-    with _locked(run.path.parent), hold_lock(run.path):
+    with locked_root(run.path.parent), hold_lock(run.path):
         _require_run(read_run(run.path))  # it may have changed since it was shown
         name = run.path.name
         try:
@@ -124,7 +124,7 @@ def restore(root: Path, run_id: str) -> Run:
     Raises:
         UserError: if there is none of that name, or another run has taken it.
     """
-    with _locked(root):
+    with locked_root(root):
         paths = {run.id: run.path for run in deleted(root)}
         if run_id not in paths:
             names = ", ".join(paths) or "none"
@@ -148,7 +148,7 @@ def purge(root: Path, run_ids: Sequence[str] | None = None) -> int:
     """
     if not (root / DELETED).is_dir():
         return 0
-    with _locked(root):
+    with locked_root(root):
         removed = [run for run in deleted(root) if run_ids is None or run.id in run_ids]
         for run in removed:
             try:
@@ -163,7 +163,7 @@ def purge(root: Path, run_ids: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _locked(root: Path) -> Iterator[None]:
+def locked_root(root: Path) -> Iterator[None]:
     """Hold the lock that every change of notes and every deletion under a root takes.
 
     Raises:

@@ -1,7 +1,7 @@
 """Read run directories.
 
-A run is a folder of open formats, described in the README; `fercore.runs.writer` writes it. For a
-damaged, foreign or incomplete folder the reader sets `Run.problem`; it never raises.
+A run is a folder of open formats, described in CONTRIBUTING.md; `fercore.runs.writer` writes it.
+For a damaged, foreign or incomplete folder the reader sets `Run.problem`; it never raises.
 """
 
 import io
@@ -260,7 +260,7 @@ class Run:
 
 
 def full_size_epochs(log: Sequence[EpochLog]) -> list[EpochLog]:
-    """Return the epochs at the largest image size: a checkpoint is chosen among these."""
+    """Return the epochs at the largest image size: a checkpoint is selected among these."""
     largest = max((row.image_size or 0 for row in log), default=0)
     return [row for row in log if (row.image_size or 0) == largest]
 

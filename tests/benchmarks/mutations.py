@@ -52,7 +52,7 @@ MODULES = {
     "fercore/faces/tracker.py": ["tests/faces/test_tracker.py"],
     "dashboard/analysis/run_properties.py": [
         "tests/dashboard/analysis/test_run_properties.py",
-        "tests/dashboard/analysis/test_recommendation.py",
+        "tests/dashboard/analysis/test_board_grouping.py",
     ],
 }
 

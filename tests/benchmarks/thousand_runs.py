@@ -37,7 +37,7 @@ from fercore.runs.listing import list_runs
 from tests.dashboard import browser, make_runs
 
 ROOT = Path(__file__).parents[2]
-PAGES = {"runs": "Runs", "compare": "Compare", "confusion": "Confusion matrix"}
+PAGES = {"runs": "Runs", "compare": "Compare", "confusion": "Confusion matrices"}
 # What each page was opened for.
 DRAWN = {
     "runs": '[data-testid="stDataFrame"] canvas',
@@ -148,11 +148,11 @@ def rerun_seconds(
     from streamlit.testing.v1 import AppTest
     from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 
-    from dashboard.app_pages.live import sections
+    from dashboard.app_pages.live import video_section
 
     parts: list[float] = []
     fragment = st.fragment
-    sections.webrtc_streamer = playing_camera()
+    video_section.webrtc_streamer = playing_camera()
 
     def timed(*_: Any, run_every: float | None = None) -> Callable[[Callable[[], None]], Any]:
         def decorate(function: Callable[[], None]) -> Any:

@@ -15,7 +15,7 @@ from fercore.reproduction import goals
 from fercore.reproduction.published_figures import folds, minutes
 from fercore.runs.reader import Run
 from fercore.runs.schema import OnnxExport
-from tests.tiny import Told
+from tests.tiny import UntrainedRun
 
 GOALS = goals.goals()
 EXPERIMENTS = goals.experiments(GOALS)
@@ -36,7 +36,7 @@ def gpu(monkeypatch):
 
 def trained(root: Path, name: str, seed: int, exported: bool = False) -> Run:
     """Return a finished run with its checkpoint."""
-    fake = Told(load_config(name, {"seed": seed}), right=100)
+    fake = UntrainedRun(load_config(name, {"seed": seed}), right=100)
     run = Run(root / fake.id, "finished", fake.config, results=fake.results)
     run.best_path.parent.mkdir(parents=True, exist_ok=True)
     run.best_path.touch()
@@ -234,10 +234,10 @@ def test_missing_points_of_goals():
     assert points["speedrun"] == of["clock"] + of["clock-70"]
     # It teaches what is to reach the goal of the small networks.
     assert points["facet-base"] == of["one"] + of["views"] + of["ensemble"] + of["tiny"]
-    tiny = [Told(load_config("facet-tiny", {"seed": seed}), right=84) for seed in range(3)]
+    tiny = [UntrainedRun(load_config("facet-tiny", {"seed": seed}), right=84) for seed in range(3)]
     points = goals.missing_points(goals.compare(tiny))
     assert points["facet-tiny"] == pytest.approx(of["tiny"] - 60)
-    tiny = [Told(load_config("facet-tiny", {"seed": seed}), right=112) for seed in range(3)]
+    tiny = [UntrainedRun(load_config("facet-tiny", {"seed": seed}), right=112) for seed in range(3)]
     assert goals.missing_points(goals.compare(tiny))["facet-tiny"] == 0
 
 
@@ -294,7 +294,7 @@ class Machine:
         self.now += left - 10
         short = load_config(name, {"seed": seed, "epochs": 75, "name": f"{name}-short"})
         self.runs.append(Run(self.root / f"{name}-short-{seed}", "finished", short))
-        self.runs[-1] = replace(self.runs[-1], results=Told(short, right=90).results)
+        self.runs[-1] = replace(self.runs[-1], results=UntrainedRun(short, right=90).results)
         return 0
 
 

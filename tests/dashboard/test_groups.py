@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dashboard.analysis import recommendation, run_properties
+from dashboard.analysis import board_grouping, run_properties
 from dashboard.charts import accuracy_charts, augmentation_charts, class_charts, theme
 from dashboard.components import baseline_comparison
 from dashboard.components.compared_runs import Compared
@@ -105,7 +105,9 @@ def test_a_recall_names_the_groups_of_its_class(run: Run, independent: Run):
     seen = [entry for entry in result.classes if entry.support]
     bars = class_charts.class_recall(result, colors).data[0]
     assert [row[3] for row in bars.customdata] == [f", groups: {e.groups}" for e in seen]
-    plain = class_charts.recall_bars([("a", "#123456", independent.results.splits["test"])]).data[0]
+    plain = class_charts.class_metric_bars(
+        [("a", "#123456", independent.results.splits["test"])]
+    ).data[0]
     assert {row[3] for row in plain.customdata} == {""}
 
 
@@ -160,8 +162,10 @@ def test_the_network_to_use_is_near_the_best_by_the_error_of_groups(run: Run):
         )
         splits = run.results.splits | {"validation": split}
         results = run.results.model_copy(update={"splits": splits, "parameters": parameters})
-        made.append(replace(run, path=Path(name), results=results))
-    assert recommendation.recommended_run(made).id == "small"
+        config = run.config.model_copy(update={"name": name})
+        made.append(replace(run, path=Path(name), config=config, results=results))
+    (board,) = board_grouping.boards(made, run.config.dataset)
+    assert board.recommended.run.id == "small"
 
 
 def test_the_command_line_names_the_groups(run: Run, capsys):

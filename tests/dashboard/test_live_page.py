@@ -79,8 +79,8 @@ def test_a_photo_is_classified_by_two_networks_and_explained(page, address):
     assert "disagree" not in card
     # The model input, and one map for each network.
     assert page.locator("section.face img").count() == 3
-    assert re.search(r"Occlusion, katkar2021-model2-original · s0, class happy", card)
-    assert re.search(r"Occlusion, ranjan2023-model1-fer2013 · s0, class happy", card)
+    assert re.search(r"Occlusion, Katkar 2021, Model 2, original data · seed 0, class happy", card)
+    assert re.search(r"Occlusion, Ranjan 2023, Model 1, class happy", card)
     occluded = page.locator("section.face img").last.get_attribute("src")
     page.get_by_text("Grad-CAM", exact=True).click()
     expect(page.locator("section.face img").last).not_to_have_attribute("src", occluded or "")
@@ -160,10 +160,10 @@ def test_a_face_is_tracked_while_the_network_changes(page, address):
     before = shown.evaluate("v => v.getVideoPlaybackQuality().totalVideoFrames")
 
     # The list is drawn as far as it is seen: what is typed narrows it down.
-    page.get_by_role("combobox", name="Models").fill("ranjan2023-model1-fer2013")
-    page.get_by_role("option", name="ranjan2023-model1-fer2013 · s0").click()
+    page.get_by_role("combobox", name="Models").fill("Ranjan 2023, Model 1")
+    page.get_by_role("option", name="Ranjan 2023, Model 1", exact=True).click()
     page.keyboard.press("Escape")
-    page.wait_for_selector("section.live-face:has-text('ranjan2023-model1-fer2013')")
+    page.wait_for_selector("section.live-face:has-text('Ranjan 2023, Model 1')")
     assert "happy" in page.locator("section.live-face").first.inner_text()
     assert number(page, "Frames") > counts[-1]
     page.wait_for_timeout(1500)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.analysis import recommendation, run_properties
+from dashboard.analysis import board_grouping, run_properties
 from dashboard.app_pages.confusion import sections as confusion_sections
 from dashboard.app_pages.data import sections as data_sections
 from dashboard.app_pages.papers import goals_and_ablations, papers_table
@@ -217,7 +217,7 @@ def test_the_table_of_runs_is_built_once_and_no_page_changes_it(
     calls = [
         counted(monkeypatch, module, name)
         for module, name in (
-            (recommendation, "best"),
+            (board_grouping, "boards"),
             (run_properties, "split_titles"),
             (runs_table, "_group_row"),
         )
@@ -247,7 +247,7 @@ def test_labels_are_unique_and_read_nothing(root: Path, monkeypatch: pytest.Monk
     run_cache.labels(found)
     assert calls == []
     shutil.copytree(found[0].path, root / "copied")
-    assert run_cache.labels(run_cache.list_runs())[found[0].id] == found[0].id
+    assert run_cache.labels(run_cache.list_runs())[found[0].id].endswith(found[0].id)
 
 
 def test_every_page_scans_the_folder_of_runs_once(root: Path, monkeypatch: pytest.MonkeyPatch):

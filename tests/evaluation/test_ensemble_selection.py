@@ -30,7 +30,7 @@ from fercore.runs.listing import list_runs
 from fercore.runs.provenance import describe_environment
 from fercore.runs.reader import read_run
 from fercore.runs.schema import Results
-from tests.tiny import answers, make_splits, tiny_config
+from tests.tiny import make_probabilities, make_splits, tiny_config
 
 DATA = make_splits()
 NAMES = [f"member-{letter}" for letter in "abcdef"]
@@ -162,7 +162,7 @@ def test_each_step_adds_the_best_candidate_on_the_validation_split(root, average
 def test_of_equal_candidates_the_likelier_is_added_and_none_without_a_gain(tmp_path):
     labels = {role: DATA[role].labels for role in ROLES}
     for name, right, sure in (("a", 100, 0.5), ("b", 100, 0.88), ("c", 100, 0.6)):
-        said = {role: answers(labels[role], right) for role in ROLES}
+        said = {role: make_probabilities(labels[role], right) for role in ROLES}
         for found in said.values():
             found[found > 0.5] = sure
             found[found < 0.1] = (1 - sure) / 6
@@ -196,7 +196,7 @@ def test_a_run_and_its_ten_views_are_one_member(root):
     said = both(NAMES.index(run.config.name))
     labels = DATA["validation"].labels
     wrong = np.flatnonzero(said["validation"].argmax(axis=1) != labels)[:3]
-    said["validation"][wrong] = answers(labels, len(labels))[wrong]
+    said["validation"][wrong] = make_probabilities(labels, len(labels))[wrong]
     views = write_run(root, view_config(run, name="views"), said)
     chosen = [step.run.id for step in selected(root, 7)]
     assert chosen[0] == views.id
@@ -219,7 +219,7 @@ def test_unsuitable_runs_are_no_candidates(root):
         "lets test images into the training": write_run(
             root,
             config("merged", protocol=dishonest),
-            {role: answers(split.labels, 9) for role, split in protocol.items()},
+            {role: make_probabilities(split.labels, 9) for role, split in protocol.items()},
         ),
         "tested on the validation split": write_run(
             root, config("trial", protocol={"test": "validation"}, keep="last"), validation_twice
@@ -261,7 +261,7 @@ def test_unsuitable_runs_are_no_candidates(root):
         find_candidates(root, [run], DATA, skip_unsuitable=False)
     drawn = config("drawn", protocol={"split": "random"})
     said = {
-        role: answers(split.labels, 9)
+        role: make_probabilities(split.labels, 9)
         for role, split in build_protocol(drawn, DATA).eval_splits.items()
     }
     with pytest.raises(UserError, match="divides tiny differently"):
@@ -269,7 +269,9 @@ def test_unsuitable_runs_are_no_candidates(root):
     # Among all runs, those that divide the dataset otherwise are left out.
     fold = config("fold", protocol={"test": "train_fold", "folds": 3}, keep="last")
     judged = build_protocol(fold, DATA).eval_splits
-    write_run(root, fold, {role: answers(split.labels, 9) for role, split in judged.items()})
+    write_run(
+        root, fold, {role: make_probabilities(split.labels, 9) for role, split in judged.items()}
+    )
     candidates = find_candidates(root, list_runs(root), DATA, skip_unsuitable=True)
     assert {found.id for found in candidates} == suited
 

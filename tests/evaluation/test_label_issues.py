@@ -24,7 +24,7 @@ from fercore.runs.provenance import describe_environment, now
 from fercore.runs.reader import Run, read_run
 from fercore.runs.schema import Results
 from fercore.runs.writer import write_finished_run
-from tests.tiny import make_splits, tiny_config
+from tests.tiny import make_splits, small_config, tiny_config
 
 FOLDS = 3
 
@@ -302,7 +302,7 @@ def test_the_whole_chain(fercore, tmp_path):
     found = {row["id"] for row in rows}
     assert len(found & set(right)) >= 24
     assert len(found - set(right)) <= 30
-    config = tiny_config(protocol={"exclude": str(file)}, epochs=1)
+    config = small_config(protocol={"exclude": str(file)}, epochs=1)
     writer = RunWriter.create(root, config)
     train(config, data, writer, command="test")
     environment = read_run(writer.path).environment

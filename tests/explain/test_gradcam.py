@@ -6,9 +6,11 @@ import pytest
 
 from fercore.errors import UserError
 from fercore.explain.gradcam import GradCam
+from tests.lazy import LazyModule
 
-keras = pytest.importorskip("keras")
-tensorflow = pytest.importorskip("tensorflow")
+pytestmark = pytest.mark.keras
+
+keras, tensorflow = LazyModule("keras"), LazyModule("tensorflow")
 
 CLASSES = ("angry", "happy", "neutral")
 

@@ -26,7 +26,7 @@ from fercore.runs.reader import Run, read_run
 from fercore.runs.writer import RunWriter
 from fercore.training.warm_start import resolve_initial_run, resolve_teachers
 from tests.photos import astronaut
-from tests.tiny import Told, make_splits, tiny_config
+from tests.tiny import UntrainedRun, make_splits, tiny_config
 
 
 class FakeDetector:
@@ -237,7 +237,7 @@ def run_on(runs: Path, config: ExperimentConfig, splits: Splits) -> Run:
     details = {"backend": "none", "device": "none", "precision": "float32"}
     environment = describe_environment("test", splits, laid_out, **details)
     writer.write_record(environment)
-    writer.write_record(Told(config, 100).results)
+    writer.write_record(UntrainedRun(config, 100).results)
     (writer.path / "checkpoints").mkdir(exist_ok=True)
     (writer.path / "checkpoints" / "best.npz").touch()
     layer = {"name": "input", "kind": "InputLayer", "output_shape": [48, 48, 1]}

@@ -96,8 +96,8 @@ def test_half_a_network_is_not_offered(whole: Path, root: Path):
     shutil.copytree(whole, root / "damaged")
     DAMAGES["half"](root / "damaged" / "model.onnx")
     app = open_page("photo", networks=["damaged"])
-    (picked,) = (box for box in app.multiselect if box.label == "Networks")
-    assert picked.options == ["whole"]
+    (picked,) = (box for box in app.multiselect if box.label == "Models")
+    assert picked.options == ["A whole run · whole ★"]
     assert "model.onnx is damaged" in words(app)
 
 

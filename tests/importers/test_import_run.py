@@ -163,6 +163,7 @@ def test_an_onnx_network_becomes_a_run_like_our_own(tmp_path, splits):
     )
 
 
+@pytest.mark.usefixtures("evaluate_in_process")
 def test_the_range_of_the_input_is_found_on_the_validation_split(tmp_path, splits):
     """A network that is right on [0, 1] alone: 0 to 255 is far outside what its bias expects."""
     size = 48
@@ -196,6 +197,7 @@ def test_the_range_of_the_input_is_found_on_the_validation_split(tmp_path, split
     assert read_run(made).results.splits["test"].accuracy > 0.9
 
 
+@pytest.mark.usefixtures("evaluate_in_process")
 def test_a_network_for_single_images_and_an_old_one_are_taken(tmp_path, splits):
     path = tmp_path / "old.onnx"
     weights, bias = foreign_network(path, batch=1, opset=11)
@@ -205,6 +207,7 @@ def test_a_network_for_single_images_and_an_old_one_are_taken(tmp_path, splits):
     assert np.abs(read_run(made).predictions("test").probabilities - expected).max() < 1e-3
 
 
+@pytest.mark.usefixtures("evaluate_in_process")
 def test_a_network_for_just_so_many_images_is_taken(tmp_path, splits):
     path = tmp_path / "nine.onnx"
     weights, bias = foreign_network(path, batch=9)
@@ -217,6 +220,7 @@ def test_a_network_for_just_so_many_images_is_taken(tmp_path, splits):
     assert len(penultimate_features(made / "model.onnx", images[:10])) == 10
 
 
+@pytest.mark.usefixtures("evaluate_in_process")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -330,6 +334,7 @@ def test_a_table_that_does_not_fit_is_one_line_and_leaves_nothing(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.usefixtures("evaluate_in_process")
 def test_latency_is_stored_once_for_each_machine(tmp_path, splits, monkeypatch):
     path = tmp_path / "theirs.onnx"
     foreign_network(path)

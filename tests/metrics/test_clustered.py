@@ -102,6 +102,23 @@ def test_the_interval_is_about_as_wide_as_a_bootstrap_of_groups():
     assert (low, high) == pytest.approx((found.low, found.high), abs=0.15 * (high - low))
 
 
+def test_every_run_has_the_same_weight_in_the_interval_of_their_mean():
+    right, groups = grouped(RNG)
+    folds = [slice(0, 40), slice(40, 130), slice(130, None)]
+    sizes = [len(right[fold]) for fold in folds]
+    weights = np.repeat([1 / size for size in sizes], sizes)
+    found = metrics.clustered_mean_interval(
+        [right[fold] for fold in folds], [groups[fold] for fold in folds], len(right)
+    )
+    assert found == metrics.clustered_interval(right, groups, weights)
+    assert found != metrics.clustered_interval(right, groups)
+    # The same images tested by a second seed are no further groups and no further samples.
+    again = metrics.clustered_mean_interval([right, right], [groups, groups], len(right))
+    assert again == pytest.approx(metrics.clustered_interval(right, groups), abs=1e-12)
+    with pytest.raises(ValueError, match="0 runs"):
+        metrics.clustered_mean_interval([], [], 10)
+
+
 def test_recall_is_over_the_groups_that_have_the_class():
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
     predictions = np.array([0, 0, 0, 1, 1, 1, 1, 1])

@@ -1,19 +1,14 @@
 """Our layers beside Keras's own."""
 
-import keras
 import numpy as np
 import pytest
-from keras import ops
 
-from fercore import models
-from fercore.models._layers import (
-    BatchNormalization,
-    DiracInitializer,
-    Dropout,
-    FractionalMaxPooling2D,
-    WhiteningConv2D,
-    adapt_whitening,
-)
+from tests.lazy import LazyModule
+
+pytestmark = pytest.mark.keras
+
+keras, ops = LazyModule("keras"), LazyModule("keras.ops")
+models, layers = LazyModule("fercore.models"), LazyModule("fercore.models._layers")
 
 RNG = np.random.default_rng(0)
 
@@ -22,7 +17,9 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize("shape", [(64,), (5, 7, 3)], ids=["vector", "image"])
 def test_dropout_drops_its_rate_and_keeps_the_mean(rate: float, shape: tuple[int, ...]):
     n = 4000
-    dropped = ops.convert_to_numpy(Dropout(rate, seed=1)(np.ones((n, *shape)), training=True))
+    dropped = ops.convert_to_numpy(
+        layers.Dropout(rate, seed=1)(np.ones((n, *shape)), training=True)
+    )
     share, exact = float(np.mean(dropped == 0)), round(rate * 256) / 256
     assert abs(share - exact) < 5 * np.sqrt(rate * (1 - rate) / dropped.size)
     np.testing.assert_allclose(dropped[dropped != 0], 1 / (1 - exact), rtol=1e-6)
@@ -30,7 +27,9 @@ def test_dropout_drops_its_rate_and_keeps_the_mean(rate: float, shape: tuple[int
 
 def test_dropout_drops_every_element_by_itself():
     """Four elements share a random word: neither they nor the samples may be bound together."""
-    kept = ops.convert_to_numpy(Dropout(0.5, seed=2)(np.ones((20_000, 8)), training=True)) != 0
+    kept = (
+        ops.convert_to_numpy(layers.Dropout(0.5, seed=2)(np.ones((20_000, 8)), training=True)) != 0
+    )
     correlation = np.corrcoef(kept.T.astype(float))
     np.fill_diagonal(correlation, 0)
     assert np.abs(correlation).max() < 5 / np.sqrt(len(kept))
@@ -39,7 +38,7 @@ def test_dropout_drops_every_element_by_itself():
 
 
 def test_dropout_follows_its_generator():
-    layer = Dropout(0.5, seed=3)
+    layer = layers.Dropout(0.5, seed=3)
     x = np.ones((4, 6, 6, 2), np.float32)
     state = ops.convert_to_numpy(layer.seed_generator.state)
     first = ops.convert_to_numpy(layer(x, training=True))
@@ -51,17 +50,19 @@ def test_dropout_follows_its_generator():
 @pytest.mark.parametrize("rate", [0.0, 0.001, 0.4])
 def test_dropout_is_the_identity_outside_training(rate: float):
     x = RNG.normal(size=(3, 4)).astype(np.float32)
-    np.testing.assert_array_equal(ops.convert_to_numpy(Dropout(rate)(x, training=False)), x)
+    np.testing.assert_array_equal(ops.convert_to_numpy(layers.Dropout(rate)(x, training=False)), x)
 
 
 def test_dropout_of_everything():
     x = np.ones((3, 4), np.float32)
-    np.testing.assert_array_equal(ops.convert_to_numpy(Dropout(1.0)(x, training=True)), 0 * x)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(layers.Dropout(1.0)(x, training=True)), 0 * x
+    )
 
 
 @pytest.mark.parametrize("shape", [(8, 5, 6, 4), (32, 10)], ids=["images", "vectors"])
 def test_batch_normalization_equals_that_of_keras(shape: tuple[int, ...]):
-    ours, theirs = BatchNormalization(), keras.layers.BatchNormalization()
+    ours, theirs = layers.BatchNormalization(), keras.layers.BatchNormalization()
     for _ in range(3):
         x = RNG.normal(3, 2, shape).astype(np.float32)
         normalised = [ops.convert_to_numpy(layer(x, training=True)) for layer in (ours, theirs)]
@@ -77,7 +78,7 @@ def test_batch_normalization_has_the_gradient_of_keras():
     x = RNG.normal(size=(16, 6, 6, 2)).astype(np.float32)
     y = RNG.normal(size=(16, 3)).astype(np.float32)
     ends = []
-    for kind in (BatchNormalization, keras.layers.BatchNormalization):
+    for kind in (layers.BatchNormalization, keras.layers.BatchNormalization):
         keras.utils.set_random_seed(4)
         network = keras.Sequential(
             [
@@ -97,10 +98,12 @@ def test_batch_normalization_has_the_gradient_of_keras():
 
 
 def test_a_saved_network_keeps_the_layers(tmp_path):
-    network = keras.Sequential([keras.Input((4, 4, 2)), BatchNormalization(), Dropout(0.3)])
+    network = keras.Sequential(
+        [keras.Input((4, 4, 2)), layers.BatchNormalization(), layers.Dropout(0.3)]
+    )
     network.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")
-    assert [type(layer) for layer in loaded.layers] == [BatchNormalization, Dropout]
+    assert [type(layer) for layer in loaded.layers] == [layers.BatchNormalization, layers.Dropout]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +111,7 @@ def test_a_saved_network_keeps_the_layers(tmp_path):
 )
 @pytest.mark.parametrize("training", [False, True])
 def test_fractional_pooling_covers_everything_once(length: int, ratio: float, training: bool):
-    layer = FractionalMaxPooling2D(ratio)
+    layer = layers.FractionalMaxPooling2D(ratio)
     seen = set()
     for _ in range(20):
         first, last = (ops.convert_to_numpy(e) for e in layer._regions(length, training))
@@ -122,7 +125,7 @@ def test_fractional_pooling_covers_everything_once(length: int, ratio: float, tr
 
 
 def test_fractional_pooling_draws_every_order_as_often_as_a_real_number_does():
-    layer, drawn = FractionalMaxPooling2D(1.5, seed=5), {}
+    layer, drawn = layers.FractionalMaxPooling2D(1.5, seed=5), {}
     for _ in range(2000):
         order = tuple(ops.convert_to_numpy(layer._regions(7, True)[0]).tolist())
         drawn[order] = drawn.get(order, 0) + 1
@@ -137,7 +140,7 @@ def test_fractional_pooling_draws_every_order_as_often_as_a_real_number_does():
 
 
 def test_fractional_pooling_follows_its_generator():
-    layer = FractionalMaxPooling2D(1.5, seed=6)
+    layer = layers.FractionalMaxPooling2D(1.5, seed=6)
     x = RNG.normal(size=(2, 47, 47, 1)).astype(np.float32)
     state = ops.convert_to_numpy(layer.seed_generator.state)
     first = ops.convert_to_numpy(layer(x, training=True))
@@ -148,7 +151,7 @@ def test_fractional_pooling_follows_its_generator():
 
 
 def test_fractional_pooling_takes_the_maximum_of_each_region():
-    layer = FractionalMaxPooling2D(1.5)
+    layer = layers.FractionalMaxPooling2D(1.5)
     x = RNG.normal(size=(2, 12, 9, 3)).astype(np.float32)
     pooled = ops.convert_to_numpy(layer(x, training=False))
     rows, columns = (
@@ -161,7 +164,7 @@ def test_fractional_pooling_takes_the_maximum_of_each_region():
 
 
 def test_a_saved_network_keeps_fractional_pooling(tmp_path):
-    network = keras.Sequential([keras.Input((9, 9, 2)), FractionalMaxPooling2D(1.4, seed=7)])
+    network = keras.Sequential([keras.Input((9, 9, 2)), layers.FractionalMaxPooling2D(1.4, seed=7)])
     network.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")
     assert (loaded.layers[0].ratio, loaded.layers[0].seed) == (1.4, 7)
@@ -172,7 +175,7 @@ def test_a_saved_network_keeps_fractional_pooling(tmp_path):
 @pytest.mark.parametrize("ratio", [1.0, 2.0, 3.0])
 def test_fractional_pooling_refuses_whole_ratios(ratio: float):
     with pytest.raises(ValueError, match="between 1 and 2"):
-        FractionalMaxPooling2D(ratio)
+        layers.FractionalMaxPooling2D(ratio)
 
 
 def correlated_images(n: int, channels: int) -> np.ndarray:
@@ -185,7 +188,7 @@ def correlated_images(n: int, channels: int) -> np.ndarray:
 @pytest.mark.parametrize("channels", [1, 2])
 def test_whitened_patches_are_uncorrelated_with_variance_one(channels: int):
     images = correlated_images(60, channels)
-    layer = WhiteningConv2D(3)
+    layer = layers.WhiteningConv2D(3)
     layer.adapt(images)
     outputs = ops.convert_to_numpy(layer(images))
     assert outputs.shape == (60, 20, 20, 18 * channels)
@@ -202,7 +205,7 @@ def test_whitened_patches_are_uncorrelated_with_variance_one(channels: int):
 def test_whitening_is_computed_on_what_the_layer_sees():
     network = models.build("vgg", (48, 48, 1), 7, {"variant": "tiny", "whitening": True})
     grey = np.clip(100 + 40 * RNG.normal(size=(40, 48, 48)), 0, 255).astype(np.uint8)
-    adapt_whitening(network, grey)
+    layers.adapt_whitening(network, grey)
     inner = keras.Model(network.input, network.get_layer("whitening").output)
     outputs = ops.convert_to_numpy(inner(grey[..., None].astype(np.float32)))[:, 1:-1, 1:-1, :9]
     flat = outputs.reshape(-1, 9)
@@ -213,7 +216,7 @@ def test_whitening_and_dirac_kernels_survive_saving(tmp_path):
     options = {"variant": "tiny", "whitening": True, "initializer": "dirac"}
     network = models.build("vgg", (48, 48, 1), 7, options)
     grey = RNG.integers(0, 256, (4, 48, 48)).astype(np.uint8)
-    adapt_whitening(network, grey)
+    layers.adapt_whitening(network, grey)
     network.save(tmp_path / "network.keras")
     again = keras.saving.load_model(tmp_path / "network.keras")
     pixels = grey[..., None].astype(np.float32)
@@ -222,7 +225,7 @@ def test_whitening_and_dirac_kernels_survive_saving(tmp_path):
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(4, 8), (8, 4)], ids=["wider", "narrower"])
 def test_dirac_kernels_copy_the_first_channels(inputs: int, outputs: int):
-    kernel = ops.convert_to_numpy(DiracInitializer(seed=1)((3, 3, inputs, outputs)))
+    kernel = ops.convert_to_numpy(layers.DiracInitializer(seed=1)((3, 3, inputs, outputs)))
     x = RNG.normal(size=(1, 6, 6, inputs)).astype(np.float32)
     y = ops.convert_to_numpy(ops.conv(x, kernel, padding="same"))
     copied = min(inputs, outputs)

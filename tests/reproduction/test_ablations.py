@@ -1,140 +1,32 @@
 """Ablation studies: consistent, selected on the command line, and computed from runs alone."""
 
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from fercore.cli import app
 from fercore.cli._overrides import parse_request
-from fercore.cli._scheduler import TrainingJob
 from fercore.cli.ablations import make_job
 from fercore.config.loading import load_config
-from fercore.data.reports import DatasetStatus
 from fercore.data.splitting import split_dataset
-from fercore.errors import UserError
 from fercore.evaluation.protocol import build_protocol
 from fercore.reproduction import ablations
-from fercore.reproduction.ablations import Change, Study
+from fercore.reproduction.ablations import Study
 from fercore.runs.listing import list_runs
 from fercore.runs.reader import Run
-from fercore.runs.schema import EpochLog
-from tests.tiny import Told, make_splits, tiny_config
-
-TEXT = """
-[[study]]
-key = "parts"
-title = "Parts of a recipe"
-base = "facet-screening"
-note = "One thing is changed at a time."
-
-[[study.change]]
-key = "start"
-title = "As it is"
-
-[[study.change]]
-key = "flip"
-title = "No erasing"
-set = { "augmentation.erasing" = 0.0 }
-
-[[study.change]]
-key = "sgd"
-title = "SGD"
-set = { "optimizer.name" = "sgd" }
-
-[[study]]
-key = "steps"
-title = "Step by step"
-base = "synthetic-quick"
-target = 60
-seeds = 2
-
-[[study.change]]
-key = "start"
-title = "As it is"
-
-[[study.change]]
-key = "muon"
-title = "Muon"
-set = { "optimizer.name" = "muon", "optimizer.learning_rate" = 0.01 }
-
-[[study.change]]
-key = "facet"
-title = "Facet, tiny"
-on = "muon"
-set = { model = "facet", model_options = { variant = "tiny", dropout = 0.1 } }
-
-[[study.change]]
-key = "wide"
-title = "Facet, tiny, wider, without dropout"
-on = "facet"
-set = { "model_options.width" = 1.5, "model_options.dropout" = 0.0 }
-
-[[study.change]]
-key = "sgd"
-title = "SGD"
-set = { "optimizer.name" = "sgd" }
-"""
-COMMITTED = Path(__file__).parents[2] / "runs"
-PARTS, STEPS = ablations.parse(TEXT)
-(RECIPE,) = (study for study in ablations.studies() if study.key == "recipe")
-
-
-def by_key(study: Study) -> dict[str, Change]:
-    return {change.key: change for change in study.changes}
-
-
-def told(study: Study, change: Change, seed: int, right: int) -> Told:
-    return Told(make_job(study, change, seed).config, right)
-
-
-def write_log(run: Run, folder: Path, val_accuracies: Sequence[float]) -> None:
-    """Give a run a log of its own."""
-    path = folder / run.id
-    path.mkdir()
-    object.__setattr__(run, "path", path)
-    row = dict.fromkeys(EpochLog.model_fields, 0) | {"image_size": 48}
-    lines = (
-        json.dumps(row | {"epoch": epoch, "val_accuracy": value, "seconds": 10 * epoch})
-        for epoch, value in enumerate(val_accuracies, start=1)
-    )
-    (path / "log.jsonl").write_text("".join(f"{line}\n" for line in lines))
-
-
-@pytest.fixture
-def ablate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
-    """Run `fercore ablate` on the two studies above, with an empty runs root."""
-    monkeypatch.setattr(ablations, "studies", lambda: (PARTS, STEPS))
-
-    def call(*arguments: str) -> Result:
-        return CliRunner().invoke(app, ["ablate", *arguments, "--runs-root", str(tmp_path)])
-
-    return call
-
-
-@pytest.fixture(autouse=True)
-def every_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test needs data."""
-    status = DatasetStatus("any", installed=True)
-    monkeypatch.setattr("fercore.cli.ablations.datasets.dataset_status", lambda name, root: status)
-
-
-@pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Record the trainings that `--train` would begin."""
-    begun: list[tuple[str, int]] = []
-
-    def record(job: TrainingJob, *_: object) -> None:
-        begun.append((job.config.name, job.config.seed))
-
-    monkeypatch.setattr("fercore.cli.ablations.run_job", record)
-    return begun
+from tests.reproduction.studies import (
+    COMMITTED,
+    RECIPE,
+    STEPS,
+    TEXT,
+    by_key,
+    untrained_run,
+    write_log,
+)
+from tests.tiny import UntrainedRun, make_splits, tiny_config
 
 
 def flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -241,7 +133,7 @@ def test_inconsistent_studies_are_refused(old: str, new: str, message: str):
 def test_two_studies_share_a_training_but_no_name_for_two_different_ones():
     same = TEXT.replace('base = "synthetic-quick"', 'base = "facet-screening"')
     parts, steps = ablations.parse(same)
-    run = told(parts, by_key(parts)["sgd"], 0, 70)
+    run = untrained_run(parts, by_key(parts)["sgd"], 0, 70)
     assert ablations.runs_of(steps, by_key(steps)["sgd"], [run]) == {0: run}
     with pytest.raises(ValueError, match="two different changes named 'facet-screening-sgd'"):
         ablations.parse(same.replace('"optimizer.name" = "sgd"', "epochs = 3", 1))
@@ -276,12 +168,12 @@ def test_the_names_of_the_committed_runs_still_count():
 def test_a_line_is_the_mean_over_seeds_and_the_gain_over_the_same_seeds():
     first, change, absent, *_ = RECIPE.changes
     runs = [
-        told(RECIPE, first, 0, 70),
-        told(RECIPE, first, 1, 84),
-        told(RECIPE, change, 0, 84),
-        told(RECIPE, change, 1, 98),
+        untrained_run(RECIPE, first, 0, 70),
+        untrained_run(RECIPE, first, 1, 84),
+        untrained_run(RECIPE, change, 0, 84),
+        untrained_run(RECIPE, change, 1, 98),
     ]
-    runs.append(told(RECIPE, change, 2, 14))  # a seed of which the recipe has no run
+    runs.append(untrained_run(RECIPE, change, 2, 14))  # a seed of which the recipe has no run
     lines = {line.change.key: line for line in ablations.compare(RECIPE, runs)}
     line = lines[change.key]
     assert (line.n, line.parameters, len(line.runs)) == (140, 10, 3)
@@ -299,7 +191,7 @@ def test_a_line_is_the_mean_over_seeds_and_the_gain_over_the_same_seeds():
 
 
 def test_a_difference_is_on_one_version_of_the_dataset():
-    runs = [told(STEPS, change, 0, right=70) for change in STEPS.changes[:2]]
+    runs = [untrained_run(STEPS, change, 0, right=70) for change in STEPS.changes[:2]]
     known = next(run.environment for run in list_runs(COMMITTED) if run.environment)
     for run in runs:
         object.__setattr__(run, "environment", known)
@@ -317,7 +209,7 @@ def test_other_folds_are_no_further_seeds():
     runs = []
     for fold in (config.protocol.fold, 3):
         protocol = config.protocol.model_copy(update={"fold": fold})
-        run = Told(config, 70)
+        run = UntrainedRun(config, 70)
         object.__setattr__(run, "config", config.model_copy(update={"protocol": protocol}))
         object.__setattr__(run, "path", Path(f"fold-{fold}"))
         runs.append(run)
@@ -327,7 +219,7 @@ def test_other_folds_are_no_further_seeds():
 
 def test_the_gain_on_dependent_images_has_the_interval_of_their_groups():
     first, change, *_ = RECIPE.changes
-    runs = [told(RECIPE, first, 0, 70), told(RECIPE, change, 0, 84)]
+    runs = [untrained_run(RECIPE, first, 0, 70), untrained_run(RECIPE, change, 0, 84)]
 
     def width() -> float:
         lines = {line.change.key: line for line in ablations.compare(RECIPE, runs)}
@@ -346,7 +238,7 @@ def test_the_gain_on_dependent_images_has_the_interval_of_their_groups():
 def test_a_difference_is_from_the_change_that_it_builds_on():
     known = by_key(STEPS)
     right = {"start": 70, "muon": 84, "facet": 98, "wide": 91, "sgd": 56}
-    runs = [told(STEPS, known[key], 0, many) for key, many in right.items()]
+    runs = [untrained_run(STEPS, known[key], 0, many) for key, many in right.items()]
     lines = ablations.compare(STEPS, runs)
     references = [line.reference.key if line.reference else None for line in lines]
     assert references == [None, "start", "muon", "facet", "start"]
@@ -361,7 +253,9 @@ def test_a_difference_is_from_the_change_that_it_builds_on():
 
 def test_epochs_to_the_target_are_those_of_the_first_that_reaches_it(tmp_path: Path):
     start, muon, facet, *_ = STEPS.changes
-    runs = [told(STEPS, change, seed, 70) for change in (start, muon, facet) for seed in (0, 1)]
+    runs = [
+        untrained_run(STEPS, change, seed, 70) for change in (start, muon, facet) for seed in (0, 1)
+    ]
     logs = [[0.5, 0.6, 0.5, 0.7], [0.1, 0.2, 0.3, 0.4, 0.61], [0.7, 0.8], [0.5, 0.59]]
     for run, log in zip(runs, logs, strict=False):
         write_log(run, tmp_path, log)
@@ -374,125 +268,9 @@ def test_epochs_to_the_target_are_those_of_the_first_that_reaches_it(tmp_path: P
     assert line.seconds == pytest.approx(30)
 
 
-def test_every_study_has_a_heading_and_a_table_with_the_columns_that_it_needs(
-    ablate: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    known = by_key(STEPS)
-    runs = [told(STEPS, known["muon"], 0, 84), told(STEPS, known["facet"], 0, 98)]
-    write_log(runs[0], tmp_path, [0.5, 0.7])
-    monkeypatch.setattr("fercore.cli._options.list_runs", lambda root: runs)
-    text = ablate().output
-    parts, steps = text.split("\n\n")
-    assert parts.splitlines()[:2] == ["Parts of a recipe", "One thing is changed at a time."]
-    assert "not trained yet: start, flip, sgd: fercore ablate --train parts" in parts
-    assert "compared with" not in parts
-    assert "epochs to" not in parts
-    assert steps.splitlines()[0] == "Step by step"
-    assert "not trained yet: start, wide, sgd: fercore ablate --train steps" in steps
-
-    heading, _, *rows = (
-        line.split(" | ") for line in ablate("steps", "--markdown").output.splitlines()
-    )
-    assert heading[:6] == [
-        "| change",
-        "compared with",
-        "PublicTest %",
-        "difference",
-        "95% interval",
-        "epochs to 60%",
-    ]
-    assert {len(row) for row in rows} == {len(heading)}
-    assert [row[1] for row in rows] == ["-", "As it is", "Muon", "Facet, tiny", "As it is"]
-    assert [row[5] for row in rows] == ["-", "2.0", "-", "-", "-"]
-    assert [row[3] for row in rows] == ["-", "-", "+10.00", "-", "-"]
-
-    both = ablate("--markdown").output
-    assert both.startswith("### Parts of a recipe\n\n| change | PublicTest %")
-    assert "\n\n### Step by step\n\n| change | compared with |" in both
-
-    studies = json.loads(ablate("--json").output)
-    assert [(study["key"], study["target"]) for study in studies] == [
-        ("parts", None),
-        ("steps", 60),
-    ]
-    line = studies[1]["lines"][2]
-    assert (line["change"]["key"], line["change"]["on"], line["reference"]) == (
-        "facet",
-        "muon",
-        "muon",
-    )
-    assert line["difference"]["difference"] == pytest.approx(0.1)
-
-
-@pytest.mark.parametrize(
-    ("only", "titles"),
-    [
-        (["parts"], ["As it is", "No erasing", "SGD"]),
-        (["flip"], ["As it is", "No erasing"]),
-        (["wide"], ["Facet, tiny", "Facet, tiny, wider, without dropout"]),
-        (["steps/sgd"], ["As it is", "SGD"]),
-        (["parts/start"], ["As it is"]),
-        (
-            ["wide", "steps/sgd"],
-            ["As it is", "Facet, tiny", "Facet, tiny, wider, without dropout", "SGD"],
-        ),
-    ],
-)
-def test_a_study_or_a_change_is_selected_with_what_it_is_compared_with(
-    ablate: Callable[..., Result], only: list[str], titles: list[str]
-):
-    rows = ablate(*only, "--markdown").output.splitlines()[2:]
-    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == titles
-
-
-def test_changes_of_several_studies_are_printed_in_the_order_asked_for(
-    ablate: Callable[..., Result],
-):
-    headings = [
-        line
-        for line in ablate("muon", "parts/sgd", "--markdown").output.splitlines()
-        if line[:1] == "#"
-    ]
-    assert headings == ["### Step by step", "### Parts of a recipe"]
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("sgd", "'sgd', a change of several studies, expected one of: parts/sgd, steps/sgd"),
-        (
-            "nope",
-            "received 'nope', expected one of: parts, steps, parts/start, flip, parts/sgd, "
-            "steps/start, muon, facet, wide, steps/sgd",
-        ),
-        ("parts/nope", "received 'parts/nope', expected one of: parts, steps"),
-        ("parts/wide", "received 'parts/wide', expected one of: parts, steps"),
-    ],
-)
-def test_a_name_that_is_unknown_or_ambiguous_is_refused(
-    ablate: Callable[..., Result], begun: list[tuple[str, int]], name: str, message: str
-):
-    done = ablate("--train", "flip", name)
-    assert isinstance(done.exception, UserError)
-    assert message in str(done.exception)
-    assert begun == []
-
-
-def test_a_study_is_trained_with_its_own_number_of_seeds(
-    ablate: Callable[..., Result], begun: list[tuple[str, int]]
-):
-    assert ablate("--train", "wide", "flip").exit_code == 0
-    steps = [("synthetic-quick-facet", 0), ("synthetic-quick-wide", 0)]
-    parts = [("facet-screening-start", 0), ("facet-screening-flip", 0)]
-    assert begun == [*steps, *((name, 1) for name, _ in steps), *parts]
-    begun.clear()
-    ablate("--train", "wide", "--seeds", "1")
-    assert begun == steps
-
-
 def test_what_was_trained_otherwise_is_not_counted():
     first = RECIPE.changes[0]
-    run = told(RECIPE, first, 0, 70)
+    run = untrained_run(RECIPE, first, 0, 70)
     longer = run.config.model_copy(update={"epochs": 100})
     trained = run.results.model_copy(update={"epochs_run": 100})
     other = Run(run.path, "finished", longer, results=trained)
@@ -511,22 +289,9 @@ def test_the_validation_split_is_tested_on_in_place_of_the_test_split():
     assert not {*protocol.eval_splits["test"].ids} & {*splits["test"].ids}
 
 
-def test_a_change_whose_dataset_is_not_installed_is_left_out_in_one_line(
-    ablate: Callable[..., Result], begun: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
-):
-    def status(name: str, root: Path) -> DatasetStatus:
-        raise UserError("received the dataset 'elsewhere'")
-
-    monkeypatch.setattr("fercore.cli.ablations.datasets.dataset_status", status)
-    done = ablate("--train", "wide")
-    assert done.exit_code == 0
-    assert begun == []
-    assert "steps/wide is skipped: received the dataset 'elsewhere'" in done.stderr.splitlines()
-
-
 def test_epochs_of_small_images_do_not_count_as_reaching_a_target(tmp_path: Path):
     start, *_ = STEPS.changes
-    run = told(STEPS, start, 0, 70)
+    run = untrained_run(STEPS, start, 0, 70)
     write_log(run, tmp_path, [0.7, 0.7, 0.7])
     path = run.path / "log.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]

@@ -13,16 +13,18 @@ from fercore.reproduction import goals
 from fercore.runs.listing import find_run
 from fercore.runs.reader import Run
 from fercore.runs.schema import EpochLog
-from tests.tiny import Told
+from tests.tiny import UntrainedRun
 
 RUNS = Path(__file__).parents[2] / "runs"
 
 
-def told(name: str, seed: int, right: int, chosen: int) -> Told:
-    return Told(load_config(name, {"seed": seed}), right, chosen=chosen)
+def told(name: str, seed: int, right: int, chosen: int) -> UntrainedRun:
+    return UntrainedRun(load_config(name, {"seed": seed}), right, chosen=chosen)
 
 
-def combined(members: list[Told], like: Told, tta: str = "ten_view", **how: object) -> Run:
+def combined(
+    members: list[UntrainedRun], like: UntrainedRun, tta: str = "ten_view", **how: object
+) -> Run:
     config = CombinedConfig(
         name="together",
         title="Together",
@@ -85,7 +87,7 @@ def test_a_goal_against_the_clock_is_missed_by_a_second(monkeypatch):
         )
         for epoch, accuracy in enumerate((0.6, 0.66, 0.71), start=1)
     ]
-    monkeypatch.setattr(Told, "log", lambda run: log, raising=False)
+    monkeypatch.setattr(UntrainedRun, "log", lambda run: log, raising=False)
     assert standing("clock", runs).status == "reached"
     assert (standing("clock", runs).reached.seconds, standing("clock", runs).reached.passed) == (
         25,
@@ -170,7 +172,7 @@ def test_every_experiment_of_a_goal_is_one_and_its_teachers_come_first(goal: goa
 
 
 def test_what_is_missing_is_trained_exported_and_combined(monkeypatch, tmp_path):
-    def trained(name: str, seed: int) -> Told:
+    def trained(name: str, seed: int) -> UntrainedRun:
         run = told(name, seed, right=112, chosen=90)
         object.__setattr__(run, "path", tmp_path / run.path)
         run.best_path.parent.mkdir(parents=True)

@@ -1,5 +1,6 @@
 """The table of published figures: complete, consistent, and computed from runs alone."""
 
+import functools
 import json
 import re
 import subprocess
@@ -7,27 +8,35 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 from fercore import metrics
-from fercore.cli import main
+from fercore.cli import app, main
 from fercore.cli._scheduler import command_for
 from fercore.cli.papers import list_missing_runs, make_job
 from fercore.config.loading import list_configs, load_config
 from fercore.errors import UserError
-from fercore.reproduction import ablations, papers, published_figures
+from fercore.reproduction import ablations, goals, papers, published_figures
 from fercore.runs.listing import list_runs
 from fercore.runs.reader import Run
 from fercore.runs.schema import Results
+from tests.update_readme import README, SCREENSHOT, TABLE
 
 RUNS = Path(__file__).parents[2] / "runs"
 
 
+@functools.cache
+def committed_runs() -> list[Run]:
+    return list_runs(RUNS)
+
+
 def made(experiment: str, accuracy: float, seed: int = 0, fold: int = 0, **changes) -> Run:
     """A finished run that was never trained, in memory."""
-    template = next(run for run in list_runs(RUNS) if run.results and run.config)
+    template = next(run for run in committed_runs() if run.results and run.config)
     config = load_config(
         experiment, {"seed": seed, "protocol.fold": fold, **changes} if fold else {"seed": seed}
     )
@@ -108,7 +117,7 @@ def test_a_figure_is_compared_in_the_digits_it_is_printed_in(accuracy: float, st
 
 
 def test_a_zero_is_no_mark_to_reach():
-    rows = papers.compare(list_runs(RUNS))
+    rows = papers.compare(committed_runs())
     zeros = [row.status for row in rows if row.row.figure == 0]
     assert zeros == ["noted"] * 12  # four classes, by precision, recall and F1
 
@@ -155,7 +164,7 @@ def test_copies_of_one_face_give_no_interval():
 
 
 def row_for(experiment: str) -> papers.Comparison:
-    return comparison(experiment, list_runs(RUNS))
+    return comparison(experiment, committed_runs())
 
 
 def test_the_interval_of_dependent_images_is_over_the_groups_of_all_runs():
@@ -169,7 +178,7 @@ def test_the_interval_of_dependent_images_is_over_the_groups_of_all_runs():
     assert honest.grouping == "by subject, 118 groups"
     assert honest.low < honest.mean < honest.high
     right, groups, weights = [], [], []
-    for run in papers.runs_of("ranjan2023-model1-ckplus-subjects", list_runs(RUNS)):
+    for run in papers.runs_of("ranjan2023-model1-ckplus-subjects", committed_runs()):
         said = run.predictions("test")
         right.append(said.probabilities.argmax(axis=1) == said.labels)
         groups.append(said.groups)
@@ -184,7 +193,7 @@ def test_the_interval_of_dependent_images_is_over_the_groups_of_all_runs():
 
 
 def test_the_interval_of_a_recall_is_over_the_groups_of_its_class():
-    rows = papers.compare(list_runs(RUNS))
+    rows = papers.compare(committed_runs())
     found = next(
         row
         for row in rows
@@ -314,19 +323,108 @@ def test_the_command_prints_every_form(fercore: Call):
     assert "66.70" in latex
 
 
-README_TABLES = re.findall(
-    r"^<!-- fercore ([^\n]*) --markdown -->\n(.*?)^<!-- end -->$",
-    (RUNS.parent / "README.md").read_text(),
-    re.MULTILINE | re.DOTALL,
-)
+@pytest.mark.parametrize("command", ["goals", *(f"ablate {s.key}" for s in ablations.studies())])
+def test_the_tables_of_our_networks_as_markdown_hold_the_results(fercore: Call, command: str):
+    lines = fercore(*command.split(), "--markdown").stdout.splitlines()
+    assert {line.count("|") for line in lines} == {lines[0].count("|")}
+    cells = [line.strip("| ").split(" | ") for line in lines[2:]]
+    runs = list_runs(RUNS)
+    if command == "goals":
+        results = [status.reached for status in goals.compare(runs)]
+        column = 2
+    else:
+        study = next(s for s in ablations.studies() if command == f"ablate {s.key}")
+        results = [r if r.mean else None for r in ablations.compare(study, runs)]
+        column = 2 if study.cumulative else 1
+    expected = ["-" if result is None else f"{result.mean:.2f}" for result in results]
+    assert [row[column].split(" ± ")[0] for row in cells] == expected
+
+
+def test_the_summary_has_the_main_results_of_every_paper(fercore: Call):
+    rows = json.loads(fercore("papers", "--summary", "--json").stdout)
+    assert {row["system"] for row in rows} == {s.key for s in published_figures.systems()}
+    assert all(row["metric"] == "accuracy" and row["figure"] for row in rows)
+    table = fercore("papers", "--summary", "--markdown").stdout.splitlines()
+    assert len(table) == 2 + len(rows) + 2
+    # The counts are of all published accuracies, not of the lines shown.
+    counts = papers.outcome(papers.compare(list_runs(RUNS)))
+    assert table[-1].startswith(f"{counts}, by the mean over the seeds")
+    khopkar = next(line for line in table if "Khopkar" in line)
+    assert "| 66.7 |" in khopkar
+    assert khopkar.endswith("| below |")
+    # The highest accuracy of every paper on full test sets is among them, but for one that the text
+    # of a paper mentions beside its table.
+    for system in published_figures.systems():
+        own = [row for row in published_figures.rows() if row.overall and row.system == system.key]
+        highest = max(row.figure for row in own if not row.label.startswith("Text"))
+        assert highest in {row["figure"] for row in rows}
+
+
+def test_explain_prints_the_notes_of_a_paper_or_one_result(fercore: Call):
+    def joined(*words: str) -> str:
+        return " ".join(fercore("papers", "--explain", *words).stdout.split())
+
+    every, one = joined(), joined("khopkar2021")
+    for system in published_figures.systems():
+        assert system.verdict in every
+        assert (system.verdict in one) == (system.key == "khopkar2021")
+    assert "0 of 1 accuracies matched, 1 below. Not reproduced" in one
+    assert "Most likely the accuracy on the training images, see the next row." in one
+    row = row_for("ranjan2023-model1-ckplus")
+    result = joined("ranjan2023-model1-ckplus")
+    assert "Published: 93.92%" in result
+    assert f"{row.leak_free.mean:.2f} ± {row.leak_free.spread:.2f}% (95% CI " in result
+    assert "by subject, 118 groups, 1 seed x 10 folds" in result
+    assert "fercore papers --train ranjan2023-model1-ckplus-subjects" in result
+    assert joined("ranjan2023-model2-ckplus").count("not trained yet") == 1
+    markdown = fercore("papers", "--explain", "--markdown").stdout
+    assert f"- {published_figures.general_notes()[0]}\n" in markdown
+    fields = json.loads(fercore("papers", "--explain", "--json", "le2019").stdout)
+    assert [system["key"] for system in fields["systems"]] == ["le2019"]
+    assert fields["notes"] == []
+
+
+def test_the_outcome_counts_published_accuracies_of_full_test_sets():
+    rows = papers.compare([made("le2019-deep", 0.6, 0), made("le2019-shallow", 0.57)])
+    own = [row for row in rows if row.row.system == "le2019"]
+    assert papers.outcome(own) == "1 of 2 accuracies matched, 1 below"
+    assert papers.outcome(papers.compare([])).endswith("18 not trained yet")
+
+
+README_TABLES = TABLE.findall(README.read_text())
 
 
 def test_the_readme_has_every_table():
-    commands = {command for command, _ in README_TABLES}
-    studies = {f"ablate {study.key}" for study in ablations.studies()}
-    assert {"papers", "goals", *studies} <= commands
-    text = (RUNS.parent / "README.md").read_text()
+    assert {command for command, _ in README_TABLES} == {"papers --summary", "models"}
+    text = README.read_text()
     assert len(README_TABLES) == text.count("<!-- fercore ") == text.count("<!-- end -->")
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere():
+    text = README.read_text()
+    assert text.count("\n") <= 150
+    targets = re.findall(r"\]\((?!http)([^)]+)\)", text)
+    assert str(SCREENSHOT.relative_to(README.parent)) in targets
+    assert all((README.parent / target).exists() for target in targets)
+    assert SCREENSHOT.stat().st_size < 150_000
+
+
+COMMANDS = re.findall(r"(?:^    |`)(?:uv run )?fercore ([^`\n]+)", README.read_text(), re.MULTILINE)
+
+
+def test_every_command_of_the_readme_exists():
+    assert len(COMMANDS) >= 10
+    runs = {run.id for run in list_runs(RUNS)}
+    for command in COMMANDS:
+        words = command.split()
+        found: Any = typer.main.get_command(app)
+        context = found.make_context("fercore", [], resilient_parsing=True)
+        while hasattr(found, "commands") and words and not words[0].startswith("-"):
+            found = found.get_command(context, words.pop(0))
+            assert found, command
+        options = {name for parameter in found.params for name in parameter.opts} | {"--help"}
+        assert {word for word in words if word.startswith("--")} <= options, command
+        assert {word for word in words if "-s0-2026" in word} <= runs
 
 
 @pytest.mark.parametrize(("command", "table"), README_TABLES)
@@ -336,7 +434,11 @@ def test_the_readme_prints_what_the_runs_give(fercore: Call, command: str, table
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(("nobody2020",), "expected a system"), (("--json", "--latex"), "expected one")],
+    [
+        (("nobody2020",), "expected a system"),
+        (("--json", "--latex"), "expected one"),
+        (("--explain", "--summary"), "expected --explain alone"),
+    ],
 )
 def test_a_wrong_request_is_one_line(fercore: Call, words: tuple[str, ...], message: str):
     answer = fercore("papers", *words)

@@ -275,11 +275,11 @@ def test_who_cannot_teach_is_said_in_one_line(taught, tmp_path):
 def test_a_trial_does_not_teach_under_the_name_of_an_experiment(monkeypatch, tmp_path):
     from fercore.config.loading import load_config
     from fercore.training import warm_start
-    from tests.tiny import Told
+    from tests.tiny import UntrainedRun
 
     monkeypatch.setattr(warm_start, "_find_teacher_problems", lambda *_: iter(()))
-    whole = [Told(load_config("facet-base", {"seed": seed}), 100) for seed in range(2)]
-    trial = Told(load_config("facet-base", {"seed": 2, "epochs": 1}), 100)
+    whole = [UntrainedRun(load_config("facet-base", {"seed": seed}), 100) for seed in range(2)]
+    trial = UntrainedRun(load_config("facet-base", {"seed": 2, "epochs": 1}), 100)
     for run in (trial, *whole):
         object.__setattr__(run, "path", tmp_path / run.path)
         run.best_path.parent.mkdir(parents=True)

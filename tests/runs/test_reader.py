@@ -18,7 +18,7 @@ from fercore.runs.predictions import Predictions, common_groups
 from fercore.runs.reader import Run, read_log, read_run
 from fercore.runs.schema import Environment, EpochLog, Status
 from fercore.runs.writer import RunWriter
-from tests.tiny import Told, answers, make_splits, tiny_config
+from tests.tiny import UntrainedRun, make_probabilities, make_splits, tiny_config
 
 ENVIRONMENT = Environment(
     command="fercore train tiny",
@@ -146,7 +146,9 @@ def test_no_root_holds_no_runs(tmp_path):
 def test_which_images_repeat_is_stored_with_the_predictions(writer):
     """By a training, an import and a combination alike: `predictions_of` says it for all."""
     protocol = build_protocol(tiny_config(), make_splits())
-    said = {role: answers(split.labels, 100) for role, split in protocol.eval_splits.items()}
+    said = {
+        role: make_probabilities(split.labels, 100) for role, split in protocol.eval_splits.items()
+    }
     writer.write_predictions(predictions_of(protocol, said))
     run = read_run(writer.path)
     keep = run.predictions("test").unique
@@ -202,7 +204,7 @@ def test_the_groups_of_dependent_samples_come_back(writer):
     ],
 )
 def test_a_run_of_dependent_images_without_groups_is_known(fields, unknown):
-    told = Told(tiny_config(**fields), right=100)
+    told = UntrainedRun(tiny_config(**fields), right=100)
     assert told.groups_unknown == unknown
     test = told.results.splits["test"].model_copy(update={"groups": 9, "group_kind": "subject"})
     splits = told.results.splits | {"test": test}
@@ -325,7 +327,7 @@ def test_runs_without_other_images_are_another_experiment(tmp_path):
     config = tiny_config(protocol={"exclude": str(listed)})
 
     def run(seed, sha256):
-        told = Told(config.model_copy(update={"seed": seed}), right=100)
+        told = UntrainedRun(config.model_copy(update={"seed": seed}), right=100)
         environment = ENVIRONMENT.model_copy(
             update={"excluded_sha256": sha256, "excluded_images": 1}
         )

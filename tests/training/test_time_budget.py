@@ -14,7 +14,7 @@ from fercore.runs.reader import Run
 from fercore.runs.schema import Environment, EpochLog
 from fercore.training import time_budget
 from fercore.training.time_budget import Device, ScheduleTooLong, TrainingBudget
-from tests.tiny import Told
+from tests.tiny import UntrainedRun
 
 HERE = Device(frozenset({"CPU A"}), "tensorflow", 2)
 ENVIRONMENT = Environment(
@@ -36,7 +36,7 @@ ENVIRONMENT = Environment(
 
 def finished(name: str, seconds: float, overhead: float, device: str = "CPU A", **results) -> Run:
     """Return a run with a training of `seconds` and `overhead` seconds before and after it."""
-    run = Told(load_config("facet-tiny", {"name": name}), right=100)
+    run = UntrainedRun(load_config("facet-tiny", {"name": name}), right=100)
     minutes, rest = divmod(seconds + overhead, 60)
     end = f"2026-01-01T00:{minutes:02.0f}:{rest:02.0f}+00:00"
     changed = {"train_seconds": seconds, "finished": end, **results}
@@ -208,7 +208,7 @@ def test_the_number_of_epochs_is_estimated_if_training_may_stop_early():
     assert time_budget.estimate_epochs(config, []) == config.epochs
     runs = []
     for seed, epochs in enumerate((19, 30, 22)):
-        run = Told(load_config("le2019-deep", {"seed": seed}), right=100)
+        run = UntrainedRun(load_config("le2019-deep", {"seed": seed}), right=100)
         early = {"stopped_by": "early stopping", "epochs_run": epochs}
         results = run.results.model_copy(update=early)
         runs.append(Run(run.path, "finished", run.config, results=results))

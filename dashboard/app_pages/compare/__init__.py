@@ -1,1 +1,1 @@
-"""The Compare page: two to eight runs side by side."""
+"""The Compare page: two or more runs side by side."""

@@ -1,12 +1,23 @@
-"""Compare: two to eight runs side by side."""
+"""Compare: two or more runs side by side."""
 
 import streamlit as st
 
-from dashboard.app_pages.compare import baseline_section, sections
-from dashboard.components import compared_runs, empty_state, export_menu, page_links, run_picker
-from dashboard.reports import builder
+from dashboard.app_pages.compare import (
+    baseline_section,
+    exports,
+    hyper_parameters_section,
+    ranking_section,
+    sections,
+    training_section,
+)
+from dashboard.components import (
+    class_metrics,
+    compared_runs,
+    empty_state,
+    page_links,
+    run_picker,
+)
 from dashboard.state import run_cache
-from dashboard.tables import compare_tables
 
 st.title("Compare", anchor=False)
 readable = {run.id: run for run in run_cache.list_runs() if run.config}
@@ -26,26 +37,27 @@ if len(picked) < 2:
 
 view = compared_runs.compare([readable[run_id] for run_id in picked])
 compared_runs.cautions(view)
-menu = st.container()
+menu, contents = st.container(), st.container()
 sections.test_metrics(view)
 baseline = baseline_section.section(view)
 with menu, st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-    export_menu.menu(
-        "comparison",
-        lambda: compare_tables.headline_table(
-            view.runs, view.labels, view.colors, view.evaluations.results
-        ),
-        lambda: builder.of_comparison(view, baseline),
-    )
+    exports.menu(view, baseline)
     st.page_link(
         page_links.CONFUSION_PAGE,
         label="Confusion matrices and samples",
         icon=":material/grid_on:",
         query_params={"runs": picked, "split": view.split},
     )
-sections.training(view)
+training_section.section(view)
+drawn = {"significance": baseline is not None}
 if view.evaluated:
-    sections.recalls(view)
-    sections.costs(view)
+    sections.matrices(view)
+    class_metrics.class_metrics(view)
+drawn["matrices"] = drawn["per-class"] = bool(view.evaluated)
+drawn["ranking"] = ranking_section.section(view)
+drawn["cost"] = sections.costs(view)
 sections.networks(view, baseline)
+drawn["hyper-parameters"] = hyper_parameters_section.section(view)
 sections.differences(view)
+with contents:
+    sections.contents([anchor for anchor, is_drawn in drawn.items() if not is_drawn])

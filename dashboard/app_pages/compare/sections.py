@@ -1,18 +1,24 @@
-"""The sections of the Compare page."""
+"""The sections of the Compare page: metrics, matrices, costs, architectures, configurations."""
 
+import html
 from collections.abc import Sequence
+from urllib.parse import quote
 
+import pandas as pd
 import streamlit as st
 
 from dashboard import formats
 from dashboard.analysis import run_properties
-from dashboard.charts import accuracy_charts, class_charts, curve_charts
+from dashboard.charts import accuracy_charts, confusion_matrix, matrix_image, theme
+from dashboard.charts.confusion_matrix import Scale
+from dashboard.charts.matrix_image import Panel
 from dashboard.components import (
     column_formats,
     compared_runs,
+    confusion_scale,
     expander,
+    page_links,
     plot,
-    training_curves,
     url_widgets,
 )
 from dashboard.components.compared_runs import Compared, images_caption
@@ -21,114 +27,139 @@ from dashboard.tables import compare_tables, run_details_tables
 from fercore.runs.reader import Run
 from fercore.runs.schema import LayerSummary
 
+# The sections of the page in order: anchor and title.
+_SECTIONS = {
+    "metrics": "Metrics",
+    "significance": "Significance",
+    "curves": "Curves",
+    "matrices": "Confusion",
+    "per-class": "Per class",
+    "ranking": "PR and ROC",
+    "cost": "Cost",
+    "architectures": "Architectures",
+    "hyper-parameters": "Hyper-parameters",
+    "config": "Config diff",
+}
+_MATRIX_STYLE = (
+    "display:grid;grid-template-columns:repeat(auto-fit,minmax(210px,1fr));gap:1rem;margin:.2rem 0"
+)
+
+
+def contents(left_out: Sequence[str]) -> None:
+    """Draw links to the sections of the page.
+
+    Args:
+        left_out: anchors of sections that these runs do not have.
+    """
+    shown = {anchor: title for anchor, title in _SECTIONS.items() if anchor not in left_out}
+    st.markdown(" · ".join(f"[{title}](#{anchor})" for anchor, title in shown.items()))
+
 
 def test_metrics(view: Compared) -> None:
     """Draw the metrics with their intervals, as a table and as a chart."""
-    st.subheader(f"Test metrics ({view.split_title})", anchor=False)
+    st.subheader(f"Test metrics ({view.split_title})", anchor="metrics")
     images_caption(view)
     st.dataframe(
-        compare_tables.headline_table(
-            view.runs, view.labels, view.colors, view.evaluations.results
-        ),
+        metrics_table(view),
         hide_index=True,
         column_config=column_formats.metrics(),
         placeholder=formats.DASH,
         alt="Metrics of the compared runs",
     )
-    if view.drawn:
+    if view.evaluated:
         st.caption(f"Accuracy on {view.split_title} with 95 % CI")
+        rows = [(view.labels[run.id], view.colors[run.id], r) for run, r in view.evaluated]
         plot.plot(
-            accuracy_charts.accuracy_forest(view.drawn), "forest", "Accuracy with 95% intervals"
+            accuracy_charts.accuracy_forest(rows),
+            "forest",
+            "Accuracy of each run with its 95% interval",
+            file_name=f"accuracy-{view.file_stem}",
         )
 
 
-def training(view: Compared) -> None:
-    """Draw the training curves in common charts, again and again while one of the runs trains."""
-    if not any(run.experiment for run in view.runs):
-        return
-    st.subheader("Training", anchor=False)
-    curves = training_curves.curve_controls()
-    groups = run_properties.group_by_experiment(view.runs)
-    grouped = any(len(group) > 1 for group in groups) and url_widgets.toggle(
-        "Show seeds as a band", key="bands", help="Mean and range of the seeds of an experiment."
-    )
-    if grouped:
-        leaders = {
-            first.id: f"{run_properties.title(first)} ({len(others) + 1} runs)"
-            if others
-            else view.labels[first.id]
-            for first, *others in groups
-        }
-        plot.legend(leaders, view.colors)
-    else:
-        plot.legend(view.labels, view.colors)
-    running = any(run.is_active for run in view.runs)
-    states = [(run.id, run.state) for run in view.runs]
+def metrics_table(view: Compared) -> pd.DataFrame:
+    """Return the table of metrics."""
+    results = view.evaluations.results
+    return compare_tables.headline_table(view.runs, view.labels, view.colors, results)
 
-    @st.fragment(run_every=training_curves.REFRESH_SECONDS if running else None)
-    def draw() -> None:
-        now = {run.id: run_cache.find_run(run.id) or run for run in view.runs}
-        if [(run_id, run.state) for run_id, run in now.items()] != states:
-            st.rerun()
-        lines, bands = [], []
-        for group in groups if grouped else [[run] for run in view.runs]:
-            first = now[group[0].id]
-            if len(group) == 1:
-                line = training_curves.curve_of(first, view.labels[first.id], view.colors[first.id])
-                lines.append(line)
-                continue
-            logs = [run_cache.log(now[run.id]) for run in group]
-            bands.append(
-                curve_charts.Band(run_properties.title(first), view.colors[first.id], logs)
+
+def matrices(view: Compared) -> None:
+    """Draw the confusion matrices as small multiples on one scale."""
+    st.subheader("Confusion matrices", anchor="matrices")
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        scale = confusion_scale.select_scale()
+        st.page_link(
+            page_links.CONFUSION_PAGE,
+            label="Larger, with samples",
+            icon=":material/grid_on:",
+            query_params={
+                "runs": [run.id for run in view.runs],
+                "split": view.split,
+                "cells": scale,
+            },
+        )
+    panels = [
+        Panel(view.labels[run.id], result, run.results.class_names)
+        for run, result in view.charted
+        if run.results
+    ]
+    top = confusion_matrix.max_cell_value([panel.result for panel in panels], scale)
+    images = "".join(_matrix_html(panel, scale, top, plot.theme_mode()) for panel in panels)
+    st.html(f'<div class="matrices" style="{_MATRIX_STYLE}">{images}</div>')
+    st.caption(f"{confusion_matrix.UNITS[scale]}. All matrices have the same colour scale.")
+
+
+def _matrix_html(panel: Panel, scale: Scale, top: float, mode: theme.Mode) -> str:
+    drawing = matrix_image.matrices_svg([panel], scale, top, 60, mode, on_page=True)
+    alt = html.escape(f"Confusion matrix of {panel.title}")
+    source = f"data:image/svg+xml,{quote(drawing)}"
+    return f'<img src="{source}" alt="{alt}" style="width:100%;max-width:340px">'
+
+
+def costs(view: Compared) -> bool:
+    """Draw accuracy against the size of the networks, their operations and their latency.
+
+    Returns:
+        Whether there are two runs with one of these costs; nothing is drawn otherwise.
+    """
+    points = compared_runs.cost_points(view)
+    if all(len(own) < 2 for own in points.values()):
+        return False
+    st.subheader("Accuracy vs. model size and latency", anchor="cost")
+    with st.grid(len(points), min_column_width=320, gap="medium"):
+        for title, own in points.items():
+            name = title.partition(" ")[0].lower()
+            plot.plot(
+                accuracy_charts.cost_scatter(own, title),
+                name,
+                f"Accuracy vs. {title[0].lower()}{title[1:]}",
+                file_name=f"accuracy-vs-{name}-{view.file_stem}",
             )
-        training_curves.training_curves(view.runs, lines, curves, bands)
-
-    draw()
-
-
-def costs(view: Compared) -> None:
-    """Draw accuracy against the size and the latency of the networks."""
-    by_size, by_time = compared_runs.cost_points(view)
-    if len(by_size) < 2 and len(by_time) < 2:
-        return
-    st.subheader("Accuracy vs. model size and latency", anchor=False)
-    plot.legend({run.id: view.labels[run.id] for run, _ in view.evaluated}, view.colors)
-    with st.grid(2, min_column_width=340, gap="medium"):
-        if by_size:
-            figure = accuracy_charts.cost_scatter(by_size, "Parameters")
-            plot.plot(figure, "parameters", "Accuracy vs. number of parameters")
-        if by_time:
-            figure = accuracy_charts.cost_scatter(by_time, "Latency (ms per image)")
-            plot.plot(figure, "latency", "Accuracy vs. latency")
     machines = sorted(
-        {run_properties.latency(run).device for run, _ in view.evaluated if run.latency}
+        {run_properties.latency(run).device for run, _ in view.charted if run.latency}
     )
-    not_timed = [run.id for run, _ in view.evaluated if not run.latency and run.onnx_path]
     st.caption(
-        "Dotted line: Pareto front."
+        "Operations are of all members and views."
         + (f" Latency of one image on one core of {' and '.join(machines)}." if machines else "")
     )
+    not_timed = [run.id for run, _ in view.charted if not run.latency and run.onnx_path]
     if not_timed:
         st.caption("Without a latency measurement yet:")
         st.code(f"fercore bench inference {' '.join(not_timed)}", language="bash", wrap_lines=True)
-
-
-def recalls(view: Compared) -> None:
-    """Draw the recall of each class, the runs side by side."""
-    st.subheader("Per-class recall", anchor=False)
-    plot.legend({run.id: view.labels[run.id] for run, _ in view.evaluated}, view.colors)
-    plot.plot(class_charts.recall_bars(view.drawn), "recall", "Recall by class with 95% intervals")
+    return True
 
 
 def networks(view: Compared, baseline: Run | None) -> None:
     """Draw the sizes of the networks and their layer tables, or the differences to the baseline."""
-    st.subheader("Architectures", anchor=False)
+    st.subheader("Architectures", anchor="architectures")
     layers = {run.id: run_cache.layers(run) for run in view.runs}
+    macs = {run.id: run_cache.macs(run) for run in view.runs}
     st.dataframe(
-        compare_tables.network_table(view.runs, view.labels, view.colors, layers),
+        compare_tables.network_table(view.runs, view.labels, view.colors, layers, macs),
         hide_index=True,
         column_config=column_formats.metrics(),
         placeholder=formats.DASH,
+        alt="Sizes of the networks",
     )
     if not any(layers.values()):
         return
@@ -151,25 +182,29 @@ def _layer_table(layers: Sequence[LayerSummary], baseline: Sequence[LayerSummary
         st.caption("No layer table is stored.")
         return
     if baseline is None:
-        st.dataframe(
-            run_details_tables.layer_table(layers),
-            hide_index=True,
-            column_config=column_formats.layers(),
-        )
-        return
-    table = compare_tables.layer_differences(baseline, layers)
+        table = run_details_tables.layer_table(layers)
+    else:
+        table = compare_tables.layer_differences(baseline, layers)
     if table.empty:
         st.caption("Identical layers.")
-    else:
-        st.dataframe(table, hide_index=True, column_config=column_formats.layers())
+        return
+    st.dataframe(
+        table, hide_index=True, column_config=column_formats.layers(), alt="Layers of the network"
+    )
 
 
 def differences(view: Compared) -> None:
     """Draw the differences of the configurations and environments."""
-    st.subheader("Config diff", anchor=False)
+    st.subheader("Config diff", anchor="config")
     identical = url_widgets.toggle("Show identical fields", key="equal")
     table = compare_tables.differences_table(view.runs, view.labels, equal=identical)
     if table.empty:
         st.caption("No differences: the same configuration, machine and commit.")
-    else:
-        st.dataframe(table, hide_index=True)
+        return
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config={"Field": st.column_config.TextColumn("Field", pinned=True)},
+        height="content" if len(table) <= 20 else 720,
+        alt="Fields in which the configurations differ",
+    )

@@ -27,19 +27,12 @@ _AGREEMENT: dict[str, str] = {
 }
 
 
-def select_scale() -> confusion_matrix.Scale:
-    """Draw the selection of the cells' unit: percent of the true class, or counts."""
-    units = {"share": "True (row %)", "counts": "None (counts)"}
-    unit = url_widgets.segmented_control("Normalize", units, key="cells")
-    return "counts" if unit == "counts" else "share"
-
-
 def matrices(view: Compared, scale: confusion_matrix.Scale) -> None:
     """Draw a confusion matrix for each run on one scale; a click on a cell selects its samples."""
-    top = confusion_matrix.max_cell_value([result for _, result in view.evaluated], scale)
+    top = confusion_matrix.max_cell_value([result for _, result in view.charted], scale)
     run_with_cell, cell = _selected_cell(view)
-    with st.grid(min(4, max(2, len(view.evaluated))), min_column_width=300, gap="medium"):
-        for run, result in view.evaluated:
+    with st.grid(min(4, max(2, len(view.charted))), min_column_width=300, gap="medium"):
+        for run, result in view.charted:
             with st.container(gap="xsmall"):
                 plot.legend({run.id: view.labels[run.id]}, view.colors)
                 names = run.results.class_names if run.results else []
@@ -53,11 +46,12 @@ def matrices(view: Compared, scale: confusion_matrix.Scale) -> None:
                     "-".join(("confusion", run.id, *(framed or ()))),
                     f"Confusion matrix of {view.labels[run.id]}",
                     _cell_selector(view, run.id),
+                    file_name=f"confusion-{scale}-{view.labels[run.id]}-{view.split}",
                 )
     with st.container(width=420, gap="xxsmall"):
-        st.caption("Percent of the true class" if scale == "share" else "Images")
+        st.caption(confusion_matrix.UNITS[scale])
         figure = confusion_matrix.color_scale(scale, top, plot.theme_mode())
-        plot.plot(figure, "confusion-scale", "Colour scale")
+        plot.plot(figure, "confusion-scale", "Colour scale of the matrices")
 
 
 def samples(view: Compared) -> None:
@@ -154,6 +148,7 @@ def calibration(view: Compared) -> None:
             ),
         },
         placeholder=formats.DASH,
+        alt="Calibration of the runs",
     )
     if view.split == "test_unique" and not view.evaluations.samples:
         st.caption(
@@ -161,8 +156,8 @@ def calibration(view: Compared) -> None:
         )
         return
     scaled = url_widgets.toggle("After temperature scaling", key="scaled")
-    with st.grid(min(4, max(2, len(view.evaluated))), min_column_width=300, gap="medium"):
-        for run, _ in view.evaluated:
+    with st.grid(min(4, max(2, len(view.charted))), min_column_width=300, gap="medium"):
+        for run, _ in view.charted:
             with st.container(gap="xsmall"):
                 plot.legend({run.id: view.labels[run.id]}, view.colors)
                 samples = view.evaluations.samples.get(run.id)
@@ -196,9 +191,13 @@ def pair(view: Compared, scale: confusion_matrix.Scale) -> None:
             results[1], results[0], names, plot.theme_mode(), scale
         )
         plot.plot(
-            figure, f"difference-{a}-{b}", "Difference of the two matrices", _cell_selector(view, b)
+            figure,
+            f"difference-{a}-{b}",
+            f"Confusion matrix of {labels[b]} minus that of {labels[a]}",
+            _cell_selector(view, b),
+            file_name=f"confusion-difference-{labels[b]}-minus-{labels[a]}-{view.split}",
         )
-        unit = "percentage points of the true class" if scale == "share" else "images"
+        unit = confusion_matrix.UNITS[scale].replace("Percent", "percentage points").lower()
         st.caption(f"In {unit}. Higher is better on the diagonal, lower is better elsewhere.")
     with faces_column:
         _disagreement(view, first, second, names)

@@ -1,6 +1,5 @@
 """The sections of the Overview page: key figures, leaderboard, trade-off chart, next steps."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,28 +22,17 @@ from dashboard.components import (
 )
 from dashboard.state import comparison_cache
 from dashboard.tables import leaderboard_table
+from fercore.reproduction import published_figures
 from fercore.runs.reader import Run
 
 _SMALL = 1_000_000
 _VISIT = "overview visit"
-_DATASETS = {"fer2013": "FER2013", "ckplus": "CK+", "lfw_emotion": "LFW-emotion"}
-RECOMMENDED_HELP = (
-    "The smallest network whose accuracy on the validation split is within one standard error of "
-    "the best one. One forward pass per face: no ensembles, no test-time augmentation. The test "
-    "split chooses nothing."
-)
-
-
-def datasets(runs: Sequence[Run]) -> list[str]:
-    """Return the datasets that experiments were evaluated on, the one with most runs first."""
-    evaluated = Counter(
-        run.config.dataset
-        for run in runs
-        if run.config
-        and run_properties.result_of(run, "test")
-        and not run_properties.is_synthetic(run)
-    )
-    return [name for name, _ in evaluated.most_common()]
+_DATASETS = {
+    "fer2013": "FER2013",
+    "ckplus": "CK+",
+    "lfw_emotion": "LFW",
+    "fer2013-aligned": "FER2013 aligned",
+}
 
 
 def pick_dataset(names: Sequence[str]) -> str:
@@ -57,12 +45,12 @@ def pick_dataset(names: Sequence[str]) -> str:
 
 def pick_board(runs: Sequence[Run], dataset: str) -> Board:
     """Let the visitor select a protocol; experiments under different ones are not comparable."""
-    found = comparison_cache.boards(runs, dataset)
+    candidates = comparison_cache.boards(runs, dataset)
     titles: dict[str, str] = {}
-    for place, board in enumerate(found):
+    for place, board in enumerate(candidates):
         count = len(board.entries)
         noun = "experiment" if count == 1 else "experiments"
-        titles[str(place)] = f"{board.title} ({count} {noun})"
+        titles[str(place)] = f"{board.title} · {count} {noun}"
     selected = "0"
     if len(titles) > 1:
         selected = (
@@ -71,13 +59,13 @@ def pick_board(runs: Sequence[Run], dataset: str) -> Board:
                 titles,
                 key="protocol",
                 implied=True,
-                width=330,
+                width=270,
                 help="Experiments are ranked only among those with the same test images and "
                 "classes, divided in the same way.",
             )
             or "0"
         )
-    return found[int(selected)]
+    return candidates[int(selected)]
 
 
 def pick_kinds(board: Board) -> list[Entry]:
@@ -96,41 +84,57 @@ def introduction(runs: Sequence[Run], board: Board) -> None:
     """Say in one sentence what the page ranks, and on which images."""
     first = board.entries[0]
     result = first.results[0]
-    systems = len({row.row.system for row in comparison_cache.paper_rows(runs)})
+    systems = len(published_figures.systems())
     counted = boards.groups_of(first)
     folds = first.run.config is not None and first.run.config.protocol.by_folds
-    tested = board.title if folds else result.title
+    tested = board.title if folds else run_properties.display_title(result.title)
     st.caption(
-        f"{len(runs):,} runs · {systems} published systems · our own networks. Test accuracy on "
+        f"{len(runs):,} runs · {systems} published systems · our own models. Test accuracy on "
         f"{formats.markdown(tested)} (n = {first.n:,}{', ' + counted if counted else ''}); "
-        "networks are ranked by validation accuracy, so that the test split chooses nothing."
+        "models are ranked by validation accuracy, so that the test split selects nothing."
     )
 
 
 def cards(runs: Sequence[Run], board: Board) -> None:
     """Show four key figures, each with a link to its run."""
     with st.grid(4, min_column_width=165, gap="small"):
-        recommended = board.recommended
-        _card("Recommended", ":material/star:", recommended, RECOMMENDED_HELP, try_it=True)
+        _card(
+            "Recommended",
+            ":material/star:",
+            board.recommended,
+            boards.RECOMMENDED_HELP,
+            "Smallest single model that is as good as the best single one.",
+            try_it=True,
+        )
+        best = board.best
+        lead = comparison_cache.differences_to(best, tuple(board.entries))
         _card(
             "Most accurate",
             ":material/trophy:",
-            board.best,
-            "The highest accuracy on the validation split, ensembles and test-time augmentation "
-            "included.",
+            best,
+            f"{boards.BEST_HELP} Its lead: McNemar's exact test at 0.05 against each other "
+            "experiment, corrected by Holm's method.",
+            boards.describe_lead(best, board.entries, lead) if best else "",
         )
         _card(
             "Best under 1 M parameters",
             ":material/compress:",
             board.best_under(_SMALL),
-            "The highest accuracy on the validation split among networks with fewer than one "
-            "million parameters.",
+            "The highest accuracy on the validation split among models with fewer than one "
+            "million parameters, test-time augmentation included.",
+            "Highest validation accuracy of the small ones.",
         )
         _papers_card(runs)
 
 
 def _card(
-    label: str, icon: str, entry: Entry | None, explanation: str, *, try_it: bool = False
+    label: str,
+    icon: str,
+    entry: Entry | None,
+    explanation: str,
+    reason: str,
+    *,
+    try_it: bool = False,
 ) -> None:
     with st.container(border=True, height="stretch", gap="xxsmall"):
         st.markdown(f"{icon} {label}", help=explanation)
@@ -143,36 +147,40 @@ def _card(
             formats.percent(entry.accuracy, 1),
         )
         spread = f" · ± {100 * entry.spread:.1f} SD over {entry.repeats}" if entry.spread else ""
-        costs = [
+        validation = entry.validation
+        facts = [
             f"95% CI {formats.interval(low, high, 1)}{spread}",
-            f"macro-F1 {formats.percent(entry.macro_f1, 1)}",
+            f"validation {formats.percent(validation, 1)}" if validation is not None else "",
             f"{_count(entry.parameters)} parameters" if entry.parameters else "",
             f"{entry.latency_ms:.2f} ms per face" if entry.latency_ms is not None else "",
         ]
-        st.caption(" · ".join(text for text in costs if text))
+        st.caption(" · ".join(text for text in facts if text))
+        if reason:
+            st.caption(formats.markdown(reason))
         with st.container(horizontal=True, gap="small"):
-            _link(page_links.RUN_PAGE, "Details", {"run": entry.run.id})
+            _link(page_links.RUN_PAGE, ":primary[Details]", {"run": entry.run.id})
             if try_it:
-                _link(page_links.PHOTO_PAGE, "Photo", {"networks": entry.run.id})
-                _link(page_links.LIVE_PAGE, "Webcam", {"networks": entry.run.id})
+                query = {"networks": entry.run.id}
+                _link(page_links.PHOTO_PAGE, ":primary[Photo]", query)
+                _link(page_links.LIVE_PAGE, ":primary[Webcam]", query)
 
 
 def _papers_card(runs: Sequence[Run]) -> None:
-    rows = [row for row in comparison_cache.paper_rows(runs) if row.row.overall]
-    states = Counter(row.status for row in rows)
+    states = comparison_cache.paper_statuses(runs)
+    count = sum(states.values())
     with st.container(border=True, height="stretch", gap="xxsmall"):
         st.markdown(
             ":material/menu_book: Published results",
             help="Test accuracies that the papers print, beside ours under the paper's protocol.",
         )
-        st.metric("Reproduced or exceeded", f"{states['reached']} of {len(rows)}")
+        st.metric("Matched or exceeded", f"{states['reached']} of {count}")
         rest = [
             f"{states['within']} within the 95% CI" if states["within"] else "",
             f"{states['short']} below" if states["short"] else "",
             f"{states['missing']} not trained yet" if states["missing"] else "",
         ]
         st.caption(" · ".join(text for text in rest if text) or "All of them.")
-        _link(page_links.PAPERS_PAGE, "Paper by paper")
+        _link(page_links.PAPERS_PAGE, ":primary[Paper by paper]")
 
 
 def leaderboard(board: Board, entries: Sequence[Entry]) -> None:
@@ -214,42 +222,42 @@ def _columns() -> dict[str, Any]:
     config = st.column_config
     percent = column_formats.percent
     return {
-        "Network": config.TextColumn("Network", pinned=True, width=246),
+        "Model": config.TextColumn("Model", pinned=True, width=230),
         "Accuracy": percent(
             "Accuracy",
             "On the test split without images that also occur in training, where the protocol "
             "allows it. Mean over the seeds.",
-            width=84,
+            width=80,
         ),
-        "95% CI": config.TextColumn("95% CI", help=column_formats.INTERVAL_HELP, width=104),
+        "95% CI": config.TextColumn("95% CI", help=column_formats.INTERVAL_HELP, width=102),
         "Spread": config.NumberColumn(
-            "± SD", format="%.1f", width=58, help="Standard deviation over seeds, in points."
+            "± SD", format="%.1f", width=54, help="Standard deviation over seeds, in points."
         ),
-        "Seeds": config.NumberColumn("Seeds", format="%d", width=58),
         "To recommended": config.TextColumn(
             "vs. recommended",
-            width=134,
+            width=130,
             help="Difference in percentage points where McNemar's exact test, corrected by Holm's "
             "method for all experiments of the table, tells the two apart at 0.05.",
         ),
         "Validation": percent(
-            "Validation", "Accuracy on the validation split, which ranks the table.", width=88
+            "Validation", "Accuracy on the validation split, which ranks the table.", width=82
         ),
-        "Macro-F1": percent("Macro-F1", "Mean F1 over the classes.", width=84),
+        "Macro-F1": percent("Macro-F1", "Mean F1 over the classes.", width=82),
         "Worst class": config.TextColumn(
-            "Worst class", help="The class with the lowest recall.", width=104
+            "Worst class", help="The class with the lowest recall.", width=96
         ),
-        "Parameters": config.NumberColumn("Params", format="compact", width=68),
+        "Parameters": config.NumberColumn("Params", format="compact", width=62),
         "MACs": config.NumberColumn(
             "MACs",
             format="compact",
-            width=68,
+            width=60,
             help="Multiply-accumulate operations for one face, all members and views included.",
         ),
         "Latency": config.NumberColumn(
-            "ms/face", format="%.2f", width=72, help="ONNX Runtime, one face at a time, one core."
+            "ms/face", format="%.2f", width=68, help="ONNX Runtime, one face at a time, one core."
         ),
         "Published": percent("Published", "As the paper prints it.", width=84),
+        "Seeds": config.NumberColumn("Seeds", format="%d", width=58),
     }
 
 
@@ -320,7 +328,7 @@ _SHORT = {"parameters": "Parameters", "macs": "MACs", "latency": "Latency"}
 
 
 def next_steps(board: Board) -> None:
-    """Show the errors of the recommended network, and where to try and to train one."""
+    """Show the most frequent errors, and where to try and to train a model."""
     with st.grid(3, min_column_width=300, gap="small"):
         with st.container(border=True, height="stretch"):
             _confusions(board)
@@ -345,21 +353,21 @@ def next_steps(board: Board) -> None:
 
 
 def _confusions(board: Board) -> None:
-    entry = board.recommended
-    st.markdown("**What the recommended network confuses**")
-    result = run_properties.result_of(entry.run, board.split) if entry else None
-    if entry is None or result is None:
-        st.caption("No recommended network.")
-        return
-    for true, predicted, count, share in leaderboard_table.confusions(result, 3):
-        st.page_link(
-            page_links.CONFUSION_PAGE,
-            label=f"**{true} → {predicted}**: {count:,} faces, {share:.0%} of {true}",
-            query_params={"runs": [entry.run.id], "true": true, "said": predicted},
-        )
-    _link(
-        page_links.CONFUSION_PAGE, "Confusion matrix", {"runs": entry.run.id}, ":material/grid_on:"
-    )
+    st.markdown("**Most frequent errors**")
+    entries = [entry for entry in (board.best, board.recommended) if entry]
+    if not entries:
+        st.caption("No experiment with a validation split.")
+    for entry in dict.fromkeys(entries):
+        result = run_properties.result_of(entry.run, board.split)
+        if result is None:
+            continue
+        st.caption(formats.markdown(entry.title))
+        for true, predicted, count, share in leaderboard_table.confusions(result, 3):
+            st.page_link(
+                page_links.CONFUSION_PAGE,
+                label=f"**{true} → {predicted}**: {count:,} faces, {share:.0%} of {true}",
+                query_params={"runs": [entry.run.id], "true": true, "said": predicted},
+            )
 
 
 def _link(

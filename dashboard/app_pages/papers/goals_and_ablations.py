@@ -16,6 +16,12 @@ from fercore.runs.reader import Run
 
 KEY = "ours"
 TITLE = "Our models"
+# These columns fit a window of 1440 pixels. The others are in a section of their own.
+_MAIN_COLUMNS = [
+    *("Goal", "Target", "CPU target", "Ours", "Spread", "95% interval", "Clean accuracy", "Runs"),
+    *("Status", "Parameters", "Network"),
+]
+_DETAIL_COLUMNS = ["Goal", "Network", "n", "Time budget", "Seconds", "Device"]
 _STATUS_COLORS = ["#1a7f4b", "#3f6fb5", "#ad5d17", "#66717d"]
 
 
@@ -29,7 +35,7 @@ def section(runs: Sequence[Run]) -> None:
     )
     statuses = comparison_cache.goal_statuses(runs)
     st.dataframe(
-        goal_table(statuses),
+        goal_table(statuses)[_MAIN_COLUMNS],
         hide_index=True,
         column_config=_goal_columns(),
         placeholder=formats.DASH,
@@ -42,8 +48,30 @@ def section(runs: Sequence[Run]) -> None:
             "GPU, it skips the runs that need one."
         )
         st.code("fercore goals --train", language="bash")
-    for study in ablations.studies():
-        _study_section(study, runs)
+    with st.container(gap="xsmall"):
+        _notes()
+        _details(statuses)
+        for study in ablations.studies():
+            _study_section(study, runs)
+
+
+def _notes() -> None:
+    opened = expander.expander("Notes", "notes-ours", ":material/sticky_note_2:")
+    if opened is not None:
+        opened.markdown("\n".join(f"- {note}" for note in goals.notes()))
+
+
+def _details(statuses: Sequence[GoalStatus]) -> None:
+    opened = expander.expander("Training time and device", "details-ours", ":material/timer:")
+    if opened is not None:
+        opened.dataframe(
+            goal_table(statuses)[_DETAIL_COLUMNS],
+            hide_index=True,
+            column_config=_goal_columns(),
+            placeholder=formats.DASH,
+            height="content",
+            key="goal-details",
+        )
 
 
 def _study_section(study: Study, runs: Sequence[Run]) -> None:
@@ -62,6 +90,8 @@ def _study_section(study: Study, runs: Sequence[Run]) -> None:
             height="content",
             key=f"ablations-{study.key}",
         )
+        if study.findings:
+            st.markdown("\n".join(f"- {finding}" for finding in study.findings))
         if any(result.mean is None for result in results):
             st.code(f"fercore ablate --train {study.key}", language="bash")
 
@@ -126,39 +156,41 @@ def change_table(study: Study, results: Sequence[AblationResult]) -> pd.DataFram
     )
     absent = [] if study.cumulative else ["Compared with"]
     absent += [] if study.target else ["Epochs to target"]
+    absent += ["Spread"] if table["Spread"].isna().all() else []
     return table.drop(columns=absent)
 
 
 def _goal_columns() -> dict[str, Any]:
     config = st.column_config
     return {
-        "Goal": config.TextColumn("Goal", width=300),
+        "Goal": config.TextColumn("Goal", width=318),
         "Target": column_formats.percent(
-            "Target accuracy", "On PrivateTest, trained with a GPU.", width=112
+            "Target", "Target accuracy on PrivateTest, trained with a GPU.", width=84
         ),
         "CPU target": column_formats.percent(
-            "Target (CPU)", "Accuracy on PrivateTest, trained without a GPU.", width=96
+            "Target (CPU)", "Target accuracy on PrivateTest, trained without a GPU.", width=96
         ),
         "Time budget": config.NumberColumn("Time budget (s)", format="%d", width=112),
         "Ours": column_formats.percent("Ours", "Mean over the seeds.", width=76),
         "Status": config.MultiselectColumn(
             "Status", options=list(goals.STATUS_WORDS.values()), color=_STATUS_COLORS, width=130
         ),
-        "95% interval": config.TextColumn("95 % CI", help=column_formats.INTERVAL_HELP, width=112),
+        "95% interval": config.TextColumn("95% CI", help=column_formats.INTERVAL_HELP, width=116),
         "Clean accuracy": column_formats.percent(
-            "Clean accuracy", column_formats.CLEAN_HELP, width=112
+            "Clean accuracy", column_formats.CLEAN_HELP, width=114
         ),
         "n": config.NumberColumn("n", format="localized", help="Number of test images."),
         "Runs": config.NumberColumn("Seeds", format="%d", width=56),
         "Spread": config.NumberColumn(
-            "±", format="%.2f", width=56, help="SD over the seeds, in percentage points."
+            "± SD", format="%.2f", width=62, help="Over the seeds, in percentage points."
         ),
-        "Parameters": config.NumberColumn("Parameters", format="localized"),
+        "Parameters": config.NumberColumn("Parameters", format="localized", width=94),
         "Seconds": config.NumberColumn(
             "Training time (s)", format="%.0f", help="Mean over the seeds."
         ),
         "Network": config.TextColumn(
             "Network",
+            width=110,
             help="The best on PublicTest of the experiments for this goal. Those with at least "
             f"{goals.SEEDS} seeds are preferred.",
         ),
@@ -170,25 +202,27 @@ def _change_columns(study: Study) -> dict[str, Any]:
     config = st.column_config
     target = f"{study.target or 0:g} %"
     return {
-        "Change": config.TextColumn("Change", width=340),
-        "Compared with": config.TextColumn("Compared with", width=200),
-        "PublicTest": column_formats.percent("PublicTest", "Mean over the seeds.", width=84),
+        "Change": config.TextColumn("Change", width=330 if not study.cumulative else 280),
+        "Compared with": config.TextColumn("Compared with", width=190),
+        "PublicTest": column_formats.percent("PublicTest", "Mean over the seeds.", width=88),
         "Difference": config.NumberColumn(
             "Difference",
             format="%+.2f",
+            width=86,
             help='In points, to the first row or to "Compared with", over the same seeds.',
         ),
         "95% interval": config.TextColumn(
-            "Δ 95 % CI", help="Paired bootstrap over images, not over seeds."
+            "Δ 95% CI", width=120, help="Paired bootstrap over images, not over seeds."
         ),
         "Epochs to target": config.NumberColumn(
             f"Epochs to {target}",
             format="%.1f",
+            width=104,
             help=f"First epoch with a PublicTest accuracy of {target}, mean over the seeds.",
         ),
-        "n": config.NumberColumn("n", format="localized"),
+        "n": config.NumberColumn("n", format="localized", width=60),
         "Runs": config.NumberColumn("Seeds", format="%d", width=56),
-        "Spread": config.NumberColumn("±", format="%.2f", width=56),
-        "Epoch": config.NumberColumn("Seconds per epoch", format="%.0f", help="Median."),
-        "Parameters": config.NumberColumn("Parameters", format="localized"),
+        "Spread": config.NumberColumn("± SD", format="%.2f", width=60),
+        "Epoch": config.NumberColumn("s per epoch", format="%.0f", help="Median.", width=90),
+        "Parameters": config.NumberColumn("Parameters", format="localized", width=94),
     }

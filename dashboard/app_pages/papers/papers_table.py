@@ -1,5 +1,6 @@
 """Published results on the Paper reproductions page."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,74 +13,92 @@ from dashboard.charts import confusion_matrix
 from dashboard.components import column_formats, expander, page_links, plot, tile, url_widgets
 from dashboard.state import run_cache
 from fercore.metrics import positive_predictive_value
-from fercore.reproduction import papers
+from fercore.reproduction import papers, published_figures
 from fercore.reproduction.papers import Comparison, Reproduction
 from fercore.reproduction.published_figures import System
 
 _STATUS_COLORS = ["#1a7f4b", "#3f6fb5", "#ad5d17", "#66717d", "#66717d"]
-_TILES = {
-    "reached": ("Reached or exceeded", "by our mean over the seeds"),
-    "within": ("Within 95 % CI", "below the paper, but the difference is within the interval"),
-    "short": ("Below", "below the paper by more than the interval"),
-    "missing": ("Not trained yet", "see the commands below"),
-}
+_BADGES = {"reached": "green", "within": "blue", "short": "orange", "missing": "gray"}
 _SIDE_BY_SIDE = 3
-# Columns that are hidden if no row of a paper has a value.
-_OPTIONAL = ("Difference interval", "Groups", "Leakage-free groups")
+# These columns fit a window of 1440 pixels. The others are in a section of their own.
+_MAIN_COLUMNS = [
+    *("Result", "Paper", "Ours", "Spread", "95% interval", "Difference", "Status", "n", "Seeds"),
+    *("Leakage-free", "Leakage-free interval"),
+]
+_DETAIL_COLUMNS = [
+    *("Result", "Difference interval", "Groups", "Runs"),
+    *("Leakage-free n", "Leakage-free groups", "Leakage-free runs"),
+    "Network size",
+]
 
 
-def short_title(system: System) -> str:
-    """Return the title of a system in the selection: `Le 2019` for `le2019`."""
-    return f"{system.key[:-4].capitalize()} {system.key[-4:]}"
+def verdicts(rows: Sequence[Comparison]) -> None:
+    """Draw one line for each paper: how many of its accuracies we match, and the main finding."""
+    lines = []
+    for system in published_figures.systems():
+        statuses = [row.status for row in rows if row.row.system == system.key and row.row.overall]
+        badges = " ".join(
+            f":{color}-badge[{statuses.count(status)} {papers.STATUS_WORDS[status]}]"
+            for status, color in _BADGES.items()
+            if status in statuses
+        )
+        lines.append(f"- **{system.short_title}** {badges} {formats.markdown(system.verdict)}")
+    st.markdown("\n".join(lines))
 
 
-def summary(rows: Sequence[Comparison]) -> None:
-    """Draw the counts of reached results and an explanation of the two protocols."""
+def tiles(rows: Sequence[Comparison]) -> None:
+    """Draw the counts of matched results and of missing experiments."""
     overall = [row for row in rows if row.row.overall]
-    st.markdown(
-        f"{len(overall)} published accuracies of five systems, each compared with two of ours. One "
-        "follows **the paper's protocol** with its leakage, so that the two are comparable. The "
-        "other is **leakage-free**: no tested image was trained on or used to select the "
-        "checkpoint, except for 26 images of FER2013's PrivateTest that also occur in PublicTest."
+    counts = Counter(row.status for row in overall)
+    first = sum(row.first_reaches for row in overall)
+    missing = papers.untrained(rows)
+    remaining = (
+        f"experiments: about {formats.duration(60 * sum(missing.values()))} on two CPU cores, see "
+        "the commands below"
+        if missing
+        else "experiments: every row has its runs"
     )
-    with st.grid(4, min_column_width=190, gap="small"):
-        for status, (label, caption) in _TILES.items():
-            if status == "reached":
-                first = sum(row.first_reaches for row in overall)
-                caption = f"{caption}; {first} by the first seed alone"
-            tile.tile(label, str(sum(row.status == status for row in overall)), caption)
+    with st.grid(4, min_column_width=165, gap="small"):
+        tile.tile(
+            "Matched or exceeded",
+            f"{counts['reached']} of {len(overall)}",
+            f"published accuracies, by our mean over the seeds; {first} by the first seed alone",
+        )
+        tile.tile(
+            "Within 95% CI",
+            str(counts["within"]),
+            "lower than published, by less than the confidence interval",
+        )
+        tile.tile("Below", str(counts["short"]), "lower than published, by more than the interval")
+        tile.tile("Not trained yet", str(len(missing)), remaining)
+
+
+def general_notes() -> None:
+    """Draw the section that explains protocols, statuses and intervals."""
+    opened = expander.expander("How the results are compared", "how-compared", ":material/help:")
+    if opened is not None:
+        opened.markdown("\n".join(f"- {note}" for note in published_figures.general_notes()))
 
 
 def section(system: System, rows: Sequence[Comparison]) -> None:
-    """Draw one paper: notes, results, commands for missing runs, classes and our matrices."""
+    """Draw one paper: results, commands for missing runs, notes, classes and our matrices."""
     st.subheader(system.citation, anchor=system.key)
-    st.markdown(formats.markdown(system.found))
-    if system.key == "rath2021":
-        _bayes()
     overall = [row for row in rows if not row.row.class_name]
-    table = overall_table(overall).drop(columns="Remark")
-    empty = [name for name in _OPTIONAL if table[name].isna().all()]
+    table = overall_table(overall)
     st.dataframe(
-        table.drop(columns=empty),
+        table[_MAIN_COLUMNS],
         hide_index=True,
         column_config=_columns(),
         placeholder=formats.DASH,
         height="content",
         key=f"rows-{system.key}",
     )
-    remarks = [f"{_label(row)}: {row.row.remark}." for row in overall if row.row.remark]
-    if remarks:
-        st.caption("\n".join(f"- {formats.markdown(remark)}" for remark in remarks))
     _commands(rows)
-    with_classes = [row for row in rows if row.row.class_name]
-    if with_classes:
-        opened = expander.expander(
-            "Per-class results", f"by-class-{system.key}", ":material/format_list_numbered:"
-        )
-        if opened is not None:
-            with opened:
-                _class_tables(with_classes)
-    _confusion_matrices(system, overall)
+    with st.container(gap="xsmall"):
+        _notes(system, overall)
+        _details(system, table)
+        _class_results(system, [row for row in rows if row.row.class_name])
+        _confusion_matrices(system, overall)
 
 
 def overall_table(rows: Sequence[Comparison]) -> pd.DataFrame:
@@ -90,12 +109,14 @@ def overall_table(rows: Sequence[Comparison]) -> pd.DataFrame:
                 "Result": _label(comparison),
                 "Paper": comparison.row.figure,
                 "Ours": _mean(comparison.paper),
+                "Spread": comparison.paper.spread if comparison.paper else None,
                 "Difference": comparison.difference,
                 "Status": [papers.STATUS_WORDS[comparison.status]],
                 "95% interval": _interval(comparison.paper),
                 "Difference interval": _difference_interval(comparison),
                 "n": comparison.paper.n or None if comparison.paper else None,
                 "Groups": _grouping(comparison.paper),
+                "Seeds": comparison.paper.seeds if comparison.paper else None,
                 "Runs": _runs(comparison.paper),
                 "Leakage-free": _mean(comparison.leak_free),
                 "Leakage-free interval": _interval(comparison.leak_free),
@@ -129,6 +150,42 @@ def class_table(rows: Sequence[Comparison]) -> pd.DataFrame:
     return pd.DataFrame([{"": name, **values} for name, values in lines.items()])
 
 
+def _notes(system: System, rows: Sequence[Comparison]) -> None:
+    opened = expander.expander(
+        "Reproduction notes", f"notes-{system.key}", ":material/sticky_note_2:"
+    )
+    if opened is None:
+        return
+    notes = [f"- {note}" for note in system.notes]
+    notes += [
+        f"- **{formats.markdown(_label(row))}**: {formats.markdown(row.row.remark)}."
+        for row in rows
+        if row.row.remark
+    ]
+    with opened:
+        st.markdown("\n".join(notes))
+        if system.key == "rath2021":
+            _bayes()
+
+
+def _details(system: System, table: pd.DataFrame) -> None:
+    opened = expander.expander(
+        "Image groups, folds and parameters", f"details-{system.key}", ":material/data_table:"
+    )
+    if opened is not None:
+        sizes = zip(table["Parameters (paper)"], table["Parameters"], strict=True)
+        table["Network size"] = [_sizes(published, ours) for published, ours in sizes]
+        shown = table[_DETAIL_COLUMNS]
+        opened.dataframe(
+            shown.drop(columns=[name for name in shown if shown[name].isna().all()]),
+            hide_index=True,
+            column_config=_columns(),
+            placeholder=formats.DASH,
+            height="content",
+            key=f"details-table-{system.key}",
+        )
+
+
 def _bayes() -> None:
     accuracy, prevalence, printed = 0.98, 0.0007, 0.025
     precision = positive_predictive_value(accuracy, accuracy, prevalence)
@@ -148,45 +205,53 @@ def _bayes() -> None:
 
 def _columns() -> dict[str, Any]:
     config = st.column_config
+    percent, text = column_formats.percent, config.TextColumn
     return {
-        "Result": config.TextColumn("Result", width=280),
+        "Result": text("Result", width=282),
+        "Paper": percent("Published", width=88),
+        "Ours": percent("Ours", "Mean over the seeds, under the paper's protocol.", width=84),
+        "Spread": config.NumberColumn(
+            "± SD",
+            format="%.2f",
+            width=62,
+            help="Standard deviation over seeds or folds, in percentage points.",
+        ),
+        "95% interval": text(
+            "95% CI",
+            help=f"{column_formats.INTERVAL_HELP} It ignores the sampling error of the published "
+            "result.",
+            width=116,
+        ),
+        "Difference": config.NumberColumn(
+            "Difference",
+            format="%+.2f",
+            width=88,
+            help="Ours minus the published result, in percentage points.",
+        ),
         "Status": config.MultiselectColumn(
             "Status",
             options=list(papers.STATUS_WORDS.values()),
             color=_STATUS_COLORS,
-            width=140,
-            help="Noted: an accuracy on training images, where higher is not better.",
+            width=132,
+            help="Reported only: an accuracy on training images, where higher is not better, or a "
+            "row without a published result.",
         ),
-        "Paper": column_formats.percent("Paper", width=76),
-        "Ours": column_formats.percent(
-            "Ours", "Mean over the runs, under the paper's protocol.", width=76
-        ),
-        "Difference": config.NumberColumn(
-            "Difference", format="%+.2f", help="Ours minus the paper's, in percentage points."
-        ),
-        "95% interval": config.TextColumn(
-            "95 % CI of ours",
-            help=f"{column_formats.INTERVAL_HELP} It ignores the sampling error of the paper's "
-            "result.",
-            width=140,
-        ),
-        "Difference interval": config.TextColumn(
-            "Difference, 95 % CI",
+        "n": config.NumberColumn("n", format="localized", help="Number of test images.", width=64),
+        "Seeds": config.NumberColumn("Seeds", format="%d", width=60),
+        "Leakage-free": percent("Leakage-free", "Ours with a leakage-free protocol.", width=106),
+        "Leakage-free interval": text("Leakage-free CI", help="95% CI.", width=118),
+        "Difference interval": text(
+            "Difference, 95% CI",
             help="Newcombe's interval in percentage points, with the sampling errors of both "
-            "results. Only where the paper used another test set of known size.",
+            "results. Only if the paper used another test set of known size.",
+            width=130,
         ),
-        "Groups": column_formats.groups(),
-        "n": config.NumberColumn("n", format="localized", help="Number of test images."),
-        "Runs": config.TextColumn("Runs", help="Seeds, folds, and the SD over them."),
-        "Leakage-free": column_formats.percent(
-            "Leakage-free", "Ours with a leakage-free protocol.", width=96
-        ),
-        "Leakage-free interval": config.TextColumn("Leakage-free, 95 % CI", width=112),
-        "Leakage-free n": config.NumberColumn("Leakage-free, n", format="localized"),
-        "Leakage-free groups": config.TextColumn("Leakage-free, groups"),
-        "Leakage-free runs": config.TextColumn("Leakage-free, runs"),
-        "Parameters (paper)": config.TextColumn("Parameters (paper)"),
-        "Parameters": config.NumberColumn("Parameters (ours)", format="localized"),
+        "Groups": text("Groups", width=160, help=column_formats.GROUPS_HELP),
+        "Runs": text("Seeds and folds", help="With the SD over them, in points.", width=116),
+        "Leakage-free n": config.NumberColumn("Leakage-free n", format="localized", width=104),
+        "Leakage-free groups": text("Leakage-free groups", width=160),
+        "Leakage-free runs": text("Leakage-free seeds", width=158),
+        "Network size": text("Parameters", width=140, help="Published / ours."),
     }
 
 
@@ -205,6 +270,17 @@ def _commands(rows: Sequence[Comparison]) -> None:
         for name, minutes in sorted(missing.items(), key=lambda entry: entry[1])
     ]
     st.code("\n".join(commands), language="bash")
+
+
+def _class_results(system: System, rows: Sequence[Comparison]) -> None:
+    if not rows:
+        return
+    opened = expander.expander(
+        "Per-class results", f"by-class-{system.key}", ":material/format_list_numbered:"
+    )
+    if opened is not None:
+        with opened:
+            _class_tables(rows)
 
 
 def _class_tables(rows: Sequence[Comparison]) -> None:
@@ -282,6 +358,18 @@ def _label(comparison: Comparison) -> str:
     if row.metric == "accuracy":
         return row.label
     return f"{row.label} ({row.metric.removesuffix(' accuracy')})"
+
+
+def _sizes(published: str | None, ours: float | None) -> str | None:
+    """Return the published and our number of parameters as one text; missing ones may be NaN."""
+    if pd.isna(published) and pd.isna(ours):
+        return None
+    return " / ".join(
+        (
+            formats.DASH if pd.isna(published) else str(published),
+            formats.DASH if pd.isna(ours) else f"{ours:,.0f}",
+        )
+    )
 
 
 def _mean(ours: Reproduction | None) -> float | None:

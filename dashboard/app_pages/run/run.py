@@ -3,9 +3,8 @@
 import streamlit as st
 
 from dashboard import formats
-from dashboard.analysis import run_properties
-from dashboard.app_pages.run import sections
-from dashboard.components import empty_state, url_widgets
+from dashboard.app_pages.run import ranking_section, sections
+from dashboard.components import empty_state, run_picker, url_widgets
 from dashboard.state import run_cache
 
 runs = run_cache.list_runs()
@@ -14,16 +13,14 @@ if not runs:
     empty_state.no_runs()
     st.stop()
 
-names = run_properties.labels(runs)
 requested = url_widgets.query_value("run")
-if requested and requested not in names:
+if requested and requested not in {run.id for run in runs}:
     st.warning(
         f"There is no run called {formats.markdown(requested)}. It may have been deleted. "
         "Select another run below.",
         icon=":material/search_off:",
     )
-run_id = url_widgets.selectbox("Run", names, key="run")
-run = run_cache.find_run(run_id) if run_id else None
+run = run_picker.pick_run(runs)
 if run is None:
     st.stop()
 
@@ -34,6 +31,7 @@ if run.config:
     if run.experiment:
         sections.training(run)
     sections.classes(run)
+    ranking_section.section(run, sections.selected_split(run))
     sections.top_errors(run)
     sections.precision_at_prevalence(run)
     sections.details(run)

@@ -8,6 +8,8 @@ from dashboard.charts import accuracy_charts, class_charts, confusion_matrix, da
 from dashboard.components import (
     badges,
     column_formats,
+    confusion_scale,
+    expander,
     export_menu,
     face_grid,
     page_links,
@@ -75,7 +77,9 @@ def training(run: Run) -> None:
                 training_progress.progress(now),
                 text=training_curves.time_left(now, run_cache.log(now)),
             )
-        training_curves.training_curves([now], [training_curves.curve_of(now, "", color)], curves)
+        training_curves.training_curves(
+            [now], [training_curves.curve_of(now, "", color)], curves, file_name=run.id
+        )
 
     draw()
 
@@ -85,28 +89,32 @@ def test_metrics(run: Run) -> None:
     test = run_properties.result_of(run, "test")
     if test is None:
         return
-    unique, worst = run_properties.result_of(run, "test_unique"), run_properties.worst_class(test)
+    titles = run_properties.split_titles([run])
+    accuracies = [split for split in titles if split in {"test", "test_unique"}] or ["test"]
+    first = run_properties.result_of(run, accuracies[0]) or test
+    worst = run_properties.worst_class(first)
+    title = formats.markdown(titles.get(accuracies[0], test.title))
     with st.grid(4, min_column_width=210, gap="small"):
-        tile.tile(
-            f"{test.title} accuracy",
-            formats.percent(test.accuracy),
-            f"{formats.interval(test.accuracy_low, test.accuracy_high)}, "
-            f"{run_properties.sample_size(run, test)}",
-        )
-        if unique:
+        for split in accuracies:
+            result = run_properties.result_of(run, split)
+            assert result is not None
             tile.tile(
-                "Clean accuracy (deduplicated)",
-                formats.percent(unique.accuracy),
-                f"{formats.interval(unique.accuracy_low, unique.accuracy_high)}, "
-                f"{run_properties.sample_size(run, unique)}",
+                f"Accuracy on {formats.markdown(titles.get(split, test.title))}",
+                formats.percent(result.accuracy),
+                f"{formats.interval(result.accuracy_low, result.accuracy_high)}, "
+                f"{run_properties.sample_size(run, result)}",
             )
-        tile.tile("Macro-F1", formats.percent(test.macro_f1), f"UAR {formats.percent(test.uar)}")
+        tile.tile(
+            f"Macro-F1 on {title}",
+            formats.percent(first.macro_f1),
+            f"UAR {formats.percent(first.uar)}",
+        )
         if worst:
             tile.tile(
                 f"Worst class: {formats.markdown(worst.name)}",
                 formats.percent(worst.recall, 1),
                 f"recall, {formats.interval(worst.recall_low, worst.recall_high, 1)}, "
-                f"{run_properties.class_size(run, test, worst)}",
+                f"{run_properties.class_size(run, first, worst)}",
             )
     if text := run_properties.class_subset_note(run):
         st.warning(formats.markdown(text), icon=":material/filter_alt:")
@@ -115,7 +123,7 @@ def test_metrics(run: Run) -> None:
         run_details_tables.splits_table(run),
         hide_index=True,
         column_config=column_formats.metrics(),
-        alt="Splits",
+        alt="Metrics on each split",
     )
 
 
@@ -133,7 +141,12 @@ def published_result(run: Run) -> None:
             st.metric("Difference", formats.points(comparison.difference))
         color = theme.RUN_COLORS[plot.theme_mode()][0]
         figure = accuracy_charts.accuracy_forest([("ours", color, ours)], comparison.published)
-        plot.plot(figure, "paper", "Our accuracy with its interval; the paper's accuracy as a line")
+        plot.plot(
+            figure,
+            "paper",
+            "Our accuracy with its interval; the paper's accuracy as a line",
+            file_name=f"accuracy-vs-paper-{run.id}",
+        )
         st.caption(paper_comparison.explain_comparison(run, comparison))
 
 
@@ -145,10 +158,7 @@ def classes(run: Run) -> None:
     st.subheader("Classes", anchor=False)
     with st.container(horizontal=True, gap="medium"):
         split = url_widgets.segmented_control("Split", titles, key="split")
-        cells = url_widgets.segmented_control(
-            "Normalize", {"share": "True (row %)", "counts": "None (counts)"}, key="cells"
-        )
-    scale: confusion_matrix.Scale = "counts" if cells == "counts" else "share"
+        scale = confusion_scale.select_scale()
     result, names = run.results.splits[split], run.results.class_names
     colors = theme.class_colors(names, plot.theme_mode())
     with st.grid(2, min_column_width=340, gap="medium"):
@@ -159,28 +169,40 @@ def classes(run: Run) -> None:
                 confusion_matrix.confusion(result, names, plot.theme_mode(), scale, top),
                 "confusion",
                 "Confusion matrix",
+                file_name=f"confusion-{scale}-{run.id}-{split}",
             )
         with st.container(gap="xsmall"):
             st.markdown("**Per-class recall with 95 % CI**")
-            plot.plot(class_charts.class_recall(result, colors), "recall", "Recall by class")
+            plot.plot(
+                class_charts.class_recall(result, colors),
+                "recall",
+                "Recall by class with 95% intervals",
+                file_name=f"recall-by-class-{run.id}-{split}",
+            )
         with st.container(gap="xsmall"):
             st.markdown("**Calibration**")
             _calibration(run, split)
         with st.container(gap="xsmall"):
             st.markdown("**Class distribution: true (pale) vs. predicted**")
             figure = dataset_charts.class_distribution(result, names, colors)
-            plot.plot(figure, "distribution", "True and predicted classes")
+            plot.plot(
+                figure,
+                "distribution",
+                "Number of images by true and by predicted class",
+                file_name=f"class-distribution-{run.id}-{split}",
+            )
     st.dataframe(
         run_details_tables.class_table(result),
         hide_index=True,
         column_config=column_formats.classes(),
         placeholder=formats.DASH,
+        alt="Metrics of each class",
     )
 
 
 def precision_at_prevalence(run: Run) -> None:
     """Draw the precision of each class at the prevalence of a deployment."""
-    result = run_properties.result_of(run, _split(run))
+    result = run_properties.result_of(run, selected_split(run))
     if result is None or run.results is None:
         return
     st.subheader("Precision at deployment prevalence", anchor=False)
@@ -196,14 +218,19 @@ def precision_at_prevalence(run: Run) -> None:
     rates = run_properties.sensitivity_specificity(result)
     with st.grid(2, min_column_width=340, gap="medium"):
         with st.container(gap="xsmall"):
-            plot.legend({name: name for name, *_ in rates}, colors)
             figure = class_charts.precision_curves(rates, colors, prevalence)
-            plot.plot(figure, "trust", "Precision against prevalence, by class")
+            plot.plot(
+                figure,
+                "trust",
+                "Precision against prevalence, by class",
+                file_name=f"precision-at-prevalence-{run.id}",
+            )
         st.dataframe(
             run_details_tables.precision_table(result, prevalence),
             hide_index=True,
             column_config=column_formats.precision(prevalence),
             placeholder=formats.DASH,
+            alt="Precision of each class at the selected prevalence",
         )
     st.caption(
         "By Bayes' rule from the recall and false positive rate of each class on this split, which "
@@ -213,10 +240,14 @@ def precision_at_prevalence(run: Run) -> None:
 
 def top_errors(run: Run) -> None:
     """Draw the most confident errors."""
-    samples = comparison_cache.sample_predictions(run, _split(run))
+    samples = comparison_cache.sample_predictions(run, selected_split(run))
     if samples is None or run.results is None:
         return
-    st.subheader("Most confident errors", anchor=False)
+    st.subheader(
+        "Most confident errors",
+        anchor=False,
+        help="Top losses: the most confident wrong predictions.",
+    )
     names = run.results.class_names
     places = select_samples(samples, None, None)
 
@@ -239,14 +270,19 @@ def top_errors(run: Run) -> None:
 def export(run: Run) -> None:
     """Draw the menu of downloads."""
     if run.results:
-        export_menu.menu(
-            run.id,
-            lambda: run_details_tables.splits_table(run),
-            lambda: builder.of_run(run, _split(run)),
-        )
+        with st.container(horizontal=True, gap="medium"):
+            export_menu.menu(
+                run.id,
+                lambda: run_details_tables.splits_table(run),
+                lambda: builder.of_run(run, selected_split(run)),
+                caption=f"Metrics of {run_properties.title(run)} on each split, with 95% intervals "
+                "by Wilson.",
+                figures=True,
+            )
 
 
-def _split(run: Run) -> str:
+def selected_split(run: Run) -> str:
+    """Return the split that the URL selects, or the first one of the run."""
     titles = run_properties.split_titles([run])
     requested = url_widgets.query_value("split")
     return requested if requested in titles else next(iter(titles), "test")
@@ -282,8 +318,17 @@ def _network(run: Run) -> None:
     total = sum(layer.parameters for layer in layers)
     trainable = sum(layer.trainable for layer in layers)
     st.caption(f"{len(layers)} layers, {total:,} parameters, {trainable:,} of them trainable")
-    table = run_details_tables.layer_table(layers)
-    st.dataframe(table, hide_index=True, column_config=column_formats.layers(), height="content")
+    opened = expander.expander("Layer table", "layers", ":material/layers:")
+    if opened is None:
+        return
+    with opened:
+        st.dataframe(
+            run_details_tables.layer_table(layers),
+            hide_index=True,
+            column_config=column_formats.layers(),
+            height="content",
+            alt="Layers of the network",
+        )
 
 
 def _combination(run: Run, combined: Combination) -> str:
@@ -302,17 +347,26 @@ def _combination(run: Run, combined: Combination) -> str:
 
 
 def _configuration(run: Run) -> None:
-    st.dataframe(run_details_tables.config_table(run), hide_index=True, height="content")
+    st.dataframe(
+        run_details_tables.config_table(run), hide_index=True, height="content", alt="Configuration"
+    )
 
 
 def _provenance(run: Run) -> None:
     if run.environment:
         st.markdown("Command to repeat the run:")
         st.code(run.environment.command, language="bash", wrap_lines=True)
-    st.dataframe(run_details_tables.provenance_table(run), hide_index=True, height="content")
+    st.dataframe(
+        run_details_tables.provenance_table(run),
+        hide_index=True,
+        height="content",
+        alt="Provenance",
+    )
     if run.environment and run.environment.dataset_counts:
         st.markdown("Number of samples, as trained and evaluated:")
-        st.dataframe(run_details_tables.counts_table(run), hide_index=True)
+        st.dataframe(
+            run_details_tables.counts_table(run), hide_index=True, alt="Samples by split and class"
+        )
 
 
 def _calibration(run: Run, split: str) -> None:

@@ -22,7 +22,7 @@ if not runs:
     st.stop()
 
 run_actions.undo()
-sections.tiles(runs)
+sections.summary(runs)
 active_trainings.show(runs)
 
 readable = [run for run in runs if run.config]

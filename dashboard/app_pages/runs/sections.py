@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.analysis import run_properties, training_progress
+from dashboard.analysis.leaderboard import BEST_HELP, RECOMMENDED_HELP, Entry
 from dashboard.app_pages.runs import run_actions
 from dashboard.charts import theme
 from dashboard.components import (
@@ -15,7 +16,6 @@ from dashboard.components import (
     export_menu,
     page_links,
     run_picker,
-    tile,
     url_widgets,
 )
 from dashboard.state import comparison_cache, run_cache
@@ -27,43 +27,33 @@ _OPEN = ":material/open_in_full:"
 _VISIT = "runs page visit"
 
 
-def tiles(runs: Sequence[Run]) -> None:
-    """Draw the test accuracy of the best run, selected on validation, and counts of runs."""
+def summary(runs: Sequence[Run]) -> None:
+    """Draw the numbers of runs, and links to the recommended and to the most accurate one."""
     real = [run for run in runs if not run_properties.is_synthetic(run) and run.state != "broken"]
-    best = run_cache.best_run(real)
-    finished = sum(run.state == "finished" for run in real)
-    running = [run for run in runs if run.is_active]
-    halted = [run for run in runs if run.state in training_progress.HALTED]
-    with st.grid(4, min_column_width=230, gap="small"):
-        if best:
-            run, result, validation = best
-            label = f"Best run, selected on {formats.markdown(validation.title)}"
-            value = formats.percent(result.accuracy)
-            dataset = run.config.dataset if run.config else ""
-            caption = (
-                f"{formats.markdown(run_properties.display_title(result.title))} of "
-                f"{formats.markdown(dataset)}, "
-                f"{formats.interval(result.accuracy_low, result.accuracy_high)}, "
-                f"{run_properties.sample_size(run, result)} · "
-                f"{formats.markdown(run_properties.title(run))}, "
-                f"{formats.percent(validation.accuracy)} on {formats.markdown(validation.title)}"
-            )
-        else:
-            label, value = "Best run, selected on validation", formats.DASH
-            caption = "No finished run on all classes of a real dataset"
-        tile.tile(label, value, caption)
-        tile.tile("Runs", str(len(real)), f"on real faces, {finished} finished")
-        tile.tile(
-            "Active runs",
-            str(len(running)),
-            ", ".join(formats.markdown(run_properties.title(run)) for run in running)
-            or "No training in progress",
-        )
-        tile.tile(
-            "Failed or stopped",
-            str(len(halted)),
-            "interrupted, stalled, failed or diverged" if halted else "none",
-        )
+    counts = {
+        "finished": sum(run.state == "finished" for run in real),
+        "in progress": sum(run.is_active for run in runs),
+        "failed or stopped": sum(run.state in training_progress.HALTED for run in runs),
+    }
+    parts = [f"{count:,} {words}" for words, count in counts.items() if count]
+    noun = "run" if len(real) == 1 else "runs"
+    board = comparison_cache.main_board(runs)
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        st.caption(f"{len(real):,} {noun} on real faces: {', '.join(parts) or 'none finished'}.")
+        if board and board.recommended:
+            _link("Recommended", ":material/star:", board.recommended, RECOMMENDED_HELP)
+        if board and board.best:
+            _link("Most accurate", ":material/trophy:", board.best, BEST_HELP)
+
+
+def _link(words: str, icon: str, entry: Entry, explanation: str) -> None:
+    st.page_link(
+        page_links.RUN_PAGE,
+        label=f"{words}: {formats.markdown(entry.title)}, {formats.percent(entry.accuracy, 1)}",
+        icon=icon,
+        query_params={"run": entry.run.id},
+        help=explanation,
+    )
 
 
 @dataclass(frozen=True)
@@ -104,17 +94,19 @@ def controls(runs: Sequence[Run]) -> Listing:
             dataset = url_widgets.segmented_control(
                 "Dataset", {"": "All"} | {name: name for name in datasets}, key="dataset"
             )
-        states = url_widgets.pills("State", {state: state for state in present}, key="state")
+        states = []
+        if len(present) > 1:
+            states = url_widgets.pills("State", {state: state for state in present}, key="state")
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         labels = {key: sort.label for key, sort in runs_table.SORTS.items()}
         sort = (
-            url_widgets.selectbox("Sort by", labels, key="sort", implied=True, width=230)
+            url_widgets.selectbox("Sort by", labels, key="sort", implied=True, width=190)
             or "newest"
         )
         evaluated = [run for run in runs if run_properties.result_of(run, "test")]
         options = {"": "none"} | run_cache.labels(evaluated)
         baseline_id = url_widgets.selectbox(
-            "Baseline", options, key="baseline", implied=True, width=300
+            "Baseline", options, key="baseline", implied=True, width=240
         )
         reverse = url_widgets.toggle("Reverse order", key="reverse")
         grouped = url_widgets.toggle(
@@ -123,8 +115,17 @@ def controls(runs: Sequence[Run]) -> Listing:
             help="One row for each experiment: mean ± SD over its seeds and folds. If a seed was "
             "trained again, the newest run counts. Older runs have separate rows.",
         )
+        trials = sum(map(run_properties.is_trial, runs))
+        show_trials = 0 < trials < len(runs) and url_widgets.toggle(
+            f"Ablation studies ({trials})",
+            key="ablations",
+            help="Show also the runs that were evaluated on validation images or on a fold of the "
+            "training images, as those of ablation studies are. They have no test accuracy.",
+        )
         show_archived = archived and url_widgets.toggle("Show archived", key="archived")
     shown = runs_table.select_runs(runs, text, dataset, states)
+    if trials < len(runs) and not (show_trials or text):
+        shown = [run for run in shown if run.is_active or not run_properties.is_trial(run)]
     if not show_archived:
         shown = [run for run in shown if not run.notes.archived]
     baseline = next((run for run in evaluated if run.id == baseline_id), None)
@@ -151,6 +152,11 @@ def selectable_table(
     visit = st.session_state.get(_VISIT, 0)
     shown = table.copy()
     shown.insert(1, "Open", _OPEN)
+    if all(states == ["finished"] for states in shown["State"]):
+        del shown["State"]
+    recommended = comparison_cache.recommended_run(run_cache.known_runs())
+    if recommended and recommended.id in shown.index:
+        shown.loc[recommended.id, "Experiment"] = f"★ {shown.loc[recommended.id, 'Experiment']}"
     # A new key when the rows change: the selection is by run, not by the position of a row.
     event = st.dataframe(
         shown.dropna(axis="columns", how="all"),
@@ -198,7 +204,8 @@ def actions(runs: Sequence[Run], table: pd.DataFrame) -> None:
         )
         show = st.button("Open run", icon=":material/monitoring:", disabled=len(picked) != 1)
         run_actions.buttons([run for run in runs if run.id in picked])
-        export_menu.menu("runs", lambda: table)
+        rows = table[table.index.isin(picked)]
+        export_menu.menu("runs", lambda: table, selected=None if rows.empty else lambda: rows)
         st.caption(_selection_hint(len(picked)))
     if compare:
         st.switch_page(page_links.COMPARE_PAGE, query_params={"runs": picked})
@@ -227,7 +234,7 @@ def _deltas(runs: Sequence[Run], baseline: Run | None) -> dict[str, PairedDiffer
 
 def _selection_hint(picked: int) -> str:
     if picked == 0:
-        return "Select 2–8 runs to compare, or one to open."
+        return f"Select 2–{theme.MAX_COMPARED} runs to compare, or one to open."
     if picked == 1:
         return "Select at least one more run to compare."
     if picked > theme.MAX_COMPARED:

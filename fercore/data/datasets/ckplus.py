@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fercore.data import labels
 from fercore.data.datasets import _unsplit
-from fercore.data.readers.archives import Member, walk
+from fercore.data.readers.archives import Member
 from fercore.data.readers.images import MAX_BYTES, decode_grey
 from fercore.data.readers.skipped_files import IntakeLog
 from fercore.data.reports import AddReport, DatasetStatus, OnProgress
@@ -68,13 +68,9 @@ def add(
 
     def read() -> list[_unsplit.Sample]:
         samples = []
-        for path in paths:
-            for member in walk(path, log.passed_over):
-                if member.has_suffix(IMAGE_SUFFIXES):
-                    with log.count_image():
-                        samples.append(_read_sample(member))
-                else:
-                    log.pass_over(member)
+        for member in log.walk(paths, IMAGE_SUFFIXES):
+            with log.count_image():
+                samples.append(_read_sample(member))
         return samples
 
     return _unsplit.add(

@@ -270,7 +270,7 @@ def _read_image(member: Member, samples: Mapping[str, _Samples]) -> bool:
     role = _ROLE_OF_NAME.get(member.stem.partition("_")[0].lower())
     has_role_in_name = role is not None
     if role is None:
-        folder_roles = [found for folder in folders[:-1] if (found := _role_of(folder))]
+        folder_roles = [role for folder in folders[:-1] if (role := _role_of(folder))]
         if not folder_roles:
             raise UserError(
                 f"neither the name nor the folders of {member.where} tell its split; expected "

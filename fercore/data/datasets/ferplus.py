@@ -16,7 +16,7 @@ import numpy as np
 from fercore.data import store
 from fercore.data.datasets import _unsplit, fer2013
 from fercore.data.quality import audit
-from fercore.data.readers.archives import TABLES, Member, archive_errors, sha256_of_path, walk
+from fercore.data.readers.archives import TABLES, Member, archive_errors, sha256_of_path
 from fercore.data.readers.csv import VOTES, Table, has_votes, iter_filled_rows, open_table
 from fercore.data.readers.skipped_files import IntakeLog
 from fercore.data.reports import AddReport, DatasetStatus, OnProgress
@@ -76,10 +76,9 @@ def add(
         return store.build_report(installed, TITLES, False, ("already installed, unchanged",))
     log = IntakeLog(skip_bad, on_progress)
     label_by_row: _LabelByRow = {}
-    for path in paths:
-        for member in walk(path, log.passed_over):
-            if not (member.has_suffix(TABLES) and _read_votes(member, label_by_row, log)):
-                log.pass_over(member)
+    for member in log.walk(paths, TABLES):
+        if not _read_votes(member, label_by_row, log):
+            log.pass_over(member)
     if not log.read + log.bad:
         files = ", ".join(storable_name(path.name) for path in paths)
         raise UserError(

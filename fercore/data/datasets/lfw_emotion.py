@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fercore.data import labels
 from fercore.data.datasets import _unsplit
-from fercore.data.readers.archives import TABLES, Member, walk
+from fercore.data.readers.archives import TABLES, Member
 from fercore.data.readers.csv import detect_encoding
 from fercore.data.readers.images import MAX_BYTES, decode_scaled
 from fercore.data.readers.skipped_files import IntakeLog
@@ -77,16 +77,13 @@ def add(
     def read() -> list[_unsplit.Sample]:
         images: defaultdict[str, list[_ImageFile]] = defaultdict(list)
         emotions: dict[str, str] = {}
-        for path in paths:
-            for member in walk(path, log.passed_over):
-                if member.has_suffix(TABLES):
-                    emotions |= read_legend(member)
-                elif member.has_suffix(IMAGE_SUFFIXES):
-                    with log.count_image():
-                        image = decode_scaled(member.read(MAX_BYTES), SIZE, member.where)
-                        images[_key(member.name)].append((member.name, image))
-                else:
-                    log.pass_over(member)
+        for member in log.walk(paths, TABLES + IMAGE_SUFFIXES):
+            if member.has_suffix(TABLES):
+                emotions |= read_legend(member)
+                continue
+            with log.count_image():
+                image = decode_scaled(member.read(MAX_BYTES), SIZE, member.where)
+                images[_key(member.name)].append((member.name, image))
         log.notes()  # raises for damaged images, before missing images are reported
         if not emotions:
             raise UserError(

@@ -1,12 +1,12 @@
 """Record the files that could not be used, or were not read, while a dataset is added."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from fercore.data.readers.archives import Member
+from fercore.data.readers.archives import Member, walk
 from fercore.data.reports import OnProgress
 from fercore.errors import UserError
 from fercore.io.file_names import storable_name
@@ -58,6 +58,23 @@ class IntakeLog:
         """Count an image that was already counted as read as a bad file."""
         self.read -= 1
         self.reject(message)
+
+    def walk(self, paths: Sequence[Path], suffixes: tuple[str, ...]) -> Iterator[Member]:
+        """Iterate over the files with one of these suffixes under paths; count the others.
+
+        Args:
+            paths: folders, archives or tables, see `fercore.data.readers.archives.walk`.
+            suffixes: in lower case, with their dot.
+
+        Raises:
+            UserError: if a path is missing, damaged or of an unknown kind.
+        """
+        for path in paths:
+            for member in walk(path, self.passed_over):
+                if member.has_suffix(suffixes):
+                    yield member
+                else:
+                    self.pass_over(member)
 
     def pass_over(self, member: Member) -> None:
         """Count a file of a kind that is not read."""

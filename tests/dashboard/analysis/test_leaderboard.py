@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dashboard.analysis import leaderboard, run_properties
+from dashboard.analysis import board_grouping, leaderboard, run_properties
 from dashboard.analysis.leaderboard import Difference, Entry
 from dashboard.charts.base import pareto_front
 from dashboard.charts.tradeoff_charts import TradeOffPoint, trade_off
@@ -25,8 +25,8 @@ def committed() -> list[Run]:
 
 def test_a_board_holds_what_can_be_compared(committed: list[Run]):
     for dataset in ("fer2013", "ckplus", "lfw_emotion"):
-        for board in leaderboard.boards(committed, dataset):
-            keys = {leaderboard._board_key(run) for entry in board.entries for run in entry.runs}
+        for board in board_grouping.boards(committed, dataset):
+            keys = {board_grouping._board_key(run) for entry in board.entries for run in entry.runs}
             assert keys == {board.key}
             assert len({entry.n for entry in board.entries}) == 1
             names = [entry.run.config.name for entry in board.entries if entry.run.experiment]
@@ -34,7 +34,7 @@ def test_a_board_holds_what_can_be_compared(committed: list[Run]):
 
 
 def test_the_first_board_is_without_leakage_and_on_all_classes(committed: list[Run]):
-    first, *others = leaderboard.boards(committed, "fer2013")
+    first, *others = board_grouping.boards(committed, "fer2013")
     assert first.split == "test_unique"
     assert all(run_properties.honest_result(entry.run) for entry in first.entries)
     assert all(
@@ -43,14 +43,14 @@ def test_the_first_board_is_without_leakage_and_on_all_classes(committed: list[R
 
 
 def test_the_order_is_that_of_validation(committed: list[Run]):
-    board = leaderboard.boards(committed, "fer2013")[0]
+    board = board_grouping.boards(committed, "fer2013")[0]
     order = [entry.validation for entry in board.entries]
     assert order == sorted(order, reverse=True)
     assert board.best is board.entries[0]
 
 
 def test_the_recommended_network_is_the_smallest_near_the_best_single_one(committed: list[Run]):
-    board = leaderboard.boards(committed, "fer2013")[0]
+    board = board_grouping.boards(committed, "fer2013")[0]
     single = [entry for entry in board.entries if entry.is_single_network]
     top = max(single, key=lambda entry: entry.validation)
     n = run_properties.result_of(top.run, "validation").n
@@ -62,13 +62,13 @@ def test_the_recommended_network_is_the_smallest_near_the_best_single_one(commit
 
 
 def test_seeds_are_averaged_and_folds_are_added_up(committed: list[Run]):
-    entries = leaderboard.boards(committed, "fer2013")[0].entries
+    entries = board_grouping.boards(committed, "fer2013")[0].entries
     seeds = next(entry for entry in entries if entry.run.config.name == "facet-tiny")
     values = [run.results.splits["test_unique"].accuracy for run in seeds.runs]
     assert (seeds.seeds, seeds.n) == (3, 3301)
     assert seeds.accuracy == pytest.approx(np.mean(values))
     assert seeds.spread == pytest.approx(np.std(values, ddof=1))
-    (folds,) = leaderboard.boards(committed, "ckplus")[0].entries
+    (folds,) = board_grouping.boards(committed, "ckplus")[0].entries
     assert (folds.seeds, len(folds.runs), folds.n) == (1, 10, 981)
     assert leaderboard.groups_of(folds) == "by subject, 118 groups"
     low, high = folds.interval
@@ -79,7 +79,7 @@ def test_seeds_are_averaged_and_folds_are_added_up(committed: list[Run]):
 def test_operations_count_every_member_and_view(committed: list[Run]):
     by_name = {
         entry.run.config.name: entry
-        for entry in leaderboard.boards(committed, "fer2013")[0].entries
+        for entry in board_grouping.boards(committed, "fer2013")[0].entries
     }
     one = by_name["facet-tiny"].macs
     assert by_name["facet-tiny-tta"].macs == 10 * one
@@ -87,7 +87,7 @@ def test_operations_count_every_member_and_view(committed: list[Run]):
 
 
 def test_differences_to_the_recommended_network(committed: list[Run]):
-    board = leaderboard.boards(committed, "fer2013")[0]
+    board = board_grouping.boards(committed, "fer2013")[0]
     found = leaderboard.differences(
         board.recommended, board.entries, comparison_cache.sample_predictions
     )
@@ -97,9 +97,9 @@ def test_differences_to_the_recommended_network(committed: list[Run]):
             expected = entry.accuracy - board.recommended.accuracy
             assert found[entry.run.id].accuracy == pytest.approx(expected, abs=1e-9)
     table = leaderboard_table.leaderboard_table(board.entries, board.recommended, found)
-    text = dict(zip(table["Network"], table["To recommended"], strict=True))
+    text = dict(zip(table["Model"], table["To recommended"], strict=True))
     assert text[board.recommended.title] == leaderboard_table.RECOMMENDED
-    assert text["Le 2019, Shallow CNN"].endswith("pp")
+    assert text["Le 2019, Shallow CNN"].startswith("worse (−")
 
 
 def test_a_difference_is_corrected_for_the_number_of_tests():
@@ -108,15 +108,15 @@ def test_a_difference_is_corrected_for_the_number_of_tests():
 
 
 def test_runs_on_another_version_of_a_dataset_are_on_another_board(committed: list[Run]):
-    board = leaderboard.boards(committed, "fer2013")[0]
+    board = board_grouping.boards(committed, "fer2013")[0]
     other = board.entries[1].run
     moved = dataclasses.replace(
         other,
         environment=other.environment.model_copy(update={"dataset_fingerprint": "another"}),
     )
     runs = [moved if run.id == other.id else run for run in committed]
-    found = leaderboard.boards(runs, "fer2013")
-    assert len(found) == len(leaderboard.boards(committed, "fer2013")) + 1
+    found = board_grouping.boards(runs, "fer2013")
+    assert len(found) == len(board_grouping.boards(committed, "fer2013")) + 1
 
 
 def test_folds_are_joined_for_a_test():
@@ -140,7 +140,7 @@ def test_folds_are_joined_for_a_test():
 
 
 def test_the_worst_confusions_are_by_share_of_the_true_class(committed: list[Run]):
-    run = leaderboard.boards(committed, "fer2013")[0].recommended.run
+    run = board_grouping.boards(committed, "fer2013")[0].recommended.run
     result = run.results.splits["test_unique"]
     found = leaderboard_table.confusions(result, 3)
     assert len({true for true, *_ in found}) == 3
@@ -154,7 +154,9 @@ def test_the_worst_confusions_are_by_share_of_the_true_class(committed: list[Run
 
 
 def point(name: str, cost: float, accuracy: float, labelled: bool = False) -> TradeOffPoint:
-    return TradeOffPoint(name, name, "Ours", cost, accuracy, accuracy - 0.01, accuracy, labelled)
+    return TradeOffPoint(
+        name, name, "Ours", cost, accuracy, accuracy - 0.01, accuracy + 0.02, labelled
+    )
 
 
 def test_the_pareto_front_holds_what_no_other_beats():
@@ -164,14 +166,18 @@ def test_the_pareto_front_holds_what_no_other_beats():
 def test_only_the_front_and_the_selection_are_labelled():
     points = [point("a", 10, 0.6), point("b", 20, 0.5), point("c", 30, 0.4, labelled=True)]
     figure = trade_off(points, "Parameters", "light")
-    markers = next(trace for trace in figure.data if trace.mode == "markers+text")
-    assert list(markers.text) == ["a", "", "c"]
+    labels = next(trace for trace in figure.data if trace.mode == "text")
+    assert list(labels.text) == ["a", "c"]
+    # Above the error bars, and inside the chart.
+    assert list(labels.y) == pytest.approx([0.62, 0.42])
+    assert list(labels.textposition) == ["top right", "top left"]
+    markers = next(trace for trace in figure.data if trace.mode == "markers")
     assert [custom[0] for custom in markers.customdata] == ["a", "b", "c"]
     assert list(markers.error_y.arrayminus) == pytest.approx([0.01] * 3)
 
 
 def test_an_entry_without_validation_is_never_chosen(committed: list[Run]):
-    board = leaderboard.boards(committed, "fer2013")[0]
+    board = board_grouping.boards(committed, "fer2013")[0]
     best = board.entries[0]
     run = best.run
     splits = {name: own for name, own in run.results.splits.items() if name != "validation"}
@@ -181,8 +187,34 @@ def test_an_entry_without_validation_is_never_chosen(committed: list[Run]):
 
 
 def test_repeats_in_words(committed: list[Run]):
-    boards = leaderboard.boards(committed, "fer2013")
+    boards = board_grouping.boards(committed, "fer2013")
     words = {entry.run.config.name: entry.repeats for entry in boards[0].entries}
     assert words["facet-tiny"] == "3 seeds"
     assert words["le2019-deep"] == "1 seed"
-    assert leaderboard.boards(committed, "ckplus")[0].entries[0].repeats == "10 folds"
+    assert board_grouping.boards(committed, "ckplus")[0].entries[0].repeats == "10 folds"
+
+
+def test_a_lead_is_described_by_the_tests(committed: list[Run]):
+    best, second, third = board_grouping.boards(committed, "fer2013")[0].entries[:3]
+    sure, unsure = Difference(-0.02, 0.001), Difference(-0.02, 0.2)
+    pair = {second.run.id: sure, third.run.id: sure}
+    entries = (best, second, third)
+    assert leaderboard.describe_lead(best, (best,), {}) == ""
+    assert leaderboard.describe_lead(best, entries, pair) == (
+        "Significantly better than all 2 others."
+    )
+    one = pair | {third.run.id: unsure}
+    assert leaderboard.describe_lead(best, entries, one) == (
+        f"Not significantly better than {third.title}."
+    )
+    assert leaderboard.describe_lead(best, entries, {second.run.id: None}) == (
+        "Not significantly better than 2 of 2 others."
+    )
+
+
+def test_experiments_of_the_papers_are_published_systems(committed: list[Run]):
+    entries = board_grouping.boards(committed, "fer2013")[0].entries
+    kinds = {entry.run.config.name: entry.kind for entry in entries}
+    assert kinds["khopkar2021-honest"] == kinds["le2019-shallow-fractional"] == "paper"
+    assert kinds["facet-tiny"] == "own"
+    assert kinds["facet-tiny-tta"] == "ensemble"

@@ -1,10 +1,12 @@
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from dashboard.analysis import recommendation, run_properties
+from dashboard.analysis import board_grouping, run_properties
 from dashboard.tables import run_details_tables
 from fercore.config.loading import load_config
 from fercore.config.run import CombinedConfig, RunConfig
+from fercore.runs import reader
 from fercore.runs.listing import list_runs
 from fercore.runs.reader import Run
 
@@ -36,8 +38,31 @@ def test_worst_class_has_samples(runs: dict[str, Run]):
 def test_labels_are_unique(runs: dict[str, Run]):
     one = runs["le2019-deep"]
     again = replace(one, path=one.path.with_name("again"))
-    assert run_properties.labels([one]) == {one.id: "le2019-deep · s1"}
-    assert run_properties.labels([one, again]) == {one.id: one.id, "again": "again"}
+    assert run_properties.labels([one]) == {one.id: "Le 2019, Deep CNN"}
+    other = replace(one, path=Path("other"), config=one.config.model_copy(update={"seed": 2}))
+    assert run_properties.labels([one, other]) == {
+        one.id: "Le 2019, Deep CNN · seed 1",
+        "other": "Le 2019, Deep CNN · seed 2",
+    }
+    environment = one.environment.model_copy(update={"started": "2026-01-02T03:04:05+00:00"})
+    earlier = replace(one, path=Path("earlier"), environment=environment)
+    start = f"{datetime.fromtimestamp(reader.started(one), UTC):%Y-%m-%d %H:%M}"
+    assert run_properties.labels([one, earlier]) == {
+        one.id: f"Le 2019, Deep CNN · seed 1 · {start}",
+        "earlier": "Le 2019, Deep CNN · seed 1 · 2026-01-02 03:04",
+    }
+    assert run_properties.labels([one, again]) == {
+        one.id: f"Le 2019, Deep CNN · {one.id}",
+        "again": "Le 2019, Deep CNN · again",
+    }
+    # A title that looks like another run's name.
+    named = one.config.model_copy(update={"title": "Le 2019, Deep CNN · seed 1"})
+    odd = replace(one, path=Path("odd"), config=named)
+    assert run_properties.labels([one, other, odd]) == {
+        one.id: one.id,
+        "other": "Le 2019, Deep CNN · seed 2",
+        "odd": "odd",
+    }
 
 
 def test_a_run_that_was_ended_early_is_no_seed_of_its_experiment(runs: dict[str, Run]):
@@ -167,12 +192,12 @@ def test_the_size_of_a_class_names_its_groups_if_its_images_are_dependent(runs: 
 
 def test_a_test_on_a_training_fold_is_no_figure_of_the_dataset(made: Path):
     runs = [run for run in list_runs(made) if run.results and not run_properties.is_synthetic(run)]
-    run, *_ = recommendation.best(runs)
+    run = next(run for run in runs if run_properties.honest_result(run))
     changes = {"protocol.test": "train_fold", "protocol.fold": 1, "keep": "last"}
     changes |= {"schedule.kind": "constant", "early_stopping.patience": 0}
     fold = replace(run, config=load_config(run.path / "config.json", changes))
-    assert recommendation.best([fold]) is None
-    assert recommendation.recommended_run([fold]) is None
+    boards = board_grouping.boards([fold], "fer2013")
+    assert board_grouping.main_board(boards) is None
     assert run_properties.labels([fold])[run.id].endswith("· fold 2")
     assert run_properties.protocol_words(fold) == "official, evaluated on each fold of training"
     assert (

@@ -40,7 +40,7 @@ def test_run_page_figures(root: Path, runs: dict[str, Run]):
     run = runs["katkar2021-model1-original"]
     said = words(open_page("run", run=run.id))
     test = run.results.splits["test"]
-    assert f"PrivateTest accuracy {formats.percent(test.accuracy)}" in said
+    assert f"Accuracy on PrivateTest {formats.percent(test.accuracy)}" in said
     assert formats.interval(test.accuracy_low, test.accuracy_high) in said
     assert "n = 3,534" in said
     assert f"Paper {formats.percent(0.5406)}" in said
@@ -103,7 +103,7 @@ def test_split_without_predictions_says_so(root: Path, runs: dict[str, Run]):
 
 def test_calibration_before_and_after_temperature_scaling(runs: dict[str, Run]):
     run = runs["le2019-deep"]
-    said = words(open_page("run", run=run.id))
+    said = words(open_page("run", run=run.id, split="test"))
     chosen, tested = run.predictions("validation"), run.predictions("test")
     before = metrics.expected_calibration_error(tested.probabilities, tested.labels)
     assert f"ECE {formats.percent(before)}; " in said
@@ -113,7 +113,7 @@ def test_calibration_before_and_after_temperature_scaling(runs: dict[str, Run]):
     assert f"{formats.percent(ece)} at temperature {temperature:.2f}, fitted on" in said
     app = open_page("run", run=run.id, scaled="1")
     assert app.toggle(key="scaled").value
-    assert charts(app) == 9
+    assert charts(app) == 11
 
 
 def test_markup_in_a_title_stays_text(root: Path):
@@ -143,7 +143,7 @@ def test_a_network_that_was_there_before_the_results_is_none_of_theirs(runs: dic
 
 def test_trust_follows_from_the_matrix(root: Path, runs: dict[str, Run]):
     run = runs["le2019-deep"]
-    app = open_page("run", run=run.id, prevalence="0.001")
+    app = open_page("run", run=run.id, split="test", prevalence="0.001")
     (table,) = (frame.value for frame in app.dataframe if "Precision at prevalence" in frame.value)
     result = run.results.splits["test"]
     place = FER2013.index("disgust")
@@ -154,3 +154,22 @@ def test_trust_follows_from_the_matrix(root: Path, runs: dict[str, Run]):
     expected = metrics.positive_predictive_value(sensitivity, specificity, 0.001)
     assert row["Precision at prevalence"] == pytest.approx(100 * expected)
     assert row["Precision"] == pytest.approx(100 * hits / (hits + alarms))
+
+
+def test_ranking_curves_of_each_class(root: Path, runs: dict[str, Run]):
+    run = runs["katkar2021-model1-original"]
+    app = open_page("run", run=run.id)
+    (table,) = (frame.value for frame in app.dataframe if "AUC" in frame.value)
+    # Disgust is not scored.
+    assert list(table["Class"]) == [name for name in FER2013 if name != "disgust"] + [
+        "macro average"
+    ]
+    assert table["n"].sum() == 3534
+
+
+def test_the_layer_table_is_closed_at_first(root: Path, runs: dict[str, Run]):
+    run = runs["le2019-deep"]
+    shown = [set(frame.value) for frame in open_page("run", run=run.id).dataframe]
+    assert not any("Layer" in columns for columns in shown)
+    shown = [set(frame.value) for frame in open_page("run", ["layers"], run=run.id).dataframe]
+    assert any("Layer" in columns for columns in shown)

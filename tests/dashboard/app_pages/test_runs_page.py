@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dashboard import formats
+from dashboard.components import export_menu
 from fercore.runs import annotations
 from fercore.runs.listing import list_runs
 from fercore.runs.reader import Run
@@ -16,18 +17,18 @@ def test_runs_page(root: Path, runs: dict[str, Run]):
     app = open_page("runs")
     said = words(app)
     best = runs["le2019-deep"].results.splits
-    accuracy = formats.percent(best["test_unique"].accuracy)
-    assert f"Best run, selected on PublicTest {accuracy}" in said
-    chosen_by = formats.percent(best["validation"].accuracy)
-    assert f"Le 2019, Deep CNN, {chosen_by} on PublicTest" in said
-    assert f"n = {best['test_unique'].n:,}" in said
-    assert "Active runs 1" in said
+    accuracy = formats.percent(best["test_unique"].accuracy, 1)
+    links = {link.proto.label for link in app.get("page_link")}
+    assert f"Most accurate: Le 2019, Deep CNN, {accuracy}" in links
+    assert f"Recommended: Le 2019, Deep CNN, {accuracy}" in links
+    assert "8 runs on real faces: 4 finished, 1 in progress, 3 failed or stopped." in said
     assert "epoch 12 of 40" in app.get("progress")[0].text
     real, synthetic, problems = (frame.value for frame in app.dataframe)
     assert set(synthetic["Dataset"]) == {"synthetic"}
     assert "synthetic" not in set(real["Dataset"])
     assert real.loc[runs["le2019-deep"].id, "n"] == 3589
     assert list(real.loc[runs["katkar2021-model1-original"].id, "Classes"]) == ["6 of 7"]
+    assert real.loc[runs["le2019-deep"].id, "Experiment"] == "★ Le 2019, Deep CNN"
     assert set(problems["Folder"]) == {"holiday-pictures", "torn-s0-20250101T000000"}
 
 
@@ -35,7 +36,8 @@ def test_filters_come_from_the_address(root: Path):
     app = open_page("runs", q="le 2019", state="finished")
     assert app.text_input(key="q").value == "le 2019"
     (real, *_) = (frame.value for frame in app.dataframe)
-    assert set(real["Experiment"]) == {"Le 2019, Deep CNN", "Le 2019, Shallow CNN"}
+    assert set(real["Experiment"]) == {"★ Le 2019, Deep CNN", "Le 2019, Shallow CNN"}
+    assert "State" not in real
 
 
 def test_a_filter_goes_into_the_address(root: Path):
@@ -51,7 +53,7 @@ def test_runs_are_set_against_a_baseline(runs: dict[str, Run]):
     pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
     tables = {}
     for baseline in pair:
-        app = open_page("compare", runs=pair, baseline=baseline)
+        app = open_page("compare", runs=pair, baseline=baseline, split="test")
         (tables[baseline],) = (f.value for f in app.dataframe if "Only baseline correct" in f.value)
     one, other = (tables[run_id].iloc[0] for run_id in pair)
     assert one["Accuracy"] == -other["Accuracy"]
@@ -141,3 +143,23 @@ def test_a_deleted_run_can_be_restored_from_the_page(root: Path, runs: dict[str,
     button.click().run()
     assert not app.exception
     assert runs["le2019-shallow"].path.is_dir()
+
+
+def test_selected_rows_or_all_are_exported(
+    root: Path, runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch
+):
+    tables = []
+    monkeypatch.setattr(
+        export_menu, "_writer", lambda write, table: tables.append(table()) or (lambda: "")
+    )
+    picked = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
+    app = open_page("runs", ["export"], runs=picked)
+    assert {tuple(sorted(table.index)) for table in tables} == {tuple(sorted(picked))}
+    tables.clear()
+    app.segmented_control(key="exported").set_value("all").run()
+    assert min(map(len, tables)) > 2
+    # Without a selection there is no choice.
+    tables.clear()
+    app = open_page("runs", ["export"])
+    assert "exported" not in [control.key for control in app.segmented_control]
+    assert min(map(len, tables)) > 2

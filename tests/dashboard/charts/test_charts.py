@@ -17,7 +17,7 @@ from fercore.runs.reader import Run
 
 def test_recall_bars_carry_their_intervals(runs: dict[str, Run]):
     result = runs["le2019-deep"].results.splits["test"]
-    (bar,) = class_charts.recall_bars([("A", "#0059a1", result)]).data
+    (bar,) = class_charts.class_metric_bars([("A", "#0059a1", result)]).data
     fear = result.classes[2]
     assert bar.x == FER2013
     assert bar.y[2] == fear.recall
@@ -58,6 +58,13 @@ def test_reliability_diagram_counts_every_sample(runs: dict[str, Run]):
     bins = figure.data[1]
     assert sum(bins.customdata) == sum(figure.data[2].y) == 3589
     assert np.all(np.array(bins.error_y.array) >= 0)
+    # The area of a point follows its number of images, down to a smallest visible one.
+    sizes, counts = np.array(bins.marker.size), np.array(bins.customdata)
+    assert sizes[counts.argmax()] == 14
+    assert np.all(np.diff(sizes[counts.argsort()]) >= 0)
+    assert sizes.min() >= 4
+    assert figure.layout.xaxis.range[1] > 1
+    assert figure.layout.xaxis.tickvals[-1] == 1
 
 
 def test_the_frontier_joins_what_nothing_beats(runs: dict[str, Run]):
@@ -112,3 +119,21 @@ def test_kept_figures_are_bounded(monkeypatch):
     for number in (1, 2, 3, 1, 4, 1, 2):
         assert draw(number).layout.height == number + 10
     assert drawn == [1, 2, 3, 4, 2]
+
+
+def test_a_saved_figure_has_its_legend(runs: dict[str, Run]):
+    result = runs["le2019-deep"].results.splits["test"]
+    pair = [("A", "#0059a1", result), ("B", "#ab3400", result)]
+    costs = [accuracy_charts.CostPoint(*one[:2], 1e5, result) for one in pair]
+    for metric in ("recall", "precision", "f1"):
+        figure = class_charts.class_metric_bars(pair, metric)
+        assert [trace.name for trace in figure.data] == ["A", "B"]
+        assert figure.layout.showlegend
+        assert list(figure.data[0].y) == [getattr(entry, metric) for entry in result.classes]
+    figure = accuracy_charts.cost_scatter(costs, "Parameters")
+    assert figure.layout.showlegend
+    # The plot of many runs is as high as that of two.
+    many = class_charts.class_metric_bars([(f"run {i}", "#0059a1", result) for i in range(8)])
+    two = class_charts.class_metric_bars(pair)
+    assert many.layout.height - many.layout.margin.b == two.layout.height - two.layout.margin.b
+    assert not class_charts.class_metric_bars(pair[:1]).layout.showlegend

@@ -3,8 +3,21 @@ from dataclasses import replace
 import pytest
 
 from dashboard.charts import curve_charts, theme
+from dashboard.charts.base import GREY
 from dashboard.charts.curve_charts import Curve
 from fercore.runs.reader import Run
+
+
+def data(figure):
+    """The traces of a figure without the entries of its legend."""
+    return [trace for trace in figure.data if trace.meta != curve_charts.LEGEND]
+
+
+def legend(figure) -> dict[str, tuple[str, str]]:
+    """Colour and dash of each entry of the legend."""
+    shown = [trace for trace in figure.data if trace.showlegend]
+    assert all(trace.meta == curve_charts.LEGEND for trace in shown)
+    return {trace.name: (trace.line.color, trace.line.dash) for trace in shown}
 
 
 @pytest.fixture
@@ -21,20 +34,20 @@ def test_smoothing_starts_without_a_pull_to_zero():
 
 def test_validation_is_solid_and_training_dotted(curve: Curve):
     figure = curve_charts.training_curves([curve], "accuracy")
-    lines = {trace.name: trace for trace in figure.data if trace.mode == "lines"}
+    lines = {trace.name: trace for trace in data(figure) if trace.mode == "lines"}
     assert lines["A, validation"].line.dash == "solid"
     assert lines["A, training"].line.dash == "dot"
     assert list(lines["A, validation"].y) == [row.val_accuracy for row in curve.rows]
     assert {trace.line.color for trace in lines.values()} == {"#0059a1"}
     # The only run of a page has no name.
     figure = curve_charts.training_curves([replace(curve, label="")], "accuracy")
-    names = {trace.name for trace in figure.data if trace.mode == "lines"}
+    names = {trace.name for trace in data(figure) if trace.mode == "lines"}
     assert names == {"validation", "training"}
 
 
 def test_diamond_where_the_checkpoint_was_taken(curve: Curve):
     figure = curve_charts.training_curves([curve], "loss")
-    (diamond,) = [t for t in figure.data if t.mode == "markers" and t.marker.symbol == "diamond"]
+    (diamond,) = [t for t in data(figure) if t.mode == "markers" and t.marker.symbol == "diamond"]
     assert diamond.x == (curve.checkpoint,)
     assert diamond.y == (curve.rows[curve.checkpoint - 1].val_loss,)
 
@@ -50,7 +63,7 @@ def test_smoothing_keeps_the_raw_line_behind(curve: Curve):
 
 def test_wall_clock(curve: Curve):
     figure = curve_charts.training_curves([curve], "gap", x="time")
-    assert figure.layout.xaxis.title.text == "Training time (minutes)"
+    assert figure.layout.xaxis.title.text == "Wall time (minutes)"
     assert figure.data[0].x[-1] == pytest.approx(curve.rows[-1].elapsed / 60)
     gaps = [row.accuracy - row.val_accuracy for row in curve.rows]
     assert list(figure.data[0].y) == pytest.approx(gaps)
@@ -86,7 +99,7 @@ def test_seeds_become_a_band_around_their_mean(curve: Curve):
     shorter = curve.rows[:10]
     band = curve_charts.Band("A", "#0059a1", [curve.rows, shorter])
     figure = curve_charts.training_curves([], "gap", bands=[band])
-    area, mean = figure.data
+    area, mean = data(figure)
     assert area.fill == "toself"
     assert max(area.x) == 10
     gaps = [row.accuracy - row.val_accuracy for row in curve.rows]
@@ -116,4 +129,51 @@ def test_bands_are_over_epochs_and_lines_with_them(curve: Curve):
     band = curve_charts.Band("A", "#0059a1", [curve.rows, curve.rows])
     figure = curve_charts.training_curves([curve], "gap", "time", bands=[band])
     assert figure.layout.xaxis.title.text == "Epoch"
-    assert {max(line.x) for line in figure.data if line.mode == "lines"} == {curve.rows[-1].epoch}
+    assert {max(line.x) for line in data(figure) if line.mode == "lines"} == {curve.rows[-1].epoch}
+
+
+def test_the_legend_of_one_run_tells_its_two_lines(curve: Curve):
+    figure = curve_charts.training_curves([replace(curve, label="")], "accuracy")
+    assert figure.layout.showlegend
+    assert legend(figure) == {
+        "validation": ("#0059a1", "solid"),
+        "training": ("#0059a1", "dot"),
+        "best epoch": ("#0059a1", "solid"),
+    }
+
+
+def test_the_legend_of_several_runs_names_runs_and_styles(curve: Curve):
+    other = Curve("B", "#ab3400", curve.rows)
+    figure = curve_charts.training_curves([curve, other, Curve("C", "#000000", [])], "loss")
+    assert list(legend(figure)) == ["validation", "training", "best epoch", "A", "B"]
+    assert legend(figure)["B"] == ("#ab3400", "solid")
+    assert legend(figure)["training"] == (GREY, "dot")
+    # One line for each run: no style to tell.
+    figure = curve_charts.training_curves([curve, other], "learning_rate")
+    assert "training" not in legend(figure)
+    band = curve_charts.Band("D", "#00845d", [curve.rows, curve.rows])
+    figure = curve_charts.training_curves([curve], "loss", bands=[band])
+    assert list(legend(figure))[-2:] == ["A", "D"]
+
+
+def test_a_learning_rate_is_not_smoothed(curve: Curve):
+    figure = curve_charts.training_curves([curve], "learning_rate", smoothing=0.9)
+    (line,) = [trace for trace in data(figure) if trace.mode == "lines"]
+    assert list(line.y) == [row.learning_rate for row in curve.rows]
+
+
+def test_a_long_legend_makes_the_chart_higher(curve: Curve):
+    def height(count: int) -> int:
+        curves = [replace(curve, label=f"a-run-with-a-long-name-{i}") for i in range(count)]
+        figure = curve_charts.training_curves(curves, "loss")
+        return figure.layout.height - figure.layout.margin.t
+
+    # The plot itself stays as high.
+    assert height(1) == height(8)
+
+
+def test_the_loss_has_the_unit_that_it_is_given(curve: Curve):
+    figure = curve_charts.training_curves([curve], "loss", loss_title="Loss (nats)")
+    assert figure.layout.yaxis.title.text == "Loss (nats)"
+    figure = curve_charts.training_curves([curve], "accuracy", loss_title="Loss (nats)")
+    assert figure.layout.yaxis.title.text == "Accuracy"

@@ -21,10 +21,29 @@ TABLE = pd.DataFrame(
 
 def test_csv_keeps_every_digit_and_no_pictures():
     back = pd.read_csv(io.StringIO(table_formats.as_csv(TABLE)))
-    assert list(back.columns) == list(TABLE.columns[1:-1])
-    assert back["Accuracy"][0] == 61.234567
-    assert back["State"][1] == "running, failed"
-    assert back["Training time"][0] == 90.0
+    assert list(back.columns) == [
+        *("experiment", "accuracy_percent", "n", "state", "ci_low", "ci_high"),
+        "training_time_s",
+    ]
+    assert back["accuracy_percent"][0] == 61.234567
+    assert back["state"][1] == "running, failed"
+    assert back["training_time_s"][0] == 90.0
+
+
+def test_intervals_in_csv_are_two_numbers():
+    table = pd.DataFrame(
+        {
+            "95% interval": [f"66.33{DASH}69.38{THIN}%", DASH],
+            "Interval": ["\u22120.40 to +1.93", None],
+            "Note": [f"a{DASH}b", "66 to nothing"],
+            "No interval": [None, DASH],
+        }
+    )
+    back = pd.read_csv(io.StringIO(table_formats.as_csv(table)))
+    assert (back["ci_low"][0], back["ci_high"][0]) == (66.33, 69.38)
+    assert back["ci_low"].isna()[1]
+    assert (back["interval_ci_low"][0], back["interval_ci_high"][0]) == (-0.40, 1.93)
+    assert list(back["note"]) == [f"a{DASH}b", "66 to nothing"]
 
 
 def test_markdown_is_a_table_of_as_many_columns():
@@ -63,3 +82,33 @@ def test_a_small_number_is_not_nought_and_a_missing_date_is_a_dash():
 def test_a_bar_is_escaped_in_markdown_alone():
     assert "A | B" in table_formats.as_latex(TABLE)
     assert table_formats.cell_texts(pd.DataFrame({"a": ["A | B"]})) == [["A | B"]]
+
+
+def test_latex_has_a_caption_and_bold_best_values():
+    table = pd.DataFrame(
+        {
+            "Run": ["a · s0", "b · s1", "c"],
+            "Accuracy": [61.2, 68.161, 68.163],
+            "ECE": [2.0, None, 9.5],
+            "n": [1, 2, 3],
+        }
+    )
+    text = table_formats.as_latex(table, "Results on 3,301 images.", "tab:a b_c")
+    lines = text.splitlines()
+    assert lines[:4] == [
+        r"\begin{table}",
+        r"\centering",
+        r"\caption{Results on 3,301 images.}",
+        r"\label{tab:a-b-c}",
+    ]
+    assert lines[-1] == r"\end{table}"
+    assert r"Run & Accuracy (\%) & ECE (\%) & n \\" in lines
+    assert r"a-s0 & 61.20 & \textbf{2.00} & 1 \\" in lines
+    # Equal as printed.
+    assert r"b-s1 & \textbf{68.16} & -- & 2 \\" in lines
+    assert r"c & \textbf{68.16} & 9.50 & 3 \\" in lines
+    assert "table}" not in table_formats.as_latex(table).replace("tabular", "")
+
+
+def test_one_value_is_not_the_best_of_any():
+    assert "textbf" not in table_formats.as_latex(pd.DataFrame({"Accuracy": [61.0, None]}))

@@ -102,7 +102,7 @@ def test_differences_only(runs: dict[str, Run]):
     assert table.loc["augmentation.rotation"].tolist() == ["10", "0"]
     assert table.loc["augmentation.horizontal_flip"].tolist() == ["yes", "no"]
     assert table.loc["model_options.variant"].tolist() == ["–", "shallow"]
-    assert table.loc["ran on: device"].tolist() == ["NVIDIA H200", "Intel Xeon, 2 cores"]
+    assert table.loc["Device"].tolist() == ["NVIDIA H200", "Intel Xeon, 2 cores"]
     assert "model" not in table.index
     assert "title" not in table.index
     everything = compare_tables.differences_table(pair, labels, equal=True)
