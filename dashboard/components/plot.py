@@ -74,7 +74,9 @@ def config(figure: go.Figure, file_name: str) -> dict[str, Any]:
     if width := image_width():
         pixels = round(width * _PIXELS_PER_MM)
         height = figure.layout.height or pixels
-        options |= {"width": pixels, "height": min(height, pixels), "scale": _PRINT_ZOOM}
+        # Higher than wide, for the legends of many runs, but not much.
+        height = min(height, round(1.2 * pixels))
+        options |= {"width": pixels, "height": height, "scale": _PRINT_ZOOM}
         if options["format"] == "svg":
             options["scale"] = 1
     return {

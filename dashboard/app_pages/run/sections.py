@@ -278,8 +278,8 @@ def export(run: Run) -> None:
                 run.id,
                 lambda: run_details_tables.splits_table(run),
                 lambda: builder.of_run(run, selected_split(run)),
-                caption=f"Metrics of {run_properties.title(run)} on each split, with 95% intervals "
-                "by Wilson.",
+                caption=f"Metrics of {run_properties.title(run)} on each split, with 95% CI "
+                "(Wilson).",
                 figures=True,
             )
 
