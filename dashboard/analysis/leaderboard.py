@@ -162,10 +162,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Difference:
-    """An experiment's accuracy less that of another one, on the images that both tested.
+    """An experiment's accuracy less that of another one.
 
     Attributes:
-        accuracy: as a fraction.
+        accuracy: as a fraction, of the means over seeds.
         p: of McNemar's exact test, or of its kind for groups, corrected by Holm's method.
     """
 
@@ -235,23 +235,19 @@ def differences(
         By run id; `None` for an experiment that shares no image with the baseline.
     """
     own = _samples(baseline, load)
-    raw: dict[str, tuple[float, float] | None] = {}
+    p_values: dict[str, float] = {}
     for entry in entries:
-        if entry is baseline:
-            continue
-        samples = _samples(entry, load)
+        samples = _samples(entry, load) if entry is not baseline else None
         pair = pair_samples(own, samples) if own and samples else None
-        if pair is None:
-            raw[entry.run.id] = None
-            continue
-        gain = np.mean(pair.second == pair.labels) - np.mean(pair.first == pair.labels)
-        raw[entry.run.id] = float(gain), pair.test().p
-    tested = {run_id: comparison for run_id, comparison in raw.items() if comparison}
-    corrected = metrics.holm([p for _, p in tested.values()])
-    by_id = dict(zip(tested, corrected, strict=True))
+        if pair is not None:
+            p_values[entry.run.id] = pair.test().p
+    corrected = dict(zip(p_values, metrics.holm(list(p_values.values())), strict=True))
     return {
-        run_id: Difference(comparison[0], by_id[run_id]) if comparison else None
-        for run_id, comparison in raw.items()
+        entry.run.id: Difference(entry.accuracy - baseline.accuracy, corrected[entry.run.id])
+        if entry.run.id in corrected
+        else None
+        for entry in entries
+        if entry is not baseline
     }
 
 

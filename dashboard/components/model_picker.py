@@ -76,7 +76,9 @@ def pick_networks(runs: Mapping[str, Run], limit: int, placeholder: str) -> list
         default=default,
         remembered=offered,
         placeholder=placeholder,
-        help=f"★ Recommended: {RECOMMENDED_HELP}",
+        help="Runs with a network (`model.onnx`) here. At first these are the ones that you "
+        "selected on other pages, or else the recommended one. "
+        f"★ Recommended: {RECOMMENDED_HELP}",
     )
     # A page that shows fewer networks than another one keeps the others selected.
     if picked != offered and (remembered or picked != default):

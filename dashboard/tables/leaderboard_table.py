@@ -42,12 +42,12 @@ def _row(entry: Entry, recommended: Entry | None, difference: Difference | None)
         "To recommended": RECOMMENDED if entry is recommended else _difference_text(difference),
         "Validation": None if entry.validation is None else 100 * entry.validation,
         "Macro-F1": 100 * entry.macro_f1,
-        "Worst class": f"{worst.name} {worst.recall:.0%}"
-        if worst and worst.recall is not None
-        else None,
         "Parameters": entry.parameters,
         "MACs": entry.macs,
         "Latency": entry.latency_ms,
+        "Worst class": f"{worst.name} {worst.recall:.0%}"
+        if worst and worst.recall is not None
+        else None,
         "Published": None if entry.published is None else 100 * entry.published,
         "Seeds": entry.seeds,
     }

@@ -168,3 +168,9 @@ def test_selected_runs_without_a_network_are_named(networks: list[str]):
     assert app.multiselect(key="networks").value == networks[:1]
     name = run_cache.labels([lacking])[lacking.id]
     assert f"no network (`model.onnx`) is here: {name}" in words(app).replace("\\", "")
+
+
+def test_a_link_to_runs_that_are_gone_opens_on_the_default(root: Path, networks: list[str]):
+    app = open_page("photo", networks="gone-s0-20250101T000000")
+    recommended = comparison_cache.recommended_run(run_cache.list_runs())
+    assert app.multiselect(key="networks").value == [recommended.id]

@@ -20,10 +20,11 @@ from dashboard.components import (
     run_picker,
     url_widgets,
 )
-from dashboard.state import comparison_cache
+from dashboard.state import comparison_cache, run_cache
 from dashboard.tables import leaderboard_table
 from fercore.reproduction import published_figures
 from fercore.runs.reader import Run
+from fercore.runs.recreate import has_network
 
 _SMALL = 1_000_000
 _VISIT = "overview visit"
@@ -87,11 +88,14 @@ def introduction(runs: Sequence[Run], board: Board) -> None:
     systems = len(published_figures.systems())
     counted = boards.groups_of(first)
     folds = first.run.config is not None and first.run.config.protocol.by_folds
+    validation = run_properties.result_of(first.run, "validation")
+    name = f", {formats.markdown(validation.title)}" if validation and not folds else ""
+    by = f"accuracy on the validation split{name}"
     tested = board.title if folds else run_properties.display_title(result.title)
     st.caption(
         f"{len(runs):,} runs · {systems} published systems · our own models. Test accuracy on "
-        f"{formats.markdown(tested)} (n = {first.n:,}{', ' + counted if counted else ''}); "
-        "models are ranked by validation accuracy, so that the test split selects nothing."
+        f"{formats.markdown(tested)} (n = {first.n:,}{', ' + counted if counted else ''}). Models "
+        f"are ranked by {by}, so that the test split selects nothing."
     )
 
 
@@ -113,7 +117,8 @@ def cards(runs: Sequence[Run], board: Board) -> None:
             ":material/trophy:",
             best,
             f"{boards.BEST_HELP} Its lead: McNemar's exact test at 0.05 against each other "
-            "experiment, corrected by Holm's method.",
+            "experiment, corrected by Holm's method. The test is about other images, not about "
+            "other training seeds.",
             boards.describe_lead(best, board.entries, lead) if best else "",
         )
         _card(
@@ -222,7 +227,7 @@ def _columns() -> dict[str, Any]:
     config = st.column_config
     percent = column_formats.percent
     return {
-        "Model": config.TextColumn("Model", pinned=True, width=212),
+        "Model": config.TextColumn("Model", pinned=True, width=310),
         "Accuracy": percent(
             "Accuracy",
             "On the test split without images that also occur in training, where the protocol "
@@ -243,9 +248,6 @@ def _columns() -> dict[str, Any]:
             "Validation", "Accuracy on the validation split, which ranks the table.", width=82
         ),
         "Macro-F1": percent("Macro-F1", "Mean F1 over the classes.", width=82),
-        "Worst class": config.TextColumn(
-            "Worst class", help="The class with the lowest recall.", width=96
-        ),
         "Parameters": config.NumberColumn("Params", format="compact", width=62),
         "MACs": config.NumberColumn(
             "MACs",
@@ -255,6 +257,9 @@ def _columns() -> dict[str, Any]:
         ),
         "Latency": config.NumberColumn(
             "ms/face", format="%.2f", width=68, help="ONNX Runtime, one face at a time, one core."
+        ),
+        "Worst class": config.TextColumn(
+            "Worst class", help="The class with the lowest recall.", width=104
         ),
         "Published": percent("Published", "As the paper prints it.", width=84),
         "Seeds": config.NumberColumn("Seeds", format="%d", width=58),
@@ -275,7 +280,10 @@ def _actions(selected: Sequence[str], table: pd.DataFrame) -> None:
     if st.button("Run details", icon=":material/monitoring:", disabled=len(selected) != 1):
         st.switch_page(page_links.RUN_PAGE, query_params={"run": selected[0]})
     if st.button(
-        "Try on a photo", icon=":material/add_a_photo:", disabled=not 1 <= len(selected) <= 4
+        "Try on a photo",
+        icon=":material/add_a_photo:",
+        disabled=not (1 <= len(selected) <= 4 and all(map(_can_predict, selected))),
+        help="Up to four models with a network (`model.onnx`) here. Ensembles have none.",
     ):
         st.switch_page(page_links.PHOTO_PAGE, query_params={"networks": list(selected)})
     export_menu.menu("leaderboard", lambda: table)
@@ -368,6 +376,11 @@ def _confusions(board: Board) -> None:
                 label=f"**{true} → {predicted}**: {count:,} faces, {share:.0%} of {true}",
                 query_params={"runs": [entry.run.id], "true": true, "said": predicted},
             )
+
+
+def _can_predict(run_id: str) -> bool:
+    run = run_cache.find_run(run_id)
+    return run is not None and has_network(run)
 
 
 def _link(
