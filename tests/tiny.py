@@ -84,7 +84,10 @@ class UntrainedRun(Run):
         )
         super().__init__(Path(f"{config.name}-{config.seed}"), "finished", config, results=results)
         split = protocol.eval_splits["test"]
-        predictions = Predictions(split.ids, split.labels, probabilities["test"])
+        self.replace_predictions(Predictions(split.ids, split.labels, probabilities["test"]))
+
+    def replace_predictions(self, predictions: Predictions) -> None:
+        """Set the predictions on the test split; the results stay as they are."""
         object.__setattr__(self, "_test_predictions", predictions)
 
     def predictions(self, split: str) -> Predictions | None:

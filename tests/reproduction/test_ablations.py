@@ -184,7 +184,7 @@ def test_a_line_is_the_mean_over_seeds_and_the_gain_over_the_same_seeds():
     assert lines[absent.key].mean is None
     # Another edition of the dataset orders its samples by other names.
     said = runs[2].predictions("test")
-    object.__setattr__(runs[2], "_said", replace(said, ids=np.char.add(said.ids, "x")))
+    runs[2].replace_predictions(replace(said, ids=np.char.add(said.ids, "x")))
     lines = {line.change.key: line for line in ablations.compare(RECIPE, runs)}
     assert lines[change.key].mean == pytest.approx(100 * (84 + 98 + 14) / 3 / 140)
     assert lines[change.key].difference is None
@@ -231,7 +231,7 @@ def test_the_gain_on_dependent_images_has_the_interval_of_their_groups():
     said = runs[1].predictions("test")
     groups = (np.arange(len(said.ids)) // 14).astype(str)
     # Known of one run, it counts for both.
-    object.__setattr__(runs[1], "_said", replace(said, groups=groups, group_kind="subject"))
+    runs[1].replace_predictions(replace(said, groups=groups, group_kind="subject"))
     assert width() > 2 * alone
 
 
