@@ -8,7 +8,8 @@ from dashboard.state import comparison_cache, run_cache
 
 st.title("Which model recognizes facial expressions best?", anchor=False)
 runs = run_cache.list_runs()
-datasets = comparison_cache.datasets(runs)
+# A dataset may have nothing to rank yet, such as single folds.
+datasets = [name for name in comparison_cache.datasets(runs) if comparison_cache.boards(runs, name)]
 if not datasets:
     empty_state.no_runs()
     active_trainings.show(runs)
