@@ -33,7 +33,9 @@ def section(view: Compared) -> None:
     names = first.results.class_names if first.results else []
     places = _select_images(shared, view.labels, names)
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
-        st.caption(f"{len(places):,} of {len(shared.labels):,} images, most confident first.")
+        known = not np.isnan(shared.confidence).all()
+        order = "highest mean confidence first" if known else "in the order of the dataset"
+        st.caption(f"{len(places):,} of {len(shared.labels):,} images, {order}.")
         download: Any = partial(
             side_by_side_table.predictions_csv, shared, places, names, view.labels
         )

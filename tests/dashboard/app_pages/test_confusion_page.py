@@ -141,7 +141,7 @@ def test_predictions_side_by_side(
     sure = np.minimum(first.probabilities.max(axis=1), second.probabilities.max(axis=1)) >= 0.3
     fear = FER2013.index("fear")
     count = ((first.labels == fear) & (predicted[0] == fear) & (predicted[1] != fear) & sure).sum()
-    assert f"{count:,} of 3,589 images, most confident first" in words(app)
+    assert f"{count:,} of 3,589 images, highest mean confidence first" in words(app)
     assert len(table) == min(count, 15)
     assert set(table["True"]) == {"fear"}
     assert table["Le 2019, Deep CNN"].str.startswith("✓ fear").all()
