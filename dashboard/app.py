@@ -28,7 +28,8 @@ for _module in (
 _runs = run_cache.list_runs()
 comparison_cache.paper_statuses(_runs)
 if _board := comparison_cache.main_board(_runs):
-    comparison_cache.differences_to(_board.recommended, _board.entries)
+    for _entry in (_board.recommended, _board.best):
+        comparison_cache.differences_to(_entry, _board.entries)
 # Streamlit collects garbage after every run of a page: exclude the objects that stay.
 gc.collect()
 gc.freeze()

@@ -37,7 +37,8 @@ RECOMMENDED_HELP = (
 )
 BEST_HELP = (
     "The highest accuracy on the validation split, ensembles and test-time augmentation included. "
-    "The test split does not influence the choice."
+    "The test split does not influence the choice. The validation accuracy of what was selected "
+    "there is too high; the test accuracy, which is shown large, is not."
 )
 # Returns the predictions of a run on a split.
 Load = Callable[[Run, str], SamplePredictions | None]
@@ -215,10 +216,13 @@ class Board:
         near = near or [top]
         return min(near, key=lambda entry: (entry.parameters or math.inf, -(entry.validation or 0)))
 
+    def under(self, parameters: int) -> tuple[Entry, ...]:
+        """Return the experiments with fewer parameters."""
+        return tuple(entry for entry in self.entries if (entry.parameters or math.inf) < parameters)
+
     def best_under(self, parameters: int) -> Entry | None:
         """Return the most accurate experiment with fewer parameters, selected on validation."""
-        small = [entry for entry in self.entries if (entry.parameters or math.inf) < parameters]
-        return _best(small)
+        return _best(self.under(parameters))
 
 
 def differences(
@@ -265,17 +269,18 @@ def describe_lead(
         A sentence; empty where there is no other experiment.
     """
     others = [entry for entry in entries if entry is not best]
-    compared = {entry.run.id: differences.get(entry.run.id) for entry in others}
-    ties = [
-        entry for entry in others if not (diff := compared[entry.run.id]) or not diff.is_significant
-    ]
+    ties = [entry for entry in others if not _is_significant(differences.get(entry.run.id))]
     if not others:
         return ""
     if not ties:
         return f"Significantly better than all {len(others)} others."
     if len(ties) == 1:
-        return f"Not significantly better than {ties[0].title}."
-    return f"Not significantly better than {len(ties)} of {len(others)} others."
+        return f"Not distinguishable from {ties[0].title}."
+    return f"Not distinguishable from {len(ties)} of {len(others)} others."
+
+
+def _is_significant(difference: Difference | None) -> bool:
+    return difference is not None and difference.is_significant
 
 
 def _samples(entry: Entry, load: Load) -> SamplePredictions | None:

@@ -28,6 +28,10 @@ from fercore.runs.recreate import has_network
 
 _SMALL = 1_000_000
 _VISIT = "overview visit"
+_LEAD_HELP = (
+    "Its lead over each of the others: McNemar's exact test at 0.05, corrected by Holm's method. "
+    "The test is about other images, not about other training seeds."
+)
 _DATASETS = {
     "fer2013": "FER2013",
     "ckplus": "CK+",
@@ -107,29 +111,32 @@ def cards(runs: Sequence[Run], board: Board) -> None:
             ":material/star:",
             board.recommended,
             boards.RECOMMENDED_HELP,
-            "Smallest single model that is as good as the best single one.",
+            "Smallest single model within one standard error of the best, on validation.",
             try_it=True,
         )
-        best = board.best
-        lead = comparison_cache.differences_to(best, tuple(board.entries))
         _card(
             "Most accurate",
             ":material/trophy:",
-            best,
-            f"{boards.BEST_HELP} Its lead: McNemar's exact test at 0.05 against each other "
-            "experiment, corrected by Holm's method. The test is about other images, not about "
-            "other training seeds.",
-            boards.describe_lead(best, board.entries, lead) if best else "",
+            board.best,
+            f"{boards.BEST_HELP} {_LEAD_HELP}",
+            _lead(board.best, board.entries),
         )
         _card(
             "Best under 1 M parameters",
             ":material/compress:",
             board.best_under(_SMALL),
             "The highest accuracy on the validation split among models with fewer than one "
-            "million parameters, test-time augmentation included.",
-            "Highest validation accuracy of the small ones.",
+            f"million parameters, test-time augmentation included. {_LEAD_HELP}",
+            _lead(board.best_under(_SMALL), board.under(_SMALL)),
         )
         _papers_card(runs)
+
+
+def _lead(best: Entry | None, entries: Sequence[Entry]) -> str:
+    if best is None:
+        return ""
+    differences = comparison_cache.differences_to(best, tuple(entries))
+    return boards.describe_lead(best, entries, differences)
 
 
 def _card(
@@ -361,7 +368,7 @@ def next_steps(board: Board) -> None:
 
 
 def _confusions(board: Board) -> None:
-    st.markdown("**Most frequent errors**")
+    st.markdown("**Most frequent errors** (true → predicted)")
     entries = [entry for entry in (board.best, board.recommended) if entry]
     if not entries:
         st.caption("No experiment with a validation split.")

@@ -205,10 +205,10 @@ def test_a_lead_is_described_by_the_tests(committed: list[Run]):
     )
     one = pair | {third.run.id: unsure}
     assert leaderboard.describe_lead(best, entries, one) == (
-        f"Not significantly better than {third.title}."
+        f"Not distinguishable from {third.title}."
     )
     assert leaderboard.describe_lead(best, entries, {second.run.id: None}) == (
-        "Not significantly better than 2 of 2 others."
+        "Not distinguishable from 2 of 2 others."
     )
 
 
