@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.components import run_picker, saved_views, url_widgets
+from dashboard.components import run_picker, saved_views, scrolling, url_widgets
 
 # In pixels: wide enough for the titles of the pages; the tables need the rest.
 SIDEBAR_WIDTH = 226
@@ -92,6 +92,7 @@ pages = {
 page = st.navigation(pages)
 # The browser's tab and its history name the page.
 st.set_page_config(page_title=f"{page.title} · fercore")
-url_widgets.begin(page.url_path, run_picker.selected_runs())
+visit = url_widgets.begin(page.url_path, run_picker.selected_runs())
 saved_views.show({item.url_path: item for group in pages.values() for item in group}, page.url_path)
+scrolling.scroll_to_top(visit)
 page.run()

@@ -1,14 +1,16 @@
 """Group runs into leaderboards: experiments on the same images, under the same protocol."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
 from dashboard.analysis import run_properties
 from dashboard.analysis.leaderboard import Board, Entry, Kind
 from dashboard.analysis.network_cost import count_prediction_macs
+from fercore.config.protocol import ProtocolConfig
 from fercore.config.run import CombinedConfig
-from fercore.reproduction import ablations
+from fercore.reproduction import ablations, published_figures
 from fercore.runs.listing import newest_of_each_seed
 from fercore.runs.reader import Run
 
@@ -55,6 +57,8 @@ def boards(runs: Sequence[Run], dataset: str) -> list[Board]:
             Entry(tuple(own), split, _kind(own[0]), count_prediction_macs(own[0], by_id.get))
             for own in _experiments(members)
         ]
+        if not entries:
+            continue
         entries.sort(key=lambda entry: entry.validation or 0.0, reverse=True)
         ranked.append(Board(key, _board_title(members[0]), split, tuple(entries)))
     ranked.sort(key=lambda board: (board.split != "test_unique", -len(board.entries)))
@@ -96,7 +100,10 @@ def _board_title(run: Run) -> str:
 
 
 def _experiments(runs: Sequence[Run]) -> list[list[Run]]:
-    """Return the newest completed run of each seed and fold, by experiment."""
+    """Return the newest completed run of each seed and fold, by experiment.
+
+    A seed of a cross-validation counts once all of its folds are trained.
+    """
     groups: dict[str, list[Run]] = {}
     for run in runs:
         name = run.config.name if run.config else run.id
@@ -111,8 +118,23 @@ def _experiments(runs: Sequence[Run]) -> list[list[Run]]:
         recipes = run_properties.group_by_experiment([run for run in trained if run.completed])
         if recipes:
             newest = max(recipes, key=lambda own: (len(own), max(run.id for run in own)))
-            experiments.append(list(newest_of_each_seed(newest).values()))
+            if complete := _with_all_folds(newest_of_each_seed(newest)):
+                experiments.append(complete)
     return experiments
+
+
+def _with_all_folds(runs: dict[tuple[int, int, int], Run]) -> list[Run]:
+    """Return the runs of the seeds of which every fold is there; all runs without folds."""
+    counts = Counter(key[:2] for key in runs)
+    return [
+        run
+        for key, run in runs.items()
+        if run.config and counts[key[:2]] >= _num_folds(run.config.protocol)
+    ]
+
+
+def _num_folds(protocol: ProtocolConfig) -> int:
+    return protocol.folds if protocol.by_folds else 1
 
 
 def _kind(run: Run) -> Kind:
@@ -122,7 +144,13 @@ def _kind(run: Run) -> Kind:
         return "ensemble"
     if run.config and run.config.name in _ablation_names():
         return "ablation"
-    return "paper" if run.config and run.config.published else "own"
+    return "paper" if run.config and run.config.name in _paper_experiments() else "own"
+
+
+# The package's own files do not change while a process runs.
+@lru_cache(maxsize=1)
+def _paper_experiments() -> frozenset[str]:
+    return frozenset(published_figures.experiments())
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -25,13 +25,13 @@ Kind = Literal["paper", "own", "ensemble", "imported", "ablation"]
 
 KINDS: dict[Kind, str] = {
     "paper": "Published systems",
-    "own": "Our networks",
+    "own": "Our models",
     "ensemble": "Ensembles and TTA",
     "imported": "Imported",
     "ablation": "Ablations",
 }
 RECOMMENDED_HELP = (
-    "The smallest network whose accuracy on the validation split is within one standard error of "
+    "The smallest model whose accuracy on the validation split is within one standard error of "
     "the best one. One forward pass per face: no ensembles, no test-time augmentation. The test "
     "split does not influence the choice."
 )
@@ -162,10 +162,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Difference:
-    """An experiment's accuracy less that of another one, on the images that both tested.
+    """An experiment's accuracy less that of another one.
 
     Attributes:
-        accuracy: as a fraction.
+        accuracy: as a fraction, of the means over seeds.
         p: of McNemar's exact test, or of its kind for groups, corrected by Holm's method.
     """
 
@@ -235,24 +235,47 @@ def differences(
         By run id; `None` for an experiment that shares no image with the baseline.
     """
     own = _samples(baseline, load)
-    raw: dict[str, tuple[float, float] | None] = {}
+    p_values: dict[str, float] = {}
     for entry in entries:
-        if entry is baseline:
-            continue
-        samples = _samples(entry, load)
+        samples = _samples(entry, load) if entry is not baseline else None
         pair = pair_samples(own, samples) if own and samples else None
-        if pair is None:
-            raw[entry.run.id] = None
-            continue
-        gain = np.mean(pair.second == pair.labels) - np.mean(pair.first == pair.labels)
-        raw[entry.run.id] = float(gain), pair.test().p
-    tested = {run_id: comparison for run_id, comparison in raw.items() if comparison}
-    corrected = metrics.holm([p for _, p in tested.values()])
-    by_id = dict(zip(tested, corrected, strict=True))
+        if pair is not None:
+            p_values[entry.run.id] = pair.test().p
+    corrected = dict(zip(p_values, metrics.holm(list(p_values.values())), strict=True))
     return {
-        run_id: Difference(comparison[0], by_id[run_id]) if comparison else None
-        for run_id, comparison in raw.items()
+        entry.run.id: Difference(entry.accuracy - baseline.accuracy, corrected[entry.run.id])
+        if entry.run.id in corrected
+        else None
+        for entry in entries
+        if entry is not baseline
     }
+
+
+def describe_lead(
+    best: Entry, entries: Sequence[Entry], differences: Mapping[str, Difference | None]
+) -> str:
+    """Return in words whether the lead of the best experiment over the others is significant.
+
+    Args:
+        best: one experiment.
+        entries: of its board.
+        differences: of the others to the best one, by run id.
+
+    Returns:
+        A sentence; empty where there is no other experiment.
+    """
+    others = [entry for entry in entries if entry is not best]
+    compared = {entry.run.id: differences.get(entry.run.id) for entry in others}
+    ties = [
+        entry for entry in others if not (diff := compared[entry.run.id]) or not diff.is_significant
+    ]
+    if not others:
+        return ""
+    if not ties:
+        return f"Significantly better than all {len(others)} others."
+    if len(ties) == 1:
+        return f"Not significantly better than {ties[0].title}."
+    return f"Not significantly better than {len(ties)} of {len(others)} others."
 
 
 def _samples(entry: Entry, load: Load) -> SamplePredictions | None:

@@ -252,11 +252,17 @@ def protocol_words(run: Run, *, fold: bool = False) -> str | None:
 def split_titles(runs: Sequence[Run]) -> dict[str, str]:
     """Return the splits that any of the runs was evaluated on, with their dataset's titles.
 
-    Each title and each evaluation is listed once, see `Results.distinct_splits`.
+    Each title and each evaluation is listed once, see `Results.distinct_splits`. The first split is
+    the default of the pages: the one without duplicates of training images, as on the leaderboard,
+    if it is a fair one for all of the runs, see `honest_result`.
     """
     titles: dict[str, str] = {}
+    order = sorted(SPLITS, key=lambda split: split != "test_unique")
+    if not runs or not all(map(honest_result, runs)):
+        order = list(SPLITS)
     distinct = [run.results.distinct_splits for run in runs if run.results]
-    for split, fallback in SPLITS.items():
+    for split in order:
+        fallback = SPLITS[split]
         candidates = {display_title(splits[split].title) for splits in distinct if split in splits}
         if candidates:
             title = candidates.pop() if len(candidates) == 1 else fallback

@@ -77,7 +77,7 @@ def select_images(
     agreement: Agreement = "any",
     min_confidence: float = 0.0,
 ) -> NDArray[np.intp]:
-    """Return the positions of the images that pass every filter, the most confident first.
+    """Return the positions of the images that pass every filter, by falling mean confidence.
 
     Args:
         shared: predictions of the runs.

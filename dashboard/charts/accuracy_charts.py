@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from dashboard.charts.base import (
     GREY,
     LOW,
+    add_legend_below,
     cached_figure,
     empty_figure,
     pareto_front,
@@ -86,7 +87,8 @@ def cost_scatter(costs: Sequence[CostPoint], title: str) -> go.Figure:
             x=[cost.value for cost in front],
             y=[cost.result.accuracy for cost in front],
             mode="lines",
-            line={"color": GREY, "dash": "dot", "width": 1.5},
+            line={"color": GREY, "dash": "dash", "width": 1.5},
+            name="Pareto front",
             hoverinfo="skip",
         )
     for cost in costs:
@@ -108,4 +110,6 @@ def cost_scatter(costs: Sequence[CostPoint], title: str) -> go.Figure:
             hovertemplate=f"{cost.label}<br>%{{x:,.4~g}}<br>%{{y:.2%}}<extra></extra>",
         )
     set_cost_axes(figure, [cost.value for cost in costs], title)
+    names = [cost.label for cost in costs]
+    add_legend_below(figure, [*(["Pareto front"] if len(front) > 1 else []), *names])
     return figure

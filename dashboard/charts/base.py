@@ -42,6 +42,43 @@ def empty_figure(height: int, **more: Any) -> go.Figure:
     return go.Figure(layout=layout(height, **more))
 
 
+# Pixels of a legend's symbol, and of a letter. Wide enough for the fonts of other programs: in SVG,
+# text that is wider than on the page would be cut.
+_SYMBOL, _LETTER = 42, 6.8
+LEGEND = {"orientation": "h", "x": 0, "xref": "container", "yref": "container", "font_size": 11}
+
+
+def entry_width(names: Sequence[str]) -> int:
+    """Return the width of the text of these entries of a legend, in pixels."""
+    return round(_LETTER * max(map(len, names), default=0))
+
+
+def legend_rows(names: Sequence[str], width: int) -> int:
+    """Return in how many rows these entries of a legend fit into a chart of that width in pixels.
+
+    Plotly gives all entries the width of the longest one.
+    """
+    across = max(1, width // (_SYMBOL + entry_width(names)))
+    return -(-len(names) // across)
+
+
+def add_legend_below(figure: go.Figure, names: Sequence[str], axis: int = 60) -> None:
+    """Give a figure a legend under its plot, which a saved figure has too; the plot stays as high.
+
+    Args:
+        figure: changed in place; its traces have these names.
+        names: of the entries.
+        axis: pixels of the x axis with its title.
+    """
+    space = 20 * legend_rows(names, 440)
+    figure.update_layout(
+        showlegend=True,
+        height=figure.layout.height + space,
+        margin_b=axis + space,
+        legend=LEGEND | {"y": 0, "yanchor": "bottom", "entrywidth": entry_width(names)},
+    )
+
+
 class _FrozenFigure(go.Figure):  # type: ignore[misc]
     """A figure that nobody changes: its dictionary, which Streamlit needs, is built once."""
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.charts.base import GREY, cached_figure, empty_figure
+from dashboard.charts.base import GREY, add_legend_below, cached_figure, empty_figure
 from fercore.metrics import positive_predictive_value
 from fercore.runs.schema import SplitResult
 
@@ -41,6 +41,8 @@ def class_metric_bars(
     figure.update_xaxes(categoryorder="array", categoryarray=list(names), showgrid=False)
     title = {"recall": "Recall", "precision": "Precision", "f1": "F1"}[metric]
     figure.update_yaxes(range=[0, 1], tickformat=".1~%", title_text=title)
+    if len(results) > 1:
+        add_legend_below(figure, [label for label, *_ in results], axis=40)
     return figure
 
 
@@ -87,6 +89,7 @@ def precision_curves(
         hoverformat=".1%",
     )
     figure.update_yaxes(range=[0, 1], tickformat=".1~%", title_text="Precision")
+    add_legend_below(figure, [name for name, *_ in rates])
     return figure
 
 

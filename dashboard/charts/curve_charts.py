@@ -6,7 +6,14 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import GREY, cached_figure, empty_figure
+from dashboard.charts.base import (
+    GREY,
+    LEGEND,
+    cached_figure,
+    empty_figure,
+    entry_width,
+    legend_rows,
+)
 from dashboard.charts.theme import with_alpha
 from fercore.runs.schema import EpochLog
 
@@ -19,8 +26,8 @@ METRICS: dict[str, str] = {
     "gap": "Generalisation gap",
     "learning_rate": "Learning rate",
 }
-# The legend's own entries, which are no data.
-LEGEND = "legend"
+# Marks the legend's own entries, which are no data.
+LEGEND_ENTRY = "legend"
 _AXIS_TITLES: dict[Metric, str] = {
     "accuracy": "Accuracy",
     "loss": "Loss",
@@ -155,11 +162,12 @@ def _add_legend(
         for name, dash in (("validation", "solid"), ("training", "dot"))
         if runs and metric in {"accuracy", "loss"}
     ]
-    if any(curve.checkpoint in {row.epoch for row in curve.rows} for curve in drawn):
-        styles.append(("markers", "best epoch", color, "solid", "diamond"))
     named = [("lines", label, own, "solid", "circle") for label, own in runs if label]
     if len(runs) == 1 and styles:
         named = []
+    if any(curve.checkpoint in {row.epoch for row in curve.rows} for curve in drawn):
+        # Below the styles, which fill a row of a narrow figure.
+        named.append(("markers", "best epoch", color, "solid", "diamond"))
     for which, entries in (("legend", styles), ("legend2", named)):
         for mode, name, own, dash, symbol in entries:
             figure.add_scatter(
@@ -172,33 +180,23 @@ def _add_legend(
                 showlegend=True,
                 hoverinfo="skip",
                 legend=which,
-                meta=LEGEND,
+                meta=LEGEND_ENTRY,
             )
-    style_rows, run_rows = (1 if styles else 0), _rows_of([name for _, name, *_ in named])
+    labels = [label for _, label, *_ in named]
+    style_rows, run_rows = (1 if styles else 0), legend_rows(labels, 340)
     if not style_rows + run_rows:
         return
     above = 24 * style_rows + 20 * run_rows + 10
     height = 310 + above
     # Placed from the top of the figure, the styles first: the space above the plot is known.
-    place = {"orientation": "h", "x": 0, "yref": "container", "yanchor": "top", "font_size": 12}
+    place = LEGEND | {"yanchor": "top"}
     figure.update_layout(
         showlegend=True,
         height=height,
         margin_t=above,
         legend=place | {"y": 1.0},
-        legend2=place | {"y": 1.0 - 24 * style_rows / height},
+        legend2=place | {"y": 1.0 - 24 * style_rows / height, "entrywidth": entry_width(labels)},
     )
-
-
-def _rows_of(names: Sequence[str]) -> int:
-    """Return in how many rows these entries fit into a chart of 340 pixels.
-
-    Plotly gives all entries of a legend the width of the longest one.
-    """
-    if not names:
-        return 0
-    across = max(1, int(300 // (44 + 6.5 * max(map(len, names)))))
-    return -(-len(names) // across)
 
 
 def _lines(rows: Sequence[EpochLog], metric: Metric) -> list[tuple[str, str, list[float]]]:

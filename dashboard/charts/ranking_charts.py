@@ -6,10 +6,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import GREY, cached_figure, empty_figure
+from dashboard.charts.base import GREY, add_legend_below, cached_figure, empty_figure
 from fercore.metrics import ClassCurves, Curves
-
-_ROW = 20  # pixels of a row of the legend
 
 
 @dataclass(frozen=True)
@@ -89,16 +87,6 @@ def _style(line: RankingLine, values: str) -> Mapping[str, Any]:
 
 
 def _empty(names: Sequence[str]) -> go.Figure:
-    # Plotly gives all entries the width of the longest one: two of most stand side by side.
-    across = 2 if max(map(len, names), default=0) <= 32 else 1
-    legend = _ROW * -(-len(names) // across)
-    return empty_figure(
-        height=380 + legend,
-        hovermode="closest",
-        showlegend=True,
-        legend={
-            **{"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
-            "font_size": 12,
-        },
-        margin={"l": 8, "r": 12, "t": 12, "b": 60 + legend},
-    )
+    figure = empty_figure(height=380, hovermode="closest")
+    add_legend_below(figure, names)
+    return figure

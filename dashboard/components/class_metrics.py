@@ -28,7 +28,8 @@ def class_metrics(view: Compared) -> None:
         ),
     )
     title = CLASS_METRICS[metric]
-    plot.legend({run.id: view.labels[run.id] for run, _ in view.charted}, view.colors)
+    if len(view.charted) == 1:
+        plot.legend({run.id: view.labels[run.id] for run, _ in view.charted}, view.colors)
     plot.plot(
         class_charts.class_metric_bars(view.drawn, metric),
         "per-class",

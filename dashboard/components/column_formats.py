@@ -99,6 +99,7 @@ def runs(test_title: str, open_key: str, on_open: Any) -> dict[str, Any]:
         "Tags": config.ListColumn("Tags"),
         "Training time": config.NumberColumn("Training time", format="compact"),
         "Started": config.DatetimeColumn("Started", format="distance"),
+        "Model": config.TextColumn("Architecture"),
         "Note": config.TextColumn("Note", width="large"),
         "Run ID": config.TextColumn("Run ID", help="The name of the run's folder."),
     }
@@ -110,9 +111,9 @@ def metrics() -> dict[str, Any]:
     return {
         "Color": config.ImageColumn("", width=36, pinned=True),
         "Run": config.TextColumn("Run", pinned=True),
-        "Accuracy": percent("Accuracy"),
+        "Accuracy": percent("Accuracy", "Share of the images whose class is predicted."),
         "95% interval": config.TextColumn("95 % CI", help=INTERVAL_HELP),
-        "n": config.NumberColumn("n", format="localized"),
+        "n": config.NumberColumn("n", format="localized", help="Number of images."),
         "Groups": groups(),
         "Classes": config.NumberColumn("Classes", help="Classes with samples among these images."),
         "Macro-F1": percent("Macro-F1", "Mean F1 over the classes with samples."),

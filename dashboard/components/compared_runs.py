@@ -14,6 +14,9 @@ from fercore.evaluation.shared_images import Evaluations
 from fercore.runs.reader import Run
 from fercore.runs.schema import SplitResult
 
+# The split selected last, for the pages that share the selection.
+_SPLIT = "selected split"
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -74,7 +77,9 @@ class Compared:
 def compare(runs: Sequence[Run]) -> Compared:
     """Draw the selection of the split, and evaluate the runs on it."""
     titles = run_properties.split_titles(runs) or {"test": run_properties.SPLITS["test"]}
-    split = url_widgets.segmented_control("Split", titles, key="split")
+    remembered = st.session_state.get(_SPLIT, "")
+    split = url_widgets.segmented_control("Split", titles, key="split", remembered=remembered)
+    st.session_state[_SPLIT] = split
     ids = [run.id for run in runs]
     colors = theme.compared_colors(ids, plot.theme_mode())
     evaluations = comparison_cache.evaluate_together(runs, split)

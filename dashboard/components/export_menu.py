@@ -36,6 +36,7 @@ def menu(
     report: Callable[[], Callable[[], str]] | None = None,
     *,
     numbers: Callable[[], pd.DataFrame] | None = None,
+    selected: Callable[[], pd.DataFrame] | None = None,
     caption: str = "",
     more: Callable[[], Sequence[Download]] | None = None,
     figures: bool = False,
@@ -47,6 +48,8 @@ def menu(
         table: returns the table; called when a file is requested.
         report: called while the menu is open; returns the function that writes the HTML report.
         numbers: returns the table of the CSV file, if that is another one, with all digits.
+        selected: returns the selected rows of the table, if any are: the visitor then chooses
+            between these, which come first, and all.
         caption: of the table in LaTeX; without one, the file is a `tabular` alone.
         more: called while the menu is open; returns further files, which come first.
         figures: draw the format of the figures beside the menu, not in it.
@@ -63,6 +66,10 @@ def menu(
     with opened:
         for file in more() if more else ():
             _button(file, f"export-{file.file_name}")
+        if selected:
+            options = {"selected": "Selected", "all": "All"}
+            if url_widgets.segmented_control("Rows", options, key="exported") == "selected":
+                table = numbers = selected
         for label, suffix, mime, write, source in (
             ("Table as CSV", "csv", "text/csv", as_csv, numbers or table),
             ("Table as Markdown", "md", "text/markdown", as_markdown, table),

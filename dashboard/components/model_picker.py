@@ -67,6 +67,7 @@ def pick_networks(runs: Mapping[str, Run], limit: int, placeholder: str) -> list
     default = list(runs)[:1]
     remembered = st.session_state.get(_PICKED) or run_picker.selected_runs()
     offered = [run_id for run_id in remembered if run_id in runs][:limit]
+    _explain_left_out([run_id for run_id in remembered if run_id not in runs])
     picked = url_widgets.multiselect(
         "Models",
         labels,
@@ -75,12 +76,27 @@ def pick_networks(runs: Mapping[str, Run], limit: int, placeholder: str) -> list
         default=default,
         remembered=offered,
         placeholder=placeholder,
-        help=f"★ Recommended: {RECOMMENDED_HELP}",
+        help="Runs with a network (`model.onnx`) here. At first these are the ones that you "
+        "selected on other pages, or else the recommended one. "
+        f"★ Recommended: {RECOMMENDED_HELP}",
     )
     # A page that shows fewer networks than another one keeps the others selected.
     if picked != offered and (remembered or picked != default):
         st.session_state[_PICKED] = picked
     return picked
+
+
+def _explain_left_out(run_ids: Sequence[str]) -> None:
+    """Say which of the selected runs cannot predict here, unless the URL selects others."""
+    known = {run.id: run for run in run_cache.known_runs()}
+    left_out = [known[run_id] for run_id in run_ids if run_id in known]
+    if left_out and not url_widgets.query_values("networks"):
+        names = run_cache.labels(left_out).values()
+        st.caption(
+            f"Not offered, because no network (`model.onnx`) is here: "
+            f"{formats.markdown(', '.join(names))}. Ensembles are evaluated from the predictions "
+            "of their members."
+        )
 
 
 def pick_detector(without: Sequence[detection.DetectorKind] = ()) -> detection.DetectorKind:

@@ -28,6 +28,7 @@ def plot(
     alt: str,
     on_click: Callable[[list[Any]], None] | None = None,
     *,
+    on_box: Callable[[list[Any]], None] | None = None,
     file_name: str = "",
 ) -> None:
     """Draw a figure at the width of its column.
@@ -37,6 +38,8 @@ def plot(
         key: of the element.
         alt: a description for screen readers.
         on_click: called with the custom data of the clicked point.
+        on_box: called with the custom data of every point in the box that the visitor drew; the
+            figure's `dragmode` has to be "select".
         file_name: of the saved figure, without suffix: what it shows, of which runs; by default
             the key.
     """
@@ -44,7 +47,9 @@ def plot(
     def clicked() -> None:
         event = st.session_state.get(key)
         points = event["selection"]["points"] if event else []
-        if on_click and points:
+        if on_box:
+            on_box([point["customdata"] for point in points])
+        elif on_click and points:
             on_click(points[0]["customdata"])
 
     st.plotly_chart(
@@ -53,8 +58,8 @@ def plot(
         theme="streamlit",
         key=key,
         alt=alt,
-        on_select=clicked if on_click else "ignore",
-        selection_mode="points",
+        on_select=clicked if on_click or on_box else "ignore",
+        selection_mode="box" if on_box else "points",
         config=config(figure, file_name or key),
     )
 
@@ -69,7 +74,9 @@ def config(figure: go.Figure, file_name: str) -> dict[str, Any]:
     if width := image_width():
         pixels = round(width * _PIXELS_PER_MM)
         height = figure.layout.height or pixels
-        options |= {"width": pixels, "height": min(height, pixels), "scale": _PRINT_ZOOM}
+        # Higher than wide, for the legends of many runs, but not much.
+        height = min(height, round(1.2 * pixels))
+        options |= {"width": pixels, "height": height, "scale": _PRINT_ZOOM}
         if options["format"] == "svg":
             options["scale"] = 1
     return {

@@ -23,7 +23,7 @@ def select_runs(run_ids: Sequence[str]) -> None:
 
 
 def pick_runs(readable: Mapping[str, Run]) -> list[str]:
-    """Draw the selection of up to eight runs, and return their ids.
+    """Draw the selection of up to `theme.MAX_COMPARED` runs, and return their ids.
 
     Without runs in the URL, the runs selected on other pages are selected. Without any of those,
     the runs at the top of the leaderboard are.
@@ -38,7 +38,7 @@ def pick_runs(readable: Mapping[str, Run]) -> list[str]:
         limit=theme.MAX_COMPARED,
         default=top,
         remembered=remembered,
-        placeholder="Select up to eight runs",
+        placeholder=f"Select up to {theme.MAX_COMPARED} runs",
     )
     if top and picked == top:
         st.caption(

@@ -19,6 +19,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 _ValueT = TypeVar("_ValueT")
 _PAGE, _INCOMING = "linked:page", "linked:given"
 _LAST_QUERIES, _LAST_SELECTION = "linked:last queries", "linked:last selection"
+_VISITS = "linked:visits"
 # Selections that pages share: they are not restored from the last visit of a page.
 _SHARED = ("runs", "networks")
 # Stands for the value of a widget that no longer exists.
@@ -48,7 +49,7 @@ class _IncomingUrl:
         return None if self.arrived and key not in self.query else self.query.get(key, [])
 
 
-def begin(page: str, selection: Sequence[str] = ()) -> None:
+def begin(page: str, selection: Sequence[str] = ()) -> int:
     """Register the URL that the browser came with; the entry point calls this before each page.
 
     A visitor who comes back to a page by the navigation, thus without a query, gets the query of
@@ -58,6 +59,9 @@ def begin(page: str, selection: Sequence[str] = ()) -> None:
         page: its URL path.
         selection: ids of the runs selected on any page. If they have changed since the last visit,
             the run that the page showed is not restored.
+
+    Returns:
+        How many pages the visitor has gone to so far.
     """
     context = get_script_run_ctx()
     arrived = st.session_state.get(_PAGE) != page
@@ -68,6 +72,9 @@ def begin(page: str, selection: Sequence[str] = ()) -> None:
         st.session_state[_INCOMING] = _IncomingUrl(current_query(), arrived)
     st.session_state.setdefault(_LAST_SELECTION, {})[page] = list(selection)
     _remember_query()
+    visits: int = st.session_state.get(_VISITS, 0) + arrived
+    st.session_state[_VISITS] = visits
+    return visits
 
 
 def text_input(label: str, key: str, **options: Any) -> str:
@@ -78,12 +85,21 @@ def text_input(label: str, key: str, **options: Any) -> str:
     return value
 
 
-def segmented_control(label: str, options: Mapping[str, str], key: str, **kwargs: Any) -> str:
+def segmented_control(
+    label: str, options: Mapping[str, str], key: str, remembered: str = "", **kwargs: Any
+) -> str:
     """Draw a selection of one of a few options, and return its value; the first is the default.
 
-    Options map values to their labels.
+    Args:
+        label: of the widget.
+        options: their labels by value.
+        key: the query parameter.
+        remembered: the visitor's selection on other pages, as for `multiselect`.
+        kwargs: for `st.segmented_control`.
     """
     default = next(iter(options))
+    if remembered in options and key not in st.session_state and key not in st.query_params:
+        _write(key, _encode(remembered, default))
     value, assigned = _sync(key, default, lambda values: _first(values, options, default))
     st.segmented_control(
         label,
@@ -182,7 +198,9 @@ def multiselect(
     """
 
     def parse(values: list[str]) -> list[str]:
-        return [option for option in dict.fromkeys(values or default) if option in options][:limit]
+        valid = [option for option in dict.fromkeys(values or default) if option in options]
+        # A link that names only unknown options, such as deleted runs, is no empty selection.
+        return (valid if valid or not any(values) else [*default])[:limit]
 
     if remembered and key not in st.session_state and key not in st.query_params:
         _write(key, parse(list(remembered)))

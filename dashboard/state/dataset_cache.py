@@ -1,8 +1,10 @@
 """Cached datasets, their thumbnails and previews of augmentation."""
 
 import gc
-import sys
+import os
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,9 @@ from fercore.paths import data_root
 
 if TYPE_CHECKING:
     from fercore.augmentation.preview import Preview
+
+
+_PREVIEW_READY = threading.Event()
 
 
 def images(dataset: str) -> "Images | None":
@@ -49,9 +54,9 @@ def experiments() -> Mapping[str, ExperimentConfig]:
     return {name: load_config(name) for name in list_configs()}
 
 
-def keras_is_loaded() -> bool:
-    """Return whether Keras is loaded, so that `preview` is fast."""
-    return "keras" in sys.modules
+def preview_is_ready() -> bool:
+    """Return whether TensorFlow is loaded for `preview`, which takes ten seconds and more."""
+    return _PREVIEW_READY.is_set()
 
 
 def preview(
@@ -140,15 +145,34 @@ def _preview(
 
 @st.cache_resource(show_spinner=False)
 def preview_function() -> Any:
-    """Return `fercore.augmentation.preview.preview`, with Keras loaded and compiled once."""
-    from fercore.augmentation.preview import preview
+    """Return `fercore.augmentation.preview.preview`, with Keras loaded and compiled once.
 
-    preview(np.zeros((2, 48, 48), np.uint8), AugmentationConfig(rotation=1), 0)
+    TensorFlow runs on the CPU: a preview needs no GPU, whose memory TensorFlow would reserve. That
+    there is none is no error for the server's log. (The notices that TensorFlow 2.21 writes while
+    it is imported ignore the level.)
+    """
+    with _environment(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1"):
+        from fercore.augmentation.preview import preview
+
+        preview(np.zeros((2, 48, 48), np.uint8), AugmentationConfig(rotation=1), 0)
+    _PREVIEW_READY.set()
     # Streamlit collects garbage after every run of every page. With the million objects of a
     # framework, each collection would take a second.
     gc.collect()
     gc.freeze()
     return preview
+
+
+@contextmanager
+def _environment(**defaults: str) -> Iterator[None]:
+    """Set environment variables that are not set, for the body of the `with` statement."""
+    added = {name: value for name, value in defaults.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 @st.cache_resource(max_entries=64, show_spinner="Analyzing the images")

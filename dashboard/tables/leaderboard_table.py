@@ -35,19 +35,19 @@ def _row(entry: Entry, recommended: Entry | None, difference: Difference | None)
     low, high = entry.interval
     worst = entry.worst_class
     return {
-        "Network": entry.title,
+        "Model": entry.title,
         "Accuracy": 100 * entry.accuracy,
         "95% CI": formats.interval(low, high, 1),
         "Spread": None if entry.spread is None else 100 * entry.spread,
         "To recommended": RECOMMENDED if entry is recommended else _difference_text(difference),
         "Validation": None if entry.validation is None else 100 * entry.validation,
         "Macro-F1": 100 * entry.macro_f1,
-        "Worst class": f"{worst.name} {worst.recall:.0%}"
-        if worst and worst.recall is not None
-        else None,
         "Parameters": entry.parameters,
         "MACs": entry.macs,
         "Latency": entry.latency_ms,
+        "Worst class": f"{worst.name} {worst.recall:.0%}"
+        if worst and worst.recall is not None
+        else None,
         "Published": None if entry.published is None else 100 * entry.published,
         "Seeds": entry.seeds,
     }
@@ -58,7 +58,8 @@ def _difference_text(difference: Difference | None) -> str | None:
         return None
     if not difference.is_significant:
         return NOT_DISTINGUISHABLE
-    return formats.points(difference.accuracy, 1).replace("points", "pp")
+    verdict = "better" if difference.accuracy > 0 else "worse"
+    return f"{verdict} ({formats.points(difference.accuracy, 1).removesuffix('points').strip()})"
 
 
 def confusions(result: SplitResult, count: int) -> list[tuple[str, str, int, float]]:

@@ -16,7 +16,8 @@ _TITLES = {
             *("Precision", "F1", "Validation", "All classes", "Worst-class recall"),
         )
     },
-    "95% interval": "95% CI (%)",
+    "95% interval": "95% CI",
+    "NLL": "NLL (nats)",
     "ECE after": "ECE, scaled (%)",
     "Accuracy delta": "Accuracy difference (points)",
     "UAR delta": "UAR difference (points)",

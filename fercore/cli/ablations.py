@@ -194,7 +194,7 @@ def _headings(study: Study) -> list[str]:
         *(["compared with"] if study.cumulative else []),
         ">PublicTest %",
         ">difference",
-        "95% interval",
+        "95% CI",
         *([f">epochs to {study.target:g}%"] if study.target else []),
         ">n",
         ">seeds",

@@ -30,18 +30,18 @@ from fercore.runs.listing import find_run
 from fercore.runs.reader import Run
 from fercore.runs.split_results import parse_split
 
-_FIGURES = ("run", ">n", ">accuracy %", ">95% interval", ">macro-F1", ">UAR %")
+_FIGURES = ("run", ">n", ">accuracy %", ">95% CI", ">macro-F1", ">UAR %")
 _DIFFERENCES = (
     "run",
     ">n",
     ">accuracy, points",
-    ">95% interval",
+    ">95% CI",
     ">only this right",
     ">only baseline right",
     ">p, Holm",
     "verdict",
     ">UAR, points",
-    ">95% interval",
+    ">95% CI",
 )
 
 

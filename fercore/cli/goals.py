@@ -38,7 +38,7 @@ HEADINGS = (
     "goal",
     ">target %",
     ">PrivateTest %",
-    "95% interval",
+    "95% CI",
     ">without duplicates %",
     ">n",
     ">seeds",

@@ -48,7 +48,7 @@ class _Settings:
     Attributes:
         is_cropped: take each image as one face instead of detecting faces.
         every: process every Nth frame of a video.
-        min_confidence: probability below which a prediction is unsure.
+        min_confidence: probability below which a prediction is marked as low confidence.
     """
 
     is_cropped: bool
@@ -96,7 +96,8 @@ def predict(
         bool, typer.Option("--whole", help="Take each image as one face that is cropped already.")
     ] = False,
     min_confidence: Annotated[
-        float, typer.Option("--least", min=0, max=1, help="Print “unsure” below this probability.")
+        float,
+        typer.Option("--least", min=0, max=1, help="Mark lower probabilities as low confidence."),
     ] = 0.0,
     every: Annotated[int, typer.Option(min=1, help="Process every Nth frame of a video.")] = 1,
     table: Annotated[
@@ -306,11 +307,11 @@ def _annotate(
 
     copy = image.copy()
     for prediction in predictions:
-        labels = [
-            f"{prediction.label(run, settings.min_confidence) or 'unsure'} "
-            f"{prediction.top(run)[1]:.0%}"
-            for run in predictor.ids
-        ]
+        labels = []
+        for run in predictor.ids:
+            name, probability = prediction.top(run)
+            remark = "" if probability >= settings.min_confidence else " (low)"
+            labels.append(f"{name} {probability:.0%}{remark}")
         draw_face(copy, prediction.face, labels)
     return copy
 
@@ -358,10 +359,15 @@ def _print_rows(rows: Sequence[_Row]) -> None:
             str(row["face"]),
             f"{row['left']},{row['top']} {row['side']}x{row['side']}",
             row["run"],
-            row["expression"] or "unsure",
+            row["expression"] or f"{_most_probable(row)} (low confidence)",
             percent(row["probability"]),
         )
     print_table(table)
+
+
+def _most_probable(row: _Row) -> str:
+    probabilities: dict[str, float] = row["probabilities"]
+    return max(probabilities, key=probabilities.__getitem__)
 
 
 _COLUMNS = (

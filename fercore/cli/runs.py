@@ -53,7 +53,7 @@ def list_command(
     if not all_runs:
         typer.echo(f"no runs under {root}; make one with: fercore train synthetic-quick")
         return
-    table = plain_table("run", "state", ">n", ">test %", ">95% interval", ">no repeats %", "remark")
+    table = plain_table("run", "state", ">n", ">test %", ">95% CI", ">clean %", "remark")
     for run in listed:
         test = run.results.splits.get("test") if run.results else None
         unique = run.results.splits.get("test_unique") if run.results else None
@@ -188,8 +188,7 @@ def migrate(
             continue
         if before and after and before != after:
             typer.echo(
-                f"{run.id}: {after.grouping}; 95% interval {_interval(before)} becomes "
-                f"{_interval(after)}"
+                f"{run.id}: {after.grouping}; 95% CI {_interval(before)} becomes {_interval(after)}"
             )
         else:
             typer.echo(f"{run.id}: stores which test images also occur in training")

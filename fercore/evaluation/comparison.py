@@ -35,7 +35,7 @@ class BaselineComparison:
 
     @property
     def verdict(self) -> str:
-        """Return "better", "worse", "not told apart" or "no images in common"."""
+        """Return "better", "worse", "not distinguishable" or "no images in common"."""
         if self.pair is None or self.p is None:
             return NO_COMMON_IMAGES
         return self.pair.verdict(self.p)

@@ -116,9 +116,13 @@ class PairedComparison:
     grouping: str = ""
 
     def verdict(self, p: float) -> str:
-        """Return "better", "worse" or "not told apart", for the other run; `p` may be corrected."""
+        """Return "better", "worse" or "not distinguishable", for the other run.
+
+        Args:
+            p: of the test, maybe corrected for several comparisons.
+        """
         if p >= ALPHA:
-            return "not told apart"
+            return "not distinguishable"
         return "better" if self.accuracy.difference > 0 else "worse"
 
 

@@ -37,7 +37,7 @@ def test_tables_of_figures_and_differences(compare):
     assert lines[0] == (
         "On 3,534 images that all of these runs were evaluated on (PrivateTest, without disgust):"
     )
-    assert " ".join(lines[1].split()) == "run n accuracy % 95% interval macro-F1 UAR %"
+    assert " ".join(lines[1].split()) == "run n accuracy % 95% CI macro-F1 UAR %"
     assert [line.split()[:2] for line in lines[2:5]] == [
         [name, "3534"] for name in (DEEP, SHALLOW, SIX)
     ]

@@ -297,7 +297,7 @@ def test_the_whole_story(visitor, chromium, address, root):
     page.get_by_role("button", name="Compare selected (2)").click()
     expect(page.locator("h1")).to_have_text("Compare")
     pair = [run_id(root, "le2019-deep"), run_id(root, "le2019-shallow")]
-    choose(page, "Baseline", "le2019-shallow · s0")
+    choose(page, "Baseline", "Le 2019, Shallow CNN")
     expect(page).to_have_url(re.compile("baseline=le2019-shallow"))
 
     page.get_by_role("link", name="Confusion matrices and samples").click()

@@ -147,3 +147,30 @@ def test_the_networks_of_a_dataset_begin_with_its_recommended_one(
     offered = network_cache.runs_on(fer2013)
     assert len(offered) > 1
     assert next(iter(offered)) == recommended.id
+
+
+def test_the_split_goes_with_the_visitor(root: Path, runs: dict[str, Run]):
+    pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
+    app = open_page("compare", runs=pair)
+    assert app.segmented_control(key="split").value == "test_unique"
+    app.segmented_control(key="split").set_value("test").run()
+    go(app, "confusion", runs=pair)
+    assert app.segmented_control(key="split").value == "test"
+    assert app.query_params["split"] in ("test", ["test"])
+    go(app, "compare", runs=pair, split="validation")
+    assert app.segmented_control(key="split").value == "validation"
+
+
+def test_selected_runs_without_a_network_are_named(networks: list[str]):
+    lacking = next(run for run in run_cache.list_runs() if not has_network(run))
+    app = open_page("compare", runs=[networks[0], lacking.id])
+    go(app, "photo")
+    assert app.multiselect(key="networks").value == networks[:1]
+    name = run_cache.labels([lacking])[lacking.id]
+    assert f"no network (`model.onnx`) is here: {name}" in words(app).replace("\\", "")
+
+
+def test_a_link_to_runs_that_are_gone_opens_on_the_default(root: Path, networks: list[str]):
+    app = open_page("photo", networks="gone-s0-20250101T000000")
+    recommended = comparison_cache.recommended_run(run_cache.list_runs())
+    assert app.multiselect(key="networks").value == [recommended.id]

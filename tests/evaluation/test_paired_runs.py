@@ -58,7 +58,7 @@ def test_runs_are_paired_by_sample_whatever_their_order():
     pair = paired_runs.compare_pair(first, second)
     assert pair.n == 5
     assert pair.accuracy.difference == pytest.approx(1 / 5)
-    assert pair.verdict(pair.test.p) == "not told apart"
+    assert pair.verdict(pair.test.p) == "not distinguishable"
     assert pair.verdict(0.049) == "better"
 
 
@@ -99,7 +99,7 @@ def test_the_samples_of_a_group_are_compared_as_one():
     # Two groups of four images: two of two.
     found, _ = pair("subject", (groups, "subject"), (groups, "subject"))
     assert found.test.p == pytest.approx(2 / 2**2)
-    assert found.verdict(found.test.p) == "not told apart"
+    assert found.verdict(found.test.p) == "not distinguishable"
     assert found.grouping == "by subject, 10 groups"
     assert found.test.groups == 10
     assert found.accuracy.high - found.accuracy.low > 1.5 * (

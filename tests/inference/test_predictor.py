@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import struct
 import sys
 from pathlib import Path
@@ -194,6 +195,23 @@ def test_annotated_copies_never_overwrite_originals_or_each_other(fercore, tmp_p
     status, _, err = fercore(photos, "--run", RUN, "--annotate", photos / "a/face.jpg")
     assert status == 2
     assert "a file; expected a folder" in err
+
+
+def test_a_low_confidence_is_marked_and_its_json_is_null(fercore, tmp_path, monkeypatch):
+    written: list[str] = []
+    monkeypatch.setattr(
+        "fercore.faces.drawing.draw_face", lambda image, face, labels: written.extend(labels)
+    )
+    (tmp_path / "a.jpg").write_bytes(encoded(astronaut()))
+    options = (tmp_path / "a.jpg", "--run", RUN, "--annotate", tmp_path / "copies", "--least")
+    _, out, _ = fercore(*options, 1)
+    assert "happy (low confidence)" in out
+    assert re.fullmatch(r"happy \d\d% \(low\)", written.pop())
+    _, out, _ = fercore(*options, 1, "--json")
+    assert json.loads(out)[0]["expression"] is None
+    _, out, _ = fercore(*options, 0)
+    assert "low confidence" not in out
+    assert re.fullmatch(r"happy \d\d%", written.pop())
 
 
 def test_the_command_classifies_faces_in_a_video(fercore, tmp_path):

@@ -78,7 +78,7 @@ def test_every_study_has_a_heading_and_a_table_with_the_columns_that_it_needs(
         "compared with",
         "PublicTest %",
         "difference",
-        "95% interval",
+        "95% CI",
         "epochs to 60%",
     ]
     assert {len(row) for row in rows} == {len(heading)}

@@ -211,7 +211,7 @@ def test_the_command_migrates_what_needs_it_and_names_what_it_cannot(tmp_path, m
 
     status, said = migrate()
     assert status == 1
-    assert f"{run.id}: by subject, 4 groups; 95% interval" in said.out
+    assert f"{run.id}: by subject, 4 groups; 95% CI" in said.out
     assert said.err.startswith("not changed: broken has no readable")
     shutil.rmtree(broken)
     assert migrate()[1].out == "every run is up to date\n"

@@ -1,7 +1,7 @@
 """The sections of the Augmentation page; the layers of training draw its previews."""
 
 import html
-import time
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +18,28 @@ from dashboard.components import plot, url_widgets
 from dashboard.state import dataset_cache, network_cache, run_cache
 from fercore.config.augmentation import AugmentationConfig
 from fercore.config.experiment import ExperimentConfig
-from fercore.config.loading import load_config
 from fercore.data.splits import UNSPLIT, Split, Splits
 from fercore.data.splitting import fit_images
 from fercore.runs.reader import Run
 from fercore.runs.schema import grouping
 
-FACES = 16
+FACES = 18
+MAX_SEED = 99.0
+_TITLES = ("Original", "Augmented", "Difference")
+# The grid has three columns of triples, or one where the window is narrow; each has a header.
+_COLUMNS = 3
+_GRID_STYLE = (
+    "<style>.triples {display: grid; gap: .8rem 1.4rem; grid-template-columns: repeat(3, 1fr);}"
+    ".triples .head {display: flex; justify-content: space-between; font-size: .8rem;"
+    "font-weight: 600;}"
+    "@media (max-width: 900px) {.triples {grid-template-columns: 1fr;}"
+    ".triples .head ~ .head {display: none;}}</style>"
+)
+_HEAD_HTML = (
+    '<div class="head">'
+    + "".join(f'<span style="width:32%">{title}</span>' for title in _TITLES)
+    + "</div>"
+)
 _SAMPLE = 256  # faces that measure robustness
 _STEPS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -65,30 +80,16 @@ GROUPS: Mapping[str, Mapping[str, Strength]] = {
         "cutmix": Strength("CutMix (alpha of the beta distribution)", 2.0, 0.05),
     },
 }
-_STRENGTHS = {name: strength for group in GROUPS.values() for name, strength in group.items()}
+STRENGTHS = {name: strength for group in GROUPS.values() for name, strength in group.items()}
 _FILLS = {"nearest": "Nearest", "reflect": "Reflect", "constant": "Constant (black)"}
-# The experiments that represent a paper's augmentation, and ours.
-_PRESETS = {
-    "Katkar 2021": "katkar2021-model1-generated",
-    "Ranjan 2023": "ranjan2023-model2-fer2013",
-    "Rath 2021": "rath2021-balanced",
-    "Facet (ours)": "facet-tiny",
-}
-_START = load_config(_PRESETS["Katkar 2021"]).augmentation
 
 
-def presets() -> None:
-    """Draw buttons that set every strength to that of an experiment."""
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        for title, experiment in _PRESETS.items():
-            policy = dataset_cache.experiments()[experiment].augmentation
-            st.button(title, on_click=_set, args=(policy,), key=f"preset-{experiment}")
-        st.button("None", on_click=_set, args=(AugmentationConfig(),), key="preset-nothing")
-        st.caption("Presets: published recipes, ours, or none.")
+def controls(start: AugmentationConfig) -> AugmentationConfig:
+    """Draw the sliders of all operations, and return the policy; 0 switches an operation off.
 
-
-def controls() -> AugmentationConfig:
-    """Draw the sliders of all operations, and return the policy; 0 switches an operation off."""
+    Args:
+        start: the policy that the page opens on.
+    """
     fields: dict[str, Any] = {}
     for title, group in GROUPS.items():
         with st.expander(title, expanded=title == "Geometric"):
@@ -99,13 +100,19 @@ def controls() -> AugmentationConfig:
                     0.0,
                     strength.high,
                     strength.step,
-                    float(min(getattr(_START, name), strength.high)),
+                    float(min(getattr(start, name), strength.high)),
                 )
             if title == "Geometric":
-                on = {"1": "On", "0": "Off"}
+                on = _first({"1": "On", "0": "Off"}, "1" if start.horizontal_flip else "0")
                 flip = url_widgets.segmented_control("Horizontal flip", on, key="horizontal_flip")
                 fields["horizontal_flip"] = flip == "1"
-                fields["fill"] = url_widgets.segmented_control("Fill mode", _FILLS, key="fill")
+                fields["fill"] = url_widgets.segmented_control(
+                    "Fill mode",
+                    _first(_FILLS, start.fill),
+                    key="fill",
+                    help="What is outside the moved image: its last pixels, their mirror image, or "
+                    "black.",
+                )
     return AugmentationConfig(**fields)
 
 
@@ -117,7 +124,7 @@ def training_images(splits: Splits) -> Split:
 def select_faces(splits: Splits) -> NDArray[np.intp]:
     """Draw the selection of the shown faces, and return their positions."""
     pool = training_images(splits)
-    options = {"": "any class"} | {name: name for name in splits.class_names}
+    options = {"": "All classes"} | {name: name for name in splits.class_names}
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         label = url_widgets.selectbox("Class", options, key="class", implied=True, width=150)
         places = np.arange(len(pool))
@@ -135,15 +142,22 @@ def preview_grid(
 ) -> None:
     """Draw the selected faces: original, augmented and difference, with a run's predictions."""
     pool = training_images(splits)
-    seed = int(url_widgets.slider("Seed", "seed", 0.0, 99.0, 1.0, 0.0, width=260, format="%d"))
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        st.button(
+            "Resample",
+            icon=":material/casino:",
+            on_click=_resample,
+            help="Augment the same faces with another random seed.",
+        )
+        seed = int(
+            url_widgets.slider("Seed", "seed", 0.0, MAX_SEED, 1.0, 0.0, width=260, format="%d")
+        )
     images = pool.images[places]
-    began = time.perf_counter()
-    if dataset_cache.keras_is_loaded():
+    if dataset_cache.preview_is_ready():
         preview = dataset_cache.preview(images, policy, seed)
     else:
-        with st.spinner("Loading Keras (about ten seconds, first time only)"):
+        with st.spinner("Loading TensorFlow (first time only)", show_time=True):
             preview = dataset_cache.preview(images, policy, seed)
-    seconds = time.perf_counter() - began
     names = splits.class_names
     before, after = _predict(run, preview.originals), _predict(run, preview.changed)
     figures = []
@@ -161,26 +175,33 @@ def preview_grid(
             ]
         pictures = (preview.originals[number], preview.shown[number], preview.difference[number])
         figures.append(_triple_html(pictures, text, predictions))
-    st.html(
-        '<div class="triples" style="display:grid;gap:.8rem 1.2rem;'
-        'grid-template-columns:repeat(auto-fill,minmax(250px,1fr))">' + "".join(figures) + "</div>"
-    )
+    st.html(_GRID_STYLE)
+    heads = "".join(_HEAD_HTML for _ in range(_COLUMNS))
+    st.html(f'<div class="triples">{heads}{"".join(figures)}</div>')
     st.caption(
-        f"Original, augmented, and difference around mid-grey, as in training with seed {seed} if "
-        f"these {len(places)} faces were the first batch of the first epoch. {seconds:.2f} s."
+        f"As in the first batch of a training with seed {seed}.",
+        help="The layers of training draw this preview. The difference is mid-grey where nothing "
+        "changed, and brighter where the augmented image is brighter.",
     )
+
+
+def _resample() -> None:
+    """Set the seed to another random one."""
+    current = url_widgets.query_value("seed") or "0"
+    others = [seed for seed in range(int(MAX_SEED) + 1) if f"{seed}" != current.removesuffix(".0")]
+    url_widgets.set_values({"seed": f"{random.choice(others)}"})
 
 
 def robustness(splits: Splits, policy: AugmentationConfig, run: Run) -> None:
     """Draw the accuracy of a run against the strength of one operation."""
     st.subheader("Robustness", anchor=False)
-    titles = {name: strength.label.partition(" (")[0] for name, strength in _STRENGTHS.items()}
+    titles = {name: strength.label.partition(" (")[0] for name, strength in STRENGTHS.items()}
     titles = {name: title for name, title in titles.items() if name not in {"mixup", "cutmix"}}
     name = (
         url_widgets.selectbox("Operation", titles, key="operation", implied=True, width=220)
         or "rotation"
     )
-    strength = _STRENGTHS[name]
+    strength = STRENGTHS[name]
     evaluated = unseen_faces(splits, run)
     if evaluated is None:
         st.caption("The run does not store which of these faces it was tested on.")
@@ -285,29 +306,26 @@ def _copies(config: ExperimentConfig, name: str) -> int:
     return config.augmentation.class_multipliers.get(name, 1)
 
 
+def _first(options: Mapping[str, str], value: str) -> dict[str, str]:
+    """Return options in the order that makes a value the default."""
+    return {value: options[value]} | dict(options)
+
+
 def _predict(run: Run | None, images: NDArray[Any]) -> NDArray[np.float32] | None:
     return network_cache.shown_probabilities(run, images) if run else None
-
-
-def _set(policy: AugmentationConfig) -> None:
-    values = {name: f"{getattr(policy, name):g}" for name in _STRENGTHS}
-    values["horizontal_flip"] = "1" if policy.horizontal_flip else "0"
-    values["fill"] = policy.fill
-    url_widgets.set_values(values)
 
 
 def _triple_html(
     pictures: Sequence[NDArray[np.uint8]], text: str, predictions: Sequence[str] | None
 ) -> str:
-    titles = ("original", "augmented", "difference")
     images = "".join(
         f'<img src="{cached_png_data_url(picture)}" alt="{title}: {html.escape(text)}" '
         'style="width:32%;aspect-ratio:1;border-radius:.35rem">'
-        for picture, title in zip(pictures, titles, strict=True)
+        for picture, title in zip(pictures, _TITLES, strict=True)
     )
     below = html.escape(text)
     if predictions:
-        below += f'<br><span style="opacity:.7">{html.escape(" → ".join(predictions))}</span>'
+        below += f'<br><span style="opacity:.75">{html.escape(" → ".join(predictions))}</span>'
     return (
         f'<figure style="margin:0"><div style="display:flex;justify-content:space-between">{images}'
         f'</div><figcaption style="font-size:.8rem">{below}</figcaption></figure>'

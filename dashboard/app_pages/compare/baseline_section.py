@@ -19,7 +19,8 @@ def section(view: Compared) -> Run | None:
     baseline_id = url_widgets.selectbox("Baseline", labels, key="baseline", implied=True)
     runs = {run.id: run for run in view.runs}
     baseline = runs[baseline_id or next(iter(labels))]
-    rows = baseline_comparison.table(view, baseline)
+    with st.spinner(f"Computing {len(labels) - 1} paired tests"):
+        rows = baseline_comparison.table(view, baseline)
     st.dataframe(
         rows,
         hide_index=True,

@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard.app_pages.compare import (
     baseline_section,
     exports,
+    hyper_parameters_section,
     ranking_section,
     sections,
     training_section,
@@ -36,8 +37,7 @@ if len(picked) < 2:
 
 view = compared_runs.compare([readable[run_id] for run_id in picked])
 compared_runs.cautions(view)
-menu = st.container()
-sections.contents(view)
+menu, contents = st.container(), st.container()
 sections.test_metrics(view)
 baseline = baseline_section.section(view)
 with menu, st.container(horizontal=True, vertical_alignment="center", gap="medium"):
@@ -49,10 +49,15 @@ with menu, st.container(horizontal=True, vertical_alignment="center", gap="mediu
         query_params={"runs": picked, "split": view.split},
     )
 training_section.section(view)
+drawn = {"significance": baseline is not None}
 if view.evaluated:
     sections.matrices(view)
     class_metrics.class_metrics(view)
-    ranking_section.section(view)
-    sections.costs(view)
+drawn["matrices"] = drawn["per-class"] = bool(view.evaluated)
+drawn["ranking"] = ranking_section.section(view)
+drawn["cost"] = sections.costs(view)
 sections.networks(view, baseline)
+drawn["hyper-parameters"] = hyper_parameters_section.section(view)
 sections.differences(view)
+with contents:
+    sections.contents([anchor for anchor, is_drawn in drawn.items() if not is_drawn])

@@ -18,6 +18,6 @@ def menu(view: Compared, baseline: Run | None) -> None:
         numbers=lambda: compare_tables.with_interval_ends(
             sections.metrics_table(view), view.runs, view.evaluations.results
         ),
-        caption=f"Test metrics on {view.images}, with 95% intervals by Wilson.",
+        caption=f"Test metrics on {view.images}, with 95% CI (Wilson).",
         figures=True,
     )

@@ -13,12 +13,16 @@ from fercore.runs.reader import Run
 _MACRO = ""
 
 
-def section(view: Compared) -> None:
-    """Draw the selection of a class, and the runs' curves of this class against all others."""
+def section(view: Compared) -> bool:
+    """Draw the selection of a class, and the runs' curves of this class against all others.
+
+    Returns:
+        Whether any run stores probabilities; nothing is drawn otherwise.
+    """
     runs = [run for run, _ in view.charted]
     usable = [run for run in runs if run.gives_probabilities and run.id in view.evaluations.samples]
     if not usable:
-        return
+        return False
     st.subheader("Precision–recall and ROC curves", anchor="ranking", help=ranking.AREAS_HELP)
     names = dict.fromkeys(name for run in usable for name in _class_names(run))
     name = url_widgets.selectbox(
@@ -36,13 +40,14 @@ def section(view: Compared) -> None:
     ]
     if not lines:
         st.caption("None of these runs has images of this class on this split.")
-        return
+        return True
     ranking.ranking(lines, "Run", f"{name or 'macro'}-{view.file_stem}")
     if missing := [view.labels[run.id] for run in runs if not curves.get(run.id)]:
         st.caption(
             f"No curve: {formats.markdown(', '.join(missing))} (no stored probabilities, or no "
             "image of the class)."
         )
+    return True
 
 
 def _curves(view: Compared, run: Run, name: str) -> Curves | None:

@@ -27,7 +27,8 @@ from dashboard.tables import compare_tables, run_details_tables
 from fercore.runs.reader import Run
 from fercore.runs.schema import LayerSummary
 
-_ANCHORS = {
+# The sections of the page in order: anchor and title.
+_SECTIONS = {
     "metrics": "Metrics",
     "significance": "Significance",
     "curves": "Curves",
@@ -36,6 +37,7 @@ _ANCHORS = {
     "ranking": "PR and ROC",
     "cost": "Cost",
     "architectures": "Architectures",
+    "hyper-parameters": "Hyper-parameters",
     "config": "Config diff",
 }
 _MATRIX_STYLE = (
@@ -43,15 +45,14 @@ _MATRIX_STYLE = (
 )
 
 
-def contents(view: Compared) -> None:
-    """Draw links to the sections of the page."""
-    without_results = ("significance", "matrices", "per-class", "ranking", "cost")
-    shown = [
-        f"[{title}](#{anchor})"
-        for anchor, title in _ANCHORS.items()
-        if view.evaluated or anchor not in without_results
-    ]
-    st.markdown(" · ".join(shown))
+def contents(left_out: Sequence[str]) -> None:
+    """Draw links to the sections of the page.
+
+    Args:
+        left_out: anchors of sections that these runs do not have.
+    """
+    shown = {anchor: title for anchor, title in _SECTIONS.items() if anchor not in left_out}
+    st.markdown(" · ".join(f"[{title}](#{anchor})" for anchor, title in shown.items()))
 
 
 def test_metrics(view: Compared) -> None:
@@ -115,13 +116,16 @@ def _matrix_html(panel: Panel, scale: Scale, top: float, mode: theme.Mode) -> st
     return f'<img src="{source}" alt="{alt}" style="width:100%;max-width:340px">'
 
 
-def costs(view: Compared) -> None:
-    """Draw accuracy against the size of the networks, their operations and their latency."""
+def costs(view: Compared) -> bool:
+    """Draw accuracy against the size of the networks, their operations and their latency.
+
+    Returns:
+        Whether there are two runs with one of these costs; nothing is drawn otherwise.
+    """
     points = compared_runs.cost_points(view)
     if all(len(own) < 2 for own in points.values()):
-        return
+        return False
     st.subheader("Accuracy vs. model size and latency", anchor="cost")
-    plot.legend({run.id: view.labels[run.id] for run, _ in view.charted}, view.colors)
     with st.grid(len(points), min_column_width=320, gap="medium"):
         for title, own in points.items():
             name = title.partition(" ")[0].lower()
@@ -135,13 +139,14 @@ def costs(view: Compared) -> None:
         {run_properties.latency(run).device for run, _ in view.charted if run.latency}
     )
     st.caption(
-        "Dotted line: Pareto front. Operations are of all members and views."
+        "Operations are of all members and views."
         + (f" Latency of one image on one core of {' and '.join(machines)}." if machines else "")
     )
     not_timed = [run.id for run, _ in view.charted if not run.latency and run.onnx_path]
     if not_timed:
         st.caption("Without a latency measurement yet:")
         st.code(f"fercore bench inference {' '.join(not_timed)}", language="bash", wrap_lines=True)
+    return True
 
 
 def networks(view: Compared, baseline: Run | None) -> None:

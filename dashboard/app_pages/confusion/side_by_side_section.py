@@ -33,7 +33,9 @@ def section(view: Compared) -> None:
     names = first.results.class_names if first.results else []
     places = _select_images(shared, view.labels, names)
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
-        st.caption(f"{len(places):,} of {len(shared.labels):,} images, most confident first.")
+        known = not np.isnan(shared.confidence).all()
+        order = "highest mean confidence first" if known else "in the order of the dataset"
+        st.caption(f"{len(places):,} of {len(shared.labels):,} images, {order}.")
         download: Any = partial(
             side_by_side_table.predictions_csv, shared, places, names, view.labels
         )
@@ -69,7 +71,7 @@ def _select_images(
     options = {run_id: labels[run_id] for run_id in shared.run_ids}
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         true = url_widgets.selectbox(
-            "True class",
+            "Ground truth",
             {"": "any class"} | {name: name for name in names},
             key="row_true",
             implied=True,
@@ -79,7 +81,7 @@ def _select_images(
             url_widgets.multiselect(
                 title, options, key=key, limit=theme.MAX_COMPARED, placeholder="any", width=280
             )
-            for title, key in (("Correct", "right"), ("Wrong", "wrong"))
+            for title, key in (("Correct in", "right"), ("Wrong in", "wrong"))
         )
         agreement = "any"
         if len(options) > 1:

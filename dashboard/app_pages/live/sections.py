@@ -155,7 +155,9 @@ def downloads(view: View, video: Video) -> None:
                 query_params={"networks": list(view.runs)},
             )
     for number, (name, content) in enumerate(photo_store.snapshots(), start=1):
-        st.image(content, caption=f"{number}. {name}", width=220)
+        st.image(
+            content, caption=f"{number}. {name}", width=220, alt=f"Snapshot {number}, without boxes"
+        )
 
 
 def as_csv(records: Sequence[FrameRecord]) -> str:

@@ -28,7 +28,7 @@ _FRAME = "video-frame"  # key of the video's container
 # The component's strip has a margin, and round corners that the placeholder continues behind.
 _JOIN = (
     f"<style>.st-key-{_FRAME}:has(.video-placeholder) iframe "
-    "{margin-top: -16px; clip-path: inset(8px 0 0 0)}</style>"
+    "{margin-top: -16px; clip-path: inset(12px 0 0 0)}</style>"
 )
 # Height of the component's own grey strip, in pixels; the placeholder fills the rest of 4:3.
 _STRIP = 98

@@ -1,4 +1,4 @@
-"""Overview: which network is best on a dataset, and what to do next."""
+"""Overview: which model is best on a dataset, and what to do next."""
 
 import streamlit as st
 
@@ -6,9 +6,10 @@ from dashboard.app_pages.overview import sections
 from dashboard.components import active_trainings, empty_state
 from dashboard.state import comparison_cache, run_cache
 
-st.title("Which network recognizes facial expressions best?", anchor=False)
+st.title("Which model recognizes facial expressions best?", anchor=False)
 runs = run_cache.list_runs()
-datasets = comparison_cache.datasets(runs)
+# A dataset may have nothing to rank yet, such as single folds.
+datasets = [name for name in comparison_cache.datasets(runs) if comparison_cache.boards(runs, name)]
 if not datasets:
     empty_state.no_runs()
     active_trainings.show(runs)

@@ -20,10 +20,11 @@ from dashboard.components import (
     run_picker,
     url_widgets,
 )
-from dashboard.state import comparison_cache
+from dashboard.state import comparison_cache, run_cache
 from dashboard.tables import leaderboard_table
 from fercore.reproduction import published_figures
 from fercore.runs.reader import Run
+from fercore.runs.recreate import has_network
 
 _SMALL = 1_000_000
 _VISIT = "overview visit"
@@ -87,37 +88,58 @@ def introduction(runs: Sequence[Run], board: Board) -> None:
     systems = len(published_figures.systems())
     counted = boards.groups_of(first)
     folds = first.run.config is not None and first.run.config.protocol.by_folds
+    validation = run_properties.result_of(first.run, "validation")
+    name = f", {formats.markdown(validation.title)}" if validation and not folds else ""
+    by = f"accuracy on the validation split{name}"
     tested = board.title if folds else run_properties.display_title(result.title)
     st.caption(
-        f"{len(runs):,} runs · {systems} published systems · our own networks. Test accuracy on "
-        f"{formats.markdown(tested)} (n = {first.n:,}{', ' + counted if counted else ''}); "
-        "networks are ranked by validation accuracy, so that the test split selects nothing."
+        f"{len(runs):,} runs · {systems} published systems · our own models. Test accuracy on "
+        f"{formats.markdown(tested)} (n = {first.n:,}{', ' + counted if counted else ''}). Models "
+        f"are ranked by {by}, so that the test split selects nothing."
     )
 
 
 def cards(runs: Sequence[Run], board: Board) -> None:
     """Show four key figures, each with a link to its run."""
     with st.grid(4, min_column_width=165, gap="small"):
-        recommended = board.recommended
-        _card("Recommended", ":material/star:", recommended, boards.RECOMMENDED_HELP, try_it=True)
+        _card(
+            "Recommended",
+            ":material/star:",
+            board.recommended,
+            boards.RECOMMENDED_HELP,
+            "Smallest single model that is as good as the best single one.",
+            try_it=True,
+        )
+        best = board.best
+        lead = comparison_cache.differences_to(best, tuple(board.entries))
         _card(
             "Most accurate",
             ":material/trophy:",
-            board.best,
-            boards.BEST_HELP,
+            best,
+            f"{boards.BEST_HELP} Its lead: McNemar's exact test at 0.05 against each other "
+            "experiment, corrected by Holm's method. The test is about other images, not about "
+            "other training seeds.",
+            boards.describe_lead(best, board.entries, lead) if best else "",
         )
         _card(
             "Best under 1 M parameters",
             ":material/compress:",
             board.best_under(_SMALL),
-            "The highest accuracy on the validation split among networks with fewer than one "
-            "million parameters.",
+            "The highest accuracy on the validation split among models with fewer than one "
+            "million parameters, test-time augmentation included.",
+            "Highest validation accuracy of the small ones.",
         )
         _papers_card(runs)
 
 
 def _card(
-    label: str, icon: str, entry: Entry | None, explanation: str, *, try_it: bool = False
+    label: str,
+    icon: str,
+    entry: Entry | None,
+    explanation: str,
+    reason: str,
+    *,
+    try_it: bool = False,
 ) -> None:
     with st.container(border=True, height="stretch", gap="xxsmall"):
         st.markdown(f"{icon} {label}", help=explanation)
@@ -130,13 +152,16 @@ def _card(
             formats.percent(entry.accuracy, 1),
         )
         spread = f" · ± {100 * entry.spread:.1f} SD over {entry.repeats}" if entry.spread else ""
-        costs = [
+        validation = entry.validation
+        facts = [
             f"95% CI {formats.interval(low, high, 1)}{spread}",
-            f"macro-F1 {formats.percent(entry.macro_f1, 1)}",
+            f"validation {formats.percent(validation, 1)}" if validation is not None else "",
             f"{_count(entry.parameters)} parameters" if entry.parameters else "",
             f"{entry.latency_ms:.2f} ms per face" if entry.latency_ms is not None else "",
         ]
-        st.caption(" · ".join(text for text in costs if text))
+        st.caption(" · ".join(text for text in facts if text))
+        if reason:
+            st.caption(formats.markdown(reason))
         with st.container(horizontal=True, gap="small"):
             _link(page_links.RUN_PAGE, ":primary[Details]", {"run": entry.run.id})
             if try_it:
@@ -202,7 +227,7 @@ def _columns() -> dict[str, Any]:
     config = st.column_config
     percent = column_formats.percent
     return {
-        "Network": config.TextColumn("Network", pinned=True, width=226),
+        "Model": config.TextColumn("Model", pinned=True, width=310),
         "Accuracy": percent(
             "Accuracy",
             "On the test split without images that also occur in training, where the protocol "
@@ -223,9 +248,6 @@ def _columns() -> dict[str, Any]:
             "Validation", "Accuracy on the validation split, which ranks the table.", width=82
         ),
         "Macro-F1": percent("Macro-F1", "Mean F1 over the classes.", width=82),
-        "Worst class": config.TextColumn(
-            "Worst class", help="The class with the lowest recall.", width=96
-        ),
         "Parameters": config.NumberColumn("Params", format="compact", width=62),
         "MACs": config.NumberColumn(
             "MACs",
@@ -235,6 +257,9 @@ def _columns() -> dict[str, Any]:
         ),
         "Latency": config.NumberColumn(
             "ms/face", format="%.2f", width=68, help="ONNX Runtime, one face at a time, one core."
+        ),
+        "Worst class": config.TextColumn(
+            "Worst class", help="The class with the lowest recall.", width=104
         ),
         "Published": percent("Published", "As the paper prints it.", width=84),
         "Seeds": config.NumberColumn("Seeds", format="%d", width=58),
@@ -255,7 +280,10 @@ def _actions(selected: Sequence[str], table: pd.DataFrame) -> None:
     if st.button("Run details", icon=":material/monitoring:", disabled=len(selected) != 1):
         st.switch_page(page_links.RUN_PAGE, query_params={"run": selected[0]})
     if st.button(
-        "Try on a photo", icon=":material/add_a_photo:", disabled=not 1 <= len(selected) <= 4
+        "Try on a photo",
+        icon=":material/add_a_photo:",
+        disabled=not (1 <= len(selected) <= 4 and all(map(_can_predict, selected))),
+        help="Up to four models with a network (`model.onnx`) here. Ensembles have none.",
     ):
         st.switch_page(page_links.PHOTO_PAGE, query_params={"networks": list(selected)})
     export_menu.menu("leaderboard", lambda: table)
@@ -308,7 +336,7 @@ _SHORT = {"parameters": "Parameters", "macs": "MACs", "latency": "Latency"}
 
 
 def next_steps(board: Board) -> None:
-    """Show the errors of the recommended network, and where to try and to train one."""
+    """Show the most frequent errors, and where to try and to train a model."""
     with st.grid(3, min_column_width=300, gap="small"):
         with st.container(border=True, height="stretch"):
             _confusions(board)
@@ -333,21 +361,26 @@ def next_steps(board: Board) -> None:
 
 
 def _confusions(board: Board) -> None:
-    entry = board.recommended
-    st.markdown("**What the recommended network confuses**")
-    result = run_properties.result_of(entry.run, board.split) if entry else None
-    if entry is None or result is None:
-        st.caption("No recommended network.")
-        return
-    for true, predicted, count, share in leaderboard_table.confusions(result, 3):
-        st.page_link(
-            page_links.CONFUSION_PAGE,
-            label=f"**{true} → {predicted}**: {count:,} faces, {share:.0%} of {true}",
-            query_params={"runs": [entry.run.id], "true": true, "said": predicted},
-        )
-    _link(
-        page_links.CONFUSION_PAGE, "Confusion matrix", {"runs": entry.run.id}, ":material/grid_on:"
-    )
+    st.markdown("**Most frequent errors**")
+    entries = [entry for entry in (board.best, board.recommended) if entry]
+    if not entries:
+        st.caption("No experiment with a validation split.")
+    for entry in dict.fromkeys(entries):
+        result = run_properties.result_of(entry.run, board.split)
+        if result is None:
+            continue
+        st.caption(formats.markdown(entry.title))
+        for true, predicted, count, share in leaderboard_table.confusions(result, 3):
+            st.page_link(
+                page_links.CONFUSION_PAGE,
+                label=f"**{true} → {predicted}**: {count:,} faces, {share:.0%} of {true}",
+                query_params={"runs": [entry.run.id], "true": true, "said": predicted},
+            )
+
+
+def _can_predict(run_id: str) -> bool:
+    run = run_cache.find_run(run_id)
+    return run is not None and has_network(run)
 
 
 def _link(

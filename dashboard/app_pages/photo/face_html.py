@@ -102,7 +102,7 @@ def face_cards(
     cards = "".join(_face_card(number, prediction, view, labels) for number, prediction in numbered)
     return (
         '<div style="display:grid;gap:.7rem;'
-        f'grid-template-columns:repeat(auto-fill,minmax(min(100%,270px),1fr))">{cards}</div>'
+        f'grid-template-columns:repeat(auto-fill,minmax(min(100%,215px),1fr))">{cards}</div>'
     )
 
 

@@ -263,6 +263,7 @@ def all_faces(
         hide_index=True,
         column_config={name: column_formats.percent(name) for name in percentages},
         placeholder=formats.DASH,
+        alt="Predictions of each model for each face",
     )
 
 

@@ -34,7 +34,10 @@ _PREVALENCES = (0.01, 0.001, 0.002, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 def header(run: Run) -> None:
     """Draw the run's title, state and problems, and how to resume it if it stopped early."""
-    st.title(formats.markdown(run_properties.title(run)), anchor=False)
+    name = run_cache.labels([run])[run.id]
+    st.title(formats.markdown(name), anchor=False)
+    if name != run.id:
+        st.caption(f"`{run.id}`")
     badges.badges(run)
     command = training_progress.resume_command(run)
     failed = run.status is not None and run.status.state in {"failed", "diverged"}
@@ -89,28 +92,32 @@ def test_metrics(run: Run) -> None:
     test = run_properties.result_of(run, "test")
     if test is None:
         return
-    unique, worst = run_properties.result_of(run, "test_unique"), run_properties.worst_class(test)
+    titles = run_properties.split_titles([run])
+    accuracies = [split for split in titles if split in {"test", "test_unique"}] or ["test"]
+    first = run_properties.result_of(run, accuracies[0]) or test
+    worst = run_properties.worst_class(first)
+    title = formats.markdown(titles.get(accuracies[0], test.title))
     with st.grid(4, min_column_width=210, gap="small"):
-        tile.tile(
-            f"{test.title} accuracy",
-            formats.percent(test.accuracy),
-            f"{formats.interval(test.accuracy_low, test.accuracy_high)}, "
-            f"{run_properties.sample_size(run, test)}",
-        )
-        if unique:
+        for split in accuracies:
+            result = run_properties.result_of(run, split)
+            assert result is not None
             tile.tile(
-                "Clean accuracy (deduplicated)",
-                formats.percent(unique.accuracy),
-                f"{formats.interval(unique.accuracy_low, unique.accuracy_high)}, "
-                f"{run_properties.sample_size(run, unique)}",
+                f"Accuracy on {formats.markdown(titles.get(split, test.title))}",
+                formats.percent(result.accuracy),
+                f"{formats.interval(result.accuracy_low, result.accuracy_high)}, "
+                f"{run_properties.sample_size(run, result)}",
             )
-        tile.tile("Macro-F1", formats.percent(test.macro_f1), f"UAR {formats.percent(test.uar)}")
+        tile.tile(
+            f"Macro-F1 on {title}",
+            formats.percent(first.macro_f1),
+            f"UAR {formats.percent(first.uar)}",
+        )
         if worst:
             tile.tile(
                 f"Worst class: {formats.markdown(worst.name)}",
                 formats.percent(worst.recall, 1),
                 f"recall, {formats.interval(worst.recall_low, worst.recall_high, 1)}, "
-                f"{run_properties.class_size(run, test, worst)}",
+                f"{run_properties.class_size(run, first, worst)}",
             )
     if text := run_properties.class_subset_note(run):
         st.warning(formats.markdown(text), icon=":material/filter_alt:")
@@ -214,7 +221,6 @@ def precision_at_prevalence(run: Run) -> None:
     rates = run_properties.sensitivity_specificity(result)
     with st.grid(2, min_column_width=340, gap="medium"):
         with st.container(gap="xsmall"):
-            plot.legend({name: name for name, *_ in rates}, colors)
             figure = class_charts.precision_curves(rates, colors, prevalence)
             plot.plot(
                 figure,
@@ -240,7 +246,11 @@ def top_errors(run: Run) -> None:
     samples = comparison_cache.sample_predictions(run, selected_split(run))
     if samples is None or run.results is None:
         return
-    st.subheader("Most confident errors", anchor=False)
+    st.subheader(
+        "Most confident errors",
+        anchor=False,
+        help="Top losses: the most confident wrong predictions.",
+    )
     names = run.results.class_names
     places = select_samples(samples, None, None)
 
@@ -268,8 +278,8 @@ def export(run: Run) -> None:
                 run.id,
                 lambda: run_details_tables.splits_table(run),
                 lambda: builder.of_run(run, selected_split(run)),
-                caption=f"Metrics of {run_properties.title(run)} on each split, with 95% intervals "
-                "by Wilson.",
+                caption=f"Metrics of {run_properties.title(run)} on each split, with 95% CI "
+                "(Wilson).",
                 figures=True,
             )
 

@@ -204,7 +204,8 @@ def actions(runs: Sequence[Run], table: pd.DataFrame) -> None:
         )
         show = st.button("Open run", icon=":material/monitoring:", disabled=len(picked) != 1)
         run_actions.buttons([run for run in runs if run.id in picked])
-        export_menu.menu("runs", lambda: table)
+        rows = table[table.index.isin(picked)]
+        export_menu.menu("runs", lambda: table, selected=None if rows.empty else lambda: rows)
         st.caption(_selection_hint(len(picked)))
     if compare:
         st.switch_page(page_links.COMPARE_PAGE, query_params={"runs": picked})
@@ -233,7 +234,7 @@ def _deltas(runs: Sequence[Run], baseline: Run | None) -> dict[str, PairedDiffer
 
 def _selection_hint(picked: int) -> str:
     if picked == 0:
-        return "Select 2–8 runs to compare, or one to open."
+        return f"Select 2–{theme.MAX_COMPARED} runs to compare, or one to open."
     if picked == 1:
         return "Select at least one more run to compare."
     if picked > theme.MAX_COMPARED:

@@ -81,7 +81,6 @@ def test_runs_on_other_images_are_not_ranked_with_each_other(best: Run):
     environment = moved.environment.model_copy(update={"dataset_fingerprint": "0123456789abcdef"})
     for other in (
         as_if(best, "random", 0.99, **{"protocol.split": "random"}),
-        as_if(best, "fold", 0.99, **{"protocol.split": "subjects", "protocol.fold": 1}),
         replace(moved, environment=environment),
     ):
         boards = board_grouping.boards([best, other], "fer2013")
@@ -119,3 +118,20 @@ def test_a_dataset_of_synthetic_images_is_not_ranked(made: Path):
     synthetic = [run for run in list_runs(made) if run_properties.is_synthetic(run)]
     assert synthetic
     assert board_grouping.datasets(synthetic) == []
+
+
+def test_a_cross_validation_is_ranked_once_all_of_its_folds_are_trained(best: Run):
+    def fold(number: int, **changes: Any) -> Run:
+        protocol = {"protocol.split": "subjects", "protocol.folds": 3, "protocol.fold": number}
+        run = as_if(best, "folds", **protocol, **changes)
+        return replace(run, path=run.path.with_name(f"folds-{number}-{changes}"))
+
+    two = [fold(0), fold(1)]
+    assert board_grouping.boards(two, "fer2013") == []
+    (board,) = board_grouping.boards([*two, fold(2)], "fer2013")
+    assert [len(entry.runs) for entry in board.entries] == [3]
+    # A second seed with one fold does not count yet.
+    (board,) = board_grouping.boards([*two, fold(2), fold(0, seed=7)], "fer2013")
+    assert [(entry.seeds, len(entry.runs)) for entry in board.entries] == [(1, 3)]
+    ranked = board_grouping.boards([best, *two], "fer2013")
+    assert [len(board.entries) for board in ranked] == [1]

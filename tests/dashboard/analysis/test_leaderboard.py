@@ -97,9 +97,9 @@ def test_differences_to_the_recommended_network(committed: list[Run]):
             expected = entry.accuracy - board.recommended.accuracy
             assert found[entry.run.id].accuracy == pytest.approx(expected, abs=1e-9)
     table = leaderboard_table.leaderboard_table(board.entries, board.recommended, found)
-    text = dict(zip(table["Network"], table["To recommended"], strict=True))
+    text = dict(zip(table["Model"], table["To recommended"], strict=True))
     assert text[board.recommended.title] == leaderboard_table.RECOMMENDED
-    assert text["Le 2019, Shallow CNN"].endswith("pp")
+    assert text["Le 2019, Shallow CNN"].startswith("worse (−")
 
 
 def test_a_difference_is_corrected_for_the_number_of_tests():
@@ -192,3 +192,29 @@ def test_repeats_in_words(committed: list[Run]):
     assert words["facet-tiny"] == "3 seeds"
     assert words["le2019-deep"] == "1 seed"
     assert board_grouping.boards(committed, "ckplus")[0].entries[0].repeats == "10 folds"
+
+
+def test_a_lead_is_described_by_the_tests(committed: list[Run]):
+    best, second, third = board_grouping.boards(committed, "fer2013")[0].entries[:3]
+    sure, unsure = Difference(-0.02, 0.001), Difference(-0.02, 0.2)
+    pair = {second.run.id: sure, third.run.id: sure}
+    entries = (best, second, third)
+    assert leaderboard.describe_lead(best, (best,), {}) == ""
+    assert leaderboard.describe_lead(best, entries, pair) == (
+        "Significantly better than all 2 others."
+    )
+    one = pair | {third.run.id: unsure}
+    assert leaderboard.describe_lead(best, entries, one) == (
+        f"Not significantly better than {third.title}."
+    )
+    assert leaderboard.describe_lead(best, entries, {second.run.id: None}) == (
+        "Not significantly better than 2 of 2 others."
+    )
+
+
+def test_experiments_of_the_papers_are_published_systems(committed: list[Run]):
+    entries = board_grouping.boards(committed, "fer2013")[0].entries
+    kinds = {entry.run.config.name: entry.kind for entry in entries}
+    assert kinds["khopkar2021-honest"] == kinds["le2019-shallow-fractional"] == "paper"
+    assert kinds["facet-tiny"] == "own"
+    assert kinds["facet-tiny-tta"] == "ensemble"

@@ -1,6 +1,7 @@
 """The Augmentation page."""
 
 import base64
+import os
 import re
 import shutil
 import tomllib
@@ -10,14 +11,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
+from dashboard.app_pages.augmentation import presets
 from dashboard.app_pages.augmentation import sections as augmentation_sections
+from dashboard.state import dataset_cache
 from fercore.config.augmentation import AugmentationConfig
 from fercore.config.loading import load_config
 from fercore.data.registry import load_dataset
 from fercore.data.splits import UNSPLIT
 from fercore.runs.listing import list_runs
-from fercore.runs.reader import Run
+from fercore.runs.reader import Run, read_run
 from tests.dashboard import make_runs
 from tests.dashboard.pages import RUNS, charts, open_page, words
 
@@ -31,12 +35,12 @@ def test_the_augmentation_page_shows_what_training_feeds(
     monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
     policy = {"rotation": "20", "shear": "0", "horizontal_flip": "0", "cutmix": "1", "seed": "3"}
     app = open_page("augmentation", **policy)
-    shown = app.get("html")[0].value
+    (shown,) = (e.value for e in app.get("html") if 'class="triples"' in e.value)
     pictures = [
         cv2.imdecode(np.frombuffer(base64.b64decode(found), np.uint8), cv2.IMREAD_GRAYSCALE)
         for found in re.findall(r"data:image/png;base64,([^\"]+)", shown)
     ]
-    assert len(pictures) == 3 * 16
+    assert len(pictures) == 3 * 18
     originals = np.stack(pictures[::3])
     config = AugmentationConfig(rotation=20, cutmix=1)
     expected = preview(originals, config, seed=3)
@@ -79,7 +83,7 @@ def test_copies_and_a_run_on_changed_faces(
     said = words(app)
     assert "14 become 24" in said  # two of seven classes, disgust dropped, doubled
     assert "on 256 faces of PublicTest" in said
-    assert "→" in app.get("html")[0].value
+    assert "→" in "".join(element.value for element in app.get("html"))
     assert charts(app) == 2
     lacking = runs["le2019-deep"].id
     said = words(open_page("augmentation", run=lacking)).replace("\\", "")
@@ -102,3 +106,63 @@ def test_strengths_are_tried_on_faces_that_the_run_was_not_trained_on(
         assert set(part.ids) == set(run.predictions("test").ids)
     (run.path / "predictions.npz").unlink()
     assert augmentation_sections.unseen_faces(splits, divided) is None
+
+
+@pytest.mark.keras
+def test_the_page_opens_on_the_recipe_of_the_recommended_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("FERCORE_RUNS", str(tmp_path / "runs"))
+    tiny = RUNS / "facet-tiny-s0-20261121T151906"
+    views = RUNS / "facet-tiny-tta-s0-20261121T161328"
+    shutil.copytree(tiny, tmp_path / "runs" / tiny.name)
+    wanted = read_run(tiny).config.augmentation
+    assert wanted.fill == "constant"
+    app = open_page("augmentation")
+    assert AugmentationConfig(**tomllib.loads(app.code[0].value)["augmentation"]) == wanted
+    # Test-time augmentation of a network: the recipe is that of the network.
+    shutil.copytree(views, tmp_path / "runs" / views.name)
+    (tmp_path / "runs" / tiny.name / "model.onnx").unlink()
+    runs = list_runs(tmp_path / "runs")
+    assert presets.recommended_policy(runs) == wanted
+    assert next(iter(presets.presets(runs))) == "Recommended model"
+    # Where it is unknown, the page opens on a paper's.
+    shutil.rmtree(tmp_path / "runs" / tiny.name)
+    runs = list_runs(tmp_path / "runs")
+    assert presets.recommended_policy(runs) is None
+    assert next(iter(presets.presets(runs))) == "Katkar 2021"
+
+
+@pytest.mark.keras
+def test_resampling_augments_the_same_faces_with_another_seed(
+    empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def pictures(app: AppTest) -> list[str]:
+        (shown,) = (e.value for e in app.get("html") if 'class="triples"' in e.value)
+        assert shown.count('class="head"') == 3
+        return re.findall(r'src="([^"]*)"', shown)
+
+    monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
+    app = open_page("augmentation", seed="7")
+    before = pictures(app)
+    (button,) = (b for b in app.button if b.label == "Resample")
+    button.click().run()
+    assert not app.exception
+    seed = app.slider(key="seed").value
+    assert seed != 7
+    assert 0 <= seed <= 99
+    after = pictures(app)
+    assert before[::3] == after[::3]
+    assert all(old != new for old, new in zip(before[1::3], after[1::3], strict=True))
+
+
+def test_variables_for_tensorflow_are_set_for_its_import_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    with dataset_cache._environment(CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="2"):
+        # What the user has set stays.
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
+        assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "2"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
+    assert "TF_CPP_MIN_LOG_LEVEL" not in os.environ

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from dashboard.charts import theme
-from dashboard.tables import compare_tables, table_formats
+from dashboard.tables import compare_tables, hyper_parameters, table_formats
 from fercore import metrics
 from fercore.reproduction import papers
 from fercore.runs.listing import list_runs
@@ -28,13 +28,19 @@ def test_compare_two_runs(root: Path, runs: dict[str, Run]):
     pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
     app = open_page("compare", runs=pair)
     assert app.multiselect(key="runs").value == pair
+    # Without the images that also occur in training, as on the leaderboard.
+    either = runs["le2019-deep"].results.splits["test_unique"].n
+    counts = set(app.dataframe[0].value["n"])
+    assert len(counts) == 1
+    assert counts.pop() <= either
+    app = open_page("compare", runs=pair, split="test")
     headline = app.dataframe[0].value
     assert list(headline["Run"]) == ["Le 2019, Deep CNN", "Le 2019, Shallow CNN"]
     assert list(headline["n"]) == [3589, 3589]
     assert not app.warning
     # A forest, two curves, the recall bars, precision-recall, ROC, accuracy against parameters and
-    # against operations.
-    assert charts(app) == 8
+    # against operations, parallel coordinates.
+    assert charts(app) == 9
     assert "Training loss includes" not in words(app)
 
 
@@ -77,7 +83,7 @@ def test_compare_view_comes_from_the_address(root: Path, runs: dict[str, Run]):
     assert "Test metrics (PublicTest)" in words(app)
     assert app.toggle(key="equal").value is True
     assert "model" in set(app.dataframe[-1].value["Field"])
-    assert charts(app) == 1 + 3 + 1 + 2
+    assert charts(app) == 1 + 3 + 1 + 2 + 1
 
 
 @pytest.mark.parametrize(("smooth", "value"), [("0", 0.0), ("0.5", 0.5), ("0.8", 0.8), ("3", 0.99)])
@@ -94,9 +100,9 @@ def test_runs_without_a_curve_are_named_with_the_reason(monkeypatch: pytest.Monk
     ids = [next(run.id for run in list_runs(RUNS) if run.id.startswith(name)) for name in names]
     said = words(open_page("compare", runs=ids)).replace("\\", "")
     (line,) = [line for line in said.splitlines() if line.startswith("No training curve:")]
-    assert "facet-tiny-three · s0 (ensemble of 3 runs)" in line
-    assert "facet-tiny-tta · s0 (test-time augmentation of a run)" in line
-    assert "facet-tiny · s1" not in line
+    assert "Facet, tiny, ensemble of 3, ten-view TTA (ensemble of 3 runs)" in line
+    assert "Facet, tiny, ten-view TTA (test-time augmentation of a run)" in line
+    assert "seed 1" not in line
 
 
 def test_compare_shrugs_off_a_bad_address(root: Path, runs: dict[str, Run]):
@@ -141,7 +147,7 @@ def test_compare_changes_the_address(root: Path, runs: dict[str, Run]):
 def test_latency_is_shown_where_it_was_measured(root: Path, runs: dict[str, Run]):
     run = runs["le2019-deep"]
     pair = [run.id, runs["le2019-shallow"].id]
-    assert charts(open_page("compare", runs=pair)) == 8
+    assert charts(open_page("compare", runs=pair)) == 9
     entry = {
         "device": "A small processor",
         "cores": 2,
@@ -153,7 +159,7 @@ def test_latency_is_shown_where_it_was_measured(root: Path, runs: dict[str, Run]
     }
     (run.path / "latency.json").write_text(json.dumps([entry]))
     app = open_page("compare", runs=pair)
-    assert charts(app) == 9
+    assert charts(app) == 10
     assert "A small processor" in words(app)
     real = open_page("runs").dataframe[0].value
     assert real.loc[run.id, "Latency (ms)"] == 1.25
@@ -235,7 +241,7 @@ def test_a_run_on_other_images_counts_for_no_test(monkeypatch: pytest.MonkeyPatc
 
 def test_ranking_curves_of_one_class(root: Path, runs: dict[str, Run]):
     ids = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
-    app = open_page("compare", runs=ids, **{"class": "fear"})
+    app = open_page("compare", runs=ids, split="test", **{"class": "fear"})
     (table,) = (frame.value for frame in app.dataframe if "AUC" in frame.value)
     found = runs["le2019-deep"].predictions("test")
     curves = metrics.class_curves(found.probabilities, found.labels, 2)
@@ -263,7 +269,7 @@ def test_matrices_are_small_multiples(root: Path, runs: dict[str, Run]):
     pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
     said = words(open_page("compare", runs=pair, cells="counts"))
     assert said.count('<img src="data:image/svg+xml,') == 2
-    assert 'alt="Confusion matrix of le2019-deep · s1"' in said
+    assert 'alt="Confusion matrix of Le 2019, Deep CNN"' in said
     assert "Images. All matrices have the same colour scale." in said
 
 
@@ -283,3 +289,47 @@ def test_metrics_are_exported_with_numbers_as_intervals(root: Path, runs: dict[s
     back = pd.read_csv(io.StringIO(text))
     assert list(back["ci_low"]) == pytest.approx([100 * r.accuracy_low for r in results.values()])
     assert list(back.columns[:4]) == ["run", "accuracy_percent", "ci_low", "ci_high"]
+
+
+def screening_runs(count: int) -> list[str]:
+    runs = [run for run in list_runs(RUNS) if run.id.startswith("facet-screening")]
+    return [run.id for run in runs[:count]]
+
+
+def test_marked_runs_come_from_the_address_and_are_selected_in_the_table(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("FERCORE_RUNS", str(RUNS))
+    ids = screening_runs(10)
+    app = open_page("compare", runs=ids, marked=[ids[9], ids[1], "gone"])
+    assert app.query_params["marked"] == [ids[9], ids[1]]
+    table = next(frame for frame in app.dataframe if hyper_parameters.METRIC in frame.value)
+    assert len(table.value) == 10
+    chart = next(c for c in app.get("plotly_chart") if "parallel coordinates" in c.proto.alt)
+    widths = {
+        trace["customdata"][0][0]: trace["line"]["width"]
+        for trace in json.loads(chart.proto.spec)["data"]
+    }
+    assert {run_id for run_id in ids if widths[run_id] == 3} == {ids[9], ids[1]}
+    (button,) = [b for b in app.button if b.label == "Compare only the 2 marked runs"]
+    button.click().run()
+    assert not app.exception
+    assert app.query_params["runs"] == [ids[9], ids[1]]
+    assert app.multiselect(key="runs").value == [ids[9], ids[1]]
+
+
+def test_settings_that_are_shown_come_from_the_address(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FERCORE_RUNS", str(RUNS))
+    names = ("facet-screening-recipe", "facet-screening-no-smoothing", "facet-screening-sgd")
+    ids = [next(run.id for run in list_runs(RUNS) if run.id.startswith(name)) for name in names]
+    app = open_page("compare", runs=ids, settings=["label_smoothing", "optimizer.name"])
+    table = next(f.value for f in app.dataframe if hyper_parameters.METRIC in f.value)
+    assert list(table.columns) == ["Run", "label smoothing", "optimizer", hyper_parameters.METRIC]
+
+
+def test_runs_that_were_not_trained_have_no_settings(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FERCORE_RUNS", str(RUNS))
+    names = ("facet-tiny-three", "facet-tiny-tta")
+    ids = [next(run.id for run in list_runs(RUNS) if run.id.startswith(name)) for name in names]
+    app = open_page("compare", runs=ids)
+    assert "Hyper-parameters" not in words(app)

@@ -19,7 +19,7 @@ def test_a_cell_opens_from_the_address(
     monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
     run = runs["le2019-deep"]
     count = run.results.splits["test"].confusion[FER2013.index("fear")][FER2013.index("sad")]
-    query = {"runs": run.id, "true": "fear", "said": "sad"}
+    query = {"runs": run.id, "true": "fear", "said": "sad", "split": "test"}
     app = open_page("confusion", **query)
     said = words(app)
     assert f"true fear, predicted sad: {count:,} of 3,589 images" in said
@@ -79,7 +79,7 @@ def test_confidence_is_not_that_of_other_images(root: Path, runs: dict[str, Run]
     assert table["ECE"].notna().all()
     assert table["ECE after"].isna().all()
     assert "No diagrams and no scaled ECE on this split" in words(app)
-    app = open_page("confusion", runs=pair)
+    app = open_page("confusion", runs=pair, split="test")
     (table,) = (frame.value for frame in app.dataframe if "ECE" in frame.value)
     assert table["ECE after"].notna().all()
 
@@ -121,7 +121,7 @@ def test_a_metric_of_each_class_comes_from_the_address(
     root: Path, runs: dict[str, Run], metric: str
 ):
     run = runs["le2019-deep"]
-    app = open_page("confusion", runs=run.id, per=metric)
+    app = open_page("confusion", runs=run.id, per=metric, split="test")
     (table,) = (frame.value for frame in app.dataframe if "Mean" in frame.value)
     fear = run.results.splits["test"].classes[2]
     assert table["fear"][0] == pytest.approx(100 * getattr(fear, metric))
@@ -133,7 +133,7 @@ def test_predictions_side_by_side(
     monkeypatch.setenv("FERCORE_DATA", str(tmp_path / "data"))
     pair = [runs["le2019-deep"], runs["le2019-shallow"]]
     query = {"runs": [run.id for run in pair], "row_true": "fear", "agree": "differ"}
-    query |= {"right": pair[0].id, "wrong": pair[1].id, "sure": "0.3"}
+    query |= {"right": pair[0].id, "wrong": pair[1].id, "sure": "0.3", "split": "test"}
     app = open_page("confusion", **query)
     (table,) = (frame.value for frame in app.dataframe if list(frame.value)[:1] == ["Image"])
     first, second = (run.predictions("test") for run in pair)
@@ -141,11 +141,11 @@ def test_predictions_side_by_side(
     sure = np.minimum(first.probabilities.max(axis=1), second.probabilities.max(axis=1)) >= 0.3
     fear = FER2013.index("fear")
     count = ((first.labels == fear) & (predicted[0] == fear) & (predicted[1] != fear) & sure).sum()
-    assert f"{count:,} of 3,589 images, most confident first" in words(app)
+    assert f"{count:,} of 3,589 images, highest mean confidence first" in words(app)
     assert len(table) == min(count, 15)
     assert set(table["True"]) == {"fear"}
-    assert table["le2019-deep · s1"].str.startswith("✓ fear").all()
-    assert table["le2019-shallow · s0"].str.startswith("✗").all()
+    assert table["Le 2019, Deep CNN"].str.startswith("✓ fear").all()
+    assert table["Le 2019, Shallow CNN"].str.startswith("✗").all()
     make_runs.faces(tmp_path / "data", root)
     app = open_page("confusion", **query)
     (table,) = (frame.value for frame in app.dataframe if "Face" in frame.value)

@@ -26,19 +26,19 @@ def committed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_is_the_first_page_and_names_the_recommended_network(committed: None):
     app = open_overview()
-    assert app.title[0].value.startswith("Which network")
+    assert app.title[0].value.startswith("Which model")
     board = board_grouping.boards(list_runs(ROOT / "runs"), "fer2013")[0]
     metrics = {metric.label: metric.value for metric in app.metric}
     expected = f"{100 * board.recommended.accuracy:.1f}"
     assert any(value.startswith(expected) for value in metrics.values())
     table = app.dataframe[0].value
-    assert list(table["Network"]) == [entry.title for entry in board.entries]
+    assert list(table["Model"]) == [entry.title for entry in board.entries]
     assert (table["To recommended"] == "★ recommended").sum() == 1
 
 
 def test_kinds_are_a_filter(committed: None):
     table = open_overview(kinds="paper").dataframe[0].value
-    assert set(table["Network"].str.split(",").str[0]) <= {"Ranjan 2023", "Le 2019", "Khopkar 2021"}
+    assert set(table["Model"].str.split(",").str[0]) <= {"Ranjan 2023", "Le 2019", "Khopkar 2021"}
 
 
 def test_one_dataset_and_one_protocol_at_a_time(committed: None):

@@ -130,8 +130,8 @@ def test_a_low_confidence_is_shown_with_its_class(committed: None):
 def test_each_model_has_a_saliency_map_with_its_name_and_class(committed: None):
     app = open_page("photo", example="astronaut", heat="grad-cam", networks=[TINY, KATKAR])
     assert re.findall(r">(Grad-CAM, [^<]*)<", shown(app)) == [
-        "Grad-CAM, facet-tiny-s0-20261121T151906, class happy",
-        "Grad-CAM, katkar2021-model2-original · s0, class happy",
+        "Grad-CAM, Facet, tiny · seed 0 · 2026-11-21 15:19, class happy",
+        "Grad-CAM, Katkar 2021, Model 2, original data · seed 0, class happy",
     ]
 
 

@@ -40,7 +40,7 @@ def test_run_page_figures(root: Path, runs: dict[str, Run]):
     run = runs["katkar2021-model1-original"]
     said = words(open_page("run", run=run.id))
     test = run.results.splits["test"]
-    assert f"PrivateTest accuracy {formats.percent(test.accuracy)}" in said
+    assert f"Accuracy on PrivateTest {formats.percent(test.accuracy)}" in said
     assert formats.interval(test.accuracy_low, test.accuracy_high) in said
     assert "n = 3,534" in said
     assert f"Paper {formats.percent(0.5406)}" in said
@@ -103,7 +103,7 @@ def test_split_without_predictions_says_so(root: Path, runs: dict[str, Run]):
 
 def test_calibration_before_and_after_temperature_scaling(runs: dict[str, Run]):
     run = runs["le2019-deep"]
-    said = words(open_page("run", run=run.id))
+    said = words(open_page("run", run=run.id, split="test"))
     chosen, tested = run.predictions("validation"), run.predictions("test")
     before = metrics.expected_calibration_error(tested.probabilities, tested.labels)
     assert f"ECE {formats.percent(before)}; " in said
@@ -143,7 +143,7 @@ def test_a_network_that_was_there_before_the_results_is_none_of_theirs(runs: dic
 
 def test_trust_follows_from_the_matrix(root: Path, runs: dict[str, Run]):
     run = runs["le2019-deep"]
-    app = open_page("run", run=run.id, prevalence="0.001")
+    app = open_page("run", run=run.id, split="test", prevalence="0.001")
     (table,) = (frame.value for frame in app.dataframe if "Precision at prevalence" in frame.value)
     result = run.results.splits["test"]
     place = FER2013.index("disgust")

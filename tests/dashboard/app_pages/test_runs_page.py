@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dashboard import formats
+from dashboard.components import export_menu
 from fercore.runs import annotations
 from fercore.runs.listing import list_runs
 from fercore.runs.reader import Run
@@ -52,7 +53,7 @@ def test_runs_are_set_against_a_baseline(runs: dict[str, Run]):
     pair = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
     tables = {}
     for baseline in pair:
-        app = open_page("compare", runs=pair, baseline=baseline)
+        app = open_page("compare", runs=pair, baseline=baseline, split="test")
         (tables[baseline],) = (f.value for f in app.dataframe if "Only baseline correct" in f.value)
     one, other = (tables[run_id].iloc[0] for run_id in pair)
     assert one["Accuracy"] == -other["Accuracy"]
@@ -142,3 +143,23 @@ def test_a_deleted_run_can_be_restored_from_the_page(root: Path, runs: dict[str,
     button.click().run()
     assert not app.exception
     assert runs["le2019-shallow"].path.is_dir()
+
+
+def test_selected_rows_or_all_are_exported(
+    root: Path, runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch
+):
+    tables = []
+    monkeypatch.setattr(
+        export_menu, "_writer", lambda write, table: tables.append(table()) or (lambda: "")
+    )
+    picked = [runs["le2019-deep"].id, runs["le2019-shallow"].id]
+    app = open_page("runs", ["export"], runs=picked)
+    assert {tuple(sorted(table.index)) for table in tables} == {tuple(sorted(picked))}
+    tables.clear()
+    app.segmented_control(key="exported").set_value("all").run()
+    assert min(map(len, tables)) > 2
+    # Without a selection there is no choice.
+    tables.clear()
+    app = open_page("runs", ["export"])
+    assert "exported" not in [control.key for control in app.segmented_control]
+    assert min(map(len, tables)) > 2

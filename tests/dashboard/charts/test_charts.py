@@ -119,3 +119,21 @@ def test_kept_figures_are_bounded(monkeypatch):
     for number in (1, 2, 3, 1, 4, 1, 2):
         assert draw(number).layout.height == number + 10
     assert drawn == [1, 2, 3, 4, 2]
+
+
+def test_a_saved_figure_has_its_legend(runs: dict[str, Run]):
+    result = runs["le2019-deep"].results.splits["test"]
+    pair = [("A", "#0059a1", result), ("B", "#ab3400", result)]
+    costs = [accuracy_charts.CostPoint(*one[:2], 1e5, result) for one in pair]
+    for metric in ("recall", "precision", "f1"):
+        figure = class_charts.class_metric_bars(pair, metric)
+        assert [trace.name for trace in figure.data] == ["A", "B"]
+        assert figure.layout.showlegend
+        assert list(figure.data[0].y) == [getattr(entry, metric) for entry in result.classes]
+    figure = accuracy_charts.cost_scatter(costs, "Parameters")
+    assert figure.layout.showlegend
+    # The plot of many runs is as high as that of two.
+    many = class_charts.class_metric_bars([(f"run {i}", "#0059a1", result) for i in range(8)])
+    two = class_charts.class_metric_bars(pair)
+    assert many.layout.height - many.layout.margin.b == two.layout.height - two.layout.margin.b
+    assert not class_charts.class_metric_bars(pair[:1]).layout.showlegend

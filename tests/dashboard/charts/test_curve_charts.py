@@ -10,13 +10,13 @@ from fercore.runs.reader import Run
 
 def data(figure):
     """The traces of a figure without the entries of its legend."""
-    return [trace for trace in figure.data if trace.meta != curve_charts.LEGEND]
+    return [trace for trace in figure.data if trace.meta != curve_charts.LEGEND_ENTRY]
 
 
 def legend(figure) -> dict[str, tuple[str, str]]:
     """Colour and dash of each entry of the legend."""
     shown = [trace for trace in figure.data if trace.showlegend]
-    assert all(trace.meta == curve_charts.LEGEND for trace in shown)
+    assert all(trace.meta == curve_charts.LEGEND_ENTRY for trace in shown)
     return {trace.name: (trace.line.color, trace.line.dash) for trace in shown}
 
 
@@ -145,7 +145,7 @@ def test_the_legend_of_one_run_tells_its_two_lines(curve: Curve):
 def test_the_legend_of_several_runs_names_runs_and_styles(curve: Curve):
     other = Curve("B", "#ab3400", curve.rows)
     figure = curve_charts.training_curves([curve, other, Curve("C", "#000000", [])], "loss")
-    assert list(legend(figure)) == ["validation", "training", "best epoch", "A", "B"]
+    assert list(legend(figure)) == ["validation", "training", "A", "B", "best epoch"]
     assert legend(figure)["B"] == ("#ab3400", "solid")
     assert legend(figure)["training"] == (GREY, "dot")
     # One line for each run: no style to tell.
@@ -153,7 +153,7 @@ def test_the_legend_of_several_runs_names_runs_and_styles(curve: Curve):
     assert "training" not in legend(figure)
     band = curve_charts.Band("D", "#00845d", [curve.rows, curve.rows])
     figure = curve_charts.training_curves([curve], "loss", bands=[band])
-    assert list(legend(figure))[-2:] == ["A", "D"]
+    assert list(legend(figure))[2:] == ["A", "D", "best epoch"]
 
 
 def test_a_learning_rate_is_not_smoothed(curve: Curve):

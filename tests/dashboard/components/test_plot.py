@@ -30,7 +30,7 @@ def test_a_figure_is_saved_as_on_the_page(query):
 def test_a_figure_is_saved_at_the_width_of_a_column(query, millimetres: str, pixels: int):
     query(width=millimetres)
     assert options()["width"] == pixels
-    assert options(4000)["height"] == pixels
+    assert options(4000)["height"] == round(1.2 * pixels)
     assert options()["scale"] == 1
     query(width=millimetres, image="png")
     # 300 dots per inch.
