@@ -11,8 +11,7 @@ import pytest
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 from streamlit.testing.v1 import AppTest
 
-from dashboard.app_pages.photo import sections as photo_page
-from dashboard.app_pages.photo import uploads
+from dashboard.app_pages.photo import upload_section, uploads
 from fercore.errors import UserError
 from fercore.inference.media.photos import PhotoArchive
 from tests.hostile import archives
@@ -59,8 +58,8 @@ def test_an_encrypted_archive_is_called_so():
 
 def test_a_long_list_of_files_that_are_not_read_is_cut(monkeypatch: pytest.MonkeyPatch):
     shown: list[str] = []
-    monkeypatch.setattr(photo_page.st, "error", lambda text, **_: shown.append(text))
-    photo_page._show_unreadable(
+    monkeypatch.setattr(upload_section.st, "error", lambda text, **_: shown.append(text))
+    upload_section.show_unreadable(
         [f"{n}.txt in a.zip: not an image by its name" for n in range(9000)]
     )
     assert shown[0].startswith("Not read (9,000):")
@@ -157,7 +156,7 @@ def test_memory_is_bounded_whatever_the_files_hold(tmp_path: Path):
     assert shapes == [(3000, 4500, 3)]
 
 
-def test_the_page_states_its_limits_names_what_it_does_not_read_and_keeps_no_originals(
+def test_the_page_states_its_limits_names_what_it_does_not_read_and_keeps_little(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setenv("FERCORE_RUNS", str(ROOT / "runs"))
@@ -165,7 +164,7 @@ def test_the_page_states_its_limits_names_what_it_does_not_read_and_keeps_no_ori
     app.switch_page("app_pages/photo/photo.py")
     app.query_params["networks"] = NETWORK
     app.run()
-    assert uploads.LIMITS in [caption.value for caption in app.caption]
+    assert uploads.LIMITS in app.file_uploader(key="photos").help
     portrait = encoded(astronaut())
     files: list[Any] = [
         ("portrait.jpg", portrait, "image/jpeg"),
