@@ -52,7 +52,7 @@ def of_comparison(view: Compared, baseline: Run | None) -> Callable[[], str]:
         sections = [
             Section("", [html.caution(text) for text in caution_texts(light)]),
             Section(
-                f"Test metrics ({light.split_title})",
+                f"Metrics on {light.split_title}",
                 [
                     html.note(f"All results of this report are on {light.images}.")
                     if drawn

@@ -126,7 +126,7 @@ def test_every_page_at_every_width(chromium, address, root, running, scheme, wid
     visitor = Visitor(chromium, address, color_scheme=scheme)
     pair = f"runs={run_id(root, 'le2019-deep')}&runs={run_id(root, 'le2019-shallow')}"
     pages = {
-        "/": "Which network",
+        "/": "Which model",
         "/runs": "Runs",
         "/compare": "Compare",
         f"/compare?{pair}": "Compare",
@@ -166,11 +166,11 @@ def test_from_runs_to_a_link_that_opens_fresh(visitor, chromium, address, root):
     page.get_by_role("button", name="Compare selected (2)").click()
     expect(page.locator("h1")).to_have_text("Compare")
     pair = [run_id(root, "le2019-deep"), run_id(root, "le2019-shallow")]
-    expect(page.get_by_text("Test metrics (PrivateTest)", exact=True)).to_be_visible()
+    expect(page.get_by_text("Metrics on PrivateTest (deduplicated)", exact=True)).to_be_visible()
     # Quick: the second click cuts the run of the first short.
     page.get_by_role("radio", name="PublicTest").click()
     page.get_by_role("radio", name="Time").click()
-    expect(page.get_by_text("Test metrics (PublicTest)", exact=True)).to_be_visible()
+    expect(page.get_by_text("Metrics on PublicTest", exact=True)).to_be_visible()
     browser.settle(page)
     link = page.url
     assert parse_qs(urlsplit(link).query) == {
@@ -181,7 +181,7 @@ def test_from_runs_to_a_link_that_opens_fresh(visitor, chromium, address, root):
 
     other = Visitor(chromium, address)
     fresh = other.open(link.removeprefix(address))
-    expect(fresh.get_by_text("Test metrics (PublicTest)", exact=True)).to_be_visible()
+    expect(fresh.get_by_text("Metrics on PublicTest", exact=True)).to_be_visible()
     expect(fresh.get_by_role("radio", name="Time")).to_be_checked()
     expect(fresh.locator('[data-testid="stPlotlyChart"]')).to_have_count(5)
     chosen = '[data-testid="stMultiSelect"]'
@@ -197,7 +197,7 @@ def test_ticks_outlive_a_visit_to_another_page(visitor, root):
     page.get_by_role("link", name="Runs").first.click()
     expect(page.get_by_role("button", name="Compare selected (2)")).to_be_enabled()
     page.get_by_role("link", name="Compare").first.click()
-    expect(page.get_by_text("Test metrics (PrivateTest)", exact=True)).to_be_visible()
+    expect(page.get_by_text("Metrics on PrivateTest (deduplicated)", exact=True)).to_be_visible()
     assert run_id(root, "le2019-deep") in page.url
 
 
@@ -258,7 +258,9 @@ def test_runs_page_follows_a_run_to_its_end(visitor, running, root):
     another.set_status(state="interrupted")
     running.set_status(state="interrupted")
     expect(page.locator('[data-testid="stProgress"]')).to_have_count(0, timeout=10_000)
-    expect(page.get_by_text("No training in progress")).to_be_visible()
+    expect(
+        page.get_by_text("9 runs on real faces: 4 finished, 5 failed or stopped.")
+    ).to_be_visible()
     assert page.evaluate("performance.timeOrigin") == born
 
 
@@ -338,13 +340,13 @@ def test_a_note_that_was_changed_meanwhile_is_shown_and_not_replaced(visitor, ro
     page.get_by_role("button", name="Note and tags").click()
     page.get_by_role("textbox", name="Note").fill("from this tab")
     annotations.annotate(read_run(path), text="from another tab", tags=("other",))
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("Someone else changed this note")).to_be_visible()
     expect(page.get_by_test_id("stDialog").get_by_text("from another tab")).to_be_visible()
     expect(page.get_by_role("textbox", name="Note")).to_have_value("from this tab")
     assert read_run(path).notes.text == "from another tab"
     page.get_by_role("textbox", name="Note").fill("from another tab, and from this one")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("dialog")).to_have_count(0)
     browser.settle(page)
     assert read_run(path).notes.text == "from another tab, and from this one"
@@ -360,7 +362,7 @@ def test_a_run_is_tagged_deleted_and_brought_back(visitor, root):
     page.get_by_role("button", name="Note and tags").click()
     page.get_by_role("textbox", name="Note").fill("never trust this one")
     page.get_by_role("textbox", name="Tags").fill("ablation, throwaway")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("dialog")).to_have_count(0)
     browser.settle(page)
     assert read_run(path).notes.tags == ("ablation", "throwaway")
@@ -410,9 +412,9 @@ def test_a_comparison_becomes_a_file_that_opens_without_a_server(visitor, chromi
     report.on("requestfailed", lambda request: troubles.append(request.url))
     report.goto(path.as_uri())
     expect(report.locator("h1")).to_have_text("Comparison of 2 runs")
-    # A forest, two curves, two matrices, the recalls, accuracy against parameters.
+    # A forest, two curves, two matrices, the recalls, accuracy against parameters and operations.
     expect(report.locator(".plotly-graph-div .main-svg").first).to_be_visible()
-    assert report.locator(".plotly-graph-div").count() == 7
+    assert report.locator(".plotly-graph-div").count() == 8
     assert "Only baseline correct" in report.content()
     context.close()
     assert troubles == []

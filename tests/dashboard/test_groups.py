@@ -162,7 +162,9 @@ def test_the_network_to_use_is_near_the_best_by_the_error_of_groups(run: Run):
         )
         splits = run.results.splits | {"validation": split}
         results = run.results.model_copy(update={"splits": splits, "parameters": parameters})
-        config = run.config.model_copy(update={"name": name})
+        # Not one fold of several, which would have no rank.
+        protocol = run.config.protocol.model_copy(update={"split": "random"})
+        config = run.config.model_copy(update={"name": name, "protocol": protocol})
         made.append(replace(run, path=Path(name), config=config, results=results))
     (board,) = board_grouping.boards(made, run.config.dataset)
     assert board.recommended.run.id == "small"

@@ -366,7 +366,7 @@ def test_the_command_selects_and_says_each_step(root, fercore):
         assert f"{100 * step.accuracy:.2f}" in out
     (run,) = (found for found in list_runs(root) if found.origin == "combined")
     assert run.config.name == "ensemble-selected"
-    assert run.config.title == "Ensemble of 3 networks, chosen on PublicTest"
+    assert run.config.title == "Ensemble of 3 networks, selected on PublicTest"
     assert run.config.combined.members == tuple(step.run.id for step in steps)
     assert run.config.combined.candidates == 6
     assert run.results.splits["validation"].accuracy == steps[-1].accuracy

@@ -37,8 +37,8 @@ def test_a_network_has_the_mean_over_its_seeds():
 
 def test_ensembles_of_our_networks_belong_to_them_and_those_of_papers_do_not():
     titles = [summary.title for summary in networks.summarize(list_runs(RUNS))]
-    assert "Facet, tiny, ten views" in titles
-    assert "Ensemble of 5 networks, chosen on PublicTest" in titles
+    assert "Facet, tiny, ten-view TTA" in titles
+    assert "Ensemble of 5 networks, selected on PublicTest" in titles
     assert not [title for title in titles if title.startswith(("Katkar", "Ranjan"))]
     assert networks.summarize([]) == []
 

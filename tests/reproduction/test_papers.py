@@ -36,7 +36,7 @@ def committed_runs() -> list[Run]:
 
 def made(experiment: str, accuracy: float, seed: int = 0, fold: int = 0, **changes) -> Run:
     """A finished run that was never trained, in memory."""
-    template = next(run for run in committed_runs() if run.results and run.config)
+    template = next(run for run in committed_runs() if run.config.name == "le2019-deep")
     config = load_config(
         experiment, {"seed": seed, "protocol.fold": fold, **changes} if fold else {"seed": seed}
     )

@@ -57,7 +57,7 @@ def contents(left_out: Sequence[str]) -> None:
 
 def test_metrics(view: Compared) -> None:
     """Draw the metrics with their intervals, as a table and as a chart."""
-    st.subheader(f"Test metrics ({view.split_title})", anchor="metrics")
+    st.subheader(f"Metrics on {view.split_title}", anchor="metrics")
     images_caption(view)
     st.dataframe(
         metrics_table(view),

@@ -80,7 +80,7 @@ def test_compare_view_comes_from_the_address(root: Path, runs: dict[str, Run]):
         curves=["loss", "gap", "learning_rate"],
         equal="1",
     )
-    assert "Test metrics (PublicTest)" in words(app)
+    assert "Metrics on PublicTest" in words(app)
     assert app.toggle(key="equal").value is True
     assert "model" in set(app.dataframe[-1].value["Field"])
     assert charts(app) == 1 + 3 + 1 + 2 + 1
