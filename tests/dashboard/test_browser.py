@@ -141,7 +141,7 @@ def test_every_page_at_every_width(chromium, address, root, running, scheme, wid
         "/papers?system=rath2021": "Paper reproductions",
         "/photo": "Photo",
         "/live": "Webcam",
-        "/run?run=gone": "Khopkar 2021",
+        "/run?run=gone": "Le 2019, Deep CNN",
     }
     for path, heading in pages.items():
         visitor.page.set_viewport_size({"width": 390, "height": 844})
@@ -183,8 +183,9 @@ def test_from_runs_to_a_link_that_opens_fresh(visitor, chromium, address, root):
     fresh = other.open(link.removeprefix(address))
     expect(fresh.get_by_text("Metrics on PublicTest", exact=True)).to_be_visible()
     expect(fresh.get_by_role("radio", name="Time")).to_be_checked()
-    expect(fresh.locator('[data-testid="stPlotlyChart"]')).to_have_count(5)
-    chosen = '[data-testid="stMultiSelect"]'
+    # A forest, two curves, the recalls, two ranking curves, two costs, parallel coordinates.
+    expect(fresh.locator('[data-testid="stPlotlyChart"]')).to_have_count(9)
+    chosen = '[data-testid="stMultiSelect"] >> nth=0'
     assert fresh.locator(chosen).inner_text() == page.locator(chosen).inner_text()
     other.leave()
 
