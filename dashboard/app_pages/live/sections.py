@@ -106,14 +106,14 @@ def history(view: View, video: Video) -> None:
         if not records:
             return
         st.subheader("Last 60 s", anchor=False)
-        # The most recent face first.
+        # The most recent face first. It is followed until the visitor selects one: a number that is
+        # the first option now may be that of a face that was lost.
         numbers = list(dict.fromkeys(record.face for record in reversed(records)))
         face = numbers[0]
         if len(numbers) > 1:
-            options = {str(number): f"Face {number}" for number in numbers}
-            face = int(
-                url_widgets.selectbox("Face", options, key="face", implied=True, width=160) or face
-            )
+            options = {"": "Most recent"} | {str(number): f"Face {number}" for number in numbers}
+            selected = url_widgets.selectbox("Face", options, key="face", implied=True, width=160)
+            face = int(selected) if selected else face
         with st.grid(max(1, len(view.runs)), min_column_width=340, gap="medium"):
             for run_id, label in run_cache.labels(list(view.runs.values())).items():
                 shown = [r for r in records if r.run == run_id and r.face == face]

@@ -156,3 +156,27 @@ def test_before_the_start_the_page_says_that_the_camera_is_off(monkeypatch: pyte
     (button,) = (b for b in app.button if b.label == "Stop the demonstration")
     button.click().run()
     assert calls[-1]["key"] == "live:camera"
+
+
+def test_the_timeline_follows_the_most_recent_face_until_one_is_selected(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    drawn: list[set[int]] = []
+    selected: list[str] = []
+    monkeypatch.setattr(sections.st, "fragment", lambda **_: lambda draw: draw)
+    monkeypatch.setattr(
+        sections, "timeline", lambda records, *_: drawn.append({r.face for r in records}) or ""
+    )
+    monkeypatch.setattr(
+        sections.url_widgets, "selectbox", lambda *_, **__: selected[0] if selected else ""
+    )
+    monkeypatch.setattr(sections.run_cache, "labels", lambda _: {"run": "A run"})
+    view = SimpleNamespace(runs={"run": SimpleNamespace(id="run")})
+    # Face 2 is seen for a moment, then face 1 again.
+    records = [record(n, (0.2, 0.8), face=face) for n, face in enumerate((1, 1, 2, 1))]
+    for last in (3, 4):
+        stream = SimpleNamespace(records=lambda _, last=last: records[:last])
+        sections.history(view, SimpleNamespace(stream=stream, is_playing=True))
+    selected.append("2")
+    sections.history(view, SimpleNamespace(stream=stream, is_playing=True))
+    assert drawn == [{2}, {1}, {2}]
