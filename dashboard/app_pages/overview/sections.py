@@ -14,6 +14,7 @@ from dashboard.charts import tradeoff_charts
 from dashboard.charts.tradeoff_charts import TradeOffPoint
 from dashboard.components import (
     column_formats,
+    deferred,
     export_menu,
     page_links,
     plot,
@@ -325,12 +326,16 @@ def trade_off(board: Board, entries: Sequence[Entry]) -> None:
         for entry in entries
         if entry.run.id in values
     ]
-    plot.plot(
-        tradeoff_charts.trade_off(points, title, plot.theme_mode()),
-        "accuracy-and-cost",
-        f"Accuracy against {_SHORT[cost].lower()}",
-        on_click=_open_run,
-    )
+
+    def draw() -> None:
+        plot.plot(
+            tradeoff_charts.trade_off(points, title, plot.theme_mode()),
+            "accuracy-and-cost",
+            f"Accuracy against {_SHORT[cost].lower()}",
+            on_click=_open_run,
+        )
+
+    deferred.draw_later(draw, height=420)
     st.caption("Error bars: 95% CI. Dashed line: Pareto front. Click a point to open its run.")
 
 

@@ -4,6 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.analysis import board_grouping
+from dashboard.components import deferred
 from fercore.runs.listing import list_runs
 
 ROOT = Path(__file__).parents[3]
@@ -60,3 +61,12 @@ def test_without_runs_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("FERCORE_RUNS", str(tmp_path / "nothing"))
     app = open_overview()
     assert any("No runs yet" in element.value for element in app.subheader)
+
+
+def test_the_chart_is_drawn_after_the_table_on_the_first_visit(committed: None):
+    app = open_overview()
+    assert not app.get("plotly_chart")
+    assert app.dataframe
+    app.session_state[deferred._READY] = True
+    app.run()
+    assert len(app.get("plotly_chart")) == 1
