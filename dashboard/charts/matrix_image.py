@@ -23,6 +23,7 @@ _LABEL, _TITLE = 7.0, 8.0  # sizes of text, in points
 _GAP = 8.0
 _BAR = 34.0
 _ADVANCE = 0.56  # mean width of a letter, as a fraction of the size of the text
+_BOLD = 1.2  # how much wider a bold letter is
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def _panel(
     cell = (width - left) / max(len(names), 1)
     if panel.title:
         # A long title is set smaller, so that it is not cut.
-        size = min(_TITLE, width / (_ADVANCE * len(panel.title)))
+        size = min(_TITLE, width / (_BOLD * _ADVANCE * len(panel.title)))
         yield _Text(x + width / 2, y + _TITLE, panel.title, size, ink, bold=True)
     x0, y0 = x + left, y + above
     # Three digits and a decimal point fit the cell.
