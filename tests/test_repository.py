@@ -1,12 +1,15 @@
 """What git tracks, small enough to clone, and the sketch of the architecture."""
 
+import json
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from fercore.runs.provenance import remove_local_folders
 from fercore.runs.reader import read_run
 
 ROOT = Path(__file__).parents[1]
@@ -75,3 +78,22 @@ def test_the_sketch_of_the_architecture_equals_the_contracts():
     # The first line sets the spacing.
     assert [sketch.partition("\n")[2] for sketch in sketches] == [architecture()]
     assert "(CONTRIBUTING.md)" in (ROOT / "README.md").read_text()
+
+
+def test_no_committed_record_holds_a_path_of_a_machine():
+    records = [path for path in tracked() if path.parts[-3] == "runs" and path.suffix == ".json"]
+    assert len(records) > 500
+    for record in records:
+        for text in texts_of(json.loads(record.read_bytes())):
+            assert remove_local_folders(text) == text, record
+
+
+def texts_of(value: object) -> Iterator[str]:
+    """Yield every text in a JSON value that looks like a command."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from texts_of(part)
+    elif isinstance(value, str) and value.startswith("fercore "):
+        yield value

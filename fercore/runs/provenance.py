@@ -2,6 +2,8 @@
 
 import os
 import platform
+import re
+import shlex
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,6 +19,8 @@ from fercore.runs.schema import FORMAT_VERSION, Ancestor, Environment, Session
 if TYPE_CHECKING:
     from fercore.evaluation.protocol import Protocol
 
+# The folders of an absolute path within a word of a command, but not the host of an address.
+_FOLDERS = re.compile(r"(?<![\w.:/~])/(?:[^/\s\"'][^/\"']*/)+(?=[^/\s])")
 PACKAGES = ("fercore", "keras", "tensorflow", "jax", "numpy", "onnx", "onnxruntime", "tf2onnx")
 
 
@@ -33,7 +37,8 @@ def describe_environment(
     """Describe the machine, software and data of this process.
 
     Args:
-        command: the command that starts the run again.
+        command: the command that starts the run again. Absolute paths are recorded without their
+            folders, which exist on this machine only.
         splits: the dataset.
         protocol: how it is divided.
         backend: Keras backend.
@@ -42,7 +47,7 @@ def describe_environment(
         ancestors: runs that the training begins with or learns from.
     """
     return Environment(
-        command=command,
+        command=remove_local_folders(command),
         started=now(),
         commit=commit(),
         python=platform.python_version(),
@@ -61,6 +66,19 @@ def describe_environment(
         source_fingerprint=splits.source.fingerprint if splits.source else "",
         ancestors=tuple(ancestors),
     )
+
+
+def remove_local_folders(command: str) -> str:
+    """Return a command with the last component of every absolute path in place of the path.
+
+    A command that is no valid shell text is returned as it is.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    shortened = [_FOLDERS.sub("", word) for word in words]
+    return command if shortened == words else shlex.join(shortened)
 
 
 def add_session(

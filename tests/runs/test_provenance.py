@@ -104,3 +104,36 @@ def test_a_duration_on_two_devices_is_none_of_either(splits: Splits, tmp_path: P
     )
     assert device.has_trained(one)
     assert not device.has_trained(other)
+
+
+@pytest.mark.parametrize(
+    ("command", "recorded"),
+    [
+        ("fercore train --resume /work/a/tiny-s0", "fercore train --resume tiny-s0"),
+        ("fercore train '/home/a b/own.toml' --epochs 3", "fercore train own.toml --epochs 3"),
+        ("fercore train tiny --init_from=/r/x-s0", "fercore train tiny --init_from=x-s0"),
+        (
+            """fercore train tiny --distillation.teachers '["/r/x-s0", "/r/y-s0"]'""",
+            """fercore train tiny --distillation.teachers '["x-s0", "y-s0"]'""",
+        ),
+        ("fercore train configs/own.toml", "fercore train configs/own.toml"),
+        ("fercore train ../own.toml ~/own.toml", "fercore train ../own.toml ~/own.toml"),
+        ("fercore runs push s3://bucket/runs/x", "fercore runs push s3://bucket/runs/x"),
+        ("fercore train tiny --title 'A / B'", "fercore train tiny --title 'A / B'"),
+        ("a text with an open ' quote /a/b", "a text with an open ' quote /a/b"),
+    ],
+)
+def test_a_recorded_command_names_no_folder_of_the_machine(command: str, recorded: str):
+    assert provenance.remove_local_folders(command) == recorded
+
+
+def test_an_environment_records_the_command_without_folders(splits: Splits):
+    environment = provenance.describe_environment(
+        "fercore train --resume /work/a/tiny-s0",
+        splits,
+        build_protocol(tiny_config(), splits),
+        backend="numpy",
+        device="a processor",
+        precision="float32",
+    )
+    assert environment.command == "fercore train --resume tiny-s0"
