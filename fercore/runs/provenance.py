@@ -19,8 +19,9 @@ from fercore.runs.schema import FORMAT_VERSION, Ancestor, Environment, Session
 if TYPE_CHECKING:
     from fercore.evaluation.protocol import Protocol
 
-# The folders of an absolute path within a word of a command, but not the host of an address.
-_FOLDERS = re.compile(r"(?<![\w.:/~])/(?:[^/\s\"'][^/\"']*/)+(?=[^/\s])")
+# The folders of an absolute path within a word of a command, but not the host of an address. The
+# folder of a run's `config.json` stays: it is the name of the run.
+_FOLDERS = re.compile(r"(?<![\w.:/~])/(?:(?![^/]+/config\.json)[^/\s\"'][^/\"']*/)+(?=[^/\s])")
 PACKAGES = ("fercore", "keras", "tensorflow", "jax", "numpy", "onnx", "onnxruntime", "tf2onnx")
 
 

@@ -208,7 +208,7 @@ def test_only_one_of_two_simultaneous_resumptions_trains(tmp_path):
     assert check_run(run.path) == []
     trained = read_run(run.path)
     assert trained.state == "finished"
-    assert trained.environment.command == f"fercore train {run.path / 'config.json'}"
+    assert trained.environment.command == f"fercore train {run.id}/config.json"
     assert [session.first_epoch for session in trained.environment.sessions] == [1]
 
 

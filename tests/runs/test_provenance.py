@@ -116,6 +116,7 @@ def test_a_duration_on_two_devices_is_none_of_either(splits: Splits, tmp_path: P
             """fercore train tiny --distillation.teachers '["/r/x-s0", "/r/y-s0"]'""",
             """fercore train tiny --distillation.teachers '["x-s0", "y-s0"]'""",
         ),
+        ("fercore train /r/tiny-s0/config.json", "fercore train tiny-s0/config.json"),
         ("fercore train configs/own.toml", "fercore train configs/own.toml"),
         ("fercore train ../own.toml ~/own.toml", "fercore train ../own.toml ~/own.toml"),
         ("fercore runs push s3://bucket/runs/x", "fercore runs push s3://bucket/runs/x"),
