@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -133,26 +133,17 @@ def _camera(stream: FrameProcessor, transform: Callable[[av.VideoFrame], av.Vide
         track = st.session_state[key] = LatestFrameTrack(transform)
         stream.restart()
     track.transform = transform
-    with st.container(key=_FRAME, gap=None):
-        placeholder = st.empty()
-        context = webrtc_streamer(
-            key="live:camera",
-            mode=WebRtcMode.SENDRECV,
-            # No STUN or TURN server by default: no request leaves the local network.
-            rtc_configuration={"iceServers": ice_servers()},
-            media_stream_constraints={
-                "video": {"width": {"ideal": 640}, "height": {"ideal": 480}},
-                "audio": False,
-            },
-            sink_video_track=track,
-            source_video_track=track,
-            sendback_audio=False,
-            video_html_attrs=_VIDEO_ATTRIBUTES,
-        )
-    is_playing = bool(context.state.playing)
-    if not is_playing:
-        placeholder.html(_placeholder("Camera off", "Press START and allow the camera."))
-    return is_playing
+    return _play(
+        ("Camera off", "Press START and allow the camera."),
+        key="live:camera",
+        mode=WebRtcMode.SENDRECV,
+        media_stream_constraints={
+            "video": {"width": {"ideal": 640}, "height": {"ideal": 480}},
+            "audio": False,
+        },
+        sink_video_track=track,
+        source_video_track=track,
+    )
 
 
 def _demonstration(
@@ -166,21 +157,35 @@ def _demonstration(
         stream.restart()
     track.transform = transform
     track.keep_alive()
+    return _play(
+        ("Demonstration", "Connecting."),
+        key="live:demonstration",
+        mode=WebRtcMode.RECVONLY,
+        media_stream_constraints={"video": True, "audio": False},
+        source_video_track=track,
+        desired_playing_state=True,
+    )
+
+
+def _play(placeholder: tuple[str, str], **options: Any) -> bool:
+    """Draw a video by WebRTC, and a placeholder while it does not play; return whether it plays.
+
+    Args:
+        placeholder: title and text.
+        options: of `webrtc_streamer`.
+    """
     with st.container(key=_FRAME, gap=None):
-        placeholder = st.empty()
+        slot = st.empty()
         context = webrtc_streamer(
-            key="live:demonstration",
-            mode=WebRtcMode.RECVONLY,
+            # No STUN or TURN server by default: no request leaves the local network.
             rtc_configuration={"iceServers": ice_servers()},
-            media_stream_constraints={"video": True, "audio": False},
-            source_video_track=track,
-            desired_playing_state=True,
             sendback_audio=False,
             video_html_attrs=_VIDEO_ATTRIBUTES,
+            **options,
         )
     is_playing = bool(context.state.playing)
     if not is_playing:
-        placeholder.html(_placeholder("Demonstration", "Connecting."))
+        slot.html(_placeholder(*placeholder))
     return is_playing
 
 
